@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Files: whole reads and writes, durable replacement, folders. Every failure names the path. */
+#ifndef BASE_IO_H
+#define BASE_IO_H
+
+#include "base/buf.h"
+#include <kvss/error.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Read or write exactly n bytes, through EINTR and short counts. A read that meets the end early is -ENODATA. 0 or -errno. */
+int io_read(int fd, void *p, size_t n);
+int io_write(int fd, const void *p, size_t n);
+int io_pread(int fd, void *p, size_t n, uint64_t off);
+int io_pwrite(int fd, const void *p, size_t n, uint64_t off);
+
+/* Whole file to buf (replacing it); -EFBIG if longer than max bytes. Symbolic links are followed. */
+int io_read_file(const char *path, size_t max, struct buf *ret, struct err *err);
+
+/* Replaces path by the bytes given: temporary file beside it, fsync, rename, fsync of the folder. A crash leaves old or new. */
+int io_replace_file(const char *path, const void *p, size_t n, mode_t mode, struct err *err);
+
+int io_fsync_dir(const char *path, struct err *err);
+/* fsync of the folder that holds path. */
+int io_fsync_parent(const char *path, struct err *err);
+
+/* As mkdir -p; existing folders are left as they are. */
+int io_mkdir_p(const char *path, mode_t mode, struct err *err);
+
+/* Removes path and what is below it; does not follow links, does not leave the file system; absent is no error. */
+int io_remove_tree(const char *path, struct err *err);
+
+/* unlink; absent is no error. */
+int io_unlink(const char *path, struct err *err);
+
+/* Copies src to the new file dst (must not exist): reflink if the file system can, else data only, holes stay holes. fsync'd. */
+int io_copy_file(const char *src, const char *dst, mode_t mode, struct err *err);
+
+/* Second name for src at dst on the same file system, else a copy (io_copy_file). */
+int io_link_or_copy(const char *src, const char *dst, mode_t mode, struct err *err);
+
+bool io_exists(const char *path);
+
+/* "dir/name"; NULL: out of memory. Caller frees. */
+char *io_path(const char *dir, const char *name);
+/* Folder part of path ("." or "/" where there is none) and last part. Caller frees; NULL: out of memory. */
+char *io_dirname(const char *path);
+char *io_basename(const char *path);
+
+/* A new private folder (0700) below $XDG_RUNTIME_DIR, /run/kvss (root) or $TMPDIR, named prefix-XXXXXX. Caller frees and removes. */
+int io_private_dir(const char *prefix, char **ret_path, struct err *err);
+
+/* Free bytes for an unprivileged writer on the file system of path. */
+int io_free_bytes(const char *path, uint64_t *ret, struct err *err);
+
+#endif

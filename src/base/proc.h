@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Child processes: argv only, never a shell; deadlines; the child dies with us where asked. */
+#ifndef BASE_PROC_H
+#define BASE_PROC_H
+
+#include "base/buf.h"
+#include <kvss/error.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct proc_run {
+    char *const *argv;      /* argv[0] is looked up in PATH unless it has a slash */
+    char *const *env;       /* added to ours, "NAME=value"; may be NULL */
+    const void *in;         /* bytes for stdin, or NULL for /dev/null */
+    size_t in_len;
+    size_t out_max;         /* stdout longer than this kills the child: -EMSGSIZE; 0: stdout is dropped */
+    unsigned timeout_ms;    /* 0: none. On expiry the child's whole process group is killed: -ETIMEDOUT */
+};
+
+/* Runs to the end. *ret_status: exit code, or 128 + signal. out gets stdout; err_tail (may be NULL) the last 4 KiB of stderr.
+ * Fails only where the child could not be started (-ENOENT ...), overran or talked too much; a non-zero exit is no failure. */
+int proc_run(const struct proc_run *run, struct buf *out, struct buf *err_tail, int *ret_status, struct err *err);
+
+struct proc; /* a running child */
+
+/* Starts argv with stdin from /dev/null, stdout and stderr to the file at log_path (or /dev/null). The child gets SIGTERM if
+ * this process dies. No other descriptors are inherited. */
+int proc_start(char *const *argv, const char *log_path, struct proc **ret, struct err *err);
+pid_t proc_pid(const struct proc *p);
+/* 1 while it runs, 0 ended (*ret_status as in proc_run, may be NULL). Never blocks. */
+int proc_alive(struct proc *p, int *ret_status);
+/* SIGTERM, then SIGKILL after grace_ms; reaps and frees. NULL is fine. */
+void proc_stop(struct proc *p, unsigned grace_ms);
+
+#endif
