@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The repository: restore points made of documents (small files) and images (large byte arrays: disks, memory), cut into
+ * chunks, deduplicated, compressed, encrypted, verified on every read. It knows no VM. Clauses B4, B7.
+ *
+ * Phases are types: a point being written, a committed point being read and the repository itself are different handles.
+ * Results: 0; -errno; and three that callers tell apart: -ENOENT (not there), -EUCLEAN (corrupt: bytes are there but are not
+ * what was written; err names chunk and file), -EACCES (wrong or missing key).
+ * All handles are thread-safe unless said otherwise.
+ */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "base/par.h"
+#include <kvss/error.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct store;
+#define STORE_ID_LEN 64 /* hex digits of a restore point's id; any unambiguous prefix of >= 6 is accepted where one is named */
+#define STORE_NAME_MAX 255
+
+/* Where the key comes from. All NULL: an unencrypted repository. The caller wipes the passphrase. */
+struct store_key {
+    const char *passphrase;
+    const char *key_file;
+};
+
+struct store_init {
+    bool no_encryption;
+    struct store_key key;   /* needed unless no_encryption */
+    unsigned scrypt_log_n;  /* work factor, 0: default; tests use a small one */
+};
+
+/* Makes an empty repository in the folder `location` (made if absent, must be empty: -ENOTEMPTY; -EEXIST already one). */
+int store_create(const char *location, const struct store_init *init, struct err *err);
+
+struct store_open {
+    struct store_key key;
+    int zstd_level;          /* 0: default */
+    unsigned threads;        /* 0: one per core */
+    const struct log *log;   /* may be NULL; must outlive the store */
+};
+/* -ENOENT no repository there; -EACCES key wrong or missing; -EPROTONOSUPPORT newer format. */
+int store_open(const char *location, const struct store_open *options, struct store **ret, struct err *err);
+void store_close(struct store *s); /* NULL is fine */
+/* GUID of the repository, fixed at its creation; VMs' checkpoints are named after it. */
+const char *store_guid(const struct store *s);
+const char *store_location(const struct store *s);
+
+/* ---- Writing one restore point --------------------------------------------------------------------------------------------
+ * Nothing of it is visible to readers before store_write_commit(), which makes it visible atomically, and last. */
+struct store_writer;
+struct store_image_writer;
+
+int store_write_begin(struct store *s, struct store_writer **ret, struct err *err);
+/* Adds a document. Names are unique within the point, '/'-separated, <= STORE_NAME_MAX, no "..". At most 64 MiB. */
+int store_write_document(struct store_writer *w, const char *name, const void *p, size_t n, struct err *err);
+
+/* Begins an image of `size` bytes. parent_point/parent_image name an image whose content stands wherever nothing is written
+ * (an incremental); NULL: holes (zeros) stand there. -ENOENT if the parent is gone. The size may differ from the parent's. */
+int store_image_begin(struct store_writer *w, const char *name, uint64_t size, const char *parent_point,
+                      const char *parent_image, struct store_image_writer **ret, struct err *err);
+/* Any order, any thread, but no two calls may overlap. Best in multiples of store_chunk_size(), aligned to it: then nothing is
+ * buffered. The bytes are consumed when the call returns. */
+int store_image_write(struct store_image_writer *iw, uint64_t off, const void *p, size_t n, struct err *err);
+/* The range reads as zeros, whatever the parent has. Costs nothing. */
+int store_image_zero(struct store_image_writer *iw, uint64_t off, uint64_t n, struct err *err);
+uint64_t store_chunk_size(const struct store *s);
+
+struct store_stats {
+    uint64_t logical;       /* bytes of the image */
+    uint64_t written;       /* bytes given to store_image_write() */
+    uint64_t zero;          /* bytes found or declared zero */
+    uint64_t chunks;        /* chunks looked at */
+    uint64_t chunks_new;    /* of these, not yet in the repository */
+    uint64_t stored;        /* bytes added to the repository for it */
+};
+/* Ends the image (its map is written). Frees iw, also on failure. */
+int store_image_end(struct store_image_writer *iw, struct store_stats *ret_stats, struct err *err);
+void store_image_drop(struct store_image_writer *iw); /* gives it up; NULL is fine */
+
+/* Makes everything durable, then the point visible under a new id (hex, in ret_id). `meta` is the caller's JSON text, kept as
+ * it is and shown in listings. Frees w, also on failure (then the point does not exist). */
+int store_write_commit(struct store_writer *w, const char *meta, char ret_id[static STORE_ID_LEN + 1], struct err *err);
+void store_write_abort(struct store_writer *w); /* NULL is fine */
+
+/* ---- Reading --------------------------------------------------------------------------------------------------------------*/
+struct store_point_info {
+    char id[STORE_ID_LEN + 1];
+    int64_t time_us; /* of the commit, wall clock, microseconds since 1970 */
+    char *meta;      /* JSON text given at the commit */
+};
+/* All points, oldest first. A point that cannot be read is left out, logged, and counted in *ret_bad (may be NULL). */
+int store_list(struct store *s, struct store_point_info **ret, size_t *ret_n, size_t *ret_bad, struct err *err);
+void store_list_free(struct store_point_info *list, size_t n);
+
+struct store_point;
+struct store_image;
+/* id: full, prefix, or "latest". -ENOENT, -ENOTUNIQ (prefix of several), -EUCLEAN. */
+int store_point_open(struct store *s, const char *id, struct store_point **ret, struct err *err);
+void store_point_close(struct store_point *p);
+const char *store_point_id(const struct store_point *p);
+const char *store_point_meta(const struct store_point *p);
+int64_t store_point_time(const struct store_point *p);
+/* Names of the documents and images, NULL-terminated, owned by the point. */
+char *const *store_point_documents(const struct store_point *p);
+char *const *store_point_images(const struct store_point *p);
+int store_read_document(struct store_point *p, const char *name, struct buf *ret, struct err *err);
+
+int store_image_open(struct store_point *p, const char *name, struct store_image **ret, struct err *err);
+void store_image_close(struct store_image *i);
+uint64_t store_image_size(const struct store_image *i);
+/* Reads and verifies n bytes at off; the range must lie within the image. Many calls may run at once. */
+int store_image_read(struct store_image *i, uint64_t off, void *p, size_t n, struct err *err);
+/* *ret_len: how far from off the image is all data or all hole. */
+int store_image_extent(struct store_image *i, uint64_t off, uint64_t *ret_len, bool *ret_hole, struct err *err);
+
+/* ---- Keeping --------------------------------------------------------------------------------------------------------------*/
+struct store_problem {
+    const char *what;  /* "chunk 12ab… is damaged: ..." */
+    const char *point; /* id of the point it touches, or NULL */
+    const char *name;  /* image or document it touches, or NULL */
+};
+/* Reads back and verifies everything of one point (NULL: of all). fn is called for each finding, from one thread at a time.
+ * *ret_problems: how many. 0 also where problems were found; -errno only where checking itself could not be done. */
+int store_verify(struct store *s, const char *point, void (*fn)(void *priv, const struct store_problem *p), void *priv,
+                 const struct par_cancel *cancel, uint64_t *ret_problems, struct err *err);
+
+#endif
