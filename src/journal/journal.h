@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The list of effects of a session: every side effect on a VM, guest or file is entered before it is done and knows its undo
+ * by name. Abort and failure run the same undo. It knows no VM: the undo verbs are handed in. Clause B2.
+ *
+ * An effect is a verb and up to a few named text values, so that it can be written down and undone by another process. The life
+ * of an effect: journal_begin() -> (the effect is done) -> journal_done() -> ... -> journal_settled() when it has been reversed
+ * or has become part of the result. Undo of an effect that was only begun, or has been undone already, must be harmless:
+ * verbs are idempotent.
+ */
+#ifndef JOURNAL_JOURNAL_H
+#define JOURNAL_JOURNAL_H
+
+#include "base/log.h"
+#include <kvss/error.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct journal;
+struct journal_effect;
+
+/* Name and value; a list of them ends with { NULL, NULL }. */
+struct journal_arg {
+    const char *name, *value;
+};
+
+/* One kind of effect. `undo` gets the effect's values (journal_value()) and makes it as if it had never been. */
+struct journal_verb {
+    const char *name; /* "freeze-guest" */
+    int (*undo)(void *ctx, const struct journal_effect *effect, struct err *err);
+};
+
+/* verbs: ends with { NULL, NULL }; ctx is handed to every undo. Both, and log, must outlive the journal. */
+int journal_new(const char *session_id, const struct journal_verb *verbs, void *ctx, const struct log *log,
+                struct journal **ret, struct err *err);
+void journal_free(struct journal *j); /* NULL is fine; undoes nothing */
+
+/* Enters an effect that is about to happen. *ret_id names it from now on. -EINVAL: no such verb. Thread-safe, as all below. */
+int journal_begin(struct journal *j, const char *verb, const struct journal_arg *args, uint64_t *ret_id, struct err *err);
+/* It has happened. */
+void journal_done(struct journal *j, uint64_t id);
+/* It has been reversed in the ordinary course (guest thawed, VM resumed), or is meant to stay: no undo any more. */
+void journal_settled(struct journal *j, uint64_t id);
+
+/* Undoes one effect, or all that are not settled, last first. Goes on after failures; the first one is returned, each is logged.
+ * What was undone is settled. */
+int journal_undo(struct journal *j, uint64_t id, struct err *err);
+int journal_undo_all(struct journal *j, struct err *err);
+
+size_t journal_open_effects(const struct journal *j); /* how many are not settled */
+
+const char *journal_verb_name(const struct journal_effect *e);
+const char *journal_value(const struct journal_effect *e, const char *name); /* NULL: no such value */
+
+#endif
