@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The Volume Shadow Copy Service: coordinates requesters, writers and providers (M22-M24). Pure logic: no libvirt, no files, no
+ * repository; time and the mapping of paths to volumes are handed in. The calls are IVssBackupComponents', in its order.
+ *
+ * One session object is one backup or one restore; it is never reused. A call out of order is refused: -EPROTO with
+ * err->hresult == VSS_E_BAD_STATE, and nothing is changed. Other failures carry their VSS_E_* in err->hresult likewise.
+ * A session is used from one thread. Different sessions of one service may be used from different threads.
+ */
+#ifndef VSS_VSS_H
+#define VSS_VSS_H
+
+#include "base/log.h"
+#include <kvss/error.h>
+#include <kvss/provider.h>
+#include <kvss/writer.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- The service: registry of writers and providers ----------------------------------------------------------------------*/
+struct vss_service;
+
+struct vss_service_config {
+    uint64_t (*now_ms)(void *priv); /* monotonic clock; NULL: base/clock.h. Tests hand in their own */
+    /* Volume that holds a path (mount point, or locator of a network disk). NULL: the folder "/" for everything. malloc'd. */
+    int (*volume_of)(void *priv, const char *path, char **ret_volume, struct err *err);
+    void *priv;
+    const struct log *log;          /* every writer failure leaves a line here (behaviour 43); may be NULL */
+    unsigned freeze_limit_ms;       /* 0: 60000; a writer's own smaller limit counts for it */
+    unsigned hold_limit_ms;         /* commit of the providers, 0: 10000 */
+};
+
+int vss_service_new(const struct vss_service_config *config, struct vss_service **ret, struct err *err);
+void vss_service_free(struct vss_service *s); /* sessions must be released before; NULL is fine */
+
+/* The struct is checked (size, api, mandatory handlers) and copied; `priv` is handed to each call and must outlive the service.
+ * A writer gets a fresh instance id. -EEXIST: id registered already; -EINVAL: what is missing. */
+int vss_register_writer(struct vss_service *s, const struct kvss_writer *writer, void *priv, struct err *err);
+int vss_register_provider(struct vss_service *s, const struct kvss_provider *provider, void *priv, struct err *err);
+
+struct vss_provider_info {
+    const char *name, *id, *version;
+    enum kvss_provider_type type;
+};
+size_t vss_provider_count(const struct vss_service *s);
+struct vss_provider_info vss_provider_get(const struct vss_service *s, size_t i);
+
+/* ---- A session ------------------------------------------------------------------------------------------------------------*/
+struct vss_session;
+
+int vss_session_new(struct vss_service *s, struct vss_session **ret, struct err *err); /* CreateVssBackupComponents */
+/* Release: writers get BackupShutdown (a backup without BackupComplete is told as failed), non-persistent copies go. */
+void vss_session_release(struct vss_session *v);
+const char *vss_session_id(const struct vss_session *v);
+/* fn is told of every event as it is sent to a writer: "PrepareForSnapshot", writer name, state after, failure code. */
+typedef void vss_event_fn(void *priv, const char *event, const char *writer, enum vss_writer_state state, uint32_t hresult);
+void vss_set_event_log(struct vss_session *v, vss_event_fn *fn, void *priv);
+
+int vss_initialize_for_backup(struct vss_session *v, struct err *err);
+int vss_enable_writer_class(struct vss_session *v, const char *writer_id, struct err *err); /* before gathering; then only these */
+int vss_disable_writer_class(struct vss_session *v, const char *writer_id, struct err *err);
+int vss_disable_writer_instance(struct vss_session *v, const char *instance_id, struct err *err);
+int vss_set_context(struct vss_session *v, uint32_t context, struct err *err);
+int vss_set_backup_state(struct vss_session *v, bool select_components, bool bootable_state, enum vss_backup_type type,
+                         bool partial_files, struct err *err);
+int vss_gather_writer_metadata(struct vss_session *v, struct err *err); /* Identify; writers that fail it are left out */
+
+/* Metadata as gathered (read-only views, owned by the session). */
+struct vss_file_set {
+    enum kvss_file_kind kind;
+    const char *path, *filespec, *alternate_path;
+    bool recursive;
+    uint32_t backup_type_mask;
+};
+struct vss_dependency {
+    const char *writer_id, *logical_path, *component;
+};
+struct vss_component_info {
+    enum vss_component_type type;
+    const char *logical_path, *name, *caption;
+    bool restore_metadata, notify_on_backup_complete, selectable, selectable_for_restore;
+    uint32_t flags;
+    size_t n_files, n_dependencies;
+    const struct vss_file_set *files;
+    const struct vss_dependency *dependencies;
+};
+struct vss_writer_info {
+    const char *name, *id, *instance_id;
+    enum vss_usage usage;
+    enum vss_source source;
+    enum vss_restore_method restore_method;
+    uint32_t backup_schema;
+    size_t n_components, n_excludes;
+    const struct vss_component_info *components;
+    const struct vss_file_set *excludes;
+};
+size_t vss_writer_count(const struct vss_session *v);
+const struct vss_writer_info *vss_writer_get(const struct vss_session *v, size_t i);
+const struct vss_writer_info *vss_writer_find(const struct vss_session *v, const char *writer_id); /* by class id; NULL */
+int vss_writer_metadata_xml(const struct vss_session *v, size_t i, char **ret_xml, struct err *err); /* IVssExamineWriterMetadata::SaveAsXML */
+
+int vss_add_component(struct vss_session *v, const char *writer_id, const char *logical_path, const char *name,
+                      struct err *err);
+int vss_start_snapshot_set(struct vss_session *v, const char **ret_set_id, struct err *err);
+int vss_is_volume_supported(struct vss_session *v, const char *provider_id, const char *volume, bool *ret, struct err *err);
+/* provider_id NULL: the first that supports it. */
+int vss_add_to_snapshot_set(struct vss_session *v, const char *volume, const char *provider_id, const char **ret_snapshot_id,
+                            struct err *err);
+int vss_set_backup_options(struct vss_session *v, const char *writer_id, const char *logical_path, const char *name,
+                           const char *options, struct err *err);
+int vss_set_previous_backup_stamp(struct vss_session *v, const char *writer_id, const char *logical_path, const char *name,
+                                  const char *stamp, struct err *err);
+int vss_prepare_for_backup(struct vss_session *v, struct err *err);
+/* PrepareForSnapshot .. PostSnapshot. On failure err names the first writer or provider that failed; the caller then calls
+ * vss_abort_backup() (the service may have raised Abort itself already; it does so on Freeze/Thaw failure and timeout). */
+int vss_do_snapshot_set(struct vss_session *v, struct err *err);
+size_t vss_snapshot_count(const struct vss_session *v);
+int vss_get_snapshot_properties(const struct vss_session *v, size_t i, struct kvss_snapshot_properties *ret, struct err *err);
+
+struct vss_writer_status {
+    const char *name, *id, *instance_id;
+    enum vss_writer_state state;
+    uint32_t hresult;  /* VSS_S_OK or VSS_E_* */
+    const char *text;  /* the cause, or NULL */
+};
+int vss_gather_writer_status(struct vss_session *v, struct err *err);
+size_t vss_writer_status_count(const struct vss_session *v);
+int vss_get_writer_status(const struct vss_session *v, size_t i, struct vss_writer_status *ret, struct err *err);
+
+/* What writers wrote into a component of the session: backup metadata, stamps, failure. NULL strings where unset. */
+struct vss_component_state {
+    const char *backup_metadata, *backup_stamp, *previous_stamp, *failure_text, *restore_metadata;
+    uint32_t failure;
+    bool backup_succeeded, selected_for_restore;
+    enum vss_restore_target restore_target;
+    enum vss_file_restore_status file_restore_status;
+    const char *pre_restore_failure, *post_restore_failure;
+};
+int vss_get_component_state(const struct vss_session *v, const char *writer_id, const char *logical_path, const char *name,
+                            struct vss_component_state *ret, struct err *err);
+
+int vss_set_backup_succeeded(struct vss_session *v, const char *writer_id, const char *logical_path, const char *name,
+                             bool succeeded, struct err *err);
+int vss_backup_complete(struct vss_session *v, struct err *err);
+int vss_abort_backup(struct vss_session *v, struct err *err); /* idempotent */
+int vss_delete_snapshots(struct vss_session *v, struct err *err);
+/* The backup components document. Refused before DoSnapshotSet has ended (behaviour 13). Caller frees. */
+int vss_save_as_xml(struct vss_session *v, char **ret_xml, struct err *err);
+
+/* ---- Restore --------------------------------------------------------------------------------------------------------------
+ * Order: initialize_for_restore, load_writer_metadata for each stored document, gather_writer_metadata (who lives now),
+ * set_selected_for_restore..., pre_restore, files, set_file_restore_status for each selected one, post_restore, release. */
+int vss_initialize_for_restore(struct vss_session *v, const char *components_xml, struct err *err);
+int vss_load_writer_metadata(struct vss_session *v, const char *metadata_xml, struct err *err);
+size_t vss_stored_writer_count(const struct vss_session *v);
+const struct vss_writer_info *vss_stored_writer_get(const struct vss_session *v, size_t i);
+/* Components explicit in the stored document, of one writer. Index into 0..count-1. */
+size_t vss_stored_component_count(const struct vss_session *v, const char *writer_id);
+int vss_stored_component(const struct vss_session *v, const char *writer_id, size_t i, const char **ret_logical_path,
+                         const char **ret_name, struct err *err);
+int vss_set_selected_for_restore(struct vss_session *v, const char *writer_id, const char *logical_path, const char *name,
+                                 bool selected, struct err *err);
+int vss_add_restore_subcomponent(struct vss_session *v, const char *writer_id, const char *logical_path, const char *name,
+                                 const char *sub_logical_path, const char *sub_name, struct err *err);
+int vss_set_restore_options(struct vss_session *v, const char *writer_id, const char *logical_path, const char *name,
+                            const char *options, struct err *err);
+int vss_add_new_target(struct vss_session *v, const char *writer_id, const char *logical_path, const char *name,
+                       const struct kvss_new_target *target, struct err *err);
+int vss_set_additional_restores(struct vss_session *v, const char *writer_id, const char *logical_path, const char *name,
+                                bool more, struct err *err);
+int vss_pre_restore(struct vss_session *v, struct err *err);
+int vss_set_file_restore_status(struct vss_session *v, const char *writer_id, const char *logical_path, const char *name,
+                                enum vss_file_restore_status status, struct err *err);
+int vss_post_restore(struct vss_session *v, struct err *err);
+
+/* ---- Names for people and documents --------------------------------------------------------------------------------------*/
+const char *vss_state_name(enum vss_writer_state state);         /* "Stable", "Waiting for completion", "Failed" as vssadmin */
+const char *vss_state_symbol(enum vss_writer_state state);       /* "VSS_WS_STABLE" */
+const char *vss_error_text(uint32_t hresult);                    /* "No error", "Timed out", "Retryable error", ... as vssadmin */
+const char *vss_error_symbol(uint32_t hresult);                  /* "VSS_E_BAD_STATE" */
+const char *vss_backup_type_name(enum vss_backup_type type);     /* "full", "incremental", ... */
+
+#endif

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Writers that are programs: each executable in a writers directory takes part in backups and restores. Event name as the only
+ * argument, one JSON object on stdin, perhaps one on stdout; exit 0 ok, 1 failed (text on stderr), 2 event not handled.
+ * The protocol is described in docs/writers.md. Clause M22. */
+#ifndef WRITERS_COMMAND_WRITER_H
+#define WRITERS_COMMAND_WRITER_H
+
+#include "base/log.h"
+#include "vss/vss.h"
+
+struct command_writers; /* the programs of one directory */
+
+/* Looks through `dir` in order of name; an absent directory is an empty one. Files that are not executable, or writable by
+ * others than their owner (root or us), are left out with a warning. Each program is asked for its identity once. */
+int command_writers_load(const char *dir, const struct log *log, struct command_writers **ret, struct err *err);
+void command_writers_free(struct command_writers *w);
+size_t command_writers_count(const struct command_writers *w);
+/* Registers all with the service; w must outlive it. */
+int command_writers_register(struct command_writers *w, struct vss_service *service, struct err *err);
+
+#endif
