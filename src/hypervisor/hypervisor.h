@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Everything kvss needs of libvirt and QEMU. Knows no VSS and no repository; the only folder that includes libvirt's headers.
+ *
+ * A struct hv_domain is a snapshot of what was found plus a handle to act on it; it does not follow changes by itself
+ * (hv_domain_refresh_state). All calls are thread-safe as long as one hv_domain is used by one thread at a time.
+ * Errors: 0 or -errno; -ENOENT no such domain, -ETIMEDOUT the agent did not answer in time, -ENOTCONN the agent is not
+ * there, -EBUSY another job holds the VM, -EIO what libvirt says otherwise (its message is in the text).
+ */
+#ifndef HYPERVISOR_HYPERVISOR_H
+#define HYPERVISOR_HYPERVISOR_H
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "base/strv.h"
+#include <kvss/error.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* ---- Connection -----------------------------------------------------------------------------------------------------------*/
+struct hv;
+
+struct hv_config {
+    const char *uri;      /* NULL: libvirt's default for this user */
+    const char *save_dir; /* where managed-save images lie; NULL: found out from the URI */
+    const struct log *log;
+};
+int hv_open(const struct hv_config *config, struct hv **ret, struct err *err);
+void hv_close(struct hv *hv); /* all domains must be freed before; NULL is fine */
+const char *hv_uri(const struct hv *hv);
+const char *hv_save_dir(const struct hv *hv);   /* NULL where unknown (remote) */
+bool hv_is_local(const struct hv *hv);          /* QEMU runs on this host: images can be opened by path */
+/* Who QEMU runs as (capabilities, DAC base label); our own ids for a session URI. */
+void hv_qemu_ids(const struct hv *hv, uid_t *ret_uid, gid_t *ret_gid);
+/* Folder of the storage pool "default", else libvirt's image folder for this kind of connection (M16). Caller frees. */
+int hv_default_image_dir(struct hv *hv, char **ret, struct err *err);
+/* A new folder that QEMU can enter and write: mode 0770 of the QEMU group where we are root, else 0700; name made unique
+ * below `parent` (NULL: /run/kvss as root, else the user's run-time folder). Caller frees the path. */
+int hv_shared_dir(struct hv *hv, const char *parent, const char *prefix, char **ret, struct err *err);
+
+/* ---- Domains --------------------------------------------------------------------------------------------------------------*/
+enum hv_state {
+    HV_OFF,     /* shut off, no saved state */
+    HV_RUNNING,
+    HV_PAUSED,  /* QEMU runs, CPUs stopped by a person or program */
+    HV_SAVED,   /* shut off with a managed-save image */
+    HV_OTHER,   /* shutting down, crashed, suspended by the guest, paused on an I/O error: hv_domain.state_detail says which */
+};
+const char *hv_state_name(enum hv_state s); /* "off", "running", "paused", "saved", "other" */
+
+enum hv_disk_device { HV_DEVICE_DISK, HV_DEVICE_CDROM, HV_DEVICE_FLOPPY, HV_DEVICE_LUN };
+enum hv_disk_source { HV_SOURCE_NONE, HV_SOURCE_FILE, HV_SOURCE_BLOCK, HV_SOURCE_NETWORK, HV_SOURCE_OTHER };
+
+struct hv_disk {
+    char *target;               /* "vda" */
+    enum hv_disk_device device;
+    enum hv_disk_source source; /* a storage-pool volume is resolved to FILE, BLOCK or NETWORK */
+    char *protocol;             /* NETWORK: "rbd", "iscsi", "nbd" ... else NULL */
+    char *path;                 /* FILE, BLOCK: absolute path of the active image; else NULL */
+    char *locator;              /* for people and file sets: the path, "rbd:pool/image", "" for an empty drive */
+    char *format;               /* "qcow2", "raw", ...; never NULL ("raw" where libvirt says nothing) */
+    bool readonly, shareable, transient;
+    uint64_t size;              /* virtual bytes; 0: not known */
+    char **backing;             /* paths of backing images, nearest first; NULL: none */
+};
+
+struct hv_nic {
+    char *mac, *alias;
+    char *type;    /* "network", "bridge", "direct", "user", "ethernet", ... */
+    char *source;  /* network or bridge name; NULL */
+    char *target;  /* tap device of a running VM; NULL */
+    char *virtualport; /* "openvswitch", ... or NULL */
+    char *interface_id; /* Open vSwitch interface id or NULL */
+    bool link_down;
+};
+
+struct hv_domain {
+    char *name, *uuid, *title;
+    enum hv_state state;
+    char *state_detail;       /* libvirt's reason, for people; never NULL */
+    bool persistent, autostart;
+    char *xml;                /* the definition for the next start, with secrets (VIR_DOMAIN_XML_SECURE|INACTIVE) */
+    uint64_t memory_bytes;
+    size_t n_disks;
+    struct hv_disk *disks;    /* of the live definition where QEMU runs, else of xml */
+    size_t n_nics;
+    struct hv_nic *nics;
+    char **passthrough;       /* host devices that carry storage, e.g. "scsi host 2:0:0:0", "pci 0000:01:00.0"; NULL: none (M11) */
+    char *nvram;              /* path or NULL */
+    char *nvram_template, *loader, *kernel, *initrd; /* or NULL */
+    bool tpm;                 /* an emulated TPM (swtpm) */
+    bool agent_channel;       /* org.qemu.guest_agent.0 is in the definition */
+    bool agent_connected;     /* and its guest side is open */
+    size_t n_checkpoints;
+    char **checkpoints;       /* names, parents first; NULL: none */
+    void *handle;             /* virDomainPtr */
+    struct hv *hv;
+};
+
+/* All domains, sorted by name. A domain whose definition cannot be read is left out and logged. */
+int hv_list(struct hv *hv, struct hv_domain ***ret, size_t *ret_n, struct err *err);
+void hv_list_free(struct hv_domain **list, size_t n);
+/* By name or UUID. -ENOENT. */
+int hv_domain_get(struct hv *hv, const char *name_or_uuid, struct hv_domain **ret, struct err *err);
+void hv_domain_free(struct hv_domain *d);
+#define DEFINE_HV_CLEANUP 1
+static inline void hv_domain_free_p(struct hv_domain **d) { if (*d) hv_domain_free(*d); }
+/* Re-reads state and state_detail. */
+int hv_domain_refresh_state(struct hv_domain *d, struct err *err);
+/* True if a job (backup, migration, block job ...) runs on it; *ret_what (may be NULL) names it, caller frees. */
+int hv_domain_busy(struct hv_domain *d, bool *ret, char **ret_what, struct err *err);
+
+/* ---- Guest agent: every call ends by its deadline --------------------------------------------------------------------------*/
+enum hv_agent_status {
+    HV_AGENT_OK,
+    HV_AGENT_NO_CHANNEL,     /* not in the definition */
+    HV_AGENT_NOT_CONNECTED,  /* not installed or not running in the guest */
+    HV_AGENT_NOT_RESPONDING, /* hung */
+    HV_AGENT_NO_FREEZE,      /* answers, but guest-fsfreeze-* is missing or disabled */
+    HV_AGENT_FAILED,         /* anything else: why says what */
+};
+struct hv_guest_fs {
+    char *mountpoint, *type;  /* "/", "ext4" */
+    char *device;             /* "/dev/vda1", "dm-0"; or NULL */
+    char **targets;           /* disks of the VM it lies on ("vda"); NULL: none could be told */
+    bool unknown_disk;        /* part of it lies on a disk that is none of the VM's (iSCSI or the like in the guest) */
+    bool read_only;           /* where it can be told */
+};
+struct hv_agent_info {
+    enum hv_agent_status status;
+    char *why;                /* for people, with the remedy; NULL when OK */
+    char *version, *os_id, *os_name; /* may be NULL */
+    bool windows;
+    size_t n_fs;
+    struct hv_guest_fs *fs;
+};
+/* Never fails for reasons of the agent: those are in status. */
+int hv_agent_probe(struct hv_domain *d, unsigned timeout_ms, struct hv_agent_info *ret, struct err *err);
+void hv_agent_info_clear(struct hv_agent_info *i);
+/* Whether a file system of this type can be frozen by the guest's kernel (Linux: ext*, xfs, btrfs, f2fs ...; Windows: NTFS, ReFS). */
+bool hv_fs_freezable(const char *type, bool windows);
+/* Freezes all (mountpoints NULL) or the named; *ret_n: how many were frozen. On failure the agent has thawed or was told to. */
+int hv_agent_freeze(struct hv_domain *d, char *const *mountpoints, unsigned timeout_ms, unsigned *ret_n, struct err *err);
+int hv_agent_thaw(struct hv_domain *d, unsigned timeout_ms, unsigned *ret_n, struct err *err);
+int hv_agent_frozen(struct hv_domain *d, unsigned timeout_ms, bool *ret, struct err *err);
+
+/* ---- State ----------------------------------------------------------------------------------------------------------------*/
+int hv_pause(struct hv_domain *d, struct err *err);   /* of a running one; already paused is fine */
+int hv_resume(struct hv_domain *d, struct err *err);  /* of a paused one; already running is fine */
+/* Managed save. The image remembers `running`: the state that a plain start brings back. */
+int hv_managed_save(struct hv_domain *d, bool running, struct err *err);
+/* Path of the managed-save image (need not exist). -EOPNOTSUPP where the save folder is not on this host. Caller frees. */
+int hv_managed_save_path(struct hv_domain *d, char **ret, struct err *err);
+int hv_managed_save_drop(struct hv_domain *d, struct err *err); /* none is fine */
+/* Starts it (from its managed-save image if there is one). paused: CPUs do not run until hv_resume(). */
+int hv_start(struct hv_domain *d, bool paused, struct err *err);
+int hv_destroy(struct hv_domain *d, struct err *err);  /* turns off at once; off is fine */
+/* Removes the definition with managed save, NVRAM (keep_nvram: not), checkpoint and snapshot metadata. Must be off. */
+int hv_undefine(struct hv_domain *d, bool keep_nvram, struct err *err);
+int hv_define(struct hv *hv, const char *xml, struct hv_domain **ret, struct err *err);
+int hv_set_autostart(struct hv_domain *d, bool on, struct err *err);
+/* Starts a defined VM from a save image at path, under the given definition (NULL: the image's own). paused as in hv_start(). */
+int hv_start_from(struct hv *hv, const char *path, const char *xml, bool paused, struct err *err);
+/* The definition inside a save image. Caller frees. */
+int hv_save_image_xml(struct hv *hv, const char *path, char **ret, struct err *err);
+
+/* ---- Points in time by pull backup job --------------------------------------------------------------------------------------*/
+struct hv_backup_disk {
+    const char *target;
+    const char *scratch;      /* new file that QEMU keeps overwritten blocks in (made by libvirt); must be writable by QEMU */
+    const char *since;        /* checkpoint for the dirty bitmap of this disk, NULL: none */
+    bool checkpoint;          /* take part in the new checkpoint (only formats with bitmaps: qcow2) */
+};
+struct hv_backup {
+    const char *socket;       /* UNIX socket of the NBD server, not existing yet, in a folder that QEMU may write */
+    const char *checkpoint;   /* NULL: none */
+    size_t n_disks;
+    const struct hv_backup_disk *disks; /* disks of the VM that are not listed take no part */
+};
+struct hv_backup_request;     /* XML made ready beforehand, so that nothing slow is left while the guest is frozen */
+int hv_backup_prepare(struct hv_domain *d, const struct hv_backup *b, struct hv_backup_request **ret, struct err *err);
+void hv_backup_request_free(struct hv_backup_request *r);
+/* The point in time: all disks at once. The exports are named after the targets. -EEXIST the checkpoint is there already. */
+int hv_backup_begin(struct hv_domain *d, const struct hv_backup_request *r, struct err *err);
+/* Ends the job if one of ours runs (none is fine); the checkpoint stays. Waits until QEMU has let go of scratch and socket. */
+int hv_backup_end(struct hv_domain *d, struct err *err);
+/* "nbd+unix:///vda?socket=PATH"; caller frees. */
+char *hv_nbd_uri(const char *socket, const char *export_name);
+/* Dirty context name of a target in such an export: "qemu:dirty-bitmap:backup-vda"; caller frees. */
+char *hv_dirty_context(const char *target);
+
+int hv_checkpoint_delete(struct hv_domain *d, const char *name, bool metadata_only, struct err *err); /* absent is fine */
+int hv_checkpoint_xml(struct hv_domain *d, const char *name, char **ret, struct err *err);
+int hv_checkpoint_redefine(struct hv_domain *d, const char *xml, struct err *err); /* validated against the bitmap */
+
+/* ---- Images without a running QEMU -------------------------------------------------------------------------------------------*/
+struct hv_image_info {
+    char *format;
+    uint64_t size;            /* virtual */
+    uint64_t cluster_size;    /* 0: none */
+    char *backing, *backing_format; /* as written in the image; NULL */
+    char *compat;             /* qcow2: "0.10" or "1.1" */
+    bool lazy_refcounts, extended_l2, encrypted;
+    char *preallocation;      /* "off", "metadata", "falloc" ... as far as it can be told; NULL */
+};
+/* qemu-img info; format NULL: probed (only where the definition does not say). share: also while a VM has it open. */
+int hv_image_info(const char *path, const char *format, bool share, struct hv_image_info *ret, struct err *err);
+void hv_image_info_clear(struct hv_image_info *i);
+/* qemu-img create. options: "cluster_size=65536,compat=1.1" or NULL; backing may be NULL. Must not exist. */
+int hv_image_create(const char *path, const char *format, uint64_t size, const char *options, const char *backing,
+                    const char *backing_format, struct err *err);
+
+struct hv_export;             /* a qemu-nbd that dies with us */
+enum hv_export_mode { HV_EXPORT_READ, HV_EXPORT_READ_SHARED, HV_EXPORT_WRITE };
+/* Serves the image (its whole chain) on a private UNIX socket. READ holds QEMU's image lock: a VM that wants to write the image
+ * cannot start meanwhile, and the image cannot be in use by one (-EBUSY). READ_SHARED takes no lock (peeking). WRITE: exclusive. */
+int hv_export_start(const char *path, const char *format, enum hv_export_mode mode, struct hv_export **ret, struct err *err);
+const char *hv_export_uri(const struct hv_export *e);
+int hv_export_stop(struct hv_export *e, struct err *err); /* waits until all is flushed; frees; NULL is fine */
+/* Reads n bytes of the image's content at off, also while a VM has it open. For partition tables: not for data. */
+int hv_image_peek(const char *path, const char *format, uint64_t off, void *p, size_t n, struct err *err);
+
+/* ---- Networks (M18) ----------------------------------------------------------------------------------------------------------*/
+enum hv_switch { HV_SWITCH_ACTIVE, HV_SWITCH_INACTIVE, HV_SWITCH_ABSENT };
+/* Whether the virtual switch that a NIC names exists: libvirt network, host bridge, Open vSwitch bridge. NICs that need none
+ * (user, ethernet ...) are ACTIVE. */
+int hv_switch_state(struct hv *hv, const struct hv_nic *nic, enum hv_switch *ret, struct err *err);
+int hv_network_start(struct hv *hv, const char *name, struct err *err);
+
+/* ---- Definitions as text: corrections before a restored VM is registered (M17, M18) -----------------------------------------*/
+struct hv_def;
+int hv_def_parse(const char *xml, struct hv_def **ret, struct err *err);
+void hv_def_free(struct hv_def *def);
+int hv_def_text(const struct hv_def *def, char **ret, struct err *err);
+const char *hv_def_name(const struct hv_def *def);
+const char *hv_def_uuid(const struct hv_def *def);
+/* Path and format of a disk, NULL where it has none; owned by def. -ENOENT: no such target. */
+int hv_def_disk(const struct hv_def *def, const char *target, const char **ret_path, const char **ret_format, struct err *err);
+/* Points a disk to path (file or block device, told by what it is); drops a recorded backingStore. format NULL: unchanged. */
+int hv_def_set_disk(struct hv_def *def, const char *target, const char *path, const char *format, struct err *err);
+const char *hv_def_nvram(const struct hv_def *def);
+int hv_def_set_nvram(struct hv_def *def, const char *path, struct err *err);
+size_t hv_def_nic_count(const struct hv_def *def);
+/* View of NIC i; strings owned by def. */
+int hv_def_nic(const struct hv_def *def, size_t i, struct hv_nic *ret, struct err *err);
+/* A new port: port ids, interface ids (Open vSwitch), tap names and run-time aliases of the old one are dropped. */
+int hv_def_nic_new_port(struct hv_def *def, size_t i, struct err *err);
+int hv_def_nic_link(struct hv_def *def, size_t i, bool up, struct err *err);
+
+#endif
