@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The shadow copy providers that come with kvss. */
+#ifndef PROVIDERS_PROVIDERS_H
+#define PROVIDERS_PROVIDERS_H
+
+#include "base/log.h"
+#include "hypervisor/hypervisor.h"
+#include "journal/journal.h"
+#include <kvss/error.h>
+#include <kvss/provider.h>
+
+#define QEMU_PROVIDER_ID "9b6d1c1e-5a43-4b0e-9a57-3c1f6b0e7a21"
+
+/* The `qemu` provider: points in time by QEMU's pull backup jobs; images of VMs that are off are read under QEMU's image lock.
+ * Needs no particular file system. */
+struct qemu_provider;
+struct qemu_provider_config {
+    struct hv *hv;
+    struct journal *journal;  /* its verbs include qemu_provider_verbs; NULL: only questions (is_volume_supported) */
+    const char *snapshot_dir; /* for scratch files; NULL: beside each image */
+    const struct log *log;
+};
+int qemu_provider_new(const struct qemu_provider_config *config, struct qemu_provider **ret, struct err *err);
+void qemu_provider_free(struct qemu_provider *p);
+extern const struct kvss_provider qemu_provider_ops; /* register with priv = struct qemu_provider * */
+extern const struct journal_verb qemu_provider_verbs[]; /* ctx is the struct hv * */
+
+#endif

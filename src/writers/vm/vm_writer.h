@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The VM writer: the Hyper-V VSS writer for libvirt's VMs. A component per VM; Saved State or Child VM Snapshot by the five
+ * conditions of M4; all phases of PrepareForSnapshot over all VMs at once with one instant for the set (B1); all or nothing
+ * (M10). Clauses M1, M3-M18, M20, M21, B1, B3.
+ */
+#ifndef WRITERS_VM_WRITER_H
+#define WRITERS_VM_WRITER_H
+
+#include "base/log.h"
+#include "base/par.h"
+#include "hypervisor/hypervisor.h"
+#include "journal/journal.h"
+#include <kvss/error.h>
+#include <kvss/provider.h>
+#include <kvss/writer.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#define VM_WRITER_NAME "Microsoft Hyper-V VSS Writer"       /* M20 */
+#define VM_WRITER_ID "66841cd4-6ded-4f4b-8f17-fd23f8ddc3de" /* M21 */
+
+enum vm_method {
+    VM_METHOD_AUTO,    /* Child VM Snapshot where all five conditions hold, else Saved State */
+    VM_METHOD_CHILD,   /* Child VM Snapshot or refuse */
+    VM_METHOD_SAVED,   /* Saved State even where Child VM Snapshot would do */
+    VM_METHOD_OFFLINE, /* result only: the VM is off or saved already, its files are copied as they lie */
+};
+const char *vm_method_name(enum vm_method m); /* "auto", "child-vm-snapshot", "saved-state", "offline" */
+
+/* What a restore point of a VM is worth (B3), weakest first; "offline": nothing was running, any requirement is met. */
+enum vm_level { VM_LEVEL_CRASH, VM_LEVEL_SAVED_STATE, VM_LEVEL_FILE_SYSTEM, VM_LEVEL_APPLICATION, VM_LEVEL_OFFLINE };
+const char *vm_level_name(enum vm_level l); /* "crash", "saved-state", "file-system", "application", "offline" */
+
+struct vm_writer;
+struct vm_writer_config {
+    struct hv *hv;
+    const struct kvss_provider *provider; /* takes the points in time; NULL: only Identify, check and restores */
+    void *provider_priv;
+    struct journal *journal;              /* effects of this session; its verbs include vm_writer_verbs; NULL as above */
+    const char *session_dir;              /* existing private folder for parts: definitions, clones of NVRAM and memory */
+    const char *snapshot_dir;             /* where snapshot files of all VMs are placed; NULL: beside each image (M4c) */
+    enum vm_method method;
+    enum vm_level require;                /* VM_LEVEL_CRASH: nothing in particular. Decided before anything is touched */
+    const char *checkpoint_prefix;        /* checkpoints made are named PREFIX-<time>; NULL: none are made */
+    unsigned agent_timeout_ms;            /* 0: 5000 for questions, 10000 for a freeze */
+    char *const *only;                    /* names or UUIDs of the VMs to describe in Identify; NULL: all */
+    const struct par_cancel *cancel;      /* raised: the phases stop at the next step and fail with -EINTR; may be NULL */
+    const struct log *log;
+};
+
+int vm_writer_new(const struct vm_writer_config *config, struct vm_writer **ret, struct err *err);
+void vm_writer_free(struct vm_writer *w);
+extern const struct kvss_writer vm_writer_ops; /* register with priv = struct vm_writer * */
+/* Undo of every effect the writer has on VMs, guests and files; ctx is the struct hv *. Ends with { NULL, NULL }. */
+extern const struct journal_verb vm_writer_verbs[];
+
+/* ---- The report on one VM, made without touching it (kvss check; M4, B3) ----------------------------------------------------*/
+struct vm_condition {
+    const char *clause;  /* "M4a" ... "M4e" */
+    const char *name;    /* "integration-service", "running", "snapshot-place", "basic-disks", "file-systems" */
+    bool ok;
+    char *why;           /* what was found; where !ok also the remedy; never NULL */
+};
+struct vm_disk_report {
+    char *target, *path, *format;
+    bool covered;
+    char *why;           /* where not covered: "pass-through disk (M11)", "CD-ROM" ...; NULL otherwise */
+};
+struct vm_report {
+    char *name, *uuid;
+    enum hv_state state;
+    enum vm_method method;    /* the one that a backup would use now */
+    enum vm_level level;      /* what it would be worth */
+    char *refused;            /* why a backup would be refused (method or require cannot be met, VM busy ...); NULL: it would not */
+    struct vm_condition conditions[5];
+    size_t n_disks;
+    struct vm_disk_report *disks;
+    char **warnings;
+    size_t n_fs;
+    struct hv_guest_fs *fs;   /* as the agent tells; may be none */
+};
+int vm_writer_check(struct vm_writer *w, const char *name_or_uuid, struct vm_report *ret, struct err *err);
+void vm_report_clear(struct vm_report *r);
+
+/* ---- What requester and writer tell each other through the components document -----------------------------------------------
+ * Component: logical path "", name = VM's UUID, caption "Backup Using Child Partition Snapshot\NAME" or "Backup Using Saved
+ * State\NAME". In PostSnapshot the writer sets the component's backup metadata to one JSON object:
+ *
+ *  { "vm": NAME, "uuid": UUID, "state": "running|paused|off|saved", "autostart": bool, "persistent": bool,
+ *    "method": vm_method_name, "why": TEXT, "conditions": [ { "clause", "name", "ok", "why" } ],
+ *    "consistency": vm_level_name, "frozen": [ { "mountpoint", "type", "frozen": bool, "why" } ],
+ *    "frozen_ms": REAL or null, "down_ms": REAL or null,  (freeze reply to thaw reply; pause to resume)
+ *    "instant": "2026-11-22T21:13:05.123Z",
+ *    "disks": [ { "target", "path", "format", "size", "covered": bool, "why", "readonly", "shareable",
+ *                 "backing": [ { "path", "format" } ], "image": { "cluster_size", "compat", "options", ... } } ],
+ *    "parts": [ { "name": "definition"|"memory"|"nvram", "path": FILE TO READ NOW, "restore_path": WHERE IT BELONGS or null } ],
+ *    "checkpoint": NAME or null, "warnings": [ TEXT ] }
+ *
+ * Restore: the requester sets the component's restore options to one JSON object before PreRestore:
+ *
+ *  { "definition": PATH of the staged definition, "memory": PATH of the staged save image or null, "nvram": PATH restored or null,
+ *    "state": state to come back in ("running|paused|off|saved"), "disks": { "vda": PATH restored, ... },
+ *    "default_dir": folder of M16 }
+ *
+ * and reads after PostRestore, from the component's restore metadata: { "registered": bool, "steps": [ TEXT ], "warnings": [ TEXT ] }
+ * (steps: turn off, delete, register, link, disk path, network, start, in the order done).
+ */
+
+#endif
