@@ -37,24 +37,26 @@ DEFINE_CLEANUP(DIR *, closedir)
 #define _cleanup_closedir_ _cleanup_(closedir_p)
 
 /* Locks m until the end of the scope. */
-#define SCOPED_LOCK(m)                                                                                   \
-    _cleanup_(cleanup_unlock_p) pthread_mutex_t *scoped_lock_##__LINE__ __attribute__((unused)) = (m); \
-    pthread_mutex_lock(m)
+#define SCOPED_LOCK(m) SCOPED_LOCK_(m, __COUNTER__)
+#define SCOPED_LOCK_(m, n) SCOPED_LOCK__(m, n)
+#define SCOPED_LOCK__(m, n)                                                                            \
+    _cleanup_(cleanup_unlock_p) pthread_mutex_t *scoped_lock_##n __attribute__((unused)) = (m);        \
+    pthread_mutex_lock(scoped_lock_##n)
 
 /* Yields the value of the variable and leaves NULL (or -1) behind. */
-#define TAKE_PTR(p)               \
-    ({                            \
-        __auto_type *pp_ = &(p);  \
-        __auto_type v_ = *pp_;    \
-        *pp_ = NULL;              \
-        v_;                       \
+#define TAKE_PTR(p)                   \
+    ({                                \
+        __auto_type take_pp_ = &(p);  \
+        __auto_type take_v_ = *take_pp_; \
+        *take_pp_ = NULL;             \
+        take_v_;                      \
     })
-#define TAKE_FD(fd)      \
-    ({                   \
-        int *pp_ = &(fd); \
-        int v_ = *pp_;   \
-        *pp_ = -1;       \
-        v_;              \
+#define TAKE_FD(fd)                \
+    ({                             \
+        int *take_fd_p_ = &(fd);   \
+        int take_fd_v_ = *take_fd_p_; \
+        *take_fd_p_ = -1;          \
+        take_fd_v_;                \
     })
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))

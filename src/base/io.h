@@ -19,7 +19,11 @@ int io_pwrite(int fd, const void *p, size_t n, uint64_t off);
 /* Whole file to buf (replacing it); -EFBIG if longer than max bytes. Symbolic links are followed. */
 int io_read_file(const char *path, size_t max, struct buf *ret, struct err *err);
 
-/* Replaces path by the bytes given: temporary file beside it, fsync, rename, fsync of the folder. A crash leaves old or new. */
+/* Temporary files are named so, beside their target; a crash may leave one behind. Whoever lists a folder passes them over. */
+#define IO_TEMPORARY_PREFIX ".kvss-"
+
+/* Replaces path by the bytes given, with just these mode bits: temporary file beside it, fsync, rename, fsync of the folder.
+ * A crash leaves old or new. A symbolic link at path is itself replaced. */
 int io_replace_file(const char *path, const void *p, size_t n, mode_t mode, struct err *err);
 
 int io_fsync_dir(const char *path, struct err *err);
@@ -29,19 +33,21 @@ int io_fsync_parent(const char *path, struct err *err);
 /* As mkdir -p; existing folders are left as they are. */
 int io_mkdir_p(const char *path, mode_t mode, struct err *err);
 
-/* Removes path and what is below it; does not follow links, does not leave the file system; absent is no error. */
+/* Removes path and what is below it; does not follow links; absent is no error. -EXDEV: a file system is mounted below it (what
+ * was found before it is gone). */
 int io_remove_tree(const char *path, struct err *err);
 
 /* unlink; absent is no error. */
 int io_unlink(const char *path, struct err *err);
 
-/* Copies src to the new file dst (must not exist): reflink if the file system can, else data only, holes stay holes. fsync'd. */
+/* Copies the ordinary file src to the new file dst (-EEXIST if there is one): reflink if the file system can, else data only,
+ * holes stay holes. dst is fsync'd, its folder is not. Nothing is left at dst on failure. */
 int io_copy_file(const char *src, const char *dst, mode_t mode, struct err *err);
 
-/* Second name for src at dst on the same file system, else a copy (io_copy_file). */
+/* Second name for src at dst where the file system allows it (contents and mode are then shared), else a copy as above. */
 int io_link_or_copy(const char *src, const char *dst, mode_t mode, struct err *err);
 
-bool io_exists(const char *path);
+bool io_exists(const char *path); /* links are followed: a dangling one does not exist */
 
 /* "dir/name"; NULL: out of memory. Caller frees. */
 char *io_path(const char *dir, const char *name);
@@ -49,7 +55,7 @@ char *io_path(const char *dir, const char *name);
 char *io_dirname(const char *path);
 char *io_basename(const char *path);
 
-/* A new private folder (0700) below $XDG_RUNTIME_DIR, /run/kvss (root) or $TMPDIR, named prefix-XXXXXX. Caller frees and removes. */
+/* A new private folder (0700) below /run/kvss (root), $XDG_RUNTIME_DIR, $TMPDIR or /tmp, named prefix-XXXXXX. Caller frees and removes. */
 int io_private_dir(const char *prefix, char **ret_path, struct err *err);
 
 /* Free bytes for an unprivileged writer on the file system of path. */

@@ -8,7 +8,8 @@
 #include <stddef.h>
 
 /* Runs fn(ctx, i, &err_i) for i in [0, n), at most `threads` at once (0: one thread each). Waits for all. Returns 0, or the
- * failure of the lowest i that failed, its text in err. */
+ * failure of the lowest i that failed, its text in err. -EAGAIN: the threads could not be started; then fn was not called at all.
+ * Signals that ask for something (SIGINT, SIGTERM ...) are blocked in the threads. */
 int par_each(size_t n, size_t threads, int (*fn)(void *ctx, size_t i, struct err *err), void *ctx, struct err *err);
 
 /* A barrier for n parties that can be broken: after par_barrier_break() every present and later wait returns false at once. */

@@ -15,21 +15,24 @@ struct proc_run {
     size_t in_len;
     size_t out_max;         /* stdout longer than this kills the child: -EMSGSIZE; 0: stdout is dropped */
     unsigned timeout_ms;    /* 0: none. On expiry the child's whole process group is killed: -ETIMEDOUT */
+    bool die_with_us;       /* the child gets SIGTERM if the calling thread dies, as it does with the process */
 };
 
-/* Runs to the end. *ret_status: exit code, or 128 + signal. out gets stdout; err_tail (may be NULL) the last 4 KiB of stderr.
- * Fails only where the child could not be started (-ENOENT ...), overran or talked too much; a non-zero exit is no failure. */
+/* Runs to the end, in a process group of its own. *ret_status: exit code, or 128 + signal. out (may be NULL) is replaced by
+ * stdout; err_tail (may be NULL) by the last 4 KiB of stderr, also where the child overran. What the child has left running
+ * in the background is neither waited for nor killed. Fails only where the child could not be started (-ENOENT ...), overran or
+ * talked too much; a non-zero exit is no failure. */
 int proc_run(const struct proc_run *run, struct buf *out, struct buf *err_tail, int *ret_status, struct err *err);
 
 struct proc; /* a running child */
 
-/* Starts argv with stdin from /dev/null, stdout and stderr to the file at log_path (or /dev/null). The child gets SIGTERM if
- * this process dies. No other descriptors are inherited. */
+/* Starts argv in a process group of its own with stdin from /dev/null, stdout and stderr appended to the file at log_path (NULL:
+ * dropped). The child gets SIGTERM if this process dies, whichever thread called. No other descriptors are inherited. */
 int proc_start(char *const *argv, const char *log_path, struct proc **ret, struct err *err);
 pid_t proc_pid(const struct proc *p);
 /* 1 while it runs, 0 ended (*ret_status as in proc_run, may be NULL). Never blocks. */
 int proc_alive(struct proc *p, int *ret_status);
-/* SIGTERM, then SIGKILL after grace_ms; reaps and frees. NULL is fine. */
+/* SIGTERM, then SIGKILL after grace_ms (0: at once) to the process group; reaps and frees. NULL is fine. */
 void proc_stop(struct proc *p, unsigned grace_ms);
 
 #endif

@@ -8,7 +8,7 @@
 #include <libxml/tree.h>
 #include <libxml/xpath.h>
 #include <stdbool.h>
-#include <stdint.h>
+#include <stddef.h>
 
 #define XML_TEXT_MAX ((size_t)16 << 20)
 
@@ -18,6 +18,9 @@ DEFINE_CLEANUP(xmlDocPtr, xmlFreeDoc)
 /* Parses text of n bytes; `what` names it in errors. -EINVAL malformed, has a DTD or is too deep; -EFBIG longer than XML_TEXT_MAX. */
 int xml_parse(const char *text, size_t n, const char *what, xmlDocPtr *ret, struct err *err);
 
+/* In the XPath of the calls below, prefixes mean what they mean at `node`; its default namespace has the prefix "ns". The XPath is
+ * a constant of ours: never build one from names that come from outside. */
+
 /* First node that the XPath matches below `node` (relative paths), or NULL. */
 xmlNodePtr xml_find(xmlNodePtr node, const char *xpath);
 /* All nodes; *ret is malloc'd (NULL if none), count returned. -ENOMEM. */
@@ -26,7 +29,8 @@ int xml_find_all(xmlNodePtr node, const char *xpath, xmlNodePtr **ret);
 char *xml_get(xmlNodePtr node, const char *xpath);
 /* Attribute of node itself, or NULL. Caller frees with free(). */
 char *xml_attr(xmlNodePtr node, const char *name);
-/* Serialises doc (or only node, if given). pretty: indented by two blanks. Caller frees with free(). */
+/* Serialises doc (or only node, if given) as UTF-8. pretty: elements that hold no text (so: no white space either, which
+ * xml_parse() keeps) are indented by two blanks. Caller frees with free(). */
 int xml_dump(xmlDocPtr doc, xmlNodePtr node, bool pretty, char **ret, struct err *err);
 
 #endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/clock.h"
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+static uint64_t read_us(clockid_t id)
+{
+    struct timespec t = { 0 };
+
+    clock_gettime(id, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+uint64_t clock_mono_ms(void)
+{
+    return read_us(CLOCK_MONOTONIC) / 1000;
+}
+
+uint64_t clock_mono_us(void)
+{
+    return read_us(CLOCK_MONOTONIC);
+}
+
+int64_t clock_wall_us(void)
+{
+    return (int64_t)read_us(CLOCK_REALTIME);
+}
+
+char *clock_format(int64_t wall_us, char buf[static 32])
+{
+    int64_t s = wall_us / 1000000, us = wall_us % 1000000;
+    struct tm tm = { 0 };
+
+    if (us < 0) {
+        us += 1000000;
+        s--;
+    }
+    time_t t = (time_t)s;
+    gmtime_r(&t, &tm);
+    snprintf(buf, 32, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
+             tm.tm_min, tm.tm_sec, (int)(us / 1000));
+    return buf;
+}
+
+/* Consumes exactly n digits followed by the character `end`. */
+static bool take_field(const char **s, int n, char end, int *ret)
+{
+    int v = 0;
+
+    for (; n > 0; n--, ++*s) {
+        if (**s < '0' || **s > '9')
+            return false;
+        v = v * 10 + (**s - '0');
+    }
+    *ret = v;
+    return end == 0 || *(*s)++ == end;
+}
+
+/* Consumes ".123" to microseconds; digits past the sixth are dropped. */
+static bool take_fraction(const char **s, int64_t *ret)
+{
+    int64_t scale = 100000;
+
+    *ret = 0;
+    if (**s != '.')
+        return true;
+    if (*++*s < '0' || **s > '9')
+        return false;
+    for (; **s >= '0' && **s <= '9'; ++*s, scale /= 10)
+        *ret += (**s - '0') * scale;
+    return true;
+}
+
+static bool same_time(const struct tm *a, const struct tm *b)
+{
+    return a->tm_year == b->tm_year && a->tm_mon == b->tm_mon && a->tm_mday == b->tm_mday && a->tm_hour == b->tm_hour &&
+           a->tm_min == b->tm_min && a->tm_sec == b->tm_sec;
+}
+
+int clock_parse(const char *s, int64_t *ret_wall_us, struct err *err)
+{
+    struct tm tm = { 0 };
+    const char *p = s;
+    int64_t us;
+
+    bool ok = take_field(&p, 4, '-', &tm.tm_year) && take_field(&p, 2, '-', &tm.tm_mon) && take_field(&p, 2, 'T', &tm.tm_mday) &&
+              take_field(&p, 2, ':', &tm.tm_hour) && take_field(&p, 2, ':', &tm.tm_min) && take_field(&p, 2, 0, &tm.tm_sec) &&
+              take_fraction(&p, &us) && strcmp(p, "Z") == 0;
+    tm.tm_year -= 1900;
+    tm.tm_mon -= 1;
+    struct tm given = tm;
+    time_t t = ok ? timegm(&tm) : 0;
+    /* timegm() turns the 31st of February into a day in March; a record that says so is wrong. */
+    if (!ok || !same_time(&given, &tm))
+        return err_set(err, EINVAL, "\"%s\" is not a time like 2026-11-22T21:13:05.123Z", s);
+    *ret_wall_us = (int64_t)t * 1000000 + us;
+    return 0;
+}
+
+void clock_sleep_ms(unsigned ms)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_sec += ms / 1000;
+    t.tv_nsec += (long)(ms % 1000) * 1000000;
+    if (t.tv_nsec >= 1000000000) {
+        t.tv_sec++;
+        t.tv_nsec -= 1000000000;
+    }
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR)
+        ;
+}

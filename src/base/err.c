@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <kvss/error.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The text ends up on terminals and in JSON while parts of it come from guests and files: no control characters but newline
+ * and tab, and no half character where it was cut. */
+static void sanitise(char *text, size_t size)
+{
+    size_t n = strlen(text);
+
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f)
+            text[i] = '?';
+    }
+    if (n + 1 < size)
+        return;
+    size_t start = n;
+    while (start > 0 && n - start < 4 && ((unsigned char)text[start - 1] & 0xc0) == 0x80)
+        start--;
+    if (start == 0)
+        return;
+    unsigned char lead = (unsigned char)text[start - 1];
+    size_t need = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
+    if (n - (start - 1) < need)
+        text[start - 1] = '\0';
+}
+
+/* Formats into a scratch text first: the arguments may point into err->text. */
+__attribute__((format(printf, 3, 0))) static int set(struct err *err, int code, const char *fmt, va_list ap)
+{
+    char text[KVSS_ERR_TEXT_MAX];
+
+    if (code < 0)
+        code = -code;
+    if (code == 0)
+        code = EIO;
+    if (!err)
+        return -code;
+    if (vsnprintf(text, sizeof text, fmt, ap) < 0)
+        text[0] = '\0';
+    sanitise(text, sizeof text);
+    err->code = code;
+    err->hresult = 0;
+    memcpy(err->text, text, sizeof text);
+    return -code;
+}
+
+int err_set(struct err *err, int code, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    int r = set(err, code, fmt, ap);
+    va_end(ap);
+    return r;
+}
+
+int err_errno(struct err *err, int code, const char *fmt, ...)
+{
+    va_list ap;
+    char cause[128];
+
+    va_start(ap, fmt);
+    int r = set(err, code, fmt, ap);
+    va_end(ap);
+    if (err) {
+        size_t n = strlen(err->text);
+        snprintf(err->text + n, sizeof err->text - n, ": %s", strerror_r(-r, cause, sizeof cause));
+        sanitise(err->text, sizeof err->text);
+    }
+    return r;
+}
+
+int err_vss(struct err *err, uint32_t hresult, int code, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    int r = set(err, code, fmt, ap);
+    va_end(ap);
+    if (err)
+        err->hresult = hresult;
+    return r;
+}
+
+int err_context(struct err *err, const char *fmt, ...)
+{
+    char text[KVSS_ERR_TEXT_MAX];
+    va_list ap;
+
+    if (!err)
+        return -EIO;
+    va_start(ap, fmt);
+    int n = vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    if (n < 0)
+        n = 0;
+    if ((size_t)n < sizeof text && err->text[0])
+        snprintf(text + n, sizeof text - (size_t)n, ": %s", err->text);
+    sanitise(text, sizeof text);
+    memcpy(err->text, text, sizeof text);
+    if (err->code == 0)
+        err->code = EIO;
+    return -err->code;
+}
+
+int err_move(struct err *dst, const struct err *src)
+{
+    if (dst && src && dst != src)
+        *dst = *src;
+    return src ? -src->code : 0;
+}
+
+void err_clear(struct err *err)
+{
+    if (!err)
+        return;
+    err->code = 0;
+    err->hresult = 0;
+    err->text[0] = '\0';
+}

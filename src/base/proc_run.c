@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/proc.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/num.h"
+#include "base/proc_internal.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+
+#define ERR_TAIL_MAX 4096
+
+/* One run while it lasts. */
+struct run {
+    const struct proc_run *ask;
+    pid_t pid;
+    int pidfd, out, err; /* out, err: our ends, non-blocking; -1 once they have ended or where they are dropped */
+    struct buf stdout_text, stderr_tail;
+    uint64_t deadline_ms;
+};
+
+static void run_done(struct run *r)
+{
+    cleanup_close_p(&r->pidfd);
+    cleanup_close_p(&r->out);
+    cleanup_close_p(&r->err);
+    buf_free(&r->stdout_text);
+    buf_free(&r->stderr_tail);
+}
+
+/* The bytes for stdin as a nameless file: no pipe that could fill up or break while we wait for something else. */
+static int open_stdin(const struct proc_run *ask)
+{
+    if (!ask->in)
+        return open("/dev/null", O_RDONLY | O_CLOEXEC);
+    _cleanup_close_ int fd = memfd_create("kvss-stdin", MFD_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    int r = io_write(fd, ask->in, ask->in_len);
+    if (r < 0) {
+        errno = -r;
+        return -1;
+    }
+    return lseek(fd, 0, SEEK_SET) < 0 ? -1 : TAKE_FD(fd);
+}
+
+/* A pipe whose reading end (*ret_ours) does not block; or /dev/null and -1. Returns the child's end, -1 with errno. */
+static int open_sink(bool wanted, int *ret_ours)
+{
+    int fds[2];
+
+    *ret_ours = -1;
+    if (!wanted)
+        return open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return -1;
+    if (fcntl(fds[0], F_SETFL, O_NONBLOCK) < 0) {
+        close(fds[0]);
+        close(fds[1]);
+        return -1;
+    }
+    *ret_ours = fds[0];
+    return fds[1];
+}
+
+static int start(struct run *r, bool want_out, bool want_err, struct err *err)
+{
+    _cleanup_close_ int in = open_stdin(r->ask);
+    _cleanup_close_ int out = in < 0 ? -1 : open_sink(want_out, &r->out);
+    _cleanup_close_ int errs = out < 0 ? -1 : open_sink(want_err, &r->err);
+
+    if (errs < 0)
+        return err_errno(err, errno, "cannot start %s", r->ask->argv[0]);
+    struct proc_spawn s = { r->ask->argv, r->ask->env, in, out, errs, r->ask->die_with_us };
+    int result = proc_spawn(&s, &r->pid, err);
+    if (result < 0)
+        return result;
+    r->pidfd = pidfd_open(r->pid, 0);
+    return 0;
+}
+
+static int keep_tail(struct buf *tail, const char *p, size_t n)
+{
+    int r = buf_add(tail, p, n);
+
+    if (r < 0 || tail->len <= ERR_TAIL_MAX)
+        return r;
+    memmove(tail->data, tail->data + tail->len - ERR_TAIL_MAX, ERR_TAIL_MAX + 1);
+    tail->len = ERR_TAIL_MAX;
+    return 0;
+}
+
+/* Takes what is there now. 0, also at the end (then *fd is closed); -EMSGSIZE, -ENOMEM. */
+static int drain(struct run *r, int *fd)
+{
+    char piece[16384];
+
+    while (*fd >= 0) {
+        ssize_t got = read(*fd, piece, sizeof piece);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0 && errno == EAGAIN)
+            return 0;
+        if (got <= 0) {
+            close(TAKE_FD(*fd));
+            return 0;
+        }
+        int result = 0;
+        if (fd == &r->err)
+            result = keep_tail(&r->stderr_tail, piece, (size_t)got);
+        else if ((size_t)got > r->ask->out_max - r->stdout_text.len)
+            result = -EMSGSIZE;
+        else
+            result = buf_add(&r->stdout_text, piece, (size_t)got);
+        if (result < 0)
+            return result;
+    }
+    return 0;
+}
+
+/* 1: ended (then reaped, *ret_status set), 0: runs, -errno. */
+static int reap(struct run *r, bool block, int *ret_status)
+{
+    siginfo_t info = { 0 };
+
+    while (waitid(P_PID, (id_t)r->pid, &info, WEXITED | (block ? 0 : WNOHANG)) < 0)
+        if (errno != EINTR)
+            return -errno;
+    if (info.si_pid == 0)
+        return 0;
+    *ret_status = proc_status(info.si_code, info.si_status);
+    return 1;
+}
+
+/* Milliseconds for poll(): -1 no deadline, 0 it has passed. */
+static int time_left(const struct run *r)
+{
+    uint64_t now = clock_mono_ms();
+
+    if (r->deadline_ms == 0)
+        return -1;
+    return now >= r->deadline_ms ? 0 : (int)num_min(r->deadline_ms - now, INT_MAX);
+}
+
+/* Follows the child to its end. A child that closed its output may run on, and one that ended may have left its output to a
+ * process in the background: only its own end counts. */
+static int follow(struct run *r, int *ret_status)
+{
+    for (;;) {
+        int left = time_left(r);
+        if (left == 0)
+            return -ETIMEDOUT;
+        struct pollfd fds[] = { { r->pidfd, POLLIN, 0 }, { r->out, POLLIN, 0 }, { r->err, POLLIN, 0 } };
+        if (r->pidfd < 0 && (left < 0 || left > 20))
+            left = 20; /* no pidfd from this kernel: look again and again */
+        if (poll(fds, ARRAY_SIZE(fds), left) < 0 && errno != EINTR)
+            return -errno;
+        int ended = reap(r, false, ret_status); /* before draining: all that it wrote is then in the pipes */
+        int result = drain(r, &r->out);
+        if (result == 0)
+            result = drain(r, &r->err);
+        if (ended == 1)
+            r->pid = 0;
+        if (ended != 0 || result < 0)
+            return ended < 0 ? ended : result;
+    }
+}
+
+static int failure(struct run *r, int result, struct err *err)
+{
+    int status;
+
+    if (r->pid > 0) {
+        kill(-r->pid, SIGKILL);
+        reap(r, true, &status);
+        (void)drain(r, &r->err);
+    }
+    const char *name = r->ask->argv[0];
+    if (result == -ETIMEDOUT)
+        return err_set(err, ETIMEDOUT, "%s was stopped: it took longer than %u ms", name, r->ask->timeout_ms);
+    if (result == -EMSGSIZE)
+        return err_set(err, EMSGSIZE, "%s was stopped: it wrote more than %zu bytes", name, r->ask->out_max);
+    return err_errno(err, -result, "cannot follow %s to its end", name);
+}
+
+static void hand_over(struct buf *to, struct buf *from)
+{
+    if (!to)
+        return;
+    buf_free(to);
+    *to = *from;
+    *from = (struct buf)BUF_INIT;
+}
+
+int proc_run(const struct proc_run *run, struct buf *out, struct buf *err_tail, int *ret_status, struct err *err)
+{
+    _cleanup_(run_done) struct run r = { .ask = run, .pidfd = -1, .out = -1, .err = -1 };
+    int status = 0;
+
+    int result = start(&r, run->out_max > 0, err_tail != NULL, err);
+    if (result < 0)
+        return result;
+    if (run->timeout_ms)
+        r.deadline_ms = clock_mono_ms() + run->timeout_ms;
+    result = follow(&r, &status);
+    if (result < 0)
+        result = failure(&r, result, err);
+    hand_over(err_tail, &r.stderr_tail);
+    if (result < 0)
+        return result;
+    hand_over(out, &r.stdout_text);
+    *ret_status = status;
+    return 0;
+}
