@@ -26,6 +26,7 @@ struct kvss_point_disk {
     const char *target; /* "vda", unique in the VM */
     const char *path;   /* file or block device of the active image; NULL: the hypervisor alone can read it (network disk) */
     const char *format; /* "qcow2", "raw", ... */
+    bool readonly;      /* the VM cannot write it: it may be read beside the VM */
 };
 
 /* The point in time of one VM's disks. Valid during the call only. */

@@ -41,12 +41,17 @@ void journal_done(struct journal *j, uint64_t id);
 /* It has been reversed in the ordinary course (guest thawed, VM resumed), or is meant to stay: no undo any more. */
 void journal_settled(struct journal *j, uint64_t id);
 
-/* Undoes one effect, or all that are not settled, last first. Goes on after failures; the first one is returned, each is logged.
- * What was undone is settled. */
+/* Undoes one effect, or all that are not settled, last first. Effects whose values "group" differ are independent of each
+ * other: groups are undone side by side, so that one hung guest does not keep the others waiting; those without a group come
+ * last. Goes on after failures; the first one is returned, each is logged. What was undone is settled; what could not be undone
+ * stays open, so that undo can be tried again. One undo runs at a time; a second caller waits for the first. */
 int journal_undo(struct journal *j, uint64_t id, struct err *err);
 int journal_undo_all(struct journal *j, struct err *err);
 
-size_t journal_open_effects(const struct journal *j); /* how many are not settled */
+/* The session's result stands: what is still open is meant to stay. */
+void journal_settle_all(struct journal *j);
+
+size_t journal_open_effects(struct journal *j); /* how many are not settled */
 
 const char *journal_verb_name(const struct journal_effect *e);
 const char *journal_value(const struct journal_effect *e, const char *name); /* NULL: no such value */

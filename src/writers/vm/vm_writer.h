@@ -58,7 +58,8 @@ extern const struct journal_verb vm_writer_verbs[];
 struct vm_condition {
     const char *clause;  /* "M4a" ... "M4e" */
     const char *name;    /* "integration-service", "running", "snapshot-place", "basic-disks", "file-systems" */
-    bool ok;
+    bool checked;        /* false: could not be looked at, since an earlier condition failed (no agent to ask); JSON "ok": null */
+    bool ok;             /* false where not checked */
     char *why;           /* what was found; where !ok also the remedy; never NULL */
 };
 struct vm_disk_report {

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "journal/journal.h"
+#include "base/cleanup.h"
+#include "base/par.h"
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+enum effect_state { EFFECT_BEGUN, EFFECT_DONE, EFFECT_SETTLED };
+
+struct journal_effect {
+    uint64_t id;
+    const struct journal_verb *verb;
+    enum effect_state state;
+    struct journal_arg *args; /* names and values owned; ends with { NULL, NULL } */
+};
+
+struct journal {
+    char *session_id;
+    const struct journal_verb *verbs;
+    void *ctx;
+    const struct log *log;
+    pthread_mutex_t lock;      /* effects and their states */
+    pthread_mutex_t undo_lock; /* one undo at a time */
+    struct journal_effect **effects; /* in order of journal_begin(); id is index + 1 */
+    size_t n, cap;
+};
+
+static void effect_free(struct journal_effect *e)
+{
+    for (struct journal_arg *a = e->args; a && a->name; a++) {
+        free((char *)a->name);
+        free((char *)a->value);
+    }
+    free(e->args);
+    free(e);
+}
+DEFINE_CLEANUP(struct journal_effect *, effect_free)
+
+void journal_free(struct journal *j)
+{
+    if (!j)
+        return;
+    for (size_t i = 0; i < j->n; i++)
+        effect_free(j->effects[i]);
+    free(j->effects);
+    free(j->session_id);
+    pthread_mutex_destroy(&j->lock);
+    pthread_mutex_destroy(&j->undo_lock);
+    free(j);
+}
+
+int journal_new(const char *session_id, const struct journal_verb *verbs, void *ctx, const struct log *log,
+                struct journal **ret, struct err *err)
+{
+    struct journal *j = calloc(1, sizeof(*j));
+
+    if (!j || !(j->session_id = strdup(session_id))) {
+        free(j);
+        return err_set(err, ENOMEM, "out of memory");
+    }
+    j->verbs = verbs;
+    j->ctx = ctx;
+    j->log = log;
+    pthread_mutex_init(&j->lock, NULL);
+    pthread_mutex_init(&j->undo_lock, NULL);
+    *ret = j;
+    return 0;
+}
+
+static const struct journal_verb *find_verb(const struct journal *j, const char *name)
+{
+    for (const struct journal_verb *v = j->verbs; v->name; v++)
+        if (!strcmp(v->name, name))
+            return v;
+    return NULL;
+}
+
+static struct journal_arg *copy_args(const struct journal_arg *args)
+{
+    size_t n = 0;
+    while (args && args[n].name)
+        n++;
+    struct journal_arg *copy = calloc(n + 1, sizeof(*copy));
+    for (size_t i = 0; copy && i < n; i++) {
+        copy[i].value = strdup(args[i].value ? args[i].value : "");
+        copy[i].name = strdup(args[i].name);
+        if (!copy[i].name || !copy[i].value) {
+            for (size_t k = 0; k <= i; k++) {
+                free((char *)copy[k].name);
+                free((char *)copy[k].value);
+            }
+            free(copy);
+            return NULL;
+        }
+    }
+    return copy;
+}
+
+int journal_begin(struct journal *j, const char *verb, const struct journal_arg *args, uint64_t *ret_id, struct err *err)
+{
+    const struct journal_verb *v = find_verb(j, verb);
+    if (!v)
+        return err_set(err, EINVAL, "journal: no verb \"%s\"", verb);
+
+    _cleanup_(effect_free_p) struct journal_effect *e = calloc(1, sizeof(*e));
+    if (!e || !(e->args = copy_args(args)))
+        return err_set(err, ENOMEM, "out of memory");
+    e->verb = v;
+
+    SCOPED_LOCK(&j->lock);
+    if (j->n == j->cap) {
+        size_t cap = j->cap ? 2 * j->cap : 16;
+        struct journal_effect **more = reallocarray(j->effects, cap, sizeof(*more));
+        if (!more)
+            return err_set(err, ENOMEM, "out of memory");
+        j->effects = more;
+        j->cap = cap;
+    }
+    e->id = j->n + 1;
+    j->effects[j->n++] = e;
+    *ret_id = e->id;
+    TAKE_PTR(e);
+    return 0;
+}
+
+static void set_state(struct journal *j, uint64_t id, enum effect_state state)
+{
+    SCOPED_LOCK(&j->lock);
+    if (id && id <= j->n && j->effects[id - 1]->state < state)
+        j->effects[id - 1]->state = state;
+}
+
+void journal_done(struct journal *j, uint64_t id)
+{
+    set_state(j, id, EFFECT_DONE);
+}
+
+void journal_settled(struct journal *j, uint64_t id)
+{
+    set_state(j, id, EFFECT_SETTLED);
+}
+
+void journal_settle_all(struct journal *j)
+{
+    SCOPED_LOCK(&j->lock);
+    for (size_t i = 0; i < j->n; i++)
+        j->effects[i]->state = EFFECT_SETTLED;
+}
+
+size_t journal_open_effects(struct journal *j)
+{
+    size_t n = 0;
+    SCOPED_LOCK(&j->lock);
+    for (size_t i = 0; i < j->n; i++)
+        n += j->effects[i]->state != EFFECT_SETTLED;
+    return n;
+}
+
+const char *journal_verb_name(const struct journal_effect *e)
+{
+    return e->verb->name;
+}
+
+const char *journal_value(const struct journal_effect *e, const char *name)
+{
+    for (const struct journal_arg *a = e->args; a->name; a++)
+        if (!strcmp(a->name, name))
+            return a->value;
+    return NULL;
+}
+
+/* ---- Undo -----------------------------------------------------------------------------------------------------------------*/
+
+/* The open effects of one group, last first. */
+struct undo_group {
+    const char *name; /* NULL: effects without a group */
+    struct journal_effect **effects;
+    size_t n;
+};
+
+struct undo_plan {
+    struct journal *j;
+    struct undo_group *groups;
+    size_t n;
+};
+
+static int undo_effect(struct journal *j, struct journal_effect *e, struct err *err)
+{
+    struct err why = ERR_INIT;
+
+    log_debug(j->log, "undo %s (effect %llu of session %s)", e->verb->name, (unsigned long long)e->id, j->session_id);
+    int r = e->verb->undo(j->ctx, e, &why);
+    if (r < 0) {
+        log_error(j->log, "cannot undo %s: %s", e->verb->name, why.text);
+        return err_move(err, &why);
+    }
+    journal_settled(j, e->id);
+    return 0;
+}
+
+static int undo_group(void *ctx, size_t i, struct err *err)
+{
+    struct undo_plan *plan = ctx;
+    int first = 0;
+
+    for (size_t k = 0; k < plan->groups[i].n; k++) {
+        struct err why = ERR_INIT;
+        int r = undo_effect(plan->j, plan->groups[i].effects[k], &why);
+        if (r < 0 && !first)
+            first = err_move(err, &why);
+    }
+    return first;
+}
+
+static void undo_plan_clear(struct undo_plan *plan)
+{
+    for (size_t i = 0; i < plan->n; i++)
+        free(plan->groups[i].effects);
+    free(plan->groups);
+}
+
+static struct undo_group *plan_group(struct undo_plan *plan, const char *name)
+{
+    for (size_t i = 0; i < plan->n; i++) {
+        const char *have = plan->groups[i].name;
+        if (have == name || (have && name && !strcmp(have, name)))
+            return &plan->groups[i];
+    }
+    struct undo_group *g = &plan->groups[plan->n];
+    g->effects = calloc(plan->j->n, sizeof(struct journal_effect *));
+    if (!g->effects)
+        return NULL;
+    g->name = name;
+    plan->n++;
+    return g;
+}
+
+/* Sorts the open effects into groups; the group without a name is kept apart by the caller. */
+static int plan_make(struct undo_plan *plan, bool grouped)
+{
+    struct journal *j = plan->j;
+
+    SCOPED_LOCK(&j->lock);
+    plan->groups = calloc(j->n ? j->n : 1, sizeof(*plan->groups));
+    if (!plan->groups)
+        return -ENOMEM;
+    for (size_t i = j->n; i-- > 0;) {
+        struct journal_effect *e = j->effects[i];
+        const char *name = journal_value(e, "group");
+        if (e->state == EFFECT_SETTLED || !!name != grouped)
+            continue;
+        struct undo_group *g = plan_group(plan, name);
+        if (!g)
+            return -ENOMEM;
+        g->effects[g->n++] = e;
+    }
+    return 0;
+}
+
+static int undo_all(struct journal *j, bool grouped, struct err *err)
+{
+    _cleanup_(undo_plan_clear) struct undo_plan plan = { .j = j };
+
+    if (plan_make(&plan, grouped) < 0)
+        return err_set(err, ENOMEM, "out of memory");
+    return par_each(plan.n, 0, undo_group, &plan, err);
+}
+
+int journal_undo_all(struct journal *j, struct err *err)
+{
+    struct err second = ERR_INIT;
+
+    SCOPED_LOCK(&j->undo_lock);
+    int r = undo_all(j, true, err);
+    int r2 = undo_all(j, false, &second);
+    if (r2 < 0 && r >= 0)
+        r = err_move(err, &second);
+    return r;
+}
+
+int journal_undo(struct journal *j, uint64_t id, struct err *err)
+{
+    struct journal_effect *e = NULL;
+
+    SCOPED_LOCK(&j->undo_lock);
+    pthread_mutex_lock(&j->lock);
+    if (id && id <= j->n && j->effects[id - 1]->state != EFFECT_SETTLED)
+        e = j->effects[id - 1];
+    pthread_mutex_unlock(&j->lock);
+    return e ? undo_effect(j, e, err) : 0;
+}

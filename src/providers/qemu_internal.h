@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the files of the `qemu` provider share. */
+#ifndef PROVIDERS_QEMU_INTERNAL_H
+#define PROVIDERS_QEMU_INTERNAL_H
+
+#include "base/cleanup.h"
+#include "providers/providers.h"
+
+/* One disk of a point. */
+struct qemu_disk {
+    char *target, *path, *format;
+    bool readonly;            /* read through an export of its own, beside the VM */
+    char *scratch;            /* overwritten blocks go here while the job runs; NULL: takes no part in the job */
+    char *since;              /* checkpoint whose bitmap is asked for; NULL: none */
+    char *why_full;           /* a checkpoint was asked for, but this is why there is none */
+    struct hv_export *export; /* of a VM that is off, or of a disk that the VM cannot write */
+};
+
+/* The point in time of one VM. */
+struct qemu_point {
+    struct qemu_point *next;
+    char *set_id, *vm_uuid, *vm_name, *checkpoint;
+    bool active;
+    struct hv_domain *dom;
+    size_t n_disks;
+    struct qemu_disk *disks;
+    char *dir, *socket;       /* of the NBD server; NULL without a job */
+    struct hv_backup_request *request;
+    bool begun;
+    /* Effects, in the order of the journal; 0: none */
+    uint64_t fx_dir, fx_job, fx_checkpoint;
+    uint64_t *fx_scratch;     /* per disk */
+};
+
+struct qemu_provider {
+    struct qemu_provider_config config;
+    pthread_mutex_t lock;     /* of the list; a point is used by one thread at a time */
+    struct qemu_point *points;
+};
+
+/* Effects have these values: "group" (the VM's UUID), "vm" (its name), and what the verb needs. */
+#define VERB_SHADOW_DIR "shadow-dir"     /* "path" */
+#define VERB_SCRATCH "scratch-file"      /* "path" */
+#define VERB_BACKUP_JOB "backup-job"
+#define VERB_CHECKPOINT "checkpoint"     /* "name" */
+
+/* Enters an effect with values group, vm and (if name is not NULL) one more. */
+int qemu_effect(struct qemu_provider *p, const struct qemu_point *pt, const char *verb, const char *name, const char *value,
+                uint64_t *ret_id, struct err *err);
+
+int qemu_point_new(const struct kvss_point *from, struct hv *hv, struct qemu_point **ret, struct err *err);
+void qemu_point_free(struct qemu_point *pt); /* stops exports; ends no job */
+DEFINE_CLEANUP(struct qemu_point *, qemu_point_free)
+
+/* Everything slow: exports, folder, scratch files' names, the job's XML. */
+int qemu_point_prepare(struct qemu_provider *p, struct qemu_point *pt, struct err *err);
+/* The instant. */
+int qemu_point_take(struct qemu_provider *p, struct qemu_point *pt, struct err *err);
+/* Ends job and exports, removes scratch files and folder. The checkpoint stays. Goes on after failures; the first is returned. */
+int qemu_point_release(struct qemu_provider *p, struct qemu_point *pt, struct err *err);
+
+#endif

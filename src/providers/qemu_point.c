@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The point in time of one VM: made ready, taken, released. */
+#include "base/buf.h"
+#include "base/io.h"
+#include "providers/qemu_internal.h"
+#include <errno.h>
+#include <string.h>
+
+static int copy_disk(struct qemu_disk *to, const struct kvss_point_disk *from, bool active)
+{
+    to->readonly = from->readonly || !active;
+    to->target = strdup(from->target);
+    to->path = from->path ? strdup(from->path) : NULL;
+    to->format = strdup(from->format);
+    return to->target && to->format && (to->path || !from->path) ? 0 : -ENOMEM;
+}
+
+int qemu_point_new(const struct kvss_point *from, struct hv *hv, struct qemu_point **ret, struct err *err)
+{
+    _cleanup_(qemu_point_free_p) struct qemu_point *pt = calloc(1, sizeof(*pt));
+    if (!pt)
+        return err_set(err, ENOMEM, "out of memory");
+
+    pt->active = from->active;
+    pt->set_id = strdup(from->set_id);
+    pt->vm_uuid = strdup(from->vm_uuid);
+    pt->vm_name = strdup(from->vm_name);
+    pt->checkpoint = from->checkpoint ? strdup(from->checkpoint) : NULL;
+    pt->disks = calloc(from->n_disks ? from->n_disks : 1, sizeof(*pt->disks));
+    pt->fx_scratch = calloc(from->n_disks ? from->n_disks : 1, sizeof(*pt->fx_scratch));
+    if (!pt->set_id || !pt->vm_uuid || !pt->vm_name || !pt->disks || !pt->fx_scratch || (from->checkpoint && !pt->checkpoint))
+        return err_set(err, ENOMEM, "out of memory");
+    for (size_t i = 0; i < from->n_disks; i++) {
+        pt->n_disks = i + 1;
+        if (copy_disk(&pt->disks[i], &from->disks[i], from->active) < 0)
+            return err_set(err, ENOMEM, "out of memory");
+        if (from->since && from->active && !pt->disks[i].readonly && !strcmp(pt->disks[i].format, "qcow2") &&
+            !(pt->disks[i].since = strdup(from->since)))
+            return err_set(err, ENOMEM, "out of memory");
+    }
+
+    int r = hv_domain_get(hv, from->vm_uuid, &pt->dom, err);
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(pt);
+    return 0;
+}
+
+static void disk_clear(struct qemu_disk *d)
+{
+    struct err ignored = ERR_INIT; /* a reading export has nothing to lose */
+
+    (void)hv_export_stop(d->export, &ignored);
+    free(d->target);
+    free(d->path);
+    free(d->format);
+    free(d->scratch);
+    free(d->since);
+    free(d->why_full);
+}
+
+void qemu_point_free(struct qemu_point *pt)
+{
+    if (!pt)
+        return;
+    for (size_t i = 0; i < pt->n_disks; i++)
+        disk_clear(&pt->disks[i]);
+    free(pt->disks);
+    free(pt->fx_scratch);
+    hv_backup_request_free(pt->request);
+    if (pt->dom)
+        hv_domain_free(pt->dom);
+    free(pt->set_id);
+    free(pt->vm_uuid);
+    free(pt->vm_name);
+    free(pt->checkpoint);
+    free(pt->dir);
+    free(pt->socket);
+    free(pt);
+}
+
+/* ---- Making ready ---------------------------------------------------------------------------------------------------------*/
+
+static int export_disk(const struct qemu_point *pt, struct qemu_disk *d, struct err *err)
+{
+    if (!d->path)
+        return err_set(err, EOPNOTSUPP, "disk %s of VM %s is on the network and no QEMU has it open: start the VM to back it up",
+                       d->target, pt->vm_name);
+    int r = hv_export_start(d->path, d->format, HV_EXPORT_READ, &d->export, err);
+    return r < 0 ? err_context(err, "disk %s of VM %s", d->target, pt->vm_name) : 0;
+}
+
+/* Scratch files lie beside the image, where there is room for the image's own growth, or in the configured folder. */
+static char *scratch_path(const struct qemu_provider *p, const struct qemu_point *pt, const struct qemu_disk *d)
+{
+    _cleanup_free_ char *beside = NULL;
+    const char *dir = p->config.snapshot_dir;
+
+    if (!dir && d->path && strncmp(d->path, "/dev/", 5))
+        dir = beside = io_dirname(d->path);
+    return str_format("%s/.kvss-%.8s-%.8s-%s.scratch", dir ? dir : pt->dir, pt->set_id, pt->vm_uuid, d->target);
+}
+
+static int prepare_job(struct qemu_provider *p, struct qemu_point *pt, struct err *err)
+{
+    _cleanup_free_ struct hv_backup_disk *disks = calloc(pt->n_disks, sizeof(*disks));
+    struct hv_backup job = { .disks = disks };
+    bool bitmaps = false;
+
+    if (!disks)
+        return err_set(err, ENOMEM, "out of memory");
+    for (size_t i = 0; i < pt->n_disks; i++) {
+        struct qemu_disk *d = &pt->disks[i];
+        if (d->readonly)
+            continue;
+        if (!(d->scratch = scratch_path(p, pt, d)))
+            return err_set(err, ENOMEM, "out of memory");
+        int r = qemu_effect(p, pt, VERB_SCRATCH, "path", d->scratch, &pt->fx_scratch[i], err);
+        if (r < 0)
+            return r;
+        struct hv_backup_disk *b = &disks[job.n_disks++];
+        *b = (struct hv_backup_disk){ .target = d->target, .scratch = d->scratch, .since = d->since };
+        b->checkpoint = pt->checkpoint && !strcmp(d->format, "qcow2");
+        bitmaps |= b->checkpoint;
+    }
+    job.socket = pt->socket;
+    job.checkpoint = bitmaps ? pt->checkpoint : NULL;
+    if (!bitmaps) {
+        free(pt->checkpoint);
+        pt->checkpoint = NULL;
+    }
+    return hv_backup_prepare(pt->dom, &job, &pt->request, err);
+}
+
+static int make_dir(struct qemu_provider *p, struct qemu_point *pt, struct err *err)
+{
+    int r = hv_shared_dir(p->config.hv, NULL, "nbd", &pt->dir, err);
+    if (r < 0)
+        return r;
+    /* Entered after the fact: the name is only known then, and an empty run-time folder harms no one. */
+    r = qemu_effect(p, pt, VERB_SHADOW_DIR, "path", pt->dir, &pt->fx_dir, err);
+    if (r < 0) {
+        (void)io_remove_tree(pt->dir, NULL);
+        return r;
+    }
+    pt->socket = str_format("%s/nbd.sock", pt->dir);
+    return pt->socket ? 0 : err_set(err, ENOMEM, "out of memory");
+}
+
+int qemu_point_prepare(struct qemu_provider *p, struct qemu_point *pt, struct err *err)
+{
+    bool job = false;
+
+    for (size_t i = 0; i < pt->n_disks; i++) {
+        job |= !pt->disks[i].readonly;
+        if (!pt->disks[i].readonly)
+            continue;
+        int r = export_disk(pt, &pt->disks[i], err);
+        if (r < 0)
+            return r;
+    }
+    if (!job)
+        return 0;
+
+    int r = make_dir(p, pt, err);
+    return r < 0 ? r : prepare_job(p, pt, err);
+}
+
+int qemu_point_take(struct qemu_provider *p, struct qemu_point *pt, struct err *err)
+{
+    if (!pt->request)
+        return 0;
+    if (pt->checkpoint) {
+        int r = qemu_effect(p, pt, VERB_CHECKPOINT, "name", pt->checkpoint, &pt->fx_checkpoint, err);
+        if (r < 0)
+            return r;
+    }
+    int r = qemu_effect(p, pt, VERB_BACKUP_JOB, NULL, NULL, &pt->fx_job, err);
+    if (r < 0)
+        return r;
+    r = hv_backup_begin(pt->dom, pt->request, err);
+    if (r < 0)
+        return err_context(err, "VM %s: no point in time could be taken of its disks", pt->vm_name);
+    pt->begun = true;
+    journal_done(p->config.journal, pt->fx_checkpoint);
+    journal_done(p->config.journal, pt->fx_job);
+    return 0;
+}
+
+int qemu_point_release(struct qemu_provider *p, struct qemu_point *pt, struct err *err)
+{
+    int first = 0;
+    struct err why = ERR_INIT;
+
+    /* The job first: QEMU must have let go of scratch files and socket before they are removed. */
+    if (journal_undo(p->config.journal, pt->fx_job, &why) < 0)
+        first = err_move(err, &why);
+    for (size_t i = 0; i < pt->n_disks; i++) {
+        if (hv_export_stop(TAKE_PTR(pt->disks[i].export), &why) < 0 && !first)
+            first = err_move(err, &why);
+        if (journal_undo(p->config.journal, pt->fx_scratch[i], &why) < 0 && !first)
+            first = err_move(err, &why);
+    }
+    if (journal_undo(p->config.journal, pt->fx_dir, &why) < 0 && !first)
+        first = err_move(err, &why);
+    pt->begun = false;
+    return first;
+}

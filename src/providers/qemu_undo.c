@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* How each effect of the `qemu` provider is reversed. All are harmless where the effect never came about. */
+#include "base/io.h"
+#include "providers/qemu_internal.h"
+#include <errno.h>
+
+int qemu_effect(struct qemu_provider *p, const struct qemu_point *pt, const char *verb, const char *name, const char *value,
+                uint64_t *ret_id, struct err *err)
+{
+    const struct journal_arg args[] = { { "group", pt->vm_uuid }, { "vm", pt->vm_name }, { name, value }, { NULL, NULL } };
+    return journal_begin(p->config.journal, verb, args, ret_id, err);
+}
+
+static int undo_dir(void *ctx, const struct journal_effect *e, struct err *err)
+{
+    (void)ctx;
+    return io_remove_tree(journal_value(e, "path"), err);
+}
+
+static int undo_scratch(void *ctx, const struct journal_effect *e, struct err *err)
+{
+    (void)ctx;
+    return io_unlink(journal_value(e, "path"), err);
+}
+
+/* The VM may have been shut down or undefined meanwhile; then its job is gone too. */
+static int with_domain(struct hv *hv, const struct journal_effect *e, struct hv_domain **ret, struct err *err)
+{
+    int r = hv_domain_get(hv, journal_value(e, "group"), ret, err);
+    if (r == -ENOENT) {
+        err_clear(err);
+        return 0;
+    }
+    return r < 0 ? r : 1;
+}
+
+static int undo_job(void *ctx, const struct journal_effect *e, struct err *err)
+{
+    _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
+
+    int r = with_domain(ctx, e, &d, err);
+    return r <= 0 ? r : hv_backup_end(d, err);
+}
+
+static int undo_checkpoint(void *ctx, const struct journal_effect *e, struct err *err)
+{
+    _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
+
+    int r = with_domain(ctx, e, &d, err);
+    return r <= 0 ? r : hv_checkpoint_delete(d, journal_value(e, "name"), false, err);
+}
+
+const struct journal_verb qemu_provider_verbs[] = {
+    { VERB_SHADOW_DIR, undo_dir },
+    { VERB_SCRATCH, undo_scratch },
+    { VERB_BACKUP_JOB, undo_job },
+    { VERB_CHECKPOINT, undo_checkpoint },
+    { NULL, NULL },
+};
