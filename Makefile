@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# A short way in; meson does the work. `make help` lists what there is.
+BUILD ?= build
+PREFIX ?= /usr/local
+MESON_ARGS ?=
+
+all: $(BUILD)/build.ninja
+	@ninja -C $(BUILD)
+
+$(BUILD)/build.ninja:
+	@meson setup --prefix=$(PREFIX) $(MESON_ARGS) $(BUILD) > /dev/null
+
+help:
+	@sed -n 's/^#: //p' Makefile
+
+#: make                build into ./build
+#: make deps           install the Debian packages that building and testing need (root only if one is missing)
+#: make test           build, then every test that ends in a few minutes
+#: make test-full      the slow ones too
+#: make test-asan      unit and integration tests under AddressSanitizer and UBSan
+#: make test-valgrind  unit tests under valgrind
+#: make demo           three virtual machines backed up, destroyed and brought back
+#: make bench          measurements
+#: make install        into $(DESTDIR)$(PREFIX)
+#: make clean          remove the build folders
+
+deps:
+	@tools/deps packages.txt tests/guest/packages.txt bench/packages.txt
+
+test: deps
+	@tests/run
+
+test-full: deps
+	@tests/run --full
+
+test-asan: deps
+	@tests/run --asan
+
+test-valgrind: deps
+	@tests/run --valgrind
+
+demo: deps all
+	@demo/run
+
+bench: deps all
+	@bench/run
+
+install: all
+	@meson configure -Dprefix=$(PREFIX) $(BUILD)
+	@meson install -C $(BUILD)
+
+clean:
+	@rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-valgrind
+
+.PHONY: all help deps test test-full test-asan test-valgrind demo bench install clean
