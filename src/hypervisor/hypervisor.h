@@ -247,5 +247,11 @@ int hv_def_nic(const struct hv_def *def, size_t i, struct hv_nic *ret, struct er
 /* A new port: port ids, interface ids (Open vSwitch), tap names and run-time aliases of the old one are dropped. */
 int hv_def_nic_new_port(struct hv_def *def, size_t i, struct err *err);
 int hv_def_nic_link(struct hv_def *def, size_t i, bool up, struct err *err);
+/* The switch is gone: the NIC keeps model, MAC and address, but is plugged into nothing (a tap of its own where we are root,
+ * else user networking) with its link down, so that the VM can start all the same. */
+int hv_def_nic_unplug(struct hv_def *def, size_t i, bool root, struct err *err);
+/* Takes the medium out of every CD-ROM and floppy drive whose file is not there (a start would fail); *ret: their targets, or
+ * NULL. Caller frees. */
+int hv_def_eject_missing(struct hv_def *def, char ***ret, struct err *err);
 
 #endif

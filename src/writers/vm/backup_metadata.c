@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What is told of one VM's backup (B3), as vm_writer.h describes it. */
+#include "base/clock.h"
+#include "writers/vm/internal.h"
+
+static json_t *text_or_null(const char *s)
+{
+    return s ? json_string(s) : json_null();
+}
+
+static json_t *conditions(const struct vm_report *r)
+{
+    json_t *list = json_array();
+
+    for (int i = 0; i < 5; i++) {
+        const struct vm_condition *c = &r->conditions[i];
+        json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:o}", "clause", c->clause, "name", c->name, "ok",
+                                              c->checked ? json_boolean(c->ok) : json_null(), "why", text_or_null(c->why)));
+    }
+    return list;
+}
+
+static json_t *frozen(const struct vm *vm)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < vm->report.n_fs; i++) {
+        const struct hv_guest_fs *fs = &vm->report.fs[i];
+        bool can = hv_fs_freezable(fs->type, vm->report.level == VM_LEVEL_APPLICATION) && !fs->read_only;
+        const char *why = vm->report.method != VM_METHOD_CHILD ? "the whole VM stood still"
+                          : can                                ? NULL
+                          : fs->read_only                      ? "mounted read-only"
+                                                               : "cannot be frozen, and is not written";
+        json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:o}", "mountpoint", fs->mountpoint, "type", fs->type, "frozen",
+                                              vm->report.method == VM_METHOD_CHILD && can, "why", text_or_null(why)));
+    }
+    return list;
+}
+
+static json_t *image(const struct hv_disk *d)
+{
+    struct hv_image_info info = { 0 };
+
+    if (!d->path || hv_image_info(d->path, d->format, true, &info, NULL) < 0)
+        return json_null();
+    json_t *j = json_pack("{s:I, s:o, s:b, s:b, s:o}", "cluster_size", (json_int_t)info.cluster_size, "compat",
+                          text_or_null(info.compat), "lazy_refcounts", info.lazy_refcounts, "extended_l2", info.extended_l2,
+                          "preallocation", text_or_null(info.preallocation));
+    hv_image_info_clear(&info);
+    return j;
+}
+
+static json_t *disks(const struct vm *vm)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < vm->report.n_disks; i++) {
+        const struct vm_disk_report *r = &vm->report.disks[i];
+        const struct hv_disk *d = i < vm->dom->n_disks ? &vm->dom->disks[i] : NULL; /* the rest are pass-through devices */
+        json_t *backing = json_array();
+        for (char **b = d ? d->backing : NULL; b && *b; b++)
+            json_array_append_new(backing, json_pack("{s:s}", "path", *b));
+        json_array_append_new(
+            list, json_pack("{s:s, s:o, s:o, s:I, s:b, s:o, s:b, s:b, s:o, s:o}", "target", r->target, "path",
+                            text_or_null(r->path), "format", text_or_null(r->format), "size",
+                            (json_int_t)(d ? d->size : 0), "covered", r->covered, "why", text_or_null(r->why), "readonly",
+                            d && d->readonly, "shareable", d && d->shareable, "backing", backing, "image",
+                            d && r->covered ? image(d) : json_null()));
+    }
+    return list;
+}
+
+static void add_part(json_t *list, const char *name, const char *path, const char *restore_path)
+{
+    if (path)
+        json_array_append_new(list, json_pack("{s:s, s:s, s:o}", "name", name, "path", path, "restore_path",
+                                              text_or_null(restore_path)));
+}
+
+static json_t *parts(const struct vm *vm)
+{
+    json_t *list = json_array();
+
+    add_part(list, "definition", vm->definition, NULL);
+    add_part(list, "memory", vm->memory, NULL);
+    add_part(list, "nvram", vm->nvram, vm->dom->nvram);
+    return list;
+}
+
+static json_t *span_ms(uint64_t from_us, uint64_t to_us)
+{
+    return from_us && to_us >= from_us ? json_real((double)(to_us - from_us) / 1000.0) : json_null();
+}
+
+static json_t *warnings(const struct vm *vm)
+{
+    json_t *list = json_array();
+
+    for (char **s = vm->report.warnings; s && *s; s++)
+        json_array_append_new(list, json_string(*s));
+    for (char **s = vm->warnings; s && *s; s++)
+        json_array_append_new(list, json_string(*s));
+    return list;
+}
+
+/* Why this method: the failed conditions, or what else decided. */
+static json_t *why(const struct vm *vm)
+{
+    _cleanup_free_ char *failed = vm_failed_conditions(&vm->report);
+
+    switch (vm->report.method) {
+    case VM_METHOD_CHILD:
+        return json_string("all five conditions of Child VM Snapshot hold");
+    case VM_METHOD_OFFLINE:
+        return json_string(vm->before == HV_SAVED ? "the VM was in a saved state already" : "the VM was off");
+    default:
+        return json_string(failed ? failed : "Saved State was asked for");
+    }
+}
+
+char *vm_backup_metadata(const struct vm *vm)
+{
+    char instant[32];
+    json_auto_t *j = json_pack(
+        "{s:s, s:s, s:s, s:b, s:b, s:s, s:o, s:o, s:s, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o}", "vm", vm->dom->name, "uuid",
+        vm->dom->uuid, "state", hv_state_name(vm->before), "autostart", vm->dom->autostart, "persistent", vm->dom->persistent,
+        "method", vm_method_name(vm->report.method), "why", why(vm), "conditions", conditions(&vm->report), "consistency",
+        vm_level_name(vm->report.level), "frozen", frozen(vm), "frozen_ms", span_ms(vm->frozen_us, vm->thawed_us), "down_ms",
+        span_ms(vm->paused_us, vm->resumed_us), "instant", clock_format(vm->instant_us, instant), "disks", disks(vm), "parts",
+        parts(vm), "checkpoint", text_or_null(vm->checkpoint && vm->report.method != VM_METHOD_OFFLINE ? vm->checkpoint : NULL),
+        "warnings", warnings(vm));
+
+    return j ? json_dumps(j, JSON_COMPACT) : NULL;
+}

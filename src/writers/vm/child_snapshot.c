@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Child VM Snapshot: the guest freezes, the provider takes the point of all its disks, the guest thaws (M4, M7). With the qemu
+ * provider the point needs no roll-back in PostSnapshot: the job's exports show the frozen instant by themselves (M9). */
+#include "base/clock.h"
+#include "writers/vm/internal.h"
+#include <errno.h>
+
+static struct kvss_point point_of(const struct vm *vm, bool active)
+{
+    return (struct kvss_point){
+        .set_id = vm->set_id,
+        .vm_uuid = vm->dom->uuid,
+        .vm_name = vm->dom->name,
+        .active = active,
+        .n_disks = vm->n_disks,
+        .disks = vm->disks,
+        .checkpoint = active ? vm->checkpoint : NULL,
+        .since = active ? vm->since : NULL,
+    };
+}
+
+int vm_prepare_point(struct vm *vm, bool active, struct err *err)
+{
+    const struct vm_writer_config *c = &vm->writer->config;
+    const struct kvss_point point = point_of(vm, active);
+
+    if (!vm->n_disks || !c->provider->prepare_point)
+        return 0;
+    return c->provider->prepare_point(c->provider_priv, &point, err);
+}
+
+int vm_take_point(struct vm *vm, bool active, struct err *err)
+{
+    const struct vm_writer_config *c = &vm->writer->config;
+    const struct kvss_point point = point_of(vm, active);
+
+    if (!vm->n_disks || !c->provider->take_point)
+        return 0;
+    return c->provider->take_point(c->provider_priv, &point, err);
+}
+
+int vm_freeze(struct vm *vm, struct err *err)
+{
+    unsigned ms = vm->writer->config.agent_timeout_ms ? vm->writer->config.agent_timeout_ms : AGENT_FREEZE_MS;
+
+    int r = vm_effect(vm, VERB_FREEZE, NULL, NULL, &vm->fx_freeze, err);
+    if (r < 0)
+        return r;
+    r = hv_agent_freeze(vm->dom, NULL, ms, &vm->n_frozen, err);
+    if (r < 0)
+        return err_context(err, "the guest could not be frozen");
+    vm->frozen_us = clock_mono_us(); /* from the agent's reply on */
+    vm_effect_done(vm, vm->fx_freeze);
+    return 0;
+}
+
+int vm_thaw(struct vm *vm, struct err *err)
+{
+    unsigned ms = vm->writer->config.agent_timeout_ms ? vm->writer->config.agent_timeout_ms : AGENT_FREEZE_MS;
+    unsigned n = 0;
+
+    int r = hv_agent_thaw(vm->dom, ms, &n, err);
+    if (r < 0)
+        return err_context(err, "the guest could not be thawed");
+    vm->thawed_us = clock_mono_us();
+    vm_effect_settled(vm, &vm->fx_freeze);
+    /* Windows thaws by itself when its limit is over: then the point is not one of a frozen guest. */
+    if (vm->n_frozen && !n)
+        return err_vss(err, VSS_E_WRITERERROR_TIMEOUT, ETIMEDOUT,
+                       "the guest had thawed by itself before the point in time was complete");
+    return 0;
+}

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The five conditions of Child VM Snapshot (M4), each looked at for real and told with its reason. */
+#include "base/buf.h"
+#include "base/io.h"
+#include "base/num.h"
+#include "writers/vm/internal.h"
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { COND_AGENT, COND_RUNNING, COND_PLACE, COND_BASIC, COND_FS };
+
+static const struct {
+    const char *clause, *name;
+} names[5] = {
+    [COND_AGENT] = { "M4a", "integration-service" },
+    [COND_RUNNING] = { "M4b", "running" },
+    [COND_PLACE] = { "M4c", "snapshot-place" },
+    [COND_BASIC] = { "M4d", "basic-disks" },
+    [COND_FS] = { "M4e", "file-systems" },
+};
+
+/* Sets what was found; a text that cannot be made leaves the condition failed without one rather than passed. */
+__attribute__((format(printf, 3, 4))) static void found(struct vm_condition *c, bool ok, const char *fmt, ...)
+{
+    va_list ap;
+
+    free(c->why);
+    va_start(ap, fmt);
+    if (vasprintf(&c->why, fmt, ap) < 0)
+        c->why = NULL;
+    va_end(ap);
+    c->checked = true;
+    c->ok = ok && c->why;
+}
+
+static void not_checked(struct vm_condition *c, const char *why)
+{
+    free(c->why);
+    c->why = str_format("not checked: %s", why);
+    c->checked = c->ok = false;
+}
+
+static void check_running(const struct hv_domain *d, struct vm_condition *c)
+{
+    if (d->state == HV_RUNNING)
+        found(c, true, "the VM is running");
+    else
+        found(c, false, "the VM is %s (%s)", hv_state_name(d->state), d->state_detail);
+}
+
+/* ---- M4c: snapshot files on the volume of the images ------------------------------------------------------------------------*/
+
+static bool same_volume(const char *dir, const char *path, struct vm_condition *c, const char *target)
+{
+    struct stat a, b;
+
+    if (stat(path, &b) < 0) {
+        found(c, false, "disk %s: %s cannot be looked at: %s", target, path, strerror(errno));
+        return false;
+    }
+    if (stat(dir, &a) < 0) {
+        found(c, false, "the place for snapshot files, %s, cannot be looked at: %s", dir, strerror(errno));
+        return false;
+    }
+    if (a.st_dev != b.st_dev) {
+        found(c, false, "snapshot files are placed in %s, which is on another volume than disk %s (%s): set snapshot-dir to a "
+              "folder on that volume, or leave it unset", dir, target, path);
+        return false;
+    }
+    return true;
+}
+
+static void check_place(const struct vm_writer *w, const struct hv_domain *d, const struct vm_report *r,
+                        struct vm_condition *c)
+{
+    if (!hv_is_local(w->config.hv)) {
+        not_checked(c, "the VM runs on another host");
+        return;
+    }
+    for (size_t i = 0; i < d->n_disks; i++) {
+        const struct hv_disk *disk = &d->disks[i];
+        if (!r->disks[i].covered || disk->source != HV_SOURCE_FILE)
+            continue; /* beside a block device or a network disk no snapshot file can be placed, nor is one */
+        _cleanup_free_ char *beside = io_dirname(disk->path);
+        const char *dir = w->config.snapshot_dir ? w->config.snapshot_dir : beside;
+        if (!dir || !same_volume(dir, disk->path, c, disk->target))
+            return;
+    }
+    if (w->config.snapshot_dir)
+        found(c, true, "snapshot files are placed in %s, on the volume of the images", w->config.snapshot_dir);
+    else
+        found(c, true, "snapshot files are placed beside the images");
+}
+
+/* ---- M4d: basic disks -------------------------------------------------------------------------------------------------------*/
+
+static bool target_covered(const struct vm_report *r, const char *target)
+{
+    for (size_t i = 0; i < r->n_disks; i++)
+        if (!strcmp(r->disks[i].target, target))
+            return r->disks[i].covered;
+    return false;
+}
+
+static bool disk_is_basic(const struct hv_disk *disk, struct vm_condition *c)
+{
+    _cleanup_free_ uint8_t *start = malloc(VM_PARTITION_BYTES);
+    size_t n = disk->size ? (size_t)num_min(disk->size, VM_PARTITION_BYTES) : 512;
+    struct err err = ERR_INIT;
+
+    if (!start || hv_image_peek(disk->path, disk->format, 0, start, n, &err) < 0) {
+        found(c, false, "the partition table of disk %s cannot be read: %s", disk->target, err.text);
+        return false;
+    }
+    if (vm_partition_is_dynamic(start, n)) {
+        found(c, false, "disk %s is a dynamic (LDM) disk; only basic disks can be snapshotted with the guest", disk->target);
+        return false;
+    }
+    return true;
+}
+
+/* A guest volume that spans a disk which is not in the set would come back torn. */
+static bool fs_is_whole(const struct vm_report *r, const struct hv_guest_fs *fs, struct vm_condition *c)
+{
+    if (fs->unknown_disk) {
+        found(c, false, "the guest's %s (%s) lies on a disk that is none of the VM's", fs->mountpoint, fs->type);
+        return false;
+    }
+    for (char **t = fs->targets; t && *t; t++)
+        if (!target_covered(r, *t)) {
+            if (fs->read_only)
+                continue; /* a CD-ROM: nothing in it changes */
+            found(c, false, "the guest's %s (%s) lies on disk %s, which is not backed up", fs->mountpoint, fs->type, *t);
+            return false;
+        }
+    return true;
+}
+
+static void check_basic(const struct hv_domain *d, const struct vm_report *r, struct vm_condition *c)
+{
+    for (size_t i = 0; i < r->n_fs; i++)
+        if (!fs_is_whole(r, &r->fs[i], c))
+            return;
+    for (size_t i = 0; i < d->n_disks; i++)
+        if (r->disks[i].covered && d->disks[i].path && hv_is_local(d->hv) && !disk_is_basic(&d->disks[i], c))
+            return;
+    found(c, true, "all disks are basic and all guest volumes lie on disks that are backed up");
+}
+
+/* ---- M4a, M4e: what the agent tells -----------------------------------------------------------------------------------------*/
+
+/* The EFI system partition is written by no one while the system runs, and is passed over as Windows does. */
+static bool is_efi_partition(const struct hv_guest_fs *fs)
+{
+    static const char *const places[] = { "/boot/efi", "/efi", "/boot", "/esp", NULL };
+
+    for (int i = 0; places[i]; i++)
+        if (!strcmp(fs->mountpoint, places[i]))
+            return !strcmp(fs->type, "vfat") || !strcmp(fs->type, "msdos");
+    return false;
+}
+
+static void check_fs(const struct vm_report *r, bool windows, struct vm_condition *c)
+{
+    for (size_t i = 0; i < r->n_fs; i++) {
+        const struct hv_guest_fs *fs = &r->fs[i];
+        if (fs->read_only || hv_fs_freezable(fs->type, windows) || is_efi_partition(fs))
+            continue;
+        found(c, false, "the guest's %s is %s, which cannot be frozen: unmount it or use another file system there",
+              fs->mountpoint, fs->type);
+        return;
+    }
+    if (r->n_fs)
+        found(c, true, "every file system in the guest can be frozen (%zu mounted)", r->n_fs);
+    else
+        found(c, true, "the guest has no file system mounted from its disks");
+}
+
+static void ask_agent(struct vm_writer *w, struct hv_domain *d, struct vm_report *r)
+{
+    struct vm_condition *agent = &r->conditions[COND_AGENT], *fs = &r->conditions[COND_FS];
+    struct hv_agent_info info = { 0 };
+    struct err err = ERR_INIT;
+    unsigned ms = w->config.agent_timeout_ms ? w->config.agent_timeout_ms : AGENT_QUESTION_MS;
+
+    if (d->state != HV_RUNNING) {
+        not_checked(agent, "the VM is not running");
+        not_checked(fs, "the VM is not running");
+        return;
+    }
+    if (hv_agent_probe(d, ms, &info, &err) < 0) {
+        found(agent, false, "the guest agent cannot be asked: %s", err.text);
+    } else if (info.status != HV_AGENT_OK) {
+        found(agent, false, "%s", info.why ? info.why : "the guest agent cannot take part");
+    } else {
+        found(agent, true, "guest agent %s answers in %s", info.version ? info.version : "(version unknown)",
+              info.os_name ? info.os_name : "the guest");
+        r->fs = info.fs;
+        r->n_fs = info.n_fs;
+        info.fs = NULL;
+        info.n_fs = 0;
+        /* qemu-ga on Windows runs a VSS backup in the guest: its applications' writers take part. On Linux it freezes file
+         * systems; whether applications were told cannot be seen from here, so it is not claimed (B3). */
+        r->level = info.windows ? VM_LEVEL_APPLICATION : VM_LEVEL_FILE_SYSTEM;
+    }
+    if (agent->ok)
+        check_fs(r, info.windows, fs);
+    else
+        not_checked(fs, "there is no agent to ask");
+    hv_agent_info_clear(&info);
+}
+
+void vm_check_conditions(struct vm_writer *w, struct hv_domain *d, struct vm_report *r)
+{
+    for (int i = 0; i < 5; i++) {
+        r->conditions[i].clause = names[i].clause;
+        r->conditions[i].name = names[i].name;
+    }
+    check_running(d, &r->conditions[COND_RUNNING]);
+    ask_agent(w, d, r);
+    check_place(w, d, r, &r->conditions[COND_PLACE]);
+    check_basic(d, r, &r->conditions[COND_BASIC]);
+}

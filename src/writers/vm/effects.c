@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* How each effect of the VM writer is reversed: used by abort and by failure alike. Undo looks at what is there and acts only
+ * where something has to be put back, so it is harmless where the effect never came about or was undone before. */
+#include "base/clock.h"
+#include "base/io.h"
+#include "writers/vm/internal.h"
+#include <errno.h>
+#include <string.h>
+
+#define THAW_TRIES 3
+
+int vm_effect(const struct vm *vm, const char *verb, const char *name, const char *value, uint64_t *ret_id, struct err *err)
+{
+    const struct journal_arg args[] = { { "group", vm->dom->uuid }, { "vm", vm->dom->name }, { name, value }, { NULL, NULL } };
+    return journal_begin(vm->writer->config.journal, verb, args, ret_id, err);
+}
+
+void vm_effect_done(const struct vm *vm, uint64_t id)
+{
+    journal_done(vm->writer->config.journal, id);
+}
+
+void vm_effect_settled(const struct vm *vm, uint64_t *id)
+{
+    journal_settled(vm->writer->config.journal, *id);
+    *id = 0;
+}
+
+/* 1 and the domain; 0: it is gone, there is nothing to undo on it. */
+static int find(struct hv *hv, const struct journal_effect *e, struct hv_domain **ret, struct err *err)
+{
+    int r = hv_domain_get(hv, journal_value(e, "group"), ret, err);
+    if (r == -ENOENT) {
+        err_clear(err);
+        return 0;
+    }
+    return r < 0 ? r : 1;
+}
+
+static int undo_freeze(void *ctx, const struct journal_effect *e, struct err *err)
+{
+    _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
+
+    int r = find(ctx, e, &d, err);
+    if (r <= 0)
+        return r;
+    if (d->state != HV_RUNNING)
+        return 0; /* nothing runs that could be frozen */
+    for (int i = 0; i < THAW_TRIES; i++) {
+        unsigned n;
+        r = hv_agent_thaw(d, AGENT_FREEZE_MS, &n, err);
+        if (r >= 0)
+            return 0;
+        if (r == -ENOTCONN)
+            break; /* the agent is gone; trying again at once does not bring it back */
+    }
+    return err_context(err, "VM %s may still be frozen; when its agent answers, run: virsh domfsthaw %s", d->name, d->name);
+}
+
+static int undo_pause(void *ctx, const struct journal_effect *e, struct err *err)
+{
+    _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
+
+    int r = find(ctx, e, &d, err);
+    if (r <= 0)
+        return r;
+    return d->state == HV_PAUSED ? hv_resume(d, err) : 0;
+}
+
+static int undo_save(void *ctx, const struct journal_effect *e, struct err *err)
+{
+    _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
+
+    int r = find(ctx, e, &d, err);
+    if (r <= 0 || d->state != HV_SAVED)
+        return r < 0 ? r : 0;
+    r = hv_start(d, !strcmp(journal_value(e, "state"), "paused"), err);
+    return r < 0 ? err_context(err, "VM %s stays in its saved state; start it with: virsh start %s", d->name, d->name) : 0;
+}
+
+static int undo_part(void *ctx, const struct journal_effect *e, struct err *err)
+{
+    (void)ctx;
+    return io_unlink(journal_value(e, "path"), err);
+}
+
+/* The old VM is registered again; it had been turned off for the restore, and stays off. */
+static int undo_delete(void *ctx, const struct journal_effect *e, struct err *err)
+{
+    _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
+
+    int r = find(ctx, e, &d, err);
+    if (r != 0)
+        return r < 0 ? r : 0;
+    return hv_define(ctx, journal_value(e, "definition"), &d, err);
+}
+
+const struct journal_verb vm_writer_verbs[] = {
+    { VERB_FREEZE, undo_freeze },
+    { VERB_PAUSE, undo_pause },
+    { VERB_SAVE, undo_save },
+    { VERB_PART, undo_part },
+    { VERB_DELETE, undo_delete },
+    { NULL, NULL },
+};

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the files of the VM writer share. */
+#ifndef WRITERS_VM_INTERNAL_H
+#define WRITERS_VM_INTERNAL_H
+
+#include "base/cleanup.h"
+#include "base/guid.h"
+#include "writers/vm/vm_writer.h"
+#include <jansson.h>
+
+#define AGENT_QUESTION_MS 5000
+#define AGENT_FREEZE_MS 10000
+
+/* What Identify said of a VM. The session keeps to it: a VM that has changed since fails the preparation. */
+struct vm_known {
+    struct vm_known *next;
+    char *uuid;
+    enum vm_method method;
+};
+
+struct vm_writer {
+    struct vm_writer_config config;
+    pthread_mutex_t lock;
+    struct vm_known *known;
+};
+
+/* One VM in one backup session. Used by one thread at a time. */
+struct vm {
+    struct vm_writer *writer;
+    struct hv_domain *dom;
+    struct vm_report report;
+    enum hv_state before;       /* state at PrepareForBackup: the one that it must have again in the end */
+    char *set_id;
+    char *checkpoint;           /* name of the checkpoint to be made, NULL: none */
+    char *since;                /* checkpoint of the previous restore point, NULL: none */
+    struct kvss_point_disk *disks;
+    size_t n_disks;
+    char *definition, *memory, *nvram; /* paths of the parts, NULL: none */
+    /* Times: monotonic microseconds, 0: did not happen. */
+    uint64_t frozen_us, thawed_us, paused_us, resumed_us;
+    unsigned n_frozen;
+    int64_t instant_us;         /* wall clock */
+    uint64_t fx_freeze, fx_pause, fx_save; /* effects; 0: none */
+    char **warnings;
+};
+
+/* The writer's data of one session (kvss_event_data). */
+struct vm_session {
+    struct vm_writer *writer;
+    size_t n;
+    struct vm *vms;
+    struct par_barrier *ready, *held, *taken; /* between the phases of PrepareForSnapshot */
+    struct par_cancel broken;   /* a VM has failed: the others stop at the next step */
+    int64_t instant_us;
+    pthread_mutex_t lock;       /* of `first` */
+    struct err first;           /* the failure that broke the set, not those that it drew after it */
+};
+
+/* Verbs of the writer's effects; all have the values "group" (the VM's UUID) and "vm" (its name). */
+#define VERB_FREEZE "freeze-guest"
+#define VERB_PAUSE "pause-vm"       /* paused by us, or started paused by us: undo lets it run */
+#define VERB_SAVE "save-vm"         /* "state": running or paused; undo starts it from its saved state */
+#define VERB_PART "part-file"       /* "path" */
+#define VERB_DELETE "delete-vm"     /* "definition"; undo registers it again */
+
+/* Entering an effect of a VM; name/value is one more value or NULL. */
+int vm_effect(const struct vm *vm, const char *verb, const char *name, const char *value, uint64_t *ret_id, struct err *err);
+void vm_effect_done(const struct vm *vm, uint64_t id);
+void vm_effect_settled(const struct vm *vm, uint64_t *id);
+
+/* method.c: the report on a VM, from a domain that was just read. */
+int vm_examine(struct vm_writer *w, struct hv_domain *d, struct vm_report *ret, struct err *err);
+/* "M4a integration-service: ...; M4e ...": the conditions that failed. NULL: none, or out of memory. Caller frees. */
+char *vm_failed_conditions(const struct vm_report *r);
+
+/* conditions.c: each condition of M4 is looked at for real. */
+void vm_check_conditions(struct vm_writer *w, struct hv_domain *d, struct vm_report *r);
+
+/* partition.c: whether the start of a disk says that it is a dynamic (LDM) disk. Bounded, any bytes are fine. */
+bool vm_partition_is_dynamic(const uint8_t *start, size_t n);
+#define VM_PARTITION_BYTES (40u * 1024)
+
+/* identify.c */
+int vm_identify(struct vm_writer *w, struct kvss_metadata *md, struct err *err);
+enum vm_method vm_known_method(struct vm_writer *w, const char *uuid);
+
+/* session.c */
+int vm_session_new(struct vm_writer *w, size_t n, struct vm_session **ret, struct err *err);
+void vm_session_free(struct vm_session *s);
+DEFINE_CLEANUP(struct vm_session *, vm_session_free)
+/* Reads a VM afresh and settles what will be done with it. */
+int vm_load(struct vm_writer *w, struct vm *vm, const char *uuid, const char *previous_checkpoint, struct err *err);
+void vm_clear(struct vm *vm);
+
+/* snapshot.c: PrepareForSnapshot of all VMs. post_snapshot.c: PostSnapshot. */
+int vm_session_prepare_snapshot(struct vm_session *s, const char *set_id, struct err *err);
+int vm_session_post_snapshot(struct vm_session *s, struct err *err);
+/* Puts back everything of the session that is not settled. */
+int vm_session_undo(struct vm_session *s, struct err *err);
+
+/* child_snapshot.c, saved_state.c: what the phases do with one VM. */
+int vm_freeze(struct vm *vm, struct err *err);
+int vm_thaw(struct vm *vm, struct err *err);
+int vm_pause(struct vm *vm, struct err *err);
+int vm_save(struct vm *vm, struct err *err);
+int vm_bring_back(struct vm *vm, struct err *err);
+/* Another name (or copy) of the saved state before the start removes it. */
+int vm_keep_memory(struct vm *vm, struct err *err);
+int vm_prepare_point(struct vm *vm, bool active, struct err *err);
+int vm_take_point(struct vm *vm, bool active, struct err *err);
+
+/* parts.c: definition and NVRAM, copied into the session's folder. */
+int vm_keep_definition(struct vm *vm, struct err *err);
+int vm_keep_nvram(struct vm *vm, struct err *err);
+
+/* backup_metadata.c: the JSON that vm_writer.h describes. Caller frees. */
+char *vm_backup_metadata(const struct vm *vm);
+
+/* One VM that is being restored, as the components document and the requester's options tell it (vm_writer.h). */
+struct vm_restore {
+    struct vm_writer *writer;
+    struct kvss_component *component;
+    const char *uuid;       /* of the component */
+    json_t *metadata;       /* written in the backup; owned */
+    json_t *options;        /* set by the requester; owned; NULL before PostRestore */
+    struct hv_def *def;     /* the definition, being corrected */
+    json_t *steps, *warnings; /* owned; what was done, in order, and what the user must know */
+};
+int vm_restore_read(struct vm_restore *r, struct vm_writer *w, struct kvss_component *c, struct err *err);
+void vm_restore_clear(struct vm_restore *r);
+__attribute__((format(printf, 2, 3))) void vm_restore_step(struct vm_restore *r, const char *fmt, ...);
+__attribute__((format(printf, 2, 3))) void vm_restore_warn(struct vm_restore *r, const char *fmt, ...);
+
+/* restore_register.c: definition corrected, registered, linked, brought to the state it had (M16-M18). */
+int vm_register(struct vm_restore *r, struct err *err);
+/* network.c: a new port on every switch that still exists; the others' links are down (M18). */
+int vm_correct_networks(struct vm_restore *r, struct hv_def *def, bool tell, struct err *err);
+
+/* restore.c */
+bool vm_pre_restore(void *writer, struct kvss_event *ev);
+bool vm_post_restore(void *writer, struct kvss_event *ev);
+
+#endif

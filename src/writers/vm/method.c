@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Which disks are covered (M11), which method is used (M1, M4), what it will be worth (B3) and whether it is refused. */
+#include "base/buf.h"
+#include "writers/vm/internal.h"
+#include <errno.h>
+#include <string.h>
+
+const char *vm_method_name(enum vm_method m)
+{
+    static const char *const names[] = { "auto", "child-vm-snapshot", "saved-state", "offline" };
+    return (size_t)m < ARRAY_SIZE(names) ? names[m] : "unknown";
+}
+
+const char *vm_level_name(enum vm_level l)
+{
+    static const char *const names[] = { "crash", "saved-state", "file-system", "application", "offline" };
+    return (size_t)l < ARRAY_SIZE(names) ? names[l] : "unknown";
+}
+
+void vm_report_clear(struct vm_report *r)
+{
+    struct hv_agent_info fs = { .n_fs = r->n_fs, .fs = r->fs };
+
+    hv_agent_info_clear(&fs);
+    for (int i = 0; i < 5; i++)
+        free(r->conditions[i].why);
+    for (size_t i = 0; i < r->n_disks; i++) {
+        free(r->disks[i].target);
+        free(r->disks[i].path);
+        free(r->disks[i].format);
+        free(r->disks[i].why);
+    }
+    free(r->disks);
+    free(r->name);
+    free(r->uuid);
+    free(r->refused);
+    strv_free(r->warnings);
+    memset(r, 0, sizeof(*r));
+}
+
+/* ---- Disks ------------------------------------------------------------------------------------------------------------------*/
+
+/* Why a disk is not backed up; NULL: it is. */
+static const char *not_covered(const struct hv_disk *d)
+{
+    switch (d->device) {
+    case HV_DEVICE_CDROM:
+        return "CD-ROM drive: its medium is not backed up, the drive stays in the definition";
+    case HV_DEVICE_FLOPPY:
+        return "floppy drive: its medium is not backed up, the drive stays in the definition";
+    case HV_DEVICE_LUN:
+        return "pass-through disk: not visible to the host (M11); back it up from inside the guest";
+    case HV_DEVICE_DISK:
+        break;
+    }
+    if (d->source == HV_SOURCE_NONE)
+        return "empty drive";
+    if (d->source == HV_SOURCE_NETWORK && d->protocol && !strcmp(d->protocol, "iscsi"))
+        return "iSCSI disk: not visible to the host (M11); back it up from inside the guest or on the target";
+    if (d->source == HV_SOURCE_OTHER)
+        return "pass-through disk: QEMU cannot read it for a backup (M11)";
+    if (d->shareable)
+        return "shareable disk: other VMs may write it, so no point in time of it can be taken through one VM";
+    return NULL;
+}
+
+static int add_disk(struct vm_report *r, const char *target, const char *path, const char *format, const char *why)
+{
+    struct vm_disk_report *d = &r->disks[r->n_disks++];
+
+    d->target = strdup(target);
+    d->path = path ? strdup(path) : NULL;
+    d->format = format ? strdup(format) : NULL;
+    d->why = why ? strdup(why) : NULL;
+    d->covered = !why;
+    return d->target && (d->path || !path) && (d->format || !format) && (d->why || !why) ? 0 : -ENOMEM;
+}
+
+static int cover_disks(const struct hv_domain *d, struct vm_report *r)
+{
+    r->disks = calloc(d->n_disks + strv_len(d->passthrough) + 1, sizeof(*r->disks));
+    if (!r->disks)
+        return -ENOMEM;
+    for (size_t i = 0; i < d->n_disks; i++) {
+        const struct hv_disk *disk = &d->disks[i];
+        if (add_disk(r, disk->target, disk->locator, disk->format, not_covered(disk)) < 0)
+            return -ENOMEM;
+    }
+    for (char **p = d->passthrough; p && *p; p++)
+        if (add_disk(r, "hostdev", *p, NULL, "pass-through device: not visible to the host (M11)") < 0)
+            return -ENOMEM;
+    return 0;
+}
+
+/* ---- Method -----------------------------------------------------------------------------------------------------------------*/
+
+char *vm_failed_conditions(const struct vm_report *r)
+{
+    _cleanup_buf_ struct buf b = BUF_INIT;
+
+    for (int i = 0; i < 5; i++) {
+        const struct vm_condition *c = &r->conditions[i];
+        if (!c->checked || c->ok)
+            continue;
+        if (buf_addf(&b, "%s%s %s: %s", b.len ? "; " : "", c->clause, c->name, c->why ? c->why : "unknown") < 0)
+            return NULL;
+    }
+    return b.len ? buf_take_str(&b) : NULL;
+}
+
+static bool child_possible(const struct vm_report *r)
+{
+    for (int i = 0; i < 5; i++)
+        if (!r->conditions[i].ok)
+            return false;
+    return true;
+}
+
+static void choose_method(const struct vm_writer *w, const struct hv_domain *d, struct vm_report *r)
+{
+    if (d->state == HV_OFF || d->state == HV_SAVED) {
+        r->method = VM_METHOD_OFFLINE;
+        r->level = VM_LEVEL_OFFLINE;
+    } else if (w->config.method != VM_METHOD_SAVED && child_possible(r)) {
+        r->method = VM_METHOD_CHILD;
+    } else {
+        r->method = VM_METHOD_SAVED;
+        r->level = VM_LEVEL_SAVED_STATE;
+    }
+}
+
+/* Why a backup with these settings cannot be made; NULL: it can. Everything here is known before anything is touched. */
+static char *refusal(const struct vm_writer *w, struct hv_domain *d, const struct vm_report *r)
+{
+    _cleanup_free_ char *failed = vm_failed_conditions(r);
+    _cleanup_free_ char *job = NULL;
+    const char *why = failed ? failed : "--method saved-state was asked for";
+    bool busy = false;
+
+    if (d->state == HV_OTHER)
+        return str_format("the VM is in a state from which it cannot be brought back as it was: %s", d->state_detail);
+    if (r->method == VM_METHOD_SAVED && w->config.method == VM_METHOD_CHILD)
+        return str_format("Child VM Snapshot was asked for and is not possible: %s", why);
+    if (r->level < w->config.require)
+        return str_format("--require %s: the backup would be %s only: %s", vm_level_name(w->config.require),
+                          vm_level_name(r->level),
+                          r->method == VM_METHOD_SAVED ? why : "the agent freezes file systems; nothing in the guest tells "
+                                                               "its applications");
+    if (r->method == VM_METHOD_SAVED && !d->persistent)
+        return str_format("the VM is transient (it has no definition of its own), so it cannot be put in a saved state");
+    if (r->method == VM_METHOD_SAVED && !hv_save_dir(w->config.hv))
+        return str_format("the VM runs on another host, so its saved state cannot be read: run kvss there");
+    if (hv_domain_busy(d, &busy, &job, NULL) >= 0 && busy)
+        return str_format("another job holds the VM: %s; wait for it or end it", job ? job : "unknown");
+    return NULL;
+}
+
+static int add_warnings(const struct hv_domain *d, struct vm_report *r)
+{
+    int n = 0;
+
+    for (size_t i = 0; i < r->n_disks; i++)
+        n += r->disks[i].covered;
+    if (!n && strv_addf(&r->warnings, "no disk of the VM is backed up, only its definition") < 0)
+        return -ENOMEM;
+    if (d->tpm && strv_addf(&r->warnings, "the state of the VM's emulated TPM is not backed up yet") < 0)
+        return -ENOMEM;
+    if (r->method == VM_METHOD_CHILD && r->level == VM_LEVEL_FILE_SYSTEM &&
+        strv_addf(&r->warnings, "the guest's file systems are frozen, its applications are not told unless the agent's freeze "
+                                "hook does it; kvss cannot see whether it does") < 0)
+        return -ENOMEM;
+    return 0;
+}
+
+int vm_examine(struct vm_writer *w, struct hv_domain *d, struct vm_report *ret, struct err *err)
+{
+    struct vm_report r = { .state = d->state, .level = VM_LEVEL_CRASH };
+
+    r.name = strdup(d->name);
+    r.uuid = strdup(d->uuid);
+    if (!r.name || !r.uuid || cover_disks(d, &r) < 0) {
+        vm_report_clear(&r);
+        return err_set(err, ENOMEM, "out of memory");
+    }
+    vm_check_conditions(w, d, &r);
+    choose_method(w, d, &r);
+    r.refused = refusal(w, d, &r);
+    if (add_warnings(d, &r) < 0) {
+        vm_report_clear(&r);
+        return err_set(err, ENOMEM, "out of memory");
+    }
+    *ret = r;
+    return 0;
+}
+
+int vm_writer_check(struct vm_writer *w, const char *name_or_uuid, struct vm_report *ret, struct err *err)
+{
+    _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
+
+    int r = hv_domain_get(w->config.hv, name_or_uuid, &d, err);
+    return r < 0 ? r : vm_examine(w, d, ret, err);
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* PreRestore and PostRestore (M13, M15): the VMs about to be restored are turned off and deleted; afterwards those whose files
+ * were all restored are registered. No guest takes part (M12). */
+#include "writers/vm/internal.h"
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+
+static void add_text(json_t *list, const char *fmt, va_list ap)
+{
+    _cleanup_free_ char *text = NULL;
+
+    if (vasprintf(&text, fmt, ap) < 0) {
+        text = NULL;
+        return;
+    }
+    json_array_append_new(list, json_string(text));
+}
+
+void vm_restore_step(struct vm_restore *r, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    add_text(r->steps, fmt, ap);
+    va_end(ap);
+}
+
+void vm_restore_warn(struct vm_restore *r, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    add_text(r->warnings, fmt, ap);
+    va_end(ap);
+}
+
+static json_t *parse(const char *text, const char *what, struct err *err)
+{
+    json_error_t e;
+    json_t *j = text ? json_loads(text, JSON_REJECT_DUPLICATES, &e) : NULL;
+
+    if (j && json_is_object(j))
+        return j;
+    json_decref(j);
+    err_set(err, EINVAL, "the %s of the component %s", what, text ? "are damaged" : "are missing");
+    return NULL;
+}
+
+/* What PreRestore did is kept in the component's restore metadata, so that PostRestore goes on with the same list of steps. */
+static void resume_report(struct vm_restore *r)
+{
+    const char *text = kvss_component_restore_metadata(r->component);
+    json_auto_t *before = text ? json_loads(text, 0, NULL) : NULL;
+    json_t *steps = json_object_get(before, "steps"), *warnings = json_object_get(before, "warnings");
+
+    r->steps = json_is_array(steps) ? json_incref(steps) : json_array();
+    r->warnings = json_is_array(warnings) ? json_incref(warnings) : json_array();
+}
+
+int vm_restore_read(struct vm_restore *r, struct vm_writer *w, struct kvss_component *c, struct err *err)
+{
+    struct guid id;
+    memset(r, 0, sizeof(*r));
+    r->writer = w;
+    r->component = c;
+    r->uuid = kvss_component_name(c);
+    resume_report(r);
+    if (!guid_parse(r->uuid, &id))
+        return err_set(err, EINVAL, "component \"%s\" is not named by a VM's UUID", r->uuid);
+    r->metadata = parse(kvss_component_backup_metadata(c), "backup metadata", err);
+    if (!r->metadata)
+        return -EINVAL;
+    if (!json_is_string(json_object_get(r->metadata, "vm")))
+        return err_set(err, EINVAL, "the backup metadata of VM %s do not name it", r->uuid);
+    if (kvss_component_restore_options(c) && !(r->options = parse(kvss_component_restore_options(c), "restore options", err)))
+        return -EINVAL;
+    return 0;
+}
+
+void vm_restore_clear(struct vm_restore *r)
+{
+    json_decref(r->metadata);
+    json_decref(r->options);
+    json_decref(r->steps);
+    json_decref(r->warnings);
+    hv_def_free(r->def);
+    memset(r, 0, sizeof(*r));
+}
+
+static void save_report(struct vm_restore *r, bool registered)
+{
+    json_auto_t *j = json_pack("{s:b, s:O, s:O}", "registered", registered, "steps", r->steps, "warnings", r->warnings);
+    _cleanup_free_ char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
+    struct err ignored = ERR_INIT; /* the report is lost, the VM is not */
+
+    if (text)
+        (void)kvss_component_set_restore_metadata(r->component, text, &ignored);
+}
+
+static const char *vm_name(const struct vm_restore *r)
+{
+    return json_string_value(json_object_get(r->metadata, "vm"));
+}
+
+/* ---- PreRestore -------------------------------------------------------------------------------------------------------------*/
+
+/* A name that another VM has got meanwhile would only be refused after the old VM is gone: it is refused now. */
+static int check_name(struct vm_restore *r, struct err *err)
+{
+    _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
+    struct err none = ERR_INIT;
+
+    int rc = hv_domain_get(r->writer->config.hv, vm_name(r), &d, &none);
+    if (rc == -ENOENT)
+        return 0;
+    if (rc < 0)
+        return err_move(err, &none);
+    if (!guid_equal(d->uuid, r->uuid))
+        return err_vss(err, VSS_E_WRITERERROR_NONRETRYABLE, EEXIST,
+                       "VM %s: another VM on this host has that name (UUID %s; the one to be restored has %s): rename it with "
+                       "virsh domrename first; nothing was changed", vm_name(r), d->uuid, r->uuid);
+    return 0;
+}
+
+static int delete_vm(struct vm_restore *r, struct err *err)
+{
+    _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
+    struct journal *journal = r->writer->config.journal;
+    struct err none = ERR_INIT;
+    uint64_t id;
+
+    int rc = hv_domain_get(r->writer->config.hv, r->uuid, &d, &none);
+    if (rc == -ENOENT) {
+        vm_restore_step(r, "turn off: VM %s is not on this host", vm_name(r));
+        return 0;
+    }
+    if (rc < 0)
+        return err_move(err, &none);
+    if (journal && d->persistent) {
+        const struct journal_arg args[] = { { "group", d->uuid }, { "vm", d->name }, { "definition", d->xml }, { NULL, NULL } };
+        if ((rc = journal_begin(journal, VERB_DELETE, args, &id, err)) < 0)
+            return rc;
+    }
+    vm_restore_step(r, "turn off: VM %s was %s", d->name, hv_state_name(d->state));
+    rc = hv_destroy(d, err);
+    if (rc < 0)
+        return err_context(err, "VM %s could not be turned off", d->name);
+    vm_restore_step(r, "delete: VM %s", d->name);
+    rc = d->persistent ? hv_undefine(d, true, err) : 0;
+    return rc < 0 ? err_context(err, "VM %s could not be deleted", d->name) : 0;
+}
+
+static bool fail(struct kvss_event *ev, const struct err *err)
+{
+    kvss_set_writer_failure(ev, err->hresult ? err->hresult : VSS_E_WRITERERROR_NONRETRYABLE, "%s", err->text);
+    return false;
+}
+
+static int pre_restore_one(struct vm_writer *w, struct kvss_component *c, bool only_check, struct err *err)
+{
+    struct vm_restore r;
+
+    int rc = vm_restore_read(&r, w, c, err);
+    if (rc >= 0)
+        rc = only_check ? check_name(&r, err) : delete_vm(&r, err);
+    if (rc >= 0 && !only_check)
+        save_report(&r, false);
+    if (rc < 0 && !only_check) {
+        struct err ignored = ERR_INIT;
+        (void)kvss_component_set_pre_restore_failure(c, err->text, &ignored);
+    }
+    vm_restore_clear(&r);
+    return rc;
+}
+
+bool vm_pre_restore(void *writer, struct kvss_event *ev)
+{
+    struct err err = ERR_INIT;
+
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t i = 0; i < kvss_event_component_count(ev); i++) {
+            struct kvss_component *c = kvss_event_component(ev, i);
+            if (kvss_component_selected_for_restore(c) && pre_restore_one(writer, c, pass == 0, &err) < 0)
+                return fail(ev, &err);
+        }
+    return true;
+}
+
+/* ---- PostRestore ------------------------------------------------------------------------------------------------------------*/
+
+static int post_restore_one(struct vm_writer *w, struct kvss_component *c, struct err *err)
+{
+    struct vm_restore r;
+
+    if (kvss_component_file_restore_status(c) != VSS_RS_ALL) /* M15 */
+        return err_set(err, EIO, "not all files of VM %s were restored; it is not registered", kvss_component_name(c));
+    int rc = vm_restore_read(&r, w, c, err);
+    if (rc >= 0)
+        rc = vm_register(&r, err);
+    if (rc < 0)
+        err_context(err, "VM %s", r.metadata ? vm_name(&r) : kvss_component_name(c));
+    save_report(&r, rc >= 0);
+    vm_restore_clear(&r);
+    return rc;
+}
+
+/* A VM that cannot be registered does not keep the others from coming back. */
+bool vm_post_restore(void *writer, struct kvss_event *ev)
+{
+    bool good = true;
+
+    for (size_t i = 0; i < kvss_event_component_count(ev); i++) {
+        struct kvss_component *c = kvss_event_component(ev, i);
+        struct err err = ERR_INIT, ignored = ERR_INIT;
+
+        if (!kvss_component_selected_for_restore(c) || post_restore_one(writer, c, &err) >= 0)
+            continue;
+        (void)kvss_component_set_post_restore_failure(c, err.text, &ignored);
+        good = fail(ev, &err);
+    }
+    return good;
+}

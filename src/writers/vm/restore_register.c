@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A VM whose files are back is registered (M16), its disk paths (M17) and networks (M18) corrected, in the definition and in the
+ * copy that a saved state carries, and brought to the state that was asked for. */
+#include "base/buf.h"
+#include "base/io.h"
+#include "writers/vm/internal.h"
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define DEFINITION_MAX ((size_t)16 << 20)
+
+static const char *option(const struct vm_restore *r, const char *name)
+{
+    return json_string_value(json_object_get(r->options, name));
+}
+
+/* ---- M17: every place that names a file ------------------------------------------------------------------------------------*/
+
+static int correct_disk(struct vm_restore *r, struct hv_def *def, const char *target, const char *path, bool tell,
+                        struct err *err)
+{
+    const char *have, *format;
+
+    int rc = hv_def_disk(def, target, &have, &format, err);
+    if (rc < 0)
+        return rc;
+    if (tell && (!have || strcmp(have, path)))
+        vm_restore_step(r, "disk path: %s is %s now, was %s", target, path, have ? have : "none");
+    return hv_def_set_disk(def, target, path, NULL, err); /* a recorded backing chain goes: the image stands alone */
+}
+
+static int correct_disks(struct vm_restore *r, struct hv_def *def, bool tell, struct err *err)
+{
+    const char *target;
+    json_t *path;
+
+    json_object_foreach(json_object_get(r->options, "disks"), target, path) {
+        int rc = json_is_string(path) ? correct_disk(r, def, target, json_string_value(path), tell, err)
+                                      : err_set(err, EINVAL, "the restore options do not say where disk %s is", target);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+static int correct_nvram(struct vm_restore *r, struct hv_def *def, bool tell, struct err *err)
+{
+    const char *have = hv_def_nvram(def), *path = option(r, "nvram");
+
+    if (!path || (have && !strcmp(have, path)))
+        return 0;
+    if (tell)
+        vm_restore_step(r, "disk path: NVRAM is %s now, was %s", path, have ? have : "none");
+    return hv_def_set_nvram(def, path, err);
+}
+
+static int eject_missing(struct vm_restore *r, struct hv_def *def, bool tell, struct err *err)
+{
+    _cleanup_strv_ char **ejected = NULL;
+
+    int rc = hv_def_eject_missing(def, &ejected, err);
+    for (char **t = ejected; rc >= 0 && tell && t && *t; t++)
+        vm_restore_warn(r, "drive %s: its medium is not on this host; the drive is empty now", *t);
+    return rc;
+}
+
+/* All corrections on one text; `tell` for the first only, so that the report does not say everything twice. */
+static int correct(struct vm_restore *r, const char *xml, bool tell, char **ret, struct err *err)
+{
+    hv_def_free(r->def);
+    r->def = NULL;
+    int rc = hv_def_parse(xml, &r->def, err);
+    if (rc < 0)
+        return rc;
+    if (!guid_equal(hv_def_uuid(r->def), r->uuid))
+        return err_set(err, EINVAL, "the stored definition is of another VM (%s)", hv_def_uuid(r->def));
+    if ((rc = correct_disks(r, r->def, tell, err)) < 0 || (rc = correct_nvram(r, r->def, tell, err)) < 0 ||
+        (rc = eject_missing(r, r->def, tell, err)) < 0 || (rc = vm_correct_networks(r, r->def, tell, err)) < 0)
+        return rc;
+    return hv_def_text(r->def, ret, err);
+}
+
+/* ---- M16: a link in the default place --------------------------------------------------------------------------------------*/
+
+/* The folder of the VM's first disk image, or NULL. */
+static char *place_of(const struct vm_restore *r)
+{
+    const char *target;
+    json_t *path;
+    struct stat st;
+
+    json_object_foreach(json_object_get(r->options, "disks"), target, path) {
+        const char *p = json_string_value(path);
+        if (p && stat(p, &st) == 0 && S_ISREG(st.st_mode))
+            return io_dirname(p);
+    }
+    return NULL;
+}
+
+/* -1: something that is no link is there; else whether a link is there. */
+static int link_state(const char *path)
+{
+    struct stat st;
+
+    if (lstat(path, &st) < 0)
+        return 0;
+    return S_ISLNK(st.st_mode) ? 1 : -1;
+}
+
+static void make_link(struct vm_restore *r, const char *link, const char *place)
+{
+    _cleanup_free_ char *fresh = str_format("%s.kvss-new", link);
+
+    if (!fresh)
+        return;
+    (void)unlink(fresh);
+    if (symlink(place, fresh) < 0 || rename(fresh, link) < 0) {
+        vm_restore_warn(r, "no link %s to %s could be made: %s", link, place, strerror(errno));
+        (void)unlink(fresh);
+        return;
+    }
+    vm_restore_step(r, "link: %s points to %s", link, place);
+}
+
+/* The link is a convenience: what keeps it from being made is told and does not fail the restore. */
+static void link_default_place(struct vm_restore *r, const char *name)
+{
+    _cleanup_free_ char *place = place_of(r), *link = NULL;
+    const char *default_dir = option(r, "default_dir");
+    struct stat a, b;
+
+    if (!place || !default_dir || stat(default_dir, &a) < 0 || stat(place, &b) < 0 || !(link = io_path(default_dir, name)))
+        return;
+    int have = link_state(link);
+    if (a.st_dev == b.st_dev && a.st_ino == b.st_ino) {
+        if (have > 0 && unlink(link) == 0)
+            vm_restore_step(r, "link: %s removed, the VM is in its default place", link);
+        return;
+    }
+    if (have < 0)
+        vm_restore_warn(r, "%s is in the way of the link to %s; it was left alone", link, place);
+    else
+        make_link(r, link, place);
+}
+
+/* ---- Registering and starting ------------------------------------------------------------------------------------------------*/
+
+static int start_from_memory(struct vm_restore *r, const char *memory, const char *state, struct err *err)
+{
+    _cleanup_free_ char *inside = NULL, *xml = NULL;
+    bool paused = strcmp(state, "running") != 0;
+
+    int rc = hv_save_image_xml(r->writer->config.hv, memory, &inside, err);
+    if (rc < 0)
+        return err_context(err, "the saved state cannot be read");
+    rc = correct(r, inside, false, &xml, err);
+    if (rc < 0)
+        return err_context(err, "the definition in the saved state");
+    rc = hv_start_from(r->writer->config.hv, memory, xml, paused, err);
+    if (rc < 0)
+        return err_context(err, "it is registered, but could not be brought back from its saved state (virsh start boots it anew)");
+    vm_restore_step(r, "start: from its saved state, %s", paused ? "paused" : "running");
+    return 0;
+}
+
+static int bring_to_state(struct vm_restore *r, struct hv_domain *d, struct err *err)
+{
+    const char *state = option(r, "state"), *memory = option(r, "memory");
+    int rc;
+
+    if (!state || !strcmp(state, "off"))
+        return 0;
+    if (memory) {
+        rc = start_from_memory(r, memory, state, err);
+        if (rc < 0 || strcmp(state, "saved"))
+            return rc;
+        vm_restore_step(r, "save: it had been in a saved state");
+        return hv_managed_save(d, true, err);
+    }
+    if (!strcmp(state, "saved"))
+        return 0; /* the memory is not wanted: off is what is left */
+    rc = hv_start(d, !strcmp(state, "paused"), err);
+    if (rc < 0)
+        return err_context(err, "it is registered, but could not be started");
+    vm_restore_step(r, "start: booted");
+    return 0;
+}
+
+
+int vm_register(struct vm_restore *r, struct err *err)
+{
+    _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    _cleanup_free_ char *xml = NULL;
+    const char *path = option(r, "definition");
+
+    if (!path)
+        return err_set(err, EINVAL, "the requester gave no definition to register");
+    int rc = io_read_file(path, DEFINITION_MAX, &text, err);
+    if (rc < 0)
+        return rc;
+    rc = correct(r, (const char *)text.data, true, &xml, err);
+    if (rc < 0)
+        return err_context(err, "the stored definition");
+    rc = hv_define(r->writer->config.hv, xml, &d, err);
+    if (rc < 0)
+        return err_context(err, "it could not be registered");
+    vm_restore_step(r, "register: VM %s (%s)", d->name, d->uuid);
+    link_default_place(r, d->name);
+    if (json_is_true(json_object_get(r->metadata, "autostart")) && (rc = hv_set_autostart(d, true, err)) < 0)
+        return rc;
+    return bring_to_state(r, d, err);
+}

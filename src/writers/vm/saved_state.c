@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Saved State (M3): paused at the set's instant, saved, and in PostSnapshot started paused from the saved state. The provider's
+ * point is taken then, before the first instruction runs: disks and memory are of one instant, and no overlay is made. */
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "writers/vm/internal.h"
+#include <errno.h>
+
+int vm_pause(struct vm *vm, struct err *err)
+{
+    if (vm->before != HV_RUNNING)
+        return 0; /* a person has paused it, and it stays so */
+    int r = vm_effect(vm, VERB_PAUSE, NULL, NULL, &vm->fx_pause, err);
+    if (r < 0)
+        return r;
+    vm->paused_us = clock_mono_us();
+    r = hv_pause(vm->dom, err);
+    if (r < 0)
+        return r;
+    vm_effect_done(vm, vm->fx_pause);
+    return 0;
+}
+
+int vm_save(struct vm *vm, struct err *err)
+{
+    bool running = vm->before == HV_RUNNING;
+
+    int r = vm_effect(vm, VERB_SAVE, "state", hv_state_name(vm->before), &vm->fx_save, err);
+    if (r < 0)
+        return r;
+    r = hv_managed_save(vm->dom, running, err);
+    if (r < 0)
+        return err_context(err, "it could not be put in a saved state");
+    vm_effect_done(vm, vm->fx_save);
+    return vm_keep_memory(vm, err);
+}
+
+/* A second name in the same folder costs nothing while the VM is down; libvirt only looks there for NAME.save. */
+int vm_keep_memory(struct vm *vm, struct err *err)
+{
+    _cleanup_free_ char *image = NULL, *dir = NULL;
+    uint64_t id;
+
+    int r = hv_managed_save_path(vm->dom, &image, err);
+    if (r < 0)
+        return r;
+    if (!io_exists(image))
+        return err_set(err, ENOENT, "its saved state should be in %s and is not: if libvirt keeps it elsewhere, set save-dir in "
+                                    "kvss.conf", image);
+    dir = io_dirname(image);
+    vm->memory = dir ? str_format("%s/.kvss-%.8s-%.8s.memory", dir, vm->set_id, vm->dom->uuid) : NULL;
+    if (!vm->memory)
+        return err_set(err, ENOMEM, "out of memory");
+    r = vm_effect(vm, VERB_PART, "path", vm->memory, &id, err);
+    if (r < 0)
+        return r;
+    r = io_link_or_copy(image, vm->memory, 0600, err);
+    if (r < 0)
+        return err_context(err, "its saved state could not be kept");
+    vm_effect_done(vm, id);
+    return 0;
+}
+
+int vm_bring_back(struct vm *vm, struct err *err)
+{
+    /* Started paused: from now on the undo is to let it run, no longer to start it. */
+    int r = hv_start(vm->dom, true, err);
+    if (r < 0)
+        return err_context(err, "it could not be started from its saved state (which is kept: virsh start %s)", vm->dom->name);
+    vm_effect_settled(vm, &vm->fx_save);
+
+    r = vm_prepare_point(vm, true, err);
+    if (r >= 0)
+        r = vm_take_point(vm, true, err);
+    if (r < 0 || vm->before != HV_RUNNING)
+        return r;
+    r = hv_resume(vm->dom, err);
+    if (r < 0)
+        return r;
+    vm->resumed_us = clock_mono_us();
+    vm_effect_settled(vm, &vm->fx_pause);
+    return 0;
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The VMs of one backup session: read, checked against what Identify said, and made ready to be acted on. */
+#include "base/buf.h"
+#include "base/clock.h"
+#include "writers/vm/internal.h"
+#include <errno.h>
+#include <string.h>
+
+static void free_disks(struct vm *vm)
+{
+    for (size_t i = 0; i < vm->n_disks; i++) {
+        free((char *)vm->disks[i].target);
+        free((char *)vm->disks[i].path);
+        free((char *)vm->disks[i].format);
+    }
+    free(vm->disks);
+}
+
+void vm_clear(struct vm *vm)
+{
+    free_disks(vm);
+    if (vm->dom)
+        hv_domain_free(vm->dom);
+    vm_report_clear(&vm->report);
+    free(vm->set_id);
+    free(vm->checkpoint);
+    free(vm->since);
+    free(vm->definition);
+    free(vm->memory);
+    free(vm->nvram);
+    strv_free(vm->warnings);
+    memset(vm, 0, sizeof(*vm));
+}
+
+void vm_session_free(struct vm_session *s)
+{
+    if (!s)
+        return;
+    for (size_t i = 0; i < s->n; i++)
+        vm_clear(&s->vms[i]);
+    free(s->vms);
+    par_barrier_free(s->ready);
+    par_barrier_free(s->held);
+    par_barrier_free(s->taken);
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+}
+
+int vm_session_new(struct vm_writer *w, size_t n, struct vm_session **ret, struct err *err)
+{
+    _cleanup_(vm_session_free_p) struct vm_session *s = calloc(1, sizeof(*s));
+
+    if (!s)
+        return err_set(err, ENOMEM, "out of memory");
+    pthread_mutex_init(&s->lock, NULL);
+    s->writer = w;
+    s->vms = calloc(n ? n : 1, sizeof(*s->vms));
+    if (!s->vms)
+        return err_set(err, ENOMEM, "out of memory");
+    s->n = n;
+    int r = par_barrier_new(n, &s->ready, err);
+    if (r >= 0)
+        r = par_barrier_new(n, &s->held, err);
+    if (r >= 0)
+        r = par_barrier_new(n, &s->taken, err);
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(s);
+    return 0;
+}
+
+/* The disks whose point in time is taken: what the report says is covered. */
+static int list_disks(struct vm *vm, struct err *err)
+{
+    vm->disks = calloc(vm->dom->n_disks ? vm->dom->n_disks : 1, sizeof(*vm->disks));
+    if (!vm->disks)
+        return err_set(err, ENOMEM, "out of memory");
+    for (size_t i = 0; i < vm->dom->n_disks; i++) {
+        const struct hv_disk *from = &vm->dom->disks[i];
+        if (!vm->report.disks[i].covered)
+            continue;
+        struct kvss_point_disk *to = &vm->disks[vm->n_disks++];
+        to->target = strdup(from->target);
+        to->path = from->path ? strdup(from->path) : NULL;
+        to->format = strdup(from->format);
+        to->readonly = from->readonly || from->transient;
+        if (!to->target || !to->format || (from->path && !to->path))
+            return err_set(err, ENOMEM, "out of memory");
+    }
+    return 0;
+}
+
+/* Named after the repository, so that chains of several repositories do not meet, and the time, so that they sort. */
+static int name_checkpoint(struct vm *vm, struct err *err)
+{
+    const char *prefix = vm->writer->config.checkpoint_prefix;
+
+    if (!prefix)
+        return 0;
+    vm->checkpoint = str_format("%s-%llu", prefix, (unsigned long long)(clock_wall_us() / 1000));
+    return vm->checkpoint ? 0 : err_set(err, ENOMEM, "out of memory");
+}
+
+int vm_load(struct vm_writer *w, struct vm *vm, const char *uuid, const char *previous_checkpoint, struct err *err)
+{
+    vm->writer = w;
+    int r = hv_domain_get(w->config.hv, uuid, &vm->dom, err);
+    if (r < 0)
+        return r;
+    r = vm_examine(w, vm->dom, &vm->report, err);
+    if (r < 0)
+        return err_context(err, "VM %s", vm->dom->name);
+    vm->before = vm->dom->state;
+
+    if (vm->report.refused)
+        return err_vss(err, VSS_E_WRITERERROR_NONRETRYABLE, EPERM, "VM %s: %s", vm->dom->name, vm->report.refused);
+    if (vm->report.method != vm_known_method(w, uuid))
+        return err_vss(err, VSS_E_WRITERERROR_RETRYABLE, EAGAIN,
+                       "VM %s has changed since it was looked at (it is %s now, and its method %s): run the backup again",
+                       vm->dom->name, hv_state_name(vm->before), vm_method_name(vm->report.method));
+    if (previous_checkpoint && !(vm->since = strdup(previous_checkpoint)))
+        return err_set(err, ENOMEM, "out of memory");
+    r = list_disks(vm, err);
+    return r < 0 ? r : name_checkpoint(vm, err);
+}

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The writer's side of the VSS events. What is special happens in PrepareForSnapshot and PostSnapshot (M5). */
+#include "base/io.h"
+#include "writers/vm/internal.h"
+#include <errno.h>
+
+int vm_writer_new(const struct vm_writer_config *config, struct vm_writer **ret, struct err *err)
+{
+    struct vm_writer *w = calloc(1, sizeof(*w));
+    if (!w)
+        return err_set(err, ENOMEM, "out of memory");
+    w->config = *config;
+    pthread_mutex_init(&w->lock, NULL);
+    *ret = w;
+    return 0;
+}
+
+void vm_writer_free(struct vm_writer *w)
+{
+    if (!w)
+        return;
+    for (struct vm_known *k = w->known, *next; k; k = next) {
+        next = k->next;
+        free(k->uuid);
+        free(k);
+    }
+    pthread_mutex_destroy(&w->lock);
+    free(w);
+}
+
+static int identify(void *writer, struct kvss_metadata *md, struct err *err)
+{
+    return vm_identify(writer, md, err);
+}
+
+static bool fail(struct kvss_event *ev, const struct err *err)
+{
+    kvss_set_writer_failure(ev, err->hresult ? err->hresult : VSS_E_WRITERERROR_NONRETRYABLE, "%s", err->text);
+    return false;
+}
+
+/* ---- PrepareForBackup: everything that can be refused is refused here, before anything is touched --------------------------*/
+
+struct load {
+    struct vm_session *s;
+    struct kvss_event *ev;
+};
+
+static int load_one(void *ctx, size_t i, struct err *err)
+{
+    struct load *l = ctx;
+    const struct kvss_component *c = kvss_event_component(l->ev, i);
+    enum vss_backup_type type = kvss_event_backup_type(l->ev);
+    bool chained = type == VSS_BT_INCREMENTAL || type == VSS_BT_DIFFERENTIAL;
+
+    return vm_load(l->s->writer, &l->s->vms[i], kvss_component_name(c),
+                   chained ? kvss_component_previous_stamp(c) : NULL, err);
+}
+
+static bool child_needs_recovery(const struct vm_session *s, struct kvss_event *ev)
+{
+    if (!(kvss_event_context(ev) & VSS_VOLSNAP_ATTR_NO_AUTORECOVERY))
+        return false;
+    for (size_t i = 0; i < s->n; i++)
+        if (s->vms[i].report.method == VM_METHOD_CHILD) {
+            kvss_set_writer_failure(ev, VSS_E_WRITERERROR_NONRETRYABLE,
+                                    "VM %s: Child VM Snapshot needs a shadow copy that can be recovered, and "
+                                    "VSS_VOLSNAP_ATTR_NO_AUTORECOVERY was asked for (M9): use --method saved-state, or drop "
+                                    "the attribute", s->vms[i].dom->name);
+            return true;
+        }
+    return false;
+}
+
+static bool prepare_backup(void *writer, struct kvss_event *ev)
+{
+    struct vm_writer *w = writer;
+    _cleanup_(vm_session_free_p) struct vm_session *s = NULL;
+    struct err err = ERR_INIT;
+    size_t n = kvss_event_component_count(ev);
+
+    if (!w->config.journal || !w->config.provider || !w->config.session_dir) {
+        err_set(&err, EINVAL, "the VM writer was set up for questions only, not for a backup");
+        return fail(ev, &err);
+    }
+    if (vm_session_new(w, n, &s, &err) < 0)
+        return fail(ev, &err);
+    struct load load = { .s = s, .ev = ev };
+    if (par_each(n, 32, load_one, &load, &err) < 0)
+        return fail(ev, &err);
+    if (child_needs_recovery(s, ev))
+        return false;
+    kvss_event_set_data(ev, TAKE_PTR(s));
+    return true;
+}
+
+/* ---- PrepareForSnapshot, Freeze, Thaw, PostSnapshot ------------------------------------------------------------------------*/
+
+static bool prepare_snapshot(void *writer, struct kvss_event *ev)
+{
+    struct vm_session *s = kvss_event_data(ev);
+    struct err err = ERR_INIT;
+    (void)writer;
+
+    if (!s || !s->n)
+        return true;
+    return vm_session_prepare_snapshot(s, kvss_event_set_id(ev), &err) < 0 ? fail(ev, &err) : true;
+}
+
+/* M8: all is done when PrepareForSnapshot returns. */
+static bool nothing(void *writer, struct kvss_event *ev)
+{
+    (void)writer;
+    (void)ev;
+    return true;
+}
+
+static struct kvss_component *component_of(struct kvss_event *ev, const char *uuid)
+{
+    for (size_t i = 0; i < kvss_event_component_count(ev); i++) {
+        struct kvss_component *c = kvss_event_component(ev, i);
+        if (guid_equal(kvss_component_name(c), uuid))
+            return c;
+    }
+    return NULL;
+}
+
+static int report(struct kvss_event *ev, const struct vm *vm, struct err *err)
+{
+    struct kvss_component *c = component_of(ev, vm->dom->uuid);
+    _cleanup_free_ char *metadata = vm_backup_metadata(vm);
+
+    if (!c || !metadata)
+        return err_set(err, ENOMEM, "VM %s: what was done could not be written down: out of memory", vm->dom->name);
+    int r = kvss_component_set_backup_metadata(c, metadata, err);
+    if (r >= 0 && vm->checkpoint && vm->report.method != VM_METHOD_OFFLINE)
+        r = kvss_component_set_backup_stamp(c, vm->checkpoint, err);
+    return r;
+}
+
+static bool post_snapshot(void *writer, struct kvss_event *ev)
+{
+    struct vm_session *s = kvss_event_data(ev);
+    struct err err = ERR_INIT;
+    (void)writer;
+
+    if (!s)
+        return true;
+    if (vm_session_post_snapshot(s, &err) < 0) {
+        struct err undo = ERR_INIT;
+        (void)vm_session_undo(s, &undo); /* each that cannot be undone is logged, and abort tries again */
+        return fail(ev, &err);
+    }
+    for (size_t i = 0; i < s->n; i++)
+        if (report(ev, &s->vms[i], &err) < 0)
+            return fail(ev, &err);
+    return true;
+}
+
+static bool do_abort(void *writer, struct kvss_event *ev)
+{
+    struct vm_session *s = kvss_event_data(ev);
+    struct err err = ERR_INIT;
+    (void)writer;
+
+    if (!s)
+        return true;
+    par_cancel_raise(&s->broken);
+    par_barrier_break(s->ready);
+    par_barrier_break(s->held);
+    par_barrier_break(s->taken);
+    return vm_session_undo(s, &err) < 0 ? fail(ev, &err) : true;
+}
+
+/* The parts have been read; their copies go. Anything else that is still open belongs to a backup that did not complete. */
+static bool backup_shutdown(void *writer, struct kvss_event *ev)
+{
+    struct vm_session *s = kvss_event_data(ev);
+    (void)writer;
+
+    if (!s)
+        return true;
+    for (size_t i = 0; i < s->n; i++) {
+        (void)io_unlink(s->vms[i].definition ? s->vms[i].definition : "", NULL);
+        (void)io_unlink(s->vms[i].memory ? s->vms[i].memory : "", NULL);
+        (void)io_unlink(s->vms[i].nvram ? s->vms[i].nvram : "", NULL);
+    }
+    if (!kvss_event_succeeded(ev)) {
+        struct err err = ERR_INIT;
+        (void)vm_session_undo(s, &err);
+    }
+    vm_session_free(s);
+    kvss_event_set_data(ev, NULL);
+    return true;
+}
+
+const struct kvss_writer vm_writer_ops = {
+    .struct_size = sizeof(struct kvss_writer),
+    .api = KVSS_WRITER_API,
+    .name = VM_WRITER_NAME,
+    .id = VM_WRITER_ID,
+    .usage = VSS_UT_USERDATA,
+    .source = VSS_ST_OTHER,
+    .identify = identify,
+    .prepare_backup = prepare_backup,
+    .prepare_snapshot = prepare_snapshot,
+    .freeze = nothing,
+    .thaw = nothing,
+    .post_snapshot = post_snapshot,
+    .backup_shutdown = backup_shutdown,
+    .abort = do_abort,
+    .pre_restore = vm_pre_restore,
+    .post_restore = vm_post_restore,
+};
