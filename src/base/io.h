@@ -16,7 +16,7 @@ int io_write(int fd, const void *p, size_t n);
 int io_pread(int fd, void *p, size_t n, uint64_t off);
 int io_pwrite(int fd, const void *p, size_t n, uint64_t off);
 
-/* Whole file to buf (replacing it); -EFBIG if longer than max bytes. Symbolic links are followed. */
+/* Whole file to buf (replacing it, data is never NULL then); -EFBIG if longer than max bytes. Symbolic links are followed. */
 int io_read_file(const char *path, size_t max, struct buf *ret, struct err *err);
 
 /* Temporary files are named so, beside their target; a crash may leave one behind. Whoever lists a folder passes them over. */

@@ -128,10 +128,9 @@ char *num_format_size(uint64_t bytes, char buf[static 16])
     for (int i = 0; size_units[i]; i++) {
         unsigned shift = 10 * (unsigned)(i + 1);
         /* Rounded to tenths; 1023.96 KiB is 1.0 MiB, not 1024.0 KiB. */
-        unsigned tenths =
-            (unsigned)(((unsigned __int128)bytes * 10 + ((uint64_t)1 << (shift - 1))) >> shift);
+        uint64_t tenths = (uint64_t)(((unsigned __int128)bytes * 10 + ((uint64_t)1 << (shift - 1))) >> shift);
         if (tenths < 10240 || size_units[i + 1] == 0) {
-            snprintf(buf, 16, "%u.%u %ciB", tenths / 10, tenths % 10, size_units[i]);
+            snprintf(buf, 16, "%u.%u %ciB", (unsigned)(tenths / 10), (unsigned)(tenths % 10), size_units[i]);
             break;
         }
     }

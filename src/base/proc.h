@@ -8,6 +8,9 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+/* An argv written in place: PROC_ARGV("qemu-img", "info", path). Lives until the end of the block. */
+#define PROC_ARGV(...) ((char *const *)(const char *const[]){ __VA_ARGS__, NULL })
+
 struct proc_run {
     char *const *argv;      /* argv[0] is looked up in PATH unless it has a slash */
     char *const *env;       /* added to ours, "NAME=value"; may be NULL */
@@ -19,7 +22,7 @@ struct proc_run {
 };
 
 /* Runs to the end, in a process group of its own. *ret_status: exit code, or 128 + signal. out (may be NULL) is replaced by
- * stdout; err_tail (may be NULL) by the last 4 KiB of stderr, also where the child overran. What the child has left running
+ * stdout; err_tail (may be NULL) by the last 4 KiB of stderr, also where the child overran; their data is never NULL then. What the child has left running
  * in the background is neither waited for nor killed. Fails only where the child could not be started (-ENOENT ...), overran or
  * talked too much; a non-zero exit is no failure. */
 int proc_run(const struct proc_run *run, struct buf *out, struct buf *err_tail, int *ret_status, struct err *err);

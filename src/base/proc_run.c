@@ -203,6 +203,9 @@ int proc_run(const struct proc_run *run, struct buf *out, struct buf *err_tail, 
     _cleanup_(run_done) struct run r = { .ask = run, .pidfd = -1, .out = -1, .err = -1 };
     int status = 0;
 
+    /* So that an empty output is an empty text. */
+    if (buf_reserve(&r.stdout_text, 0) < 0 || buf_reserve(&r.stderr_tail, 0) < 0)
+        return err_errno(err, ENOMEM, "cannot start %s", run->argv[0]);
     int result = start(&r, run->out_max > 0, err_tail != NULL, err);
     if (result < 0)
         return result;

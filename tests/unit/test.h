@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What every unit test needs: cmocka with what it wants included first, and a folder that goes away again. */
+#ifndef TEST_H
+#define TEST_H
+
+/* clang-format off */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+/* clang-format on */
+
+#include "base/buf.h"
+#include "base/io.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The call succeeded; if not, the error's text is shown. Uses `err`, a struct err of the test. */
+#define assert_ok(call)                                            \
+    do {                                                           \
+        err_clear(&err);                                           \
+        int assert_ok_r_ = (call);                                 \
+        if (assert_ok_r_ < 0)                                      \
+            fail_msg("%s: %d (%s)", #call, assert_ok_r_, err.text); \
+    } while (0)
+
+/* The call failed with -code, and said so in err. */
+#define assert_fails(errnum, call)                     \
+    do {                                               \
+        err_clear(&err);                               \
+        assert_int_equal((call), -(errnum));           \
+        assert_int_equal(err.code, (errnum));           \
+        assert_true(err.text[0] != '\0');              \
+    } while (0)
+
+/* For use as setup and teardown: *state is the path of a new empty folder. */
+static inline int test_dir_setup(void **state)
+{
+    char path[] = "/tmp/kvss-unit-XXXXXX";
+
+    *state = mkdtemp(path) ? strdup(path) : NULL;
+    return *state ? 0 : -1;
+}
+
+static inline int test_dir_teardown(void **state)
+{
+    struct err err = ERR_INIT;
+    int r = io_remove_tree(*state, &err);
+
+    if (r < 0)
+        print_error("%s\n", err.text);
+    free(*state);
+    return r;
+}
+
+#define test_in_dir(f) cmocka_unit_test_setup_teardown(f, test_dir_setup, test_dir_teardown)
+
+static inline void write_text(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "w");
+
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static inline void assert_file_text(const char *path, const char *text)
+{
+    _cleanup_buf_ struct buf b = BUF_INIT;
+    struct err err = ERR_INIT;
+
+    assert_ok(io_read_file(path, 1 << 20, &b, &err));
+    assert_string_equal((const char *)b.data, text);
+}
+
+#endif

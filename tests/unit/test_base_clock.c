@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/clock.h"
+#include "test.h"
+
+static void times_are_written_in_utc(void **state)
+{
+    char text[32];
+
+    (void)state;
+    assert_string_equal(clock_format(0, text), "1970-01-01T00:00:00.000Z");
+    assert_string_equal(clock_format(1795382000123999, text), "2026-11-22T21:13:20.123Z");
+    assert_string_equal(clock_format(-1, text), "1969-12-31T23:59:59.999Z");
+}
+
+static void the_local_zone_plays_no_part(void **state)
+{
+    struct err err = ERR_INIT;
+    int64_t t;
+    char text[32];
+
+    (void)state;
+    setenv("TZ", "America/New_York", 1);
+    assert_ok(clock_parse("2026-11-22T21:13:20.123Z", &t, &err));
+    assert_true(t == 1795382000123000);
+    assert_string_equal(clock_format(t, text), "2026-11-22T21:13:20.123Z");
+    unsetenv("TZ");
+}
+
+static void fractions_are_optional_and_may_be_long(void **state)
+{
+    struct err err = ERR_INIT;
+    int64_t t;
+
+    (void)state;
+    assert_ok(clock_parse("1970-01-01T00:00:01Z", &t, &err));
+    assert_true(t == 1000000);
+    assert_ok(clock_parse("1970-01-01T00:00:01.5Z", &t, &err));
+    assert_true(t == 1500000);
+    assert_ok(clock_parse("1970-01-01T00:00:00.123456789Z", &t, &err));
+    assert_true(t == 123456);
+    assert_ok(clock_parse("2024-02-29T23:59:59Z", &t, &err));
+}
+
+static void other_text_is_no_time(void **state)
+{
+    static const char *const bad[] = {
+        "",
+        "Z",
+        "2026-11-22",
+        "2026-11-22T21:13:20",
+        "2026-11-22T21:13:20+00:00",
+        "2026-11-22 21:13:20Z",
+        "2026-11-22T21:13:20.Z",
+        "2026-11-22T21:13:20.123Zx",
+        "2026-1-22T21:13:20Z",
+        "2026-13-22T21:13:20Z",
+        "2026-00-22T21:13:20Z",
+        "2023-02-29T00:00:00Z",
+        "2026-11-31T21:13:20Z",
+        "2026-11-22T24:00:00Z",
+        "2026-11-22T21:60:20Z",
+        "2026-11-22T21:13:61Z",
+        "-026-11-22T21:13:20Z",
+    };
+    struct err err = ERR_INIT;
+    int64_t t = 99;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+        assert_fails(EINVAL, clock_parse(bad[i], &t, &err));
+    assert_true(t == 99);
+}
+
+static void monotonic_time_goes_on_while_sleeping(void **state)
+{
+    uint64_t us = clock_mono_us(), ms = clock_mono_ms();
+
+    (void)state;
+    clock_sleep_ms(30);
+    assert_true(clock_mono_us() - us >= 30000);
+    assert_true(clock_mono_ms() - ms >= 29);
+    assert_true(clock_mono_ms() - ms < 5000);
+}
+
+static void wall_clock_is_in_this_century(void **state)
+{
+    char text[32];
+
+    (void)state;
+    assert_memory_equal(clock_format(clock_wall_us(), text), "20", 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(times_are_written_in_utc),
+        cmocka_unit_test(the_local_zone_plays_no_part),
+        cmocka_unit_test(fractions_are_optional_and_may_be_long),
+        cmocka_unit_test(other_text_is_no_time),
+        cmocka_unit_test(monotonic_time_goes_on_while_sleeping),
+        cmocka_unit_test(wall_clock_is_in_this_century),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
