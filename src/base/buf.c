@@ -23,11 +23,12 @@ int buf_reserve(struct buf *b, size_t more)
 {
     size_t need;
 
-    if (__builtin_add_overflow(b->len, more, &need) || __builtin_add_overflow(need, 1, &need))
+    if (__builtin_add_overflow(b->len, more, &need) || need >= PTRDIFF_MAX) /* no object can be larger */
         return -ENOMEM;
+    need++;
     if (need <= b->cap)
         return 0;
-    size_t cap = b->cap > SIZE_MAX / 2 ? need : b->cap * 2;
+    size_t cap = b->cap * 2;
     if (cap < 64)
         cap = 64;
     if (cap < need)

@@ -3,9 +3,11 @@
 #include "test.h"
 #include <dirent.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/wait.h>
 
 static unsigned entries_in(const char *path)
 {
@@ -254,7 +256,7 @@ static void what_is_mounted_below_a_tree_survives(void **state)
     assert_ok(io_mkdir_p(mnt, 0700, &err));
     assert_ok(io_mkdir_p(origin, 0700, &err));
     write_text(file, "kept");
-    if (mount(origin, mnt, NULL, MS_BIND, NULL) < 0)
+    if (mount(origin, mnt, "none", MS_BIND, NULL) < 0)
         skip(); /* not root */
     int r = io_remove_tree(tree, &err);
     umount(mnt);
@@ -393,23 +395,59 @@ static void dangling_links_do_not_exist(void **state)
     assert_true(io_exists(*state));
 }
 
-static void private_folders_are_private_and_new(void **state)
+/* In a child: two private folders below `parent`. Exit code 0: as promised. */
+static void check_private_folders(const char *parent)
 {
     _cleanup_free_ char *a = NULL;
     _cleanup_free_ char *b = NULL;
-    struct err err = ERR_INIT;
     struct stat st;
+    bool good = io_private_dir("unit", &a, NULL) == 0 && io_private_dir("unit", &b, NULL) == 0 && strcmp(a, b) != 0 &&
+                strncmp(a, parent, strlen(parent)) == 0 && strncmp(a + strlen(parent), "/unit-", 6) == 0 &&
+                stat(a, &st) == 0 && (st.st_mode & 07777) == 0700 && rmdir(a) == 0 && rmdir(b) == 0;
+    _exit(good ? 0 : 1);
+}
 
+static void assert_child_good(pid_t pid)
+{
+    int status;
+
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
+static void roots_private_folders_are_below_run(void **state)
+{
     (void)state;
-    if (geteuid() == 0)
-        skip(); /* would make /run/kvss on this machine; the integration tests do it in their sandboxes */
-    assert_ok(io_private_dir("unit", &a, &err));
-    assert_ok(io_private_dir("unit", &b, &err));
-    assert_string_not_equal(a, b);
-    assert_int_equal(stat(a, &st), 0);
-    assert_int_equal(st.st_mode & 07777, 0700);
-    assert_int_equal(rmdir(a), 0);
-    assert_int_equal(rmdir(b), 0);
+    if (geteuid() != 0)
+        skip();
+    pid_t pid = fork();
+    if (pid == 0) { /* on a /run of its own */
+        if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) < 0 ||
+            mount("tmpfs", "/run", "tmpfs", 0, NULL) < 0)
+            _exit(2);
+        setenv("XDG_RUNTIME_DIR", "/tmp", 1);
+        check_private_folders("/run/kvss");
+    }
+    assert_child_good(pid);
+}
+
+static void users_private_folders_are_where_they_want(void **state)
+{
+    static const char *const names[] = { "XDG_RUNTIME_DIR", "TMPDIR" };
+
+    assert_int_equal(chmod(*state, 0777), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            if (geteuid() == 0 && setresuid(65534, 65534, 65534) < 0)
+                _exit(2);
+            unsetenv("XDG_RUNTIME_DIR");
+            setenv("TMPDIR", "not/absolute", 1);
+            setenv(names[i], *state, 1);
+            check_private_folders(*state);
+        }
+        assert_child_good(pid);
+    }
 }
 
 static void free_space_is_what_statvfs_says(void **state)
@@ -461,7 +499,8 @@ int main(void)
         test_in_dir(a_second_name_or_else_a_copy),
         cmocka_unit_test(paths_are_joined_and_taken_apart),
         test_in_dir(dangling_links_do_not_exist),
-        cmocka_unit_test(private_folders_are_private_and_new),
+        cmocka_unit_test(roots_private_folders_are_below_run),
+        test_in_dir(users_private_folders_are_where_they_want),
         test_in_dir(free_space_is_what_statvfs_says),
         test_in_dir(folders_can_be_made_durable),
     };
