@@ -22,9 +22,9 @@ struct proc_run {
 };
 
 /* Runs to the end, in a process group of its own. *ret_status: exit code, or 128 + signal. out (may be NULL) is replaced by
- * stdout; err_tail (may be NULL) by the last 4 KiB of stderr, also where the child overran; their data is never NULL then. What the child has left running
- * in the background is neither waited for nor killed. Fails only where the child could not be started (-ENOENT ...), overran or
- * talked too much; a non-zero exit is no failure. */
+ * stdout; err_tail (may be NULL) by the last 4 KiB of stderr, also where the child overran; their data is never NULL then. What
+ * the child has left running in the background is neither waited for nor killed. Fails only where the child could not be
+ * started (-ENOENT ...), overran or talked too much; a non-zero exit is no failure. */
 int proc_run(const struct proc_run *run, struct buf *out, struct buf *err_tail, int *ret_status, struct err *err);
 
 struct proc; /* a running child */

@@ -80,7 +80,9 @@ static void namespaces_are_known_by_their_prefixes(void **state)
 
 static void what_is_not_xml_is_refused_and_named(void **state)
 {
-    static const char *const bad[] = { "", " ", "text", "<a>", "<a></b>", "<a/><b/>", "<a b=c/>", "<a>&undefined;</a>", "<a>\x01</a>", "<a>\xff</a>" };
+    static const char *const bad[] = {
+        "", " ", "text", "<a>", "<a></b>", "<a/><b/>", "<a b=c/>", "<a>&undefined;</a>", "<a>\x01</a>", "<a>\xff</a>",
+    };
     struct err err = ERR_INIT;
     xmlDocPtr doc = NULL;
 

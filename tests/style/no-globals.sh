@@ -1,0 +1,13 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# No writable global or static data in our objects: nothing in .data, .bss or common. (.data.rel.ro is constant.)
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+build=${KVSS_BUILD:-build}
+
+mapfile -t objects < <(find "$build/src" -name '*.o' 2> /dev/null | sort)
+[ ${#objects[@]} -ge 10 ] || { echo "no objects in $build/src: build first" && exit 1; }
+found=$(nm --print-file-name --format=sysv "${objects[@]}" | awk -F'|' '
+    { gsub(/ +/, "", $0); split($0, f, "|") }
+    f[3] ~ /^[bBdDcCgGsS]$/ && f[7] !~ /^\.data\.rel\.ro/ && f[1] !~ /__(asan|ubsan|sancov)/ { print f[1] " in " f[7] }')
+[ -z "$found" ] || { echo "$found" && exit 1; }
