@@ -172,6 +172,7 @@ struct hv_backup_disk {
     const char *since;        /* checkpoint for the dirty bitmap of this disk, NULL: none */
     bool checkpoint;          /* take part in the new checkpoint (only formats with bitmaps: qcow2) */
 };
+#define HV_BACKUP_MARK "kvss" /* must be somewhere in the socket's path: so hv_backup_end() knows our jobs from others' */
 struct hv_backup {
     const char *socket;       /* UNIX socket of the NBD server, not existing yet, in a folder that QEMU may write */
     const char *checkpoint;   /* NULL: none */

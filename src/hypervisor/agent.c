@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The QEMU guest agent, through libvirt.
+ *
+ * Deadlines. libvirt counts whole seconds, so a deadline is rounded up to the next; no call is ever made without one. The
+ * limit that bounds libvirt's own calls (freeze, guest info) is a property of the domain, set anew before each.
+ *
+ * A hung agent. libvirt sends a guest-sync before a command only when it has lost step with the agent; otherwise the command goes
+ * out at once and lies in the channel of an agent that does not read. So a freeze may be carried out long after we gave up on it.
+ * What is done about that: (1) hv_agent_freeze() first asks for guest-fsfreeze-status, so that a freeze is not sent to an agent
+ * that hung before; (2) when the freeze itself is not answered, a thaw is tried with a short deadline. libvirt puts a guest-sync
+ * before it and drops the thaw when that is not answered; so (3) nobody can promise that no late freeze comes: the error is
+ * -ETIMEDOUT, and whoever called keeps trying hv_agent_thaw(), which asks again until its own deadline and fails unless the agent
+ * has answered. Answers that come late are told apart by guest-sync's number and thrown away by libvirt. */
+#include "hypervisor/agent.h"
+#include "base/clock.h"
+#include "base/xml.h"
+#include <errno.h>
+#include <libvirt/libvirt-qemu.h>
+#include <string.h>
+
+#define RESCUE_TIMEOUT_MS 3000u /* for the thaw after a freeze that was not answered */
+#define PROBE_STEP_MS 5000u     /* for the question whether the agent answers at all */
+
+/* Whole seconds until the deadline, at least one. */
+static int seconds_left(uint64_t deadline)
+{
+    uint64_t now = clock_mono_ms();
+    uint64_t left = deadline > now ? deadline - now : 0;
+
+    return left > 3600000 ? 3600 : left <= 1000 ? 1 : (int)((left + 999) / 1000);
+}
+
+/* The guest's end of the channel, by the active definition: 1 open, 0 closed, -1 there is no channel or no telling. */
+static int channel_open(struct hv_domain *d)
+{
+    _cleanup_free_ char *xml = NULL;
+    _cleanup_xml_ xmlDocPtr doc = NULL;
+
+    if (hv_live_xml(d, &xml, NULL) < 0 || xml_parse(xml, strlen(xml), "the VM's definition", &doc, NULL) < 0)
+        return -1;
+    xmlNodePtr target =
+        xml_find(xmlDocGetRootElement(doc), "devices/channel/target[@type='virtio' and @name='org.qemu.guest_agent.0']");
+    d->agent_channel = target;
+    _cleanup_free_ char *state = target ? xml_attr(target, "state") : NULL;
+    d->agent_connected = state && strcmp(state, "connected") == 0;
+    return target ? d->agent_connected : -1;
+}
+
+int agent_error(struct hv_domain *d, struct err *err, const char *what)
+{
+    int code = hv_virt_code();
+    int r = hv_virt_error(err, "cannot %s in VM %s", what, d->name);
+
+    if (code != VIR_ERR_AGENT_UNRESPONSIVE && code != VIR_ERR_AGENT_UNSYNCED)
+        return r;
+    if (virDomainIsActive(hv_handle(d)) != 1)
+        return err_set(err, ENOTCONN, "cannot %s in VM %s: it is off", what, d->name);
+    if (channel_open(d) != 1)
+        return err_set(err, ENOTCONN, "cannot %s in VM %s: the guest agent does not run in it", what, d->name);
+    return err_set(err, ETIMEDOUT, "cannot %s in VM %s: the guest agent did not answer in time", what, d->name);
+}
+
+int agent_set_timeout(struct hv_domain *d, uint64_t deadline, struct err *err)
+{
+    if (virDomainAgentSetResponseTimeout(hv_handle(d), seconds_left(deadline), 0) < 0)
+        return hv_virt_error(err, "cannot set a time limit for the guest agent of VM %s", d->name);
+    return 0;
+}
+
+int agent_command(struct hv_domain *d, const char *json, uint64_t deadline, char **ret, struct err *err)
+{
+    /* The limit counts for the guest-sync that libvirt may send first. */
+    int r = agent_set_timeout(d, deadline, err);
+    if (r < 0)
+        return r;
+    char *reply = virDomainQemuAgentCommand(hv_handle(d), json, seconds_left(deadline), 0);
+    if (!reply)
+        return agent_error(d, err, "ask the guest agent");
+    *ret = reply;
+    return 0;
+}
+
+void hv_agent_info_clear(struct hv_agent_info *i)
+{
+    for (size_t f = 0; f < i->n_fs; f++) {
+        free(i->fs[f].mountpoint);
+        free(i->fs[f].type);
+        free(i->fs[f].device);
+        strv_free(i->fs[f].targets);
+    }
+    free(i->fs);
+    free(i->why);
+    free(i->version);
+    free(i->os_id);
+    free(i->os_name);
+    *i = (struct hv_agent_info){ 0 };
+}
+
+static int set_status(struct hv_agent_info *info, enum hv_agent_status status, const char *why)
+{
+    free(info->why);
+    info->status = status;
+    info->why = strdup(why);
+    return info->why ? 0 : -ENOMEM;
+}
+
+/* A failed call as a status. */
+static int set_failure(struct hv_agent_info *info, int r, const struct err *why)
+{
+    if (r == -ENOTCONN)
+        return set_status(info, HV_AGENT_NOT_CONNECTED,
+                          "the guest agent does not run in the guest: install and start the package qemu-guest-agent there");
+    if (r == -ETIMEDOUT)
+        return set_status(info, HV_AGENT_NOT_RESPONDING,
+                          "the guest agent does not answer: restart the service qemu-guest-agent in the guest");
+    return set_status(info, HV_AGENT_FAILED, why->text);
+}
+
+/* Agent there and able to freeze? Sets info->status and version. */
+static int probe_commands(struct hv_domain *d, uint64_t deadline, struct hv_agent_info *info)
+{
+    struct agent_commands c = { 0 };
+    struct err why = ERR_INIT;
+    _cleanup_free_ char *reply = NULL;
+
+    int r = agent_command(d, "{\"execute\":\"guest-info\"}", deadline, &reply, &why);
+    if (r == 0)
+        r = agent_json_commands(reply, &c, &why);
+    if (r < 0)
+        return set_failure(info, r, &why);
+    info->version = c.version;
+    if (!c.freeze || !c.thaw || !c.status)
+        return set_status(info, HV_AGENT_NO_FREEZE, c.freeze_disabled ?
+            "the guest agent is forbidden to freeze file systems: allow guest-fsfreeze-* in its configuration in the guest" :
+            "the guest agent does not know how to freeze file systems: update qemu-guest-agent in the guest");
+    if (!c.fsinfo)
+        return set_status(info, HV_AGENT_FAILED,
+                          "the guest agent does not list file systems: allow guest-get-fsinfo in its configuration in the guest");
+    return 0;
+}
+
+/* OS and file systems; takes over into info. */
+static int probe_guest(struct hv_domain *d, uint64_t deadline, struct hv_agent_info *info)
+{
+    struct hv_agent_info found = { 0 };
+    struct err why = ERR_INIT;
+    virTypedParameterPtr params = NULL;
+    int n = 0;
+
+    int r = agent_set_timeout(d, deadline, &why);
+    if (r == 0 && virDomainGetGuestInfo(hv_handle(d), VIR_DOMAIN_GUEST_INFO_FILESYSTEM, &params, &n, 0) < 0)
+        r = agent_error(d, &why, "list the file systems");
+    if (r == 0)
+        r = agent_params_parse(params, n, &found, &why);
+    virTypedParamsFree(params, n);
+    if (r < 0)
+        return set_failure(info, r, &why);
+    info->fs = found.fs;
+    info->n_fs = found.n_fs;
+    return 0;
+}
+
+/* Old agents cannot tell the OS: that is no failure. */
+static void probe_os(struct hv_domain *d, uint64_t deadline, struct hv_agent_info *info)
+{
+    struct hv_agent_info found = { 0 };
+    virTypedParameterPtr params = NULL;
+    int n = 0;
+
+    if (agent_set_timeout(d, deadline, NULL) < 0 || virDomainGetGuestInfo(hv_handle(d), VIR_DOMAIN_GUEST_INFO_OS, &params, &n, 0) < 0)
+        return;
+    if (agent_params_parse(params, n, &found, NULL) == 0) {
+        info->os_id = TAKE_PTR(found.os_id);
+        info->os_name = TAKE_PTR(found.os_name);
+        info->windows = found.windows;
+        hv_agent_info_clear(&found);
+    }
+    virTypedParamsFree(params, n);
+}
+
+static int probe(struct hv_domain *d, uint64_t deadline, struct hv_agent_info *info)
+{
+    if (d->state != HV_RUNNING)
+        return set_status(info, HV_AGENT_NOT_CONNECTED, "the VM does not run");
+    int open = channel_open(d);
+    if (open < 0)
+        return set_status(info, HV_AGENT_NO_CHANNEL,
+                          "the VM has no channel for the guest agent: add <channel type='unix'><target type='virtio' "
+                          "name='org.qemu.guest_agent.0'/></channel> to its definition and install qemu-guest-agent in the guest");
+    if (open == 0)
+        return set_failure(info, -ENOTCONN, NULL);
+    uint64_t first = clock_mono_ms() + PROBE_STEP_MS;
+    int r = probe_commands(d, first < deadline ? first : deadline, info);
+    if (r < 0 || info->status != HV_AGENT_OK)
+        return r;
+    probe_os(d, deadline, info);
+    return probe_guest(d, deadline, info);
+}
+
+int hv_agent_probe(struct hv_domain *d, unsigned timeout_ms, struct hv_agent_info *ret, struct err *err)
+{
+    struct hv_agent_info info = { .status = HV_AGENT_OK };
+
+    int r = hv_domain_refresh_state(d, err);
+    if (r < 0)
+        return r;
+    r = probe(d, clock_mono_ms() + timeout_ms, &info);
+    if (r < 0) {
+        hv_agent_info_clear(&info);
+        return err_errno(err, -r, "cannot examine the guest agent of VM %s", d->name);
+    }
+    *ret = info;
+    return 0;
+}
+
+bool hv_fs_freezable(const char *type, bool windows)
+{
+    /* Linux: file systems whose super block has freeze_fs or whose freezing the VFS does alone, with a device below. */
+    static const char *const linux_types[] = { "ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "jfs", "nilfs2", "reiserfs", "gfs2", "bcachefs" };
+    static const char *const windows_types[] = { "NTFS", "ReFS", "CSVFS" };
+    const char *const *types = windows ? windows_types : linux_types;
+    size_t n = windows ? ARRAY_SIZE(windows_types) : ARRAY_SIZE(linux_types);
+
+    for (size_t i = 0; i < n; i++)
+        if (strcasecmp(types[i], type) == 0)
+            return true;
+    return false;
+}
+
+int hv_agent_frozen(struct hv_domain *d, unsigned timeout_ms, bool *ret, struct err *err)
+{
+    _cleanup_free_ char *reply = NULL;
+
+    int r = agent_command(d, "{\"execute\":\"guest-fsfreeze-status\"}", clock_mono_ms() + timeout_ms, &reply, err);
+    return r < 0 ? r : agent_json_frozen(reply, ret, err);
+}
+
+/* After a freeze that failed: sees to it that nothing stays frozen, as far as the agent answers. Keeps the failure in err. */
+static void undo_freeze(struct hv_domain *d, struct err *err)
+{
+    bool frozen = true;
+
+    if (hv_agent_frozen(d, RESCUE_TIMEOUT_MS, &frozen, NULL) == 0 && !frozen)
+        return;
+    struct err why = ERR_INIT;
+    if (hv_agent_thaw(d, RESCUE_TIMEOUT_MS, NULL, &why) < 0 && err)
+        err_set(err, err->code, "%s; the thaw that was tried after it failed too, so that the guest may still be frozen or freeze late (%s)",
+                err->text, why.text);
+}
+
+int hv_agent_freeze(struct hv_domain *d, char *const *mountpoints, unsigned timeout_ms, unsigned *ret_n, struct err *err)
+{
+    uint64_t deadline = clock_mono_ms() + timeout_ms;
+    bool frozen = false;
+
+    int r = hv_agent_frozen(d, timeout_ms, &frozen, err);
+    if (r == 0 && frozen)
+        r = err_set(err, EBUSY, "the file systems are already frozen, by another program");
+    if (r == 0)
+        r = agent_set_timeout(d, deadline, err);
+    if (r < 0)
+        return err_context(err, "cannot freeze the file systems of VM %s", d->name);
+    int n = virDomainFSFreeze(hv_handle(d), (const char **)(uintptr_t)mountpoints, (unsigned)strv_len(mountpoints), 0);
+    if (n < 0) {
+        r = agent_error(d, err, "freeze the file systems");
+        undo_freeze(d, err);
+        return r;
+    }
+    if (ret_n)
+        *ret_n = (unsigned)n;
+    return 0;
+}
+
+/* An agent that hangs or is being restarted may come back: asked again until the deadline. */
+int hv_agent_thaw(struct hv_domain *d, unsigned timeout_ms, unsigned *ret_n, struct err *err)
+{
+    uint64_t deadline = clock_mono_ms() + timeout_ms;
+
+    for (;;) {
+        int r = agent_set_timeout(d, deadline, err);
+        if (r < 0)
+            return r;
+        int n = virDomainFSThaw(hv_handle(d), NULL, 0, 0);
+        if (n >= 0) {
+            if (ret_n)
+                *ret_n = (unsigned)n;
+            return 0;
+        }
+        r = agent_error(d, err, "thaw the file systems");
+        bool again = (r == -ETIMEDOUT || r == -ENOTCONN) && virDomainIsActive(hv_handle(d)) == 1;
+        if (!again || clock_mono_ms() >= deadline)
+            return r;
+        clock_sleep_ms(100);
+    }
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef HYPERVISOR_AGENT_H
+#define HYPERVISOR_AGENT_H
+
+#include "hypervisor/internal.h"
+
+#define GUEST_FS_MAX 4096u      /* mounted file systems that are believed of one guest */
+#define GUEST_DISKS_MAX 1024u   /* disks under one of them */
+#define AGENT_COMMANDS_MAX 4096u
+
+/* What the guest's answer to guest-info says. Guests are untrusted. */
+struct agent_commands {
+    char *version;            /* NULL: not told */
+    bool freeze, thaw, status; /* guest-fsfreeze-*: there and enabled */
+    bool freeze_disabled;     /* there but disabled */
+    bool fsinfo;              /* guest-get-fsinfo */
+};
+int agent_json_commands(const char *text, struct agent_commands *ret, struct err *err);
+/* guest-fsfreeze-status. */
+int agent_json_frozen(const char *text, bool *ret, struct err *err);
+
+/* Guest's OS and file systems out of libvirt's virDomainGetGuestInfo(). -EBADMSG: they make no sense. */
+int agent_params_parse(virTypedParameterPtr params, int n, struct hv_agent_info *ret, struct err *err);
+
+/* One command, answered by the deadline (monotonic ms). -ETIMEDOUT not answered, -ENOTCONN nobody there. Caller frees. */
+int agent_command(struct hv_domain *d, const char *json, uint64_t deadline, char **ret, struct err *err);
+/* Bounds the agent calls that libvirt makes by itself. */
+int agent_set_timeout(struct hv_domain *d, uint64_t deadline, struct err *err);
+/* After a failed agent call: libvirt's error as ours, not answering told from not there. */
+int agent_error(struct hv_domain *d, struct err *err, const char *what);
+
+#endif

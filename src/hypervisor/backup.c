@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Points in time: libvirt's pull backup job. QEMU serves the disks as they were at its start over NBD and keeps what the guest
+ * overwrites meanwhile in scratch files. */
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/xml.h"
+#include "hypervisor/busy.h"
+#include "hypervisor/internal.h"
+#include <errno.h>
+#include <string.h>
+
+#define END_TIMEOUT_MS 60000u
+
+struct hv_backup_request {
+    char *backup_xml, *checkpoint_xml, *checkpoint;
+};
+
+void hv_backup_request_free(struct hv_backup_request *r)
+{
+    if (!r)
+        return;
+    free(r->backup_xml);
+    free(r->checkpoint_xml);
+    free(r->checkpoint);
+    free(r);
+}
+DEFINE_CLEANUP(struct hv_backup_request *, hv_backup_request_free)
+
+static const struct hv_backup_disk *find_disk(const struct hv_backup *b, const char *target)
+{
+    for (size_t i = 0; i < b->n_disks; i++)
+        if (strcmp(b->disks[i].target, target) == 0)
+            return &b->disks[i];
+    return NULL;
+}
+
+static xmlNodePtr add_node(xmlNodePtr parent, const char *name)
+{
+    return parent ? xmlNewChild(parent, NULL, BAD_CAST name, NULL) : NULL;
+}
+
+static void set(xmlNodePtr node, const char *name, const char *value)
+{
+    if (node)
+        xmlNewProp(node, BAD_CAST name, BAD_CAST value);
+}
+
+/* libvirt takes disks that are not named as part of the job: each is named, with a yes or a no. */
+static void add_backup_disk(xmlNodePtr disks, const char *target, const struct hv_backup_disk *b)
+{
+    xmlNodePtr disk = add_node(disks, "disk");
+
+    set(disk, "name", target);
+    set(disk, "backup", b ? "yes" : "no");
+    if (!b)
+        return;
+    set(disk, "type", "file");
+    set(disk, "exportname", target);
+    set(disk, "backupmode", b->since ? "incremental" : "full");
+    if (b->since) {
+        _cleanup_free_ char *context = hv_dirty_context(target);
+        set(disk, "incremental", b->since);
+        set(disk, "exportbitmap", context ? strrchr(context, ':') + 1 : "");
+    }
+    set(add_node(disk, "driver"), "type", "qcow2");
+    set(add_node(disk, "scratch"), "file", b->scratch);
+}
+
+static int backup_text(const struct hv_domain *d, const struct hv_backup *b, char **ret, struct err *err)
+{
+    _cleanup_xml_ xmlDocPtr doc = xmlNewDoc(BAD_CAST "1.0");
+    xmlNodePtr root = doc ? xmlNewNode(NULL, BAD_CAST "domainbackup") : NULL;
+
+    if (!root)
+        return err_errno(err, ENOMEM, "cannot prepare the backup job of VM %s", d->name);
+    xmlDocSetRootElement(doc, root);
+    set(root, "mode", "pull");
+    xmlNodePtr server = add_node(root, "server");
+    set(server, "transport", "unix");
+    set(server, "socket", b->socket);
+    xmlNodePtr disks = add_node(root, "disks");
+    for (size_t i = 0; i < d->n_disks; i++)
+        add_backup_disk(disks, d->disks[i].target, find_disk(b, d->disks[i].target));
+    return xml_dump(doc, root, false, ret, err);
+}
+
+static int checkpoint_text(const struct hv_domain *d, const struct hv_backup *b, char **ret, struct err *err)
+{
+    _cleanup_xml_ xmlDocPtr doc = xmlNewDoc(BAD_CAST "1.0");
+    xmlNodePtr root = doc ? xmlNewNode(NULL, BAD_CAST "domaincheckpoint") : NULL;
+
+    if (!root)
+        return err_errno(err, ENOMEM, "cannot prepare the checkpoint of VM %s", d->name);
+    xmlDocSetRootElement(doc, root);
+    xmlNewTextChild(root, NULL, BAD_CAST "name", BAD_CAST b->checkpoint);
+    xmlNodePtr disks = add_node(root, "disks");
+    for (size_t i = 0; i < d->n_disks; i++) {
+        const struct hv_backup_disk *bd = find_disk(b, d->disks[i].target);
+        xmlNodePtr disk = add_node(disks, "disk");
+        set(disk, "name", d->disks[i].target);
+        set(disk, "checkpoint", bd && bd->checkpoint ? "bitmap" : "no");
+    }
+    return xml_dump(doc, root, false, ret, err);
+}
+
+static const struct hv_disk *domain_disk(const struct hv_domain *d, const char *target)
+{
+    for (size_t i = 0; i < d->n_disks; i++)
+        if (strcmp(d->disks[i].target, target) == 0)
+            return &d->disks[i];
+    return NULL;
+}
+
+static int check(const struct hv_domain *d, const struct hv_backup *b, struct err *err)
+{
+    if (b->n_disks == 0)
+        return err_set(err, EINVAL, "a backup job of VM %s without disks", d->name);
+    if (!strstr(b->socket, HV_BACKUP_MARK))
+        return err_set(err, EINVAL, "the socket %s of a backup job must have \"" HV_BACKUP_MARK "\" in its path", b->socket);
+    for (size_t i = 0; i < b->n_disks; i++)
+        if (!domain_disk(d, b->disks[i].target))
+            return err_set(err, ENOENT, "VM %s has no disk %s", d->name, b->disks[i].target);
+    return 0;
+}
+
+int hv_backup_prepare(struct hv_domain *d, const struct hv_backup *b, struct hv_backup_request **ret, struct err *err)
+{
+    int r = check(d, b, err);
+    if (r < 0)
+        return r;
+    _cleanup_(hv_backup_request_free_p) struct hv_backup_request *req = calloc(1, sizeof *req);
+    if (!req)
+        return err_errno(err, ENOMEM, "cannot prepare the backup job of VM %s", d->name);
+    r = backup_text(d, b, &req->backup_xml, err);
+    if (r == 0 && b->checkpoint) {
+        r = checkpoint_text(d, b, &req->checkpoint_xml, err);
+        req->checkpoint = strdup(b->checkpoint);
+        if (r == 0 && !req->checkpoint)
+            r = err_errno(err, ENOMEM, "cannot prepare the checkpoint of VM %s", d->name);
+    }
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(req);
+    return 0;
+}
+
+static bool has_checkpoint(struct hv_domain *d, const char *name)
+{
+    virDomainCheckpointPtr c = virDomainCheckpointLookupByName(hv_handle(d), name, 0);
+
+    if (c)
+        virDomainCheckpointFree(c);
+    return c;
+}
+
+int hv_backup_begin(struct hv_domain *d, const struct hv_backup_request *req, struct err *err)
+{
+    if (virDomainBackupBegin(hv_handle(d), req->backup_xml, req->checkpoint_xml, 0) == 0)
+        return 0;
+    int r = hv_virt_error(err, "cannot begin the backup job of VM %s", d->name);
+    /* Only now, so that nothing is asked beforehand while a guest is frozen: libvirt has no code of its own for it. */
+    if (req->checkpoint && has_checkpoint(d, req->checkpoint))
+        return err_set(err, EEXIST, "cannot begin the backup job of VM %s: it has a checkpoint %s already", d->name, req->checkpoint);
+    return r;
+}
+
+/* 1: a backup job of kvss runs; 0: none, or another program's. */
+static int own_job(struct hv_domain *d, struct err *err)
+{
+    int operation = 0;
+    int r = busy_operation(d, &operation, err);
+
+    if (r <= 0)
+        return r;
+    if (operation != VIR_DOMAIN_JOB_OPERATION_BACKUP)
+        return 0;
+    _cleanup_free_ char *text = virDomainBackupGetXMLDesc(hv_handle(d), 0);
+    _cleanup_xml_ xmlDocPtr doc = NULL;
+    if (!text)
+        return hv_virt_code() == VIR_ERR_NO_DOMAIN_BACKUP ? 0 : hv_virt_error(err, "cannot read the backup job of VM %s", d->name);
+    r = xml_parse(text, strlen(text), "the backup job", &doc, err);
+    if (r < 0)
+        return r;
+    _cleanup_free_ char *socket = xml_get(xmlDocGetRootElement(doc), "server/@socket");
+    return socket && strstr(socket, HV_BACKUP_MARK);
+}
+
+static int wait_gone(struct hv_domain *d, struct err *err)
+{
+    uint64_t deadline = clock_mono_ms() + END_TIMEOUT_MS;
+
+    for (;;) {
+        int r = virDomainIsActive(hv_handle(d)) == 1 ? own_job(d, err) : 0;
+        if (r <= 0)
+            return r;
+        if (clock_mono_ms() > deadline)
+            return err_set(err, ETIMEDOUT, "the backup job of VM %s did not end within %u s", d->name, END_TIMEOUT_MS / 1000);
+        clock_sleep_ms(5);
+    }
+}
+
+int hv_backup_end(struct hv_domain *d, struct err *err)
+{
+    if (virDomainIsActive(hv_handle(d)) != 1)
+        return 0;
+    int r = own_job(d, err);
+    if (r <= 0)
+        return r;
+    if (virDomainAbortJob(hv_handle(d)) < 0) {
+        r = hv_virt_error(err, "cannot end the backup job of VM %s", d->name);
+        /* It may have ended by itself since we looked. */
+        if (virDomainIsActive(hv_handle(d)) != 1 || own_job(d, NULL) == 0)
+            return 0;
+        return r;
+    }
+    return wait_gone(d, err);
+}

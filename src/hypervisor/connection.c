@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/io.h"
+#include "base/num.h"
+#include "base/xml.h"
+#include "hypervisor/internal.h"
+#include <errno.h>
+#include <pwd.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* libvirt prints every error to stderr unless told otherwise; ours carry its text to where it is printed once. */
+static void swallow_error(void *priv, virErrorPtr error)
+{
+    (void)priv, (void)error;
+}
+
+/* $name, else ~/fallback. NULL: out of memory or no home. */
+static char *user_dir(const char *name, const char *fallback)
+{
+    const char *dir = secure_getenv(name);
+
+    if (dir && dir[0] == '/')
+        return strdup(dir);
+    const char *home = secure_getenv("HOME");
+    return home && home[0] == '/' ? io_path(home, fallback) : NULL;
+}
+
+/* Where libvirt's qemu driver keeps managed-save images (qemu_conf.c of libvirt). NULL: not known. */
+static char *find_save_dir(const struct hv *hv)
+{
+    if (!hv->local)
+        return NULL;
+    if (hv->root)
+        return io_path(hv->root, "lib/qemu/save");
+    if (!hv->session)
+        return strdup("/var/lib/libvirt/qemu/save");
+    _cleanup_free_ char *config = user_dir("XDG_CONFIG_HOME", ".config");
+    return config ? io_path(config, "libvirt/qemu/save") : NULL;
+}
+
+static int connect_to(struct hv *hv, const char *uri, struct err *err)
+{
+    hv->conn = virConnectOpen(uri);
+    if (!hv->conn) {
+        int r = hv_virt_error(err, "cannot connect to libvirt at %s", uri ? uri : "its default URI");
+        /* A missing socket is "no such file" to libvirt; to our callers -ENOENT is "no such VM". */
+        if (err)
+            err->code = r == -EACCES ? EACCES : ECONNREFUSED;
+        return r == -EACCES ? r : -ECONNREFUSED;
+    }
+    hv->uri = virConnectGetURI(hv->conn);
+    if (!hv->uri)
+        return hv_virt_error(err, "cannot tell libvirt's URI");
+    const char *type = virConnectGetType(hv->conn);
+    if (!type || strcmp(type, "QEMU") != 0)
+        return err_set(err, EOPNOTSUPP, "%s is a connection to %s: kvss backs up VMs of QEMU", hv->uri, type ? type : "something unknown");
+    return 0;
+}
+
+static int learn_kind(struct hv *hv, const struct hv_config *config, struct err *err)
+{
+    struct uri_kind kind;
+
+    int r = hv_uri_kind(hv->uri, &kind, err);
+    if (r < 0)
+        return r;
+    hv->local = kind.local;
+    hv->session = kind.session || (kind.root && geteuid() != 0);
+    hv->root = kind.root;
+    if (config->save_dir) {
+        hv->save_dir = strdup(config->save_dir);
+        if (!hv->save_dir)
+            return err_errno(err, ENOMEM, "cannot open %s", hv->uri);
+    } else {
+        hv->save_dir = find_save_dir(hv);
+    }
+    return 0;
+}
+
+DEFINE_CLEANUP(struct hv *, hv_close)
+
+int hv_open(const struct hv_config *config, struct hv **ret, struct err *err)
+{
+    _cleanup_(hv_close_p) struct hv *hv = calloc(1, sizeof *hv);
+    const char *uri = config->uri && config->uri[0] ? config->uri : secure_getenv("LIBVIRT_DEFAULT_URI");
+
+    if (!hv)
+        return err_errno(err, ENOMEM, "cannot connect to libvirt");
+    pthread_mutex_init(&hv->lock, NULL);
+    hv->log = config->log;
+    virInitialize();
+    virSetErrorFunc(NULL, swallow_error);
+    int r = 0;
+    if (uri && strncmp(uri, "qemu:///embed", 13) == 0)
+        r = hv_loop_start(&hv->loop, err);
+    if (r == 0)
+        r = connect_to(hv, uri, err);
+    if (r == 0)
+        r = learn_kind(hv, config, err);
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(hv);
+    return 0;
+}
+
+void hv_close(struct hv *hv)
+{
+    if (!hv)
+        return;
+    if (hv->conn)
+        virConnectClose(hv->conn);
+    hv_loop_stop(hv->loop);
+    pthread_mutex_destroy(&hv->lock);
+    free(hv->uri);
+    free(hv->root);
+    free(hv->save_dir);
+    free(hv);
+}
+
+const char *hv_uri(const struct hv *hv)
+{
+    return hv->uri;
+}
+
+const char *hv_save_dir(const struct hv *hv)
+{
+    return hv->save_dir;
+}
+
+bool hv_is_local(const struct hv *hv)
+{
+    return hv->local;
+}
+
+/* "+64055:+64055" */
+static bool parse_label(const char *label, uid_t *uid, gid_t *gid)
+{
+    char user[16], group[16];
+    uint64_t u, g;
+
+    if (sscanf(label, "+%15[0-9]:+%15[0-9]", user, group) != 2)
+        return false;
+    if (num_parse_u64(user, 0, UINT32_MAX - 1, &u, NULL) < 0 || num_parse_u64(group, 0, UINT32_MAX - 1, &g, NULL) < 0)
+        return false;
+    *uid = (uid_t)u;
+    *gid = (gid_t)g;
+    return true;
+}
+
+static void find_qemu_ids(struct hv *hv)
+{
+    hv->qemu_uid = geteuid();
+    hv->qemu_gid = getegid();
+    hv->ids_known = true;
+    if (hv->session)
+        return;
+    _cleanup_free_ char *caps = virConnectGetCapabilities(hv->conn);
+    _cleanup_xml_ xmlDocPtr doc = NULL;
+    if (!caps || xml_parse(caps, strlen(caps), "libvirt's capabilities", &doc, NULL) < 0)
+        return;
+    _cleanup_free_ char *label =
+        xml_get(xmlDocGetRootElement(doc), "host/secmodel[model='dac']/baselabel[@type='kvm' or @type='qemu'][1]");
+    if (!label || !parse_label(label, &hv->qemu_uid, &hv->qemu_gid))
+        log_debug(hv->log, "libvirt does not say who QEMU runs as: taken to be us");
+}
+
+void hv_qemu_ids(const struct hv *hv, uid_t *ret_uid, gid_t *ret_gid)
+{
+    struct hv *h = (struct hv *)(uintptr_t)hv; /* the answer is kept: the object as seen from outside does not change */
+
+    SCOPED_LOCK(&h->lock);
+    if (!h->ids_known)
+        find_qemu_ids(h);
+    *ret_uid = h->qemu_uid;
+    *ret_gid = h->qemu_gid;
+}
+
+/* Target path of the pool "default"; NULL: there is none. */
+static char *default_pool_dir(struct hv *hv)
+{
+    virStoragePoolPtr pool = virStoragePoolLookupByName(hv->conn, "default");
+
+    if (!pool)
+        return NULL;
+    _cleanup_free_ char *xml = virStoragePoolGetXMLDesc(pool, 0);
+    virStoragePoolFree(pool);
+    _cleanup_xml_ xmlDocPtr doc = NULL;
+    if (!xml || xml_parse(xml, strlen(xml), "the definition of the storage pool default", &doc, NULL) < 0)
+        return NULL;
+    _cleanup_free_ char *path = xml_get(xmlDocGetRootElement(doc), "target/path");
+    return path && path[0] == '/' ? TAKE_PTR(path) : NULL;
+}
+
+int hv_default_image_dir(struct hv *hv, char **ret, struct err *err)
+{
+    char *dir = default_pool_dir(hv);
+
+    if (!dir && hv->root) {
+        dir = io_path(hv->root, "lib/images");
+    } else if (!dir && hv->session) {
+        _cleanup_free_ char *data = user_dir("XDG_DATA_HOME", ".local/share");
+        dir = data ? io_path(data, "libvirt/images") : NULL;
+    } else if (!dir) {
+        dir = strdup("/var/lib/libvirt/images");
+    }
+    if (!dir)
+        return err_set(err, ENOENT, "cannot tell the default folder of VM images: HOME is not set");
+    *ret = dir;
+    return 0;
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/guid.h"
+#include "hypervisor/domain_state.h"
+#include "hypervisor/domain_storage.h"
+#include "hypervisor/host.h"
+#include "hypervisor/internal.h"
+#include <errno.h>
+#include <string.h>
+
+void hv_domain_free(struct hv_domain *d)
+{
+    if (!d)
+        return;
+    if (d->handle)
+        virDomainFree(d->handle);
+    for (size_t i = 0; i < d->n_disks; i++)
+        hv_disk_clear(&d->disks[i]);
+    for (size_t i = 0; i < d->n_nics; i++)
+        hv_nic_clear(&d->nics[i]);
+    free(d->disks);
+    free(d->nics);
+    strv_free(d->passthrough);
+    strv_free(d->checkpoints);
+    char *strings[] = { d->name, d->uuid, d->title, d->state_detail, d->xml, d->nvram, d->nvram_template, d->loader, d->kernel, d->initrd };
+    for (size_t i = 0; i < ARRAY_SIZE(strings); i++)
+        free(strings[i]);
+    free(d);
+}
+
+static int read_identity(struct hv_domain *d, struct err *err)
+{
+    char uuid[VIR_UUID_STRING_BUFLEN];
+    const char *name = virDomainGetName(hv_handle(d));
+    int autostart = 0;
+
+    if (!name || virDomainGetUUIDString(hv_handle(d), uuid) < 0)
+        return hv_virt_error(err, "cannot read a VM's name");
+    d->name = strdup(name);
+    d->uuid = strdup(uuid);
+    if (!d->name || !d->uuid)
+        return err_errno(err, ENOMEM, "cannot read VM %s", name);
+    d->persistent = virDomainIsPersistent(hv_handle(d)) == 1;
+    d->autostart = d->persistent && virDomainGetAutostart(hv_handle(d), &autostart) == 0 && autostart;
+    return 0;
+}
+
+int hv_live_xml(struct hv_domain *d, char **ret, struct err *err)
+{
+    char *xml = virDomainGetXMLDesc(hv_handle(d), VIR_DOMAIN_XML_SECURE);
+
+    if (!xml)
+        return hv_virt_error(err, "cannot read the definition of VM %s", d->name);
+    *ret = xml;
+    return 0;
+}
+
+static bool has_qemu(const struct hv_domain *d)
+{
+    return virDomainIsActive(hv_handle(d)) == 1;
+}
+
+static int read_definition(struct hv_domain *d, struct err *err)
+{
+    struct domain_xml_env env = host_env(d->hv);
+    _cleanup_free_ char *live = NULL;
+
+    d->xml = virDomainGetXMLDesc(hv_handle(d), VIR_DOMAIN_XML_SECURE | VIR_DOMAIN_XML_INACTIVE);
+    if (!d->xml)
+        return hv_virt_error(err, "cannot read the definition of VM %s", d->name);
+    if (has_qemu(d)) {
+        int r = hv_live_xml(d, &live, err);
+        if (r < 0)
+            return r;
+    }
+    int r = domain_xml_parse(live ? live : d->xml, &env, d, err);
+    if (r < 0)
+        return err_context(err, "cannot read VM %s", d->name);
+    return domain_storage_fill(d, live ? live : d->xml, live, err);
+}
+
+static int read_checkpoints(struct hv_domain *d, struct err *err)
+{
+    virDomainCheckpointPtr *list = NULL;
+    int n = virDomainListAllCheckpoints(hv_handle(d), &list, VIR_DOMAIN_CHECKPOINT_LIST_TOPOLOGICAL);
+    int r = 0;
+
+    if (n < 0) {
+        if (hv_virt_code() == VIR_ERR_NO_SUPPORT)
+            return 0;
+        return hv_virt_error(err, "cannot list the checkpoints of VM %s", d->name);
+    }
+    for (int i = 0; i < n; i++) {
+        if (r == 0)
+            r = strv_add(&d->checkpoints, virDomainCheckpointGetName(list[i]));
+        virDomainCheckpointFree(list[i]);
+    }
+    free(list);
+    d->n_checkpoints = strv_len(d->checkpoints);
+    return r < 0 ? err_errno(err, -r, "cannot list the checkpoints of VM %s", d->name) : 0;
+}
+
+int hv_domain_build(struct hv *hv, virDomainPtr handle, struct hv_domain **ret, struct err *err)
+{
+    _cleanup_(hv_domain_free_p) struct hv_domain *d = calloc(1, sizeof *d);
+
+    if (!d) {
+        virDomainFree(handle);
+        return err_errno(err, ENOMEM, "cannot read a VM");
+    }
+    d->handle = handle;
+    d->hv = hv;
+    int r = read_identity(d, err);
+    if (r == 0)
+        r = hv_domain_refresh_state(d, err);
+    if (r == 0)
+        r = read_definition(d, err);
+    if (r == 0)
+        r = read_checkpoints(d, err);
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(d);
+    return 0;
+}
+
+int hv_domain_get(struct hv *hv, const char *name_or_uuid, struct hv_domain **ret, struct err *err)
+{
+    virDomainPtr handle = NULL;
+
+    if (guid_parse(name_or_uuid, NULL))
+        handle = virDomainLookupByUUIDString(hv->conn, name_or_uuid);
+    if (!handle)
+        handle = virDomainLookupByName(hv->conn, name_or_uuid);
+    if (!handle && hv_virt_code() == VIR_ERR_NO_DOMAIN)
+        return err_set(err, ENOENT, "there is no VM %s at %s", name_or_uuid, hv->uri);
+    if (!handle)
+        return hv_virt_error(err, "cannot look up VM %s at %s", name_or_uuid, hv->uri);
+    return hv_domain_build(hv, handle, ret, err);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct hv_domain *const *x = a, *const *y = b;
+
+    return strcmp((*x)->name, (*y)->name);
+}
+
+int hv_list(struct hv *hv, struct hv_domain ***ret, size_t *ret_n, struct err *err)
+{
+    virDomainPtr *handles = NULL;
+    int n = virConnectListAllDomains(hv->conn, &handles, 0);
+
+    if (n < 0)
+        return hv_virt_error(err, "cannot list the VMs at %s", hv->uri);
+    struct hv_domain **list = calloc((size_t)n + 1, sizeof(struct hv_domain *));
+    size_t found = 0;
+    for (int i = 0; i < n; i++) {
+        struct err why = ERR_INIT;
+        if (!list)
+            virDomainFree(handles[i]);
+        else if (hv_domain_build(hv, handles[i], &list[found], &why) == 0)
+            found++;
+        else /* perhaps it was undefined just now */
+            log_warning(hv->log, "a VM is left out: %s", why.text);
+    }
+    free(handles);
+    if (!list)
+        return err_errno(err, ENOMEM, "cannot list the VMs at %s", hv->uri);
+    qsort(list, found, sizeof(struct hv_domain *), by_name);
+    *ret = list;
+    *ret_n = found;
+    return 0;
+}
+
+void hv_list_free(struct hv_domain **list, size_t n)
+{
+    for (size_t i = 0; list && i < n; i++)
+        hv_domain_free(list[i]);
+    free(list);
+}

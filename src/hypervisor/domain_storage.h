@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef HYPERVISOR_DOMAIN_STORAGE_H
+#define HYPERVISOR_DOMAIN_STORAGE_H
+
+#include "hypervisor/hypervisor.h"
+
+/* Fills what the definition text does not tell about d->disks: virtual size, and backing chains where xml leaves them out. What
+ * cannot be found out stays 0 or NULL. active: QEMU has the disks open. */
+int domain_storage_fill(struct hv_domain *d, const char *xml, bool active, struct err *err);
+
+#endif

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "hypervisor/domain_xml.h"
+#include "base/num.h"
+#include <errno.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    uint64_t bytes;
+} units[] = {
+    { "b", 1 },        { "bytes", 1 },      { "KB", 1000 },          { "MB", 1000000 },          { "GB", 1000000000 },
+    { "TB", 1000000000000 }, { "k", KIB },  { "KiB", KIB },          { "M", MIB },               { "MiB", MIB },
+    { "G", GIB },      { "GiB", GIB },      { "T", GIB << 10 },      { "TiB", GIB << 10 },
+};
+
+/* <memory unit='KiB'>; 0 where it makes no sense. */
+static uint64_t parse_memory(xmlNodePtr domain)
+{
+    _cleanup_free_ char *text = xml_get(domain, "memory");
+    _cleanup_free_ char *unit = xml_get(domain, "memory/@unit");
+    uint64_t n, factor = KIB, bytes;
+
+    for (size_t i = 0; unit && i < ARRAY_SIZE(units); i++)
+        if (strcmp(unit, units[i].name) == 0)
+            factor = units[i].bytes;
+    if (!text || num_parse_u64(text, 0, UINT64_MAX, &n, NULL) < 0 || !num_mul(n, factor, &bytes))
+        return 0;
+    return bytes;
+}
+
+/* Nodes of xpath, at most max. *ret is malloc'd. */
+static int find_bounded(xmlNodePtr domain, const char *xpath, unsigned max, xmlNodePtr **ret, struct err *err)
+{
+    int n = xml_find_all(domain, xpath, ret);
+
+    if (n < 0)
+        return err_errno(err, -n, "cannot read the definition");
+    if ((unsigned)n > max) {
+        free(*ret);
+        *ret = NULL;
+        return err_set(err, E2BIG, "the definition has %d of %s, more than the %u that any VM can have", n, xpath, max);
+    }
+    return n;
+}
+
+static int parse_disks(xmlNodePtr domain, const struct domain_xml_env *env, struct hv_domain *d, struct err *err)
+{
+    _cleanup_free_ xmlNodePtr *nodes = NULL;
+    int n = find_bounded(domain, "devices/disk", DISKS_MAX, &nodes, err);
+
+    if (n <= 0)
+        return n;
+    d->disks = calloc((size_t)n, sizeof *d->disks);
+    if (!d->disks)
+        return err_errno(err, ENOMEM, "cannot read the disks of the definition");
+    for (int i = 0; i < n; i++) {
+        int r = disk_xml_parse(nodes[i], env, &d->disks[i], err);
+        if (r < 0)
+            return r;
+        d->n_disks++;
+    }
+    return 0;
+}
+
+static int parse_nics(xmlNodePtr domain, struct hv_domain *d, struct err *err)
+{
+    _cleanup_free_ xmlNodePtr *nodes = NULL;
+    int n = find_bounded(domain, "devices/interface", NICS_MAX, &nodes, err);
+
+    if (n <= 0)
+        return n;
+    d->nics = calloc((size_t)n, sizeof *d->nics);
+    if (!d->nics)
+        return err_errno(err, ENOMEM, "cannot read the network interfaces of the definition");
+    for (int i = 0; i < n; i++) {
+        int r = nic_xml_parse(nodes[i], &d->nics[i], err);
+        if (r < 0)
+            return r;
+        d->n_nics++;
+    }
+    return 0;
+}
+
+/* Text, or NULL for none and for an empty one. */
+static char *get_nonempty(xmlNodePtr node, const char *xpath)
+{
+    char *s = xml_get(node, xpath);
+
+    if (s && !s[0]) {
+        free(s);
+        return NULL;
+    }
+    return s;
+}
+
+static void parse_boot(xmlNodePtr domain, struct hv_domain *d)
+{
+    d->loader = get_nonempty(domain, "os/loader");
+    d->kernel = get_nonempty(domain, "os/kernel");
+    d->initrd = get_nonempty(domain, "os/initrd");
+    d->nvram_template = get_nonempty(domain, "os/nvram/@template");
+    d->nvram = get_nonempty(domain, "os/nvram/source/@file"); /* libvirt 8.5 and later: <nvram type='file'> */
+    if (!d->nvram)
+        d->nvram = get_nonempty(domain, "os/nvram[not(source)]");
+    if (d->nvram && d->nvram[0] != '/') {
+        free(d->nvram);
+        d->nvram = NULL;
+    }
+}
+
+static void parse_agent(xmlNodePtr domain, struct hv_domain *d)
+{
+    xmlNodePtr target = xml_find(domain, "devices/channel/target[@type='virtio' and @name='org.qemu.guest_agent.0']");
+    _cleanup_free_ char *state = target ? xml_attr(target, "state") : NULL;
+
+    d->agent_channel = target;
+    d->agent_connected = state && strcmp(state, "connected") == 0;
+}
+
+int domain_xml_parse(const char *xml, const struct domain_xml_env *env, struct hv_domain *d, struct err *err)
+{
+    _cleanup_xml_ xmlDocPtr doc = NULL;
+
+    int r = xml_parse(xml, strlen(xml), "the VM's definition", &doc, err);
+    if (r < 0)
+        return r;
+    xmlNodePtr domain = xmlDocGetRootElement(doc);
+    if (!xmlStrEqual(domain->name, BAD_CAST "domain"))
+        return err_set(err, EINVAL, "the VM's definition is no <domain> but a <%s>", (const char *)domain->name);
+    d->title = get_nonempty(domain, "title");
+    d->memory_bytes = parse_memory(domain);
+    parse_boot(domain, d);
+    parse_agent(domain, d);
+    d->tpm = xml_find(domain, "devices/tpm/backend[@type='emulator']");
+    r = parse_disks(domain, env, d, err);
+    if (r == 0)
+        r = parse_nics(domain, d, err);
+    if (r == 0)
+        r = hostdev_xml_list(domain, env, &d->passthrough, err);
+    return r;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What a domain definition says. Pure: XML in, structs out; bounded, since a definition may come from a repository. */
+#ifndef HYPERVISOR_DOMAIN_XML_H
+#define HYPERVISOR_DOMAIN_XML_H
+
+#include "base/xml.h"
+#include "hypervisor/hypervisor.h"
+
+#define DISKS_MAX 2048u     /* more than any QEMU machine can hold */
+#define NICS_MAX 2048u
+#define CHAIN_MAX 200u      /* libvirt's own limit on backing chains */
+
+/* Questions that only the host can answer. Any of them may be NULL: not known. */
+struct domain_xml_env {
+    void *ctx;
+    /* Volume of a storage pool: sets source, path, protocol, locator of disk. Failure leaves it HV_SOURCE_OTHER. */
+    int (*resolve_volume)(void *ctx, const char *pool, const char *volume, struct hv_disk *disk);
+    /* Whether the PCI device "0000:01:00.0" of the host carries storage: 1 yes, 0 no, -1 cannot tell. */
+    int (*pci_is_storage)(void *ctx, const char *address);
+    /* The same for the USB device of these ids ("0x0951"). */
+    int (*usb_is_storage)(void *ctx, const char *vendor, const char *product);
+};
+
+/* Fills everything of d that a definition tells (title, memory, disks, NICs, passthrough, firmware, TPM, agent); what is there
+ * already is not released first. On failure d holds what was found so far: the caller frees it either way. */
+int domain_xml_parse(const char *xml, const struct domain_xml_env *env, struct hv_domain *d, struct err *err);
+
+/* One <disk>. ret is untouched on failure. chain_known: the definition has the whole backing chain. */
+int disk_xml_parse(xmlNodePtr node, const struct domain_xml_env *env, struct hv_disk *ret, struct err *err);
+void hv_disk_clear(struct hv_disk *disk);
+/* True if the <disk> describes its backing chain to the end, so that nobody needs to look into the images. */
+bool disk_xml_has_chain(xmlNodePtr node);
+/* "file", "dev", "dir" or "name" of a <source>: what names the image. NULL: none. Caller frees. */
+char *disk_xml_source_path(xmlNodePtr source);
+
+/* One <interface>. */
+int nic_xml_parse(xmlNodePtr node, struct hv_nic *ret, struct err *err);
+void hv_nic_clear(struct hv_nic *nic);
+
+/* Adds what carries storage among the <hostdev>s and controllers to *v. */
+int hostdev_xml_list(xmlNodePtr domain, const struct domain_xml_env *env, char ***v, struct err *err);
+
+#endif

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* An image served by qemu-nbd on a private socket. */
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/proc.h"
+#include "hypervisor/image.h"
+#include "hypervisor/internal.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <libnbd.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#define READY_TIMEOUT_MS 30000u
+#define FLUSH_TIMEOUT_MS 600000u
+#define LOG_MAX ((size_t)64 << 10)
+/* Connections that qemu-nbd lets in at once: a worker pool opens several to one image. */
+#define CLIENTS "16"
+
+struct hv_export {
+    char *dir, *socket, *log_path, *uri, *image;
+    enum hv_export_mode mode;
+    struct proc *proc;
+};
+
+static void export_free(struct hv_export *e)
+{
+    if (!e)
+        return;
+    proc_stop(e->proc, 2000);
+    if (e->dir)
+        io_remove_tree(e->dir, NULL);
+    free(e->dir);
+    free(e->socket);
+    free(e->log_path);
+    free(e->uri);
+    free(e->image);
+    free(e);
+}
+DEFINE_CLEANUP(struct hv_export *, export_free)
+
+static int export_new(const char *path, enum hv_export_mode mode, struct hv_export **ret, struct err *err)
+{
+    _cleanup_(export_free_p) struct hv_export *e = calloc(1, sizeof *e);
+
+    if (!e)
+        return err_errno(err, ENOMEM, "cannot serve the image %s", path);
+    e->mode = mode;
+    int r = io_private_dir("nbd", &e->dir, err);
+    if (r < 0)
+        return r;
+    e->socket = io_path(e->dir, "socket");
+    e->log_path = io_path(e->dir, "log");
+    e->image = strdup(path);
+    e->uri = e->socket ? hv_nbd_uri(e->socket, "") : NULL;
+    if (!e->log_path || !e->image || !e->uri)
+        return err_errno(err, ENOMEM, "cannot serve the image %s", path);
+    *ret = TAKE_PTR(e);
+    return 0;
+}
+
+static int start_server(struct hv_export *e, const char *options, struct err *err)
+{
+    _cleanup_free_ char *socket = str_format("--socket=%s", e->socket);
+    /* The page cache is used: O_DIRECT is refused by some file systems (tmpfs). What was written is flushed when it ends. */
+    char *argv[12] = { (char *)"qemu-nbd", (char *)"--persistent", (char *)"--shared=" CLIENTS, (char *)"--cache=writeback",
+                       (char *)"--aio=threads", socket };
+    size_t n = 6;
+
+    if (!socket)
+        return err_errno(err, ENOMEM, "cannot serve the image %s", e->image);
+    if (e->mode != HV_EXPORT_WRITE)
+        argv[n++] = (char *)"--read-only";
+    argv[n++] = (char *)"--image-opts";
+    argv[n++] = (char *)options;
+    return proc_start(argv, e->log_path, &e->proc, err);
+}
+
+static bool accepts(const char *path)
+{
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0 || strlen(path) >= sizeof addr.sun_path)
+        return false;
+    strcpy(addr.sun_path, path);
+    return connect(fd, (struct sockaddr *)&addr, sizeof addr) == 0;
+}
+
+/* Why qemu-nbd ended, from its log. */
+static int explain(const struct hv_export *e, struct err *err)
+{
+    _cleanup_buf_ struct buf log = BUF_INIT;
+    const char *text = "";
+
+    if (io_read_file(e->log_path, LOG_MAX, &log, NULL) == 0 && log.len)
+        text = (const char *)log.data;
+    int len = (int)strcspn(text, "\n");
+    if (strstr(text, "lock") && strstr(text, "another process"))
+        return err_set(err, EBUSY, "the image %s is in use, by a VM or another program: %.*s", e->image, len, text);
+    return err_set(err, EIO, "cannot serve the image %s with qemu-nbd: %.*s", e->image, len, len ? text : "it gave no reason");
+}
+
+static int wait_ready(struct hv_export *e, struct err *err)
+{
+    uint64_t deadline = clock_mono_ms() + READY_TIMEOUT_MS;
+
+    for (unsigned pause = 1; !accepts(e->socket); pause = pause < 20 ? pause * 2 : 20) {
+        if (!proc_alive(e->proc, NULL))
+            return explain(e, err);
+        if (clock_mono_ms() > deadline)
+            return err_set(err, ETIMEDOUT, "qemu-nbd did not serve the image %s within %u s", e->image, READY_TIMEOUT_MS / 1000);
+        clock_sleep_ms(pause);
+    }
+    return 0;
+}
+
+int hv_export_start(const char *path, const char *format, enum hv_export_mode mode, struct hv_export **ret, struct err *err)
+{
+    _cleanup_(export_free_p) struct hv_export *e = NULL;
+    _cleanup_chain_ struct image_chain chain = { 0 };
+    _cleanup_free_ char *options = NULL;
+
+    int r = export_new(path, mode, &e, err);
+    if (r == 0)
+        r = image_chain_read(path, format, &chain, err);
+    if (r == 0)
+        r = image_options(&chain, mode != HV_EXPORT_WRITE, mode == HV_EXPORT_READ_SHARED, &options, err);
+    if (r == 0)
+        r = start_server(e, options, err);
+    if (r == 0)
+        r = wait_ready(e, err);
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(e);
+    return 0;
+}
+
+const char *hv_export_uri(const struct hv_export *e)
+{
+    return e->uri;
+}
+
+/* Asked to end, qemu-nbd writes all back and closes the image; only then are the data safe from us. */
+static int end_writer(struct hv_export *e, struct err *err)
+{
+    uint64_t deadline = clock_mono_ms() + FLUSH_TIMEOUT_MS;
+    int status = 0;
+
+    if (proc_alive(e->proc, &status) && kill(proc_pid(e->proc), SIGTERM) < 0)
+        return err_errno(err, errno, "cannot end qemu-nbd on %s", e->image);
+    while (proc_alive(e->proc, &status)) {
+        if (clock_mono_ms() > deadline)
+            return err_set(err, ETIMEDOUT, "qemu-nbd did not finish writing %s within %u s", e->image, FLUSH_TIMEOUT_MS / 1000);
+        clock_sleep_ms(5);
+    }
+    if (status != 0)
+        return explain(e, err);
+    _cleanup_close_ int fd = open(e->image, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd) < 0)
+        return err_errno(err, errno, "cannot flush %s to disk", e->image);
+    return 0;
+}
+
+int hv_export_stop(struct hv_export *e, struct err *err)
+{
+    if (!e)
+        return 0;
+    int r = e->mode == HV_EXPORT_WRITE ? end_writer(e, err) : 0;
+    export_free(e);
+    return r;
+}
+
+static void nbd_close_p(struct nbd_handle **h)
+{
+    nbd_close(*h); /* NULL is fine */
+}
+
+static int nbd_failed(const char *path, struct err *err)
+{
+    int code = nbd_get_errno();
+
+    return err_set(err, code > 0 ? code : EIO, "cannot read the image %s: %s", path, nbd_get_error());
+}
+
+static int peek_export(const struct hv_export *e, uint64_t off, void *p, size_t n, struct err *err)
+{
+    _cleanup_(nbd_close_p) struct nbd_handle *h = nbd_create();
+
+    if (!h || nbd_connect_uri(h, e->uri) < 0)
+        return nbd_failed(e->image, err);
+    int64_t size = nbd_get_size(h);
+    if (size < 0)
+        return nbd_failed(e->image, err);
+    if (off > (uint64_t)size || n > (uint64_t)size - off)
+        return err_errno(err, ENODATA, "cannot read %zu bytes at %llu of the image %s", n, (unsigned long long)off, e->image);
+    for (uint8_t *at = p; n > 0;) {
+        size_t piece = n < ((size_t)1 << 20) ? n : (size_t)1 << 20;
+        if (nbd_pread(h, at, piece, off, 0) < 0)
+            return nbd_failed(e->image, err);
+        at += piece;
+        off += piece;
+        n -= piece;
+    }
+    return 0;
+}
+
+static int peek_raw(const char *path, uint64_t off, void *p, size_t n, struct err *err)
+{
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+    if (fd < 0)
+        return err_errno(err, errno, "cannot open the image %s", path);
+    int r = io_pread(fd, p, n, off);
+    return r < 0 ? err_errno(err, -r, "cannot read %zu bytes at %llu of the image %s", n, (unsigned long long)off, path) : 0;
+}
+
+int hv_image_peek(const char *path, const char *format, uint64_t off, void *p, size_t n, struct err *err)
+{
+    _cleanup_(export_free_p) struct hv_export *e = NULL;
+
+    if (format && strcmp(format, "raw") == 0)
+        return peek_raw(path, off, p, n, err);
+    int r = hv_export_start(path, format, HV_EXPORT_READ_SHARED, &e, err);
+    return r < 0 ? r : peek_export(e, off, p, n, err);
+}

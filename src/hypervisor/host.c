@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "hypervisor/host.h"
+#include "base/io.h"
+#include "hypervisor/internal.h"
+#include <ctype.h>
+#include <errno.h>
+#include <string.h>
+
+#define SYSFS_VALUE_MAX 256u
+
+static void storage_pool_free_p(virStoragePoolPtr *p)
+{
+    if (*p)
+        virStoragePoolFree(*p);
+}
+
+static void storage_vol_free_p(virStorageVolPtr *p)
+{
+    if (*p)
+        virStorageVolFree(*p);
+}
+
+static void node_device_free_p(virNodeDevicePtr *p)
+{
+    if (*p)
+        virNodeDeviceFree(*p);
+}
+
+/* rbd, gluster ...: the volume's key or path is "pool/image". */
+static int set_network_volume(virStoragePoolPtr pool, const char *path, struct hv_disk *disk)
+{
+    _cleanup_free_ char *xml = virStoragePoolGetXMLDesc(pool, 0);
+    _cleanup_xml_ xmlDocPtr doc = NULL;
+
+    if (!xml || xml_parse(xml, strlen(xml), "a storage pool", &doc, NULL) < 0)
+        return -EIO;
+    disk->protocol = xml_attr(xmlDocGetRootElement(doc), "type");
+    disk->locator = disk->protocol ? str_format("%s:%s", disk->protocol, path) : NULL;
+    if (!disk->locator) {
+        free(TAKE_PTR(disk->protocol));
+        return -ENOMEM;
+    }
+    disk->source = HV_SOURCE_NETWORK;
+    return 0;
+}
+
+static int set_local_volume(enum hv_disk_source source, const char *path, struct hv_disk *disk)
+{
+    disk->path = strdup(path);
+    disk->locator = strdup(path);
+    if (!disk->path || !disk->locator) {
+        free(TAKE_PTR(disk->path));
+        free(TAKE_PTR(disk->locator));
+        return -ENOMEM;
+    }
+    disk->source = source;
+    return 0;
+}
+
+static int resolve_volume(void *ctx, const char *pool_name, const char *volume, struct hv_disk *disk)
+{
+    struct hv *hv = ctx;
+    virStorageVolInfo info;
+
+    _cleanup_(storage_pool_free_p) virStoragePoolPtr pool = virStoragePoolLookupByName(hv->conn, pool_name);
+    _cleanup_(storage_vol_free_p) virStorageVolPtr vol = pool ? virStorageVolLookupByName(pool, volume) : NULL;
+    _cleanup_free_ char *path = vol ? virStorageVolGetPath(vol) : NULL;
+    if (!path || virStorageVolGetInfo(vol, &info) < 0) {
+        log_warning(hv->log, "volume %s of the storage pool %s cannot be found: %s", volume, pool_name, virGetLastErrorMessage());
+        return -ENOENT;
+    }
+    if (info.type == VIR_STORAGE_VOL_FILE && path[0] == '/')
+        return set_local_volume(HV_SOURCE_FILE, path, disk);
+    if (info.type == VIR_STORAGE_VOL_BLOCK && path[0] == '/')
+        return set_local_volume(HV_SOURCE_BLOCK, path, disk);
+    return info.type == VIR_STORAGE_VOL_NETWORK ? set_network_volume(pool, path, disk) : -EOPNOTSUPP;
+}
+
+/* First line of a small file of sysfs. NULL: cannot be read. Caller frees. */
+static char *sysfs_value(const char *path)
+{
+    _cleanup_buf_ struct buf b = BUF_INIT;
+
+    if (io_read_file(path, SYSFS_VALUE_MAX, &b, NULL) < 0)
+        return NULL;
+    char *s = buf_take_str(&b);
+    if (s)
+        s[strcspn(s, "\n")] = '\0';
+    return s;
+}
+
+/* The class code "0x010802" of a PCI device by libvirt, which also knows remote hosts. NULL: not known. */
+static char *pci_class_by_libvirt(struct hv *hv, const char *address)
+{
+    _cleanup_free_ char *name = str_format("pci_%s", address);
+
+    for (char *p = name; p && *p; p++)
+        if (*p == ':' || *p == '.')
+            *p = '_';
+    _cleanup_(node_device_free_p) virNodeDevicePtr dev = name ? virNodeDeviceLookupByName(hv->conn, name) : NULL;
+    _cleanup_free_ char *xml = dev ? virNodeDeviceGetXMLDesc(dev, 0) : NULL;
+    _cleanup_xml_ xmlDocPtr doc = NULL;
+    if (!xml || xml_parse(xml, strlen(xml), "a device of the host", &doc, NULL) < 0)
+        return NULL;
+    return xml_get(xmlDocGetRootElement(doc), "capability[@type='pci']/class");
+}
+
+static int pci_is_storage(void *ctx, const char *address)
+{
+    struct hv *hv = ctx;
+    _cleanup_free_ char *class = pci_class_by_libvirt(hv, address);
+
+    if (!class && hv->local) {
+        _cleanup_free_ char *path = str_format("/sys/bus/pci/devices/%s/class", address);
+        class = path ? sysfs_value(path) : NULL;
+    }
+    return class ? strncmp(class, "0x01", 4) == 0 : -1; /* base class 01: mass storage controller */
+}
+
+static bool usb_ids_match(const char *device, const char *vendor, const char *product)
+{
+    _cleanup_free_ char *vendor_path = str_format("/sys/bus/usb/devices/%s/idVendor", device);
+    _cleanup_free_ char *product_path = str_format("/sys/bus/usb/devices/%s/idProduct", device);
+    _cleanup_free_ char *v = vendor_path ? sysfs_value(vendor_path) : NULL;
+    _cleanup_free_ char *p = product_path ? sysfs_value(product_path) : NULL;
+
+    return v && p && strtoul(v, NULL, 16) == strtoul(vendor, NULL, 16) && strtoul(p, NULL, 16) == strtoul(product, NULL, 16);
+}
+
+/* Interfaces of device "1-2" are folders "1-2:1.0"; class 08 is mass storage. */
+static int usb_is_storage(void *ctx, const char *vendor, const char *product)
+{
+    struct hv *hv = ctx;
+    _cleanup_closedir_ DIR *dir = hv->local ? opendir("/sys/bus/usb/devices") : NULL;
+    struct dirent *e;
+
+    while (dir && (e = readdir(dir))) {
+        char *colon = strchr(e->d_name, ':');
+        if (!colon)
+            continue;
+        _cleanup_free_ char *path = str_format("/sys/bus/usb/devices/%s/bInterfaceClass", e->d_name);
+        _cleanup_free_ char *class = path ? sysfs_value(path) : NULL;
+        *colon = '\0';
+        if (class && strcmp(class, "08") == 0 && usb_ids_match(e->d_name, vendor, product))
+            return 1;
+    }
+    return dir ? 0 : -1;
+}
+
+struct domain_xml_env host_env(struct hv *hv)
+{
+    return (struct domain_xml_env){
+        .ctx = hv,
+        .resolve_volume = resolve_volume,
+        .pci_is_storage = pci_is_storage,
+        .usb_is_storage = usb_is_storage,
+    };
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Questions about a definition that libvirt or the host answers: volumes of storage pools, kinds of host devices. */
+#ifndef HYPERVISOR_HOST_H
+#define HYPERVISOR_HOST_H
+
+#include "hypervisor/domain_xml.h"
+
+/* The environment for domain_xml_parse() that asks hv. */
+struct domain_xml_env host_env(struct hv *hv);
+
+#endif

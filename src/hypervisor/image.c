@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Images through qemu-img: QEMU's own tool is the one that always agrees with QEMU. */
+#include "hypervisor/image.h"
+#include "base/io.h"
+#include "base/proc.h"
+#include "hypervisor/domain_xml.h"
+#include "hypervisor/internal.h"
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define INFO_MAX ((size_t)1 << 20)
+#define TOOL_TIMEOUT_MS 60000u
+
+void hv_image_info_clear(struct hv_image_info *i)
+{
+    free(i->format);
+    free(i->backing);
+    free(i->backing_format);
+    free(i->compat);
+    free(i->preallocation);
+    *i = (struct hv_image_info){ 0 };
+}
+
+char *image_file_name(const char *path)
+{
+    return path[0] == '/' ? strdup(path) : str_format("./%s", path);
+}
+
+/* What the tool said last, in one line without the newline. */
+static const char *tail(struct buf *b)
+{
+    char *s = (char *)b->data;
+
+    while (b->len && (s[b->len - 1] == '\n' || s[b->len - 1] == ' '))
+        s[--b->len] = '\0';
+    return b->len ? s : "it gave no reason";
+}
+
+/* Runs qemu-img; a non-zero exit is a failure that says `what`. */
+static int run_tool(char *const *argv, const char *what, const char *path, struct buf *out, struct err *err)
+{
+    _cleanup_buf_ struct buf said = BUF_INIT;
+    struct proc_run run = { .argv = argv, .out_max = INFO_MAX, .timeout_ms = TOOL_TIMEOUT_MS };
+    int status = 0;
+
+    int r = proc_run(&run, out, &said, &status, err);
+    if (r < 0)
+        return err_context(err, "cannot %s %s with qemu-img", what, path);
+    if (status == 0)
+        return 0;
+    const char *why = tail(&said);
+    return err_set(err, strstr(why, "lock") ? EBUSY : EIO, "cannot %s %s: %s", what, path, why);
+}
+
+/* As far as sizes tell: a thin image that a guest has filled looks like one that was allocated beforehand. */
+static const char *guess_preallocation(const char *path, const struct hv_image_info *info)
+{
+    struct stat st;
+
+    if (stat(path, &st) < 0 || !S_ISREG(st.st_mode) || info->size == 0)
+        return NULL;
+    uint64_t stored = (uint64_t)st.st_blocks * 512;
+    if (stored >= info->size)
+        return NULL;
+    if (strcmp(info->format, "qcow2") == 0 && (uint64_t)st.st_size >= info->size)
+        return "metadata";
+    return "off";
+}
+
+int hv_image_info(const char *path, const char *format, bool share, struct hv_image_info *ret, struct err *err)
+{
+    _cleanup_free_ char *name = image_file_name(path);
+    _cleanup_buf_ struct buf out = BUF_INIT;
+    char *argv[8] = { (char *)"qemu-img", (char *)"info", (char *)"--output=json" };
+    size_t n = 3;
+
+    if (share)
+        argv[n++] = (char *)"--force-share";
+    if (format) {
+        argv[n++] = (char *)"-f";
+        argv[n++] = (char *)format;
+    }
+    argv[n++] = name;
+    if (!name)
+        return err_errno(err, ENOMEM, "cannot examine the image %s", path);
+    int r = run_tool(argv, "examine the image", path, &out, err);
+    if (r < 0)
+        return r;
+    struct hv_image_info info = { 0 };
+    r = image_json_parse(out.data ? (char *)out.data : "", out.len, &info, err);
+    if (r < 0)
+        return err_context(err, "cannot examine the image %s", path);
+    const char *preallocation = guess_preallocation(path, &info);
+    info.preallocation = preallocation ? strdup(preallocation) : NULL;
+    *ret = info;
+    return 0;
+}
+
+int hv_image_create(const char *path, const char *format, uint64_t size, const char *options, const char *backing,
+                    const char *backing_format, struct err *err)
+{
+    _cleanup_free_ char *name = image_file_name(path), *bytes = str_format("%llu", (unsigned long long)size);
+    _cleanup_buf_ struct buf out = BUF_INIT;
+    char *argv[16] = { (char *)"qemu-img", (char *)"create", (char *)"-q", (char *)"-f", (char *)format };
+    struct stat st;
+    size_t n = 5;
+
+    if (!name || !bytes)
+        return err_errno(err, ENOMEM, "cannot create the image %s", path);
+    if (lstat(path, &st) == 0)
+        return err_errno(err, EEXIST, "cannot create the image %s", path);
+    if (options && options[0]) {
+        argv[n++] = (char *)"-o";
+        argv[n++] = (char *)options;
+    }
+    if (backing) {
+        argv[n++] = (char *)"-b";
+        argv[n++] = (char *)backing;
+        argv[n++] = (char *)"-F";
+        argv[n++] = (char *)(backing_format ? backing_format : "raw");
+    }
+    argv[n++] = name;
+    argv[n++] = bytes;
+    return run_tool(argv, "create the image", path, &out, err);
+}

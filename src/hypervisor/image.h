@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef HYPERVISOR_IMAGE_H
+#define HYPERVISOR_IMAGE_H
+
+#include "hypervisor/hypervisor.h"
+
+/* What `qemu-img info --output=json` printed. -EBADMSG: not that. */
+int image_json_parse(const char *text, size_t n, struct hv_image_info *ret, struct err *err);
+
+struct image_layer {
+    char *path;           /* or the URI of what is no file */
+    char *format;         /* "raw" where the image above records none */
+    bool format_recorded; /* false: QEMU would guess the format from the contents unless it is told */
+};
+struct image_chain {
+    size_t n;
+    struct image_layer *layers; /* [0] is the image itself */
+};
+/* The image and what it is backed by. Each is opened as the format that is recorded for it, never guessed: a guest can write any
+ * header into a raw image. Ends early, without failure, at what cannot be opened as a file; -ELOOP: more than 200 images. */
+int image_chain_read(const char *path, const char *format, struct image_chain *ret, struct err *err);
+void image_chain_clear(struct image_chain *c);
+#define _cleanup_chain_ _cleanup_(image_chain_clear)
+
+/* Path in a form that QEMU takes for a file name and not for "protocol:...". NULL: out of memory. Caller frees. */
+char *image_file_name(const char *path);
+
+/* --image-opts for QEMU's tools: everything explicit, commas doubled. Caller frees. */
+int image_options(const struct image_chain *chain, bool read_only, bool share, char **ret, struct err *err);
+
+#endif

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "hypervisor/domain_xml.h"
+#include "hypervisor/image.h"
+#include <errno.h>
+#include <string.h>
+
+void image_chain_clear(struct image_chain *c)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        free(c->layers[i].path);
+        free(c->layers[i].format);
+    }
+    free(c->layers);
+    *c = (struct image_chain){ 0 };
+}
+
+/* "json:{...}", "nbd://..." and "rbd:..." are no files. */
+static bool is_file(const char *s)
+{
+    return s[strcspn(s, ":/")] != ':';
+}
+
+/* A path written in an image is relative to the folder of that image. NULL: out of memory. */
+static char *resolve(const char *image, const char *backing)
+{
+    const char *slash = strrchr(image, '/');
+
+    if (backing[0] == '/' || !slash || !is_file(backing))
+        return strdup(backing);
+    return str_format("%.*s/%s", (int)(slash - image), image, backing);
+}
+
+static int push(struct image_chain *c, char *path, const char *format)
+{
+    struct image_layer *layers = path ? realloc(c->layers, (c->n + 1) * sizeof *layers) : NULL;
+
+    if (layers)
+        c->layers = layers;
+    char *copy = strdup(format ? format : "raw");
+    if (!layers || !copy) {
+        free(path);
+        free(copy);
+        return -ENOMEM;
+    }
+    layers[c->n++] = (struct image_layer){ .path = path, .format = copy, .format_recorded = format };
+    return 0;
+}
+
+/* Adds what the last layer is backed by. 1: there was something. */
+static int extend(struct image_chain *c)
+{
+    const struct image_layer *top = &c->layers[c->n - 1];
+    struct hv_image_info info = { 0 };
+
+    if (strcmp(top->format, "raw") == 0 || !is_file(top->path))
+        return 0;
+    if (hv_image_info(top->path, top->format, true, &info, NULL) < 0)
+        return 0;
+    int r = info.backing ? push(c, resolve(top->path, info.backing), info.backing_format) : 0;
+    bool more = info.backing && r == 0;
+    hv_image_info_clear(&info);
+    return more ? 1 : r;
+}
+
+int image_chain_read(const char *path, const char *format, struct image_chain *ret, struct err *err)
+{
+    _cleanup_chain_ struct image_chain c = { 0 };
+
+    int r = push(&c, strdup(path), format);
+    do {
+        r = r < 0 ? r : c.n > CHAIN_MAX ? -ELOOP : extend(&c);
+    } while (r > 0);
+    if (r < 0)
+        return err_errno(err, -r, "cannot follow the backing images of %s", path);
+    *ret = c;
+    c = (struct image_chain){ 0 };
+    return 0;
+}
+
+/* Value of an option: a comma ends it unless doubled. */
+static int add_value(struct buf *b, const char *s)
+{
+    int r = 0;
+
+    for (; *s && r == 0; s++)
+        r = buf_add(b, *s == ',' ? ",," : s, *s == ',' ? 2 : 1);
+    return r;
+}
+
+int image_options(const struct image_chain *chain, bool read_only, bool share, char **ret, struct err *err)
+{
+    _cleanup_buf_ struct buf b = BUF_INIT, prefix = BUF_INIT;
+    const struct image_layer *top = &chain->layers[0];
+    _cleanup_free_ char *name = image_file_name(top->path);
+
+    int r = name ? buf_adds(&b, "driver=") : -ENOMEM;
+    if (r == 0)
+        r = add_value(&b, top->format);
+    /* The path alone lets QEMU tell a file from a block device. */
+    if (r == 0)
+        r = buf_adds(&b, ",file.filename=");
+    if (r == 0)
+        r = add_value(&b, name);
+    if (r == 0)
+        r = buf_adds(&b, read_only ? ",read-only=on" : ",discard=unmap,detect-zeroes=unmap");
+    if (r == 0 && share)
+        r = buf_adds(&b, ",force-share=on");
+    for (size_t i = 1; i < chain->n && r == 0; i++) {
+        r = buf_adds(&prefix, "backing.");
+        if (r == 0 && !chain->layers[i].format_recorded)
+            r = buf_addf(&b, ",%sdriver=%s", (char *)prefix.data, chain->layers[i].format);
+    }
+    if (r < 0)
+        return err_errno(err, -r, "cannot open the image %s", top->path);
+    *ret = buf_take_str(&b);
+    return *ret ? 0 : err_errno(err, ENOMEM, "cannot open the image %s", top->path);
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "hypervisor/image.h"
+#include <errno.h>
+#include <jansson.h>
+#include <string.h>
+
+static char *copy_string(json_t *object, const char *key)
+{
+    const char *s = json_string_value(json_object_get(object, key));
+
+    return s && s[0] ? strdup(s) : NULL;
+}
+
+static uint64_t get_size(json_t *object, const char *key)
+{
+    json_int_t n = json_integer_value(json_object_get(object, key));
+
+    return n > 0 ? (uint64_t)n : 0;
+}
+
+int image_json_parse(const char *text, size_t n, struct hv_image_info *ret, struct err *err)
+{
+    json_error_t why;
+    json_auto_t *root = json_loadb(text, n, 0, &why);
+    json_t *data = json_object_get(json_object_get(root, "format-specific"), "data");
+    json_t *size = json_object_get(root, "virtual-size");
+
+    if (!json_is_object(root) || !json_is_integer(size) || json_integer_value(size) < 0 ||
+        !json_is_string(json_object_get(root, "format")))
+        return err_set(err, EBADMSG, "qemu-img's description of the image makes no sense%s%s", root ? "" : ": ", root ? "" : why.text);
+    struct hv_image_info info = {
+        .format = copy_string(root, "format"),
+        .size = get_size(root, "virtual-size"),
+        .cluster_size = get_size(root, "cluster-size"),
+        .backing = copy_string(root, "backing-filename"),
+        .backing_format = copy_string(root, "backing-filename-format"),
+        .compat = copy_string(data, "compat"),
+        .lazy_refcounts = json_is_true(json_object_get(data, "lazy-refcounts")),
+        .extended_l2 = json_is_true(json_object_get(data, "extended-l2")),
+        .encrypted = json_is_true(json_object_get(root, "encrypted")),
+    };
+    if (!info.format) {
+        hv_image_info_clear(&info);
+        return err_errno(err, ENOMEM, "cannot read qemu-img's description of the image");
+    }
+    *ret = info;
+    return 0;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Shared by the files of this folder only. */
+#ifndef HYPERVISOR_INTERNAL_H
+#define HYPERVISOR_INTERNAL_H
+
+#include "base/cleanup.h"
+#include "hypervisor/hypervisor.h"
+#include <libvirt/libvirt.h>
+#include <libvirt/virterror.h>
+#include <pthread.h>
+
+struct hv_loop; /* libvirt's event loop in a thread of its own (event_loop.c) */
+
+struct hv {
+    virConnectPtr conn;
+    char *uri;
+    char *root;     /* qemu:///embed: the folder that all of libvirt's own lie in; else NULL */
+    char *save_dir;
+    bool local;     /* QEMU runs on this host */
+    bool session;   /* an ordinary user's QEMU */
+    const struct log *log;
+    struct hv_loop *loop;
+    pthread_mutex_t lock;   /* of what is below: found out when first asked for */
+    bool ids_known;
+    uid_t qemu_uid;
+    gid_t qemu_gid;
+};
+
+static inline virDomainPtr hv_handle(const struct hv_domain *d)
+{
+    return d->handle;
+}
+
+/* libvirt's strings come from malloc; its objects have their own release. */
+static inline void virDomainFree_p(virDomainPtr *p)
+{
+    if (*p)
+        virDomainFree(*p);
+}
+
+/* Sets err to "fmt: libvirt's last message of this thread". Returns the errno that the message stands for (see hypervisor.h). */
+int hv_virt_error(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* libvirt's code for the last failure in this thread (VIR_ERR_*). */
+int hv_virt_code(void);
+
+int hv_loop_start(struct hv_loop **ret, struct err *err);
+void hv_loop_stop(struct hv_loop *loop);
+
+/* What a URI tells without asking libvirt. */
+struct uri_kind {
+    bool local, session;
+    char *root; /* of qemu:///embed; caller frees */
+};
+int hv_uri_kind(const char *uri, struct uri_kind *ret, struct err *err);
+
+/* Reads all of a VM; handle is taken over, also on failure. */
+int hv_domain_build(struct hv *hv, virDomainPtr handle, struct hv_domain **ret, struct err *err);
+
+/* Active definition, with secrets. -EIO if the VM is gone. Caller frees. */
+int hv_live_xml(struct hv_domain *d, char **ret, struct err *err);
+
+#endif

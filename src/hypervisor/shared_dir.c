@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Folders that kvss and QEMU share: sockets of backup jobs, scratch files, overlays. */
+#include "base/io.h"
+#include "hypervisor/internal.h"
+#include <errno.h>
+#include <sys/stat.h>
+
+/* Root alone can hand a folder to QEMU's group; an ordinary user's QEMU runs as that user. */
+static int give_to_qemu(struct hv *hv, const char *path, struct err *err)
+{
+    uid_t uid;
+    gid_t gid;
+
+    if (geteuid() != 0)
+        return 0;
+    hv_qemu_ids(hv, &uid, &gid);
+    if (chown(path, (uid_t)-1, gid) < 0)
+        return err_errno(err, errno, "cannot give the folder %s to QEMU's group %u", path, (unsigned)gid);
+    if (chmod(path, 0770) < 0)
+        return err_errno(err, errno, "cannot set the mode of %s", path);
+    return 0;
+}
+
+static int make_below(struct hv *hv, const char *parent, const char *prefix, char **ret, struct err *err)
+{
+    _cleanup_free_ char *path = str_format("%s/%s-XXXXXX", parent, prefix);
+
+    if (!path)
+        return err_errno(err, ENOMEM, "cannot make a folder in %s", parent);
+    if (!mkdtemp(path))
+        return err_errno(err, errno, "cannot make a folder in %s", parent);
+    int r = give_to_qemu(hv, path, err);
+    if (r < 0) {
+        (void)rmdir(path);
+        return r;
+    }
+    *ret = TAKE_PTR(path);
+    return 0;
+}
+
+int hv_shared_dir(struct hv *hv, const char *parent, const char *prefix, char **ret, struct err *err)
+{
+    if (parent)
+        return make_below(hv, parent, prefix, ret, err);
+    _cleanup_free_ char *path = NULL;
+    int r = io_private_dir(prefix, &path, err);
+    if (r < 0)
+        return r;
+    r = give_to_qemu(hv, path, err);
+    if (r < 0) {
+        (void)rmdir(path);
+        return r;
+    }
+    *ret = TAKE_PTR(path);
+    return 0;
+}

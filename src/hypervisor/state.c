@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Pausing, saving, starting, removing. */
+#include "base/io.h"
+#include "hypervisor/internal.h"
+#include <errno.h>
+#include <string.h>
+
+int hv_pause(struct hv_domain *d, struct err *err)
+{
+    if (virDomainSuspend(hv_handle(d)) < 0) {
+        int r = hv_virt_error(err, "cannot pause VM %s", d->name);
+        return hv_domain_refresh_state(d, NULL) == 0 && d->state == HV_PAUSED ? 0 : r;
+    }
+    return hv_domain_refresh_state(d, err);
+}
+
+int hv_resume(struct hv_domain *d, struct err *err)
+{
+    if (virDomainResume(hv_handle(d)) < 0) {
+        int r = hv_virt_error(err, "cannot resume VM %s", d->name);
+        return hv_domain_refresh_state(d, NULL) == 0 && d->state == HV_RUNNING ? 0 : r;
+    }
+    return hv_domain_refresh_state(d, err);
+}
+
+int hv_managed_save(struct hv_domain *d, bool running, struct err *err)
+{
+    unsigned flags = running ? VIR_DOMAIN_SAVE_RUNNING : VIR_DOMAIN_SAVE_PAUSED;
+
+    if (virDomainManagedSave(hv_handle(d), flags) < 0)
+        return hv_virt_error(err, "cannot save the state of VM %s", d->name);
+    return hv_domain_refresh_state(d, err);
+}
+
+int hv_managed_save_path(struct hv_domain *d, char **ret, struct err *err)
+{
+    if (!d->hv->local || !d->hv->save_dir)
+        return err_set(err, EOPNOTSUPP, "the saved state of VM %s lies on another host (%s)", d->name, d->hv->uri);
+    char *path = str_format("%s/%s.save", d->hv->save_dir, d->name);
+    if (!path)
+        return err_errno(err, ENOMEM, "cannot tell where the saved state of VM %s lies", d->name);
+    *ret = path;
+    return 0;
+}
+
+int hv_managed_save_drop(struct hv_domain *d, struct err *err)
+{
+    int there = virDomainHasManagedSaveImage(hv_handle(d), 0);
+
+    if (there == 0)
+        return 0;
+    if (there < 0 || virDomainManagedSaveRemove(hv_handle(d), 0) < 0)
+        return hv_virt_error(err, "cannot remove the saved state of VM %s", d->name);
+    return hv_domain_refresh_state(d, err);
+}
+
+int hv_start(struct hv_domain *d, bool paused, struct err *err)
+{
+    if (virDomainCreateWithFlags(hv_handle(d), paused ? VIR_DOMAIN_START_PAUSED : 0) < 0)
+        return hv_virt_error(err, "cannot start VM %s", d->name);
+    return hv_domain_refresh_state(d, err);
+}
+
+int hv_destroy(struct hv_domain *d, struct err *err)
+{
+    if (virDomainIsActive(hv_handle(d)) == 0)
+        return 0;
+    if (virDomainDestroy(hv_handle(d)) < 0 && virDomainIsActive(hv_handle(d)) != 0)
+        return hv_virt_error(err, "cannot turn off VM %s", d->name);
+    /* A transient VM is gone with that. */
+    return d->persistent ? hv_domain_refresh_state(d, err) : 0;
+}
+
+int hv_undefine(struct hv_domain *d, bool keep_nvram, struct err *err)
+{
+    unsigned flags = VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
+                     VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA;
+
+    /* The TPM's state is firmware state as the NVRAM is, and goes or stays with it. */
+    flags |= keep_nvram ? VIR_DOMAIN_UNDEFINE_KEEP_NVRAM | VIR_DOMAIN_UNDEFINE_KEEP_TPM :
+                          VIR_DOMAIN_UNDEFINE_NVRAM | VIR_DOMAIN_UNDEFINE_TPM;
+    if (virDomainIsActive(hv_handle(d)) == 1)
+        return err_set(err, EBUSY, "cannot remove the definition of VM %s: it is not off", d->name);
+    if (virDomainUndefineFlags(hv_handle(d), flags) < 0)
+        return hv_virt_error(err, "cannot remove the definition of VM %s", d->name);
+    return 0;
+}
+
+int hv_define(struct hv *hv, const char *xml, struct hv_domain **ret, struct err *err)
+{
+    virDomainPtr handle = virDomainDefineXMLFlags(hv->conn, xml, 0);
+
+    if (!handle)
+        return hv_virt_error(err, "cannot define the VM at %s", hv->uri);
+    return hv_domain_build(hv, handle, ret, err);
+}
+
+int hv_set_autostart(struct hv_domain *d, bool on, struct err *err)
+{
+    if (virDomainSetAutostart(hv_handle(d), on) < 0)
+        return hv_virt_error(err, "cannot turn autostart of VM %s %s", d->name, on ? "on" : "off");
+    d->autostart = on;
+    return 0;
+}
+
+int hv_start_from(struct hv *hv, const char *path, const char *xml, bool paused, struct err *err)
+{
+    if (virDomainRestoreFlags(hv->conn, path, xml, paused ? VIR_DOMAIN_SAVE_PAUSED : 0) < 0)
+        return hv_virt_error(err, "cannot start a VM from the saved state %s", path);
+    return 0;
+}
+
+int hv_save_image_xml(struct hv *hv, const char *path, char **ret, struct err *err)
+{
+    char *xml = virDomainSaveImageGetXMLDesc(hv->conn, path, VIR_DOMAIN_SAVE_IMAGE_XML_SECURE);
+
+    if (!xml)
+        return hv_virt_error(err, "cannot read the definition in the saved state %s", path);
+    *ret = xml;
+    return 0;
+}
