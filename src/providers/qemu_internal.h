@@ -25,7 +25,8 @@ struct qemu_point {
     size_t n_disks;
     struct qemu_disk *disks;
     char *dir, *socket;       /* of the NBD server; NULL without a job */
-    struct hv_backup_request *request;
+    struct hv_backup_request *request; /* with the dirty bitmaps of `since`, where that is asked for */
+    struct hv_backup_request *full;    /* the same without: made too, in case a bitmap is found wanting at the instant; or NULL */
     bool begun;
     /* Effects, in the order of the journal; 0: none */
     uint64_t fx_dir, fx_job, fx_checkpoint;

@@ -68,6 +68,7 @@ void qemu_point_free(struct qemu_point *pt)
     free(pt->disks);
     free(pt->fx_scratch);
     hv_backup_request_free(pt->request);
+    hv_backup_request_free(pt->full);
     if (pt->dom)
         hv_domain_free(pt->dom);
     free(pt->set_id);
@@ -101,14 +102,11 @@ static char *scratch_path(const struct qemu_provider *p, const struct qemu_point
     return str_format("%s/.kvss-%.8s-%.8s-%s.scratch", dir ? dir : pt->dir, pt->set_id, pt->vm_uuid, d->target);
 }
 
-static int prepare_job(struct qemu_provider *p, struct qemu_point *pt, struct err *err)
+/* The job's disks: with their scratch files, entered as effects. */
+static int list_job(struct qemu_provider *p, struct qemu_point *pt, struct hv_backup_disk *disks, size_t *ret_n, struct err *err)
 {
-    _cleanup_free_ struct hv_backup_disk *disks = calloc(pt->n_disks, sizeof(*disks));
-    struct hv_backup job = { .disks = disks };
-    bool bitmaps = false;
+    size_t n = 0;
 
-    if (!disks)
-        return err_set(err, ENOMEM, "out of memory");
     for (size_t i = 0; i < pt->n_disks; i++) {
         struct qemu_disk *d = &pt->disks[i];
         if (d->readonly)
@@ -118,18 +116,70 @@ static int prepare_job(struct qemu_provider *p, struct qemu_point *pt, struct er
         int r = qemu_effect(p, pt, VERB_SCRATCH, "path", d->scratch, &pt->fx_scratch[i], err);
         if (r < 0)
             return r;
-        struct hv_backup_disk *b = &disks[job.n_disks++];
-        *b = (struct hv_backup_disk){ .target = d->target, .scratch = d->scratch, .since = d->since };
-        b->checkpoint = pt->checkpoint && !strcmp(d->format, "qcow2");
-        bitmaps |= b->checkpoint;
+        disks[n++] = (struct hv_backup_disk){
+            .target = d->target,
+            .scratch = d->scratch,
+            .since = d->since,
+            .checkpoint = pt->checkpoint && !strcmp(d->format, "qcow2"),
+        };
     }
-    job.socket = pt->socket;
-    job.checkpoint = bitmaps ? pt->checkpoint : NULL;
+    *ret_n = n;
+    return 0;
+}
+
+static int prepare_job(struct qemu_provider *p, struct qemu_point *pt, struct err *err)
+{
+    _cleanup_free_ struct hv_backup_disk *disks = calloc(pt->n_disks, sizeof(*disks));
+    struct hv_backup job = { .socket = pt->socket, .disks = disks };
+    bool bitmaps = false, chained = false;
+
+    if (!disks)
+        return err_set(err, ENOMEM, "out of memory");
+    int r = list_job(p, pt, disks, &job.n_disks, err);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < job.n_disks; i++) {
+        bitmaps |= disks[i].checkpoint;
+        chained |= disks[i].since != NULL;
+    }
     if (!bitmaps) {
         free(pt->checkpoint);
         pt->checkpoint = NULL;
     }
-    return hv_backup_prepare(pt->dom, &job, &pt->request, err);
+    job.checkpoint = pt->checkpoint;
+    r = hv_backup_prepare(pt->dom, &job, &pt->request, err);
+    if (r < 0 || !chained)
+        return r;
+    for (size_t i = 0; i < job.n_disks; i++)
+        disks[i].since = NULL;
+    return hv_backup_prepare(pt->dom, &job, &pt->full, err);
+}
+
+/* Without its checkpoint an increment is not even tried. */
+static int check_since(struct qemu_point *pt, struct err *err)
+{
+    for (size_t i = 0; i < pt->n_disks; i++) {
+        struct qemu_disk *d = &pt->disks[i];
+        if (!d->since || strv_has(pt->dom->checkpoints, d->since))
+            continue;
+        d->why_full = str_format("the VM has no checkpoint %s any more", d->since);
+        free(d->since);
+        d->since = NULL;
+        if (!d->why_full)
+            return err_set(err, ENOMEM, "out of memory");
+    }
+    return 0;
+}
+
+/* Both effects come about at the instant; they are entered now, so that nothing is written while the guest is frozen. */
+static int announce_job(struct qemu_provider *p, struct qemu_point *pt, struct err *err)
+{
+    if (pt->checkpoint) {
+        int r = qemu_effect(p, pt, VERB_CHECKPOINT, "name", pt->checkpoint, &pt->fx_checkpoint, err);
+        if (r < 0)
+            return r;
+    }
+    return qemu_effect(p, pt, VERB_BACKUP_JOB, NULL, NULL, &pt->fx_job, err);
 }
 
 static int make_dir(struct qemu_provider *p, struct qemu_point *pt, struct err *err)
@@ -163,22 +213,35 @@ int qemu_point_prepare(struct qemu_provider *p, struct qemu_point *pt, struct er
         return 0;
 
     int r = make_dir(p, pt, err);
-    return r < 0 ? r : prepare_job(p, pt, err);
+    if (r < 0 || (r = check_since(pt, err)) < 0 || (r = prepare_job(p, pt, err)) < 0)
+        return r;
+    return announce_job(p, pt, err);
+}
+
+/* The increment was refused (a bitmap is missing, inconsistent or of another chain): everything is read, and the reason kept. */
+static int begin_full(struct qemu_point *pt, const struct err *why, struct err *err)
+{
+    for (size_t i = 0; i < pt->n_disks; i++) {
+        struct qemu_disk *d = &pt->disks[i];
+        if (!d->since)
+            continue;
+        free(d->since);
+        d->since = NULL;
+        if (!(d->why_full = strdup(why->text)))
+            return err_set(err, ENOMEM, "out of memory");
+    }
+    return hv_backup_begin(pt->dom, pt->full, err);
 }
 
 int qemu_point_take(struct qemu_provider *p, struct qemu_point *pt, struct err *err)
 {
+    struct err why = ERR_INIT;
+
     if (!pt->request)
         return 0;
-    if (pt->checkpoint) {
-        int r = qemu_effect(p, pt, VERB_CHECKPOINT, "name", pt->checkpoint, &pt->fx_checkpoint, err);
-        if (r < 0)
-            return r;
-    }
-    int r = qemu_effect(p, pt, VERB_BACKUP_JOB, NULL, NULL, &pt->fx_job, err);
+    int r = hv_backup_begin(pt->dom, pt->request, &why);
     if (r < 0)
-        return r;
-    r = hv_backup_begin(pt->dom, pt->request, err);
+        r = pt->full ? begin_full(pt, &why, err) : err_move(err, &why);
     if (r < 0)
         return err_context(err, "VM %s: no point in time could be taken of its disks", pt->vm_name);
     pt->begun = true;

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define THAW_TRIES 3
+#define THAW_TRIES 2
 
 int vm_effect(const struct vm *vm, const char *verb, const char *name, const char *value, uint64_t *ret_id, struct err *err)
 {
