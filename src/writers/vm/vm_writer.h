@@ -83,6 +83,10 @@ struct vm_report {
 int vm_writer_check(struct vm_writer *w, const char *name_or_uuid, struct vm_report *ret, struct err *err);
 void vm_report_clear(struct vm_report *r);
 
+/* Deletes the VM's checkpoints named config.checkpoint_prefix-..., but those in `keep` (may be NULL): old ones must not pile up.
+ * Nothing is done on a VM that is off. */
+int vm_writer_drop_checkpoints(struct vm_writer *w, const char *uuid, char *const *keep, struct err *err);
+
 /* ---- What requester and writer tell each other through the components document -----------------------------------------------
  * Component: logical path "", name = VM's UUID, caption "Backup Using Child Partition Snapshot\NAME" or "Backup Using Saved
  * State\NAME". In PostSnapshot the writer sets the component's backup metadata to one JSON object:

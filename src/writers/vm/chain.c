@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The chain of checkpoints that increments are made from (B4): those of this repository that no one needs any more go. */
+#include "base/buf.h"
+#include "writers/vm/internal.h"
+#include <errno.h>
+#include <string.h>
+
+static bool is_ours(const struct vm_writer *w, const char *name)
+{
+    size_t n = strlen(w->config.checkpoint_prefix);
+    return !strncmp(name, w->config.checkpoint_prefix, n) && name[n] == '-';
+}
+
+int vm_writer_drop_checkpoints(struct vm_writer *w, const char *uuid, char *const *keep, struct err *err)
+{
+    _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
+
+    if (!w->config.checkpoint_prefix)
+        return 0;
+    int r = hv_domain_get(w->config.hv, uuid, &d, err);
+    if (r < 0)
+        return r;
+    if (d->state != HV_RUNNING && d->state != HV_PAUSED)
+        return 0; /* bitmaps can only be dropped by a running QEMU; the next backup sees to it */
+    for (char **c = d->checkpoints; c && *c; c++) {
+        if (!is_ours(w, *c) || strv_has(keep, *c))
+            continue;
+        r = hv_checkpoint_delete(d, *c, false, err);
+        if (r < 0)
+            return err_context(err, "VM %s", d->name);
+    }
+    return 0;
+}
