@@ -84,6 +84,10 @@ struct vss_component_info {
     const struct vss_file_set *files;
     const struct vss_dependency *dependencies;
 };
+struct vss_alternate_location { /* used in a restore only */
+    const char *path, *filespec, *destination;
+    bool recursive;
+};
 struct vss_writer_info {
     const char *name, *id, *instance_id;
     enum vss_usage usage;
@@ -93,17 +97,49 @@ struct vss_writer_info {
     size_t n_components, n_excludes;
     const struct vss_component_info *components;
     const struct vss_file_set *excludes;
+    const char *service; /* to be stopped for the restore; NULL: none */
+    enum vss_writer_restore writer_restore;
+    bool reboot;
+    size_t n_locations;
+    const struct vss_alternate_location *locations;
 };
 size_t vss_writer_count(const struct vss_session *v);
 const struct vss_writer_info *vss_writer_get(const struct vss_session *v, size_t i);
 const struct vss_writer_info *vss_writer_find(const struct vss_session *v, const char *writer_id); /* by class id; NULL */
 int vss_writer_metadata_xml(const struct vss_session *v, size_t i, char **ret_xml, struct err *err); /* IVssExamineWriterMetadata::SaveAsXML */
 
+/* Writers that failed Identify: they have no metadata and no status. Index into 0..count-1; strings live as long as the session. */
+struct vss_left_out_writer {
+    const char *name, *id, *text;
+};
+size_t vss_left_out_count(const struct vss_session *v);
+struct vss_left_out_writer vss_left_out_get(const struct vss_session *v, size_t i);
+/* The type the writer's data is backed up as: FULL where its schema lacks the type asked for (behaviour 8). UNDEFINED: unknown writer. */
+enum vss_backup_type vss_writer_backup_type(const struct vss_session *v, const char *writer_id);
+
+/* True if the component is not selectable and nothing above it is: who takes one component of the writer takes this one too. */
+bool vss_component_is_required(const struct vss_writer_info *w, size_t component);
+/* True if component `part` lies in the component set that `whole` defines (behind it in the logical path, or itself). */
+bool vss_component_in_set(const struct vss_writer_info *w, size_t whole, size_t part);
+
+/* The files of a component as of now (behaviour 4): excludes win, a wildcard may match nothing, a file named without wildcards
+ * must exist (-ENOENT names it). `list` is asked for the entries of a folder and calls `entry` for each; an absent folder has none.
+ * `found` is called for each file that belongs to the component, perhaps twice where file sets overlap. */
+struct vss_folder {
+    int (*list)(void *priv, const char *path, int (*entry)(void *arg, const char *name, bool is_folder), void *arg, struct err *err);
+    void *priv;
+};
+typedef int vss_file_fn(void *priv, const struct vss_file_set *set, const char *folder, const char *name, struct err *err);
+int vss_component_files(const struct vss_writer_info *w, size_t component, const struct vss_folder *folder, vss_file_fn *found,
+                        void *priv, struct err *err);
+/* True if the pattern of * and ? matches all of the name. */
+bool vss_filespec_match(const char *filespec, const char *name);
+
 int vss_add_component(struct vss_session *v, const char *writer_id, const char *logical_path, const char *name,
                       struct err *err);
 int vss_start_snapshot_set(struct vss_session *v, const char **ret_set_id, struct err *err);
 int vss_is_volume_supported(struct vss_session *v, const char *provider_id, const char *volume, bool *ret, struct err *err);
-/* provider_id NULL: the first that supports it. */
+/* provider_id NULL: the first that supports it. *ret_snapshot_id (may be NULL) lives as long as the session. */
 int vss_add_to_snapshot_set(struct vss_session *v, const char *volume, const char *provider_id, const char **ret_snapshot_id,
                             struct err *err);
 int vss_set_backup_options(struct vss_session *v, const char *writer_id, const char *logical_path, const char *name,
@@ -156,6 +192,9 @@ size_t vss_stored_writer_count(const struct vss_session *v);
 const struct vss_writer_info *vss_stored_writer_get(const struct vss_session *v, size_t i);
 /* Components explicit in the stored document, of one writer. Index into 0..count-1. */
 size_t vss_stored_component_count(const struct vss_session *v, const char *writer_id);
+/* The stored document and writer metadata again as they were loaded, byte for byte. Caller frees. */
+int vss_stored_components_xml(const struct vss_session *v, char **ret_xml, struct err *err);
+int vss_stored_metadata_xml(const struct vss_session *v, size_t i, char **ret_xml, struct err *err);
 int vss_stored_component(const struct vss_session *v, const char *writer_id, size_t i, const char **ret_logical_path,
                          const char **ret_name, struct err *err);
 int vss_set_selected_for_restore(struct vss_session *v, const char *writer_id, const char *logical_path, const char *name,
@@ -166,6 +205,10 @@ int vss_set_restore_options(struct vss_session *v, const char *writer_id, const 
                             const char *options, struct err *err);
 int vss_add_new_target(struct vss_session *v, const char *writer_id, const char *logical_path, const char *name,
                        const struct kvss_new_target *target, struct err *err);
+/* Records that an alternate location of the stored metadata was used. -ENOENT: there is none for these files. */
+int vss_add_alternative_location_mapping(struct vss_session *v, const char *writer_id, const char *logical_path,
+                                         const char *name, const char *path, const char *filespec, bool recursive,
+                                         const char *destination, struct err *err);
 int vss_set_additional_restores(struct vss_session *v, const char *writer_id, const char *logical_path, const char *name,
                                 bool more, struct err *err);
 int vss_pre_restore(struct vss_session *v, struct err *err);

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The snapshot set: volumes, providers, and DoSnapshotSet. */
+#include "base/clock.h"
+#include "base/num.h"
+#include "vss/dispatch.h"
+#include "vss/text.h"
+#include <errno.h>
+#include <string.h>
+
+int vss_start_snapshot_set(struct vss_session *v, const char **ret_set_id, struct err *err)
+{
+    struct session_step step;
+    struct guid id = guid_new();
+    const char *kept = NULL;
+    int r = session_enter(v, CALL_START_SNAPSHOT_SET, &step, err);
+
+    if (r < 0 || (r = text_keep(&v->doc->strings, id.text, &kept, err)) < 0)
+        return r;
+    v->doc->set_id = kept;
+    if (ret_set_id)
+        *ret_set_id = kept;
+    return session_leave(v, &step, 0);
+}
+
+/* ---- Volumes and their providers ------------------------------------------------------------------------------------------*/
+
+static int supports(const struct provider_entry *e, const char *volume, bool *ret, struct err *err)
+{
+    bool yes = false;
+    int r = e->provider.is_volume_supported(e->priv, volume, &yes, err);
+
+    if (r < 0)
+        return err_context(err, "provider '%s' cannot tell whether it supports volume '%s'", e->provider.name, volume);
+    *ret = yes;
+    return 0;
+}
+
+/* Leaves *ret NULL where no provider supports the volume. */
+static int choose_provider(struct vss_session *v, const char *provider_id, const char *volume, struct provider_entry **ret,
+                           struct err *err)
+{
+    struct provider_entry *e = provider_id ? service_find_provider(v->service, provider_id) : service_provider(v->service, 0);
+    bool yes = false;
+
+    if (provider_id && !e)
+        return err_vss(err, VSS_E_PROVIDER_NOT_REGISTERED, ENOENT, "there is no provider %s", provider_id);
+    for (size_t i = 1; e; e = provider_id ? NULL : service_provider(v->service, i++)) {
+        int r = supports(e, volume, &yes, err);
+        if (r < 0)
+            return r;
+        if (yes) {
+            *ret = e;
+            return 0;
+        }
+    }
+    return 0;
+}
+
+int vss_is_volume_supported(struct vss_session *v, const char *provider_id, const char *volume, bool *ret, struct err *err)
+{
+    struct provider_entry *e = NULL;
+    int r = session_check(v, CALL_IS_VOLUME_SUPPORTED, err);
+
+    if (r < 0 || (r = text_check_name(volume, TEXT_PATH_MAX, "volume", err)) < 0 ||
+        (r = choose_provider(v, provider_id, volume, &e, err)) < 0)
+        return r;
+    *ret = e != NULL;
+    return 0;
+}
+
+static int keep_provider(struct vss_session *v, struct provider_entry *e, struct err *err)
+{
+    for (size_t i = 0; i < v->n_providers; i++)
+        if (v->providers[i] == e)
+            return 0;
+    if (!ARRAY_GROW(v->providers, v->n_providers))
+        return err_errno(err, ENOMEM, "cannot keep a provider");
+    v->providers[v->n_providers++] = e;
+    return 0;
+}
+
+static int begin_prepare(struct vss_session *v, struct provider_entry *e, const struct bc_snapshot *s, struct err *err)
+{
+    struct err cause = ERR_INIT;
+    int r = e->provider.begin_prepare(e->priv, v->doc->set_id, s->id, s->volume, v->doc->context, &cause);
+
+    if (r == 0)
+        return 0;
+    return err_vss(err, cause.hresult ? cause.hresult : VSS_E_PROVIDER_VETO, -r, "provider '%s' refuses volume '%s': %s",
+                   e->provider.name, s->volume, cause.code ? cause.text : "it gave no reason");
+}
+
+static int add_volume(struct vss_session *v, struct provider_entry *e, const char *volume, struct err *err)
+{
+    struct guid id = guid_new();
+    struct bc_snapshot s = {
+        .id = id.text,
+        .volume = volume,
+        .provider_id = e->provider.id,
+        .attributes = v->doc->context,
+    };
+    /* Room and checks first: once the provider has agreed nothing may fail. */
+    int r = keep_provider(v, e, err);
+    if (r < 0 || (r = components_add_snapshot(v->doc, &s, err)) < 0)
+        return r;
+    r = begin_prepare(v, e, &s, err);
+    if (r < 0)
+        v->doc->n_snapshots--;
+    return r;
+}
+
+int vss_add_to_snapshot_set(struct vss_session *v, const char *volume, const char *provider_id, const char **ret_snapshot_id,
+                            struct err *err)
+{
+    struct provider_entry *e = NULL;
+    int r = session_check(v, CALL_ADD_TO_SNAPSHOT_SET, err);
+
+    if (r < 0 || (r = text_check_name(volume, TEXT_PATH_MAX, "volume", err)) < 0)
+        return r;
+    for (size_t i = 0; i < v->doc->n_snapshots; i++)
+        if (strcmp(v->doc->snapshots[i].volume, volume) == 0)
+            return err_vss(err, VSS_E_OBJECT_ALREADY_EXISTS, EEXIST, "volume '%s' is in the snapshot set already", volume);
+    r = choose_provider(v, provider_id, volume, &e, err);
+    if (r < 0)
+        return r;
+    if (!e)
+        return err_vss(err, VSS_E_VOLUME_NOT_SUPPORTED, EOPNOTSUPP, "no %s can make a shadow copy of volume '%s'",
+                       provider_id ? "such provider" : "provider", volume);
+    r = add_volume(v, e, volume, err);
+    if (r == 0 && ret_snapshot_id)
+        *ret_snapshot_id = v->doc->snapshots[v->doc->n_snapshots - 1].id;
+    return r;
+}
+
+/* ---- DoSnapshotSet --------------------------------------------------------------------------------------------------------*/
+
+/* The time for which writers may be held: the shortest of their limits. */
+static unsigned hold_limit(const struct vss_session *v)
+{
+    unsigned limit = v->service->config.freeze_limit_ms;
+
+    for (size_t i = 0; i < v->n_members; i++)
+        if (v->members[i]->takes_part)
+            limit = (unsigned)num_min(limit, member_freeze_limit_ms(v, v->members[i]));
+    return limit;
+}
+
+/* A step while writers are held, in which they run out of time even if it went well itself. */
+static int check_time(struct vss_session *v, enum event_kind kind, const struct deadline *held, int r, struct err *err)
+{
+    int late = deadline_left_ms(v, held) == 0 ? dispatch_expire(v, kind, held, err) : 0;
+
+    return late < 0 ? late : r;
+}
+
+/* The commit has a limit of its own, as file systems hold their writes for it. */
+static int commit(struct vss_session *v, const struct deadline *held, struct err *err)
+{
+    uint64_t left = deadline_left_ms(v, held);
+    struct deadline limit = deadline_start(v, (unsigned)num_min(left, v->service->config.hold_limit_ms));
+    bool late = false;
+    int r = providers_call(v, PROVIDER_COMMIT, &limit, &late, err);
+
+    if (r == 0 && deadline_left_ms(v, &limit) == 0 && deadline_left_ms(v, held) != 0)
+        return err_vss(err, VSS_E_HOLD_WRITES_TIMEOUT, ETIMEDOUT, "the providers took longer than %u ms to commit", limit.limit_ms);
+    return check_time(v, EVENT_FREEZE, held, r, err);
+}
+
+/* Freeze to Thaw. */
+static int hold_and_commit(struct vss_session *v, struct err *err)
+{
+    struct deadline held = deadline_start(v, hold_limit(v));
+    int r = check_time(v, EVENT_FREEZE, &held, dispatch_event(v, EVENT_FREEZE, &held, err), err);
+
+    if (r == 0)
+        r = commit(v, &held, err);
+    if (r == 0)
+        r = check_time(v, EVENT_FREEZE, &held, providers_call(v, PROVIDER_POST_COMMIT, &held, NULL, err), err);
+    if (r == 0)
+        r = check_time(v, EVENT_THAW, &held, dispatch_event(v, EVENT_THAW, &held, err), err);
+    return r;
+}
+
+static void describe_snapshots(struct vss_session *v)
+{
+    bool recover = !(v->doc->context & VSS_VOLSNAP_ATTR_NO_AUTORECOVERY) && selection_has_flag(v, VSS_CF_BACKUP_RECOVERY);
+
+    for (size_t i = 0; i < v->doc->n_snapshots; i++) {
+        v->doc->snapshots[i].attributes = v->doc->context | (recover ? VSS_VOLSNAP_ATTR_AUTORECOVER : 0);
+        v->doc->snapshots[i].created_us = clock_wall_us();
+    }
+}
+
+/* Up to PostSnapshot. A failure in here lets go of everything at once: Abort is raised by the service itself. */
+static int make_snapshots(struct vss_session *v, struct err *err)
+{
+    int r = providers_call(v, PROVIDER_END_PREPARE, NULL, NULL, err);
+
+    if (r == 0)
+        r = providers_call(v, PROVIDER_PRE_COMMIT, NULL, NULL, err);
+    if (r == 0)
+        r = hold_and_commit(v, err);
+    if (r == 0) {
+        describe_snapshots(v);
+        r = providers_call(v, PROVIDER_PRE_FINAL_COMMIT, NULL, NULL, err);
+    }
+    return r;
+}
+
+static int snapshot_sequence(struct vss_session *v, struct err *err)
+{
+    struct err local = ERR_INIT;
+    int r = volumes_check(v, err);
+
+    if (r < 0 || (r = dispatch_event(v, EVENT_PREPARE_SNAPSHOT, NULL, err)) < 0)
+        return r;
+    r = make_snapshots(v, &local);
+    if (r == 0) {
+        /* A veto in PostSnapshot raises no Abort, and the providers still end what they began. */
+        int veto = dispatch_event(v, EVENT_POST_SNAPSHOT, NULL, err);
+        r = providers_call(v, PROVIDER_POST_FINAL_COMMIT, NULL, NULL, &local);
+        if (r == 0)
+            return veto;
+    }
+    session_raise_abort(v, &local);
+    (void)err_move(err, &local);
+    return r;
+}
+
+int vss_do_snapshot_set(struct vss_session *v, struct err *err)
+{
+    struct session_step step;
+    int r = session_enter(v, CALL_DO_SNAPSHOT_SET, &step, err);
+
+    if (r < 0)
+        return r;
+    if (v->doc->n_snapshots == 0)
+        return err_vss(err, VSS_E_BAD_STATE, EPROTO, "DoSnapshotSet is out of order: no volume was added to the set");
+    return session_leave(v, &step, snapshot_sequence(v, err));
+}
+
+/* ---- Afterwards -----------------------------------------------------------------------------------------------------------*/
+
+size_t vss_snapshot_count(const struct vss_session *v)
+{
+    return v->doc->n_snapshots;
+}
+
+int vss_get_snapshot_properties(const struct vss_session *v, size_t i, struct kvss_snapshot_properties *ret, struct err *err)
+{
+    int r = session_check(v, CALL_GET_SNAPSHOT_PROPERTIES, err);
+
+    if (r < 0)
+        return r;
+    if (i >= v->doc->n_snapshots || v->snapshots_gone)
+        return err_vss(err, VSS_E_OBJECT_NOT_FOUND, ENOENT, "there is no shadow copy number %zu", i);
+    const struct bc_snapshot *s = &v->doc->snapshots[i];
+    *ret = (struct kvss_snapshot_properties){
+        .snapshot_id = s->id,
+        .set_id = v->doc->set_id,
+        .volume = s->volume,
+        .provider_id = s->provider_id,
+        .attributes = s->attributes,
+        .created_us = s->created_us,
+    };
+    return 0;
+}
+
+int vss_delete_snapshots(struct vss_session *v, struct err *err)
+{
+    int r = session_check(v, CALL_DELETE_SNAPSHOTS, err);
+
+    if (r < 0 || v->snapshots_gone)
+        return r;
+    r = providers_call(v, PROVIDER_DELETE, NULL, NULL, err);
+    v->snapshots_gone = r == 0;
+    return r;
+}
