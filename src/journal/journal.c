@@ -1,30 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "journal/journal.h"
-#include "base/cleanup.h"
 #include "base/par.h"
+#include "journal/internal.h"
 #include <errno.h>
-#include <stdbool.h>
 #include <string.h>
-
-enum effect_state { EFFECT_BEGUN, EFFECT_DONE, EFFECT_SETTLED };
-
-struct journal_effect {
-    uint64_t id;
-    const struct journal_verb *verb;
-    enum effect_state state;
-    struct journal_arg *args; /* names and values owned; ends with { NULL, NULL } */
-};
-
-struct journal {
-    char *session_id;
-    const struct journal_verb *verbs;
-    void *ctx;
-    const struct log *log;
-    pthread_mutex_t lock;      /* effects and their states */
-    pthread_mutex_t undo_lock; /* one undo at a time */
-    struct journal_effect **effects; /* in order of journal_begin(); id is index + 1 */
-    size_t n, cap;
-};
 
 static void effect_free(struct journal_effect *e)
 {
@@ -41,6 +19,7 @@ void journal_free(struct journal *j)
 {
     if (!j)
         return;
+    journal_file_close(j->file, journal_open_effects(j) == 0);
     for (size_t i = 0; i < j->n; i++)
         effect_free(j->effects[i]);
     free(j->effects);
@@ -50,8 +29,8 @@ void journal_free(struct journal *j)
     free(j);
 }
 
-int journal_new(const char *session_id, const struct journal_verb *verbs, void *ctx, const struct log *log,
-                struct journal **ret, struct err *err)
+int journal_make(const char *session_id, const struct journal_verb *verbs, void *ctx, const struct log *log,
+                 struct journal **ret, struct err *err)
 {
     struct journal *j = calloc(1, sizeof(*j));
 
@@ -66,6 +45,19 @@ int journal_new(const char *session_id, const struct journal_verb *verbs, void *
     pthread_mutex_init(&j->undo_lock, NULL);
     *ret = j;
     return 0;
+}
+
+int journal_new(const char *dir, const char *session_id, const struct journal_verb *verbs, void *ctx, const struct log *log,
+                struct journal **ret, struct err *err)
+{
+    struct journal *j;
+
+    int r = journal_make(session_id, verbs, ctx, log, &j, err);
+    if (r >= 0 && dir && (r = journal_file_create(dir, session_id, &j->file, err)) < 0)
+        journal_free(j);
+    if (r >= 0)
+        *ret = j;
+    return r;
 }
 
 static const struct journal_verb *find_verb(const struct journal *j, const char *name)
@@ -97,6 +89,22 @@ static struct journal_arg *copy_args(const struct journal_arg *args)
     return copy;
 }
 
+/* Puts the effect in the list, which owns it then. Called with the lock held. */
+static int append(struct journal *j, struct journal_effect *e, struct err *err)
+{
+    if (j->n == j->cap) {
+        size_t cap = j->cap ? 2 * j->cap : 16;
+        struct journal_effect **more = reallocarray(j->effects, cap, sizeof(*more));
+        if (!more)
+            return err_set(err, ENOMEM, "out of memory");
+        j->effects = more;
+        j->cap = cap;
+    }
+    e->id = j->n + 1;
+    j->effects[j->n++] = e;
+    return 0;
+}
+
 int journal_begin(struct journal *j, const char *verb, const struct journal_arg *args, uint64_t *ret_id, struct err *err)
 {
     const struct journal_verb *v = find_verb(j, verb);
@@ -109,26 +117,27 @@ int journal_begin(struct journal *j, const char *verb, const struct journal_arg 
     e->verb = v;
 
     SCOPED_LOCK(&j->lock);
-    if (j->n == j->cap) {
-        size_t cap = j->cap ? 2 * j->cap : 16;
-        struct journal_effect **more = reallocarray(j->effects, cap, sizeof(*more));
-        if (!more)
-            return err_set(err, ENOMEM, "out of memory");
-        j->effects = more;
-        j->cap = cap;
+    int r = append(j, e, err);
+    if (r < 0)
+        return r;
+    struct journal_effect *entered = TAKE_PTR(e);
+    if (j->file && (r = journal_file_begin(j->file, entered, err)) < 0) {
+        entered->state = EFFECT_SETTLED; /* it will not happen */
+        return err_context(err, "the journal of this session cannot be written");
     }
-    e->id = j->n + 1;
-    j->effects[j->n++] = e;
-    *ret_id = e->id;
-    TAKE_PTR(e);
+    *ret_id = entered->id;
     return 0;
 }
 
 static void set_state(struct journal *j, uint64_t id, enum effect_state state)
 {
     SCOPED_LOCK(&j->lock);
-    if (id && id <= j->n && j->effects[id - 1]->state < state)
-        j->effects[id - 1]->state = state;
+    if (!id || id > j->n || j->effects[id - 1]->state >= state)
+        return;
+    j->effects[id - 1]->state = state;
+    /* Not written: the effect is undone once more than needed if this process dies, which is harmless. */
+    if (j->file)
+        (void)journal_file_state(j->file, id, state, NULL);
 }
 
 void journal_done(struct journal *j, uint64_t id)
@@ -146,6 +155,8 @@ void journal_settle_all(struct journal *j)
     SCOPED_LOCK(&j->lock);
     for (size_t i = 0; i < j->n; i++)
         j->effects[i]->state = EFFECT_SETTLED;
+    if (j->file)
+        (void)journal_file_settle_all(j->file, NULL);
 }
 
 size_t journal_open_effects(struct journal *j)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The list of effects of a session: every side effect on a VM, guest or file is entered before it is done and knows its undo
- * by name. Abort and failure run the same undo. It knows no VM: the undo verbs are handed in. Clause B2.
+ * by name. Abort, failure and recovery run the same undo. It knows no VM: the undo verbs are handed in. Clause B2.
  *
  * An effect is a verb and up to a few named text values, so that it can be written down and undone by another process. The life
  * of an effect: journal_begin() -> (the effect is done) -> journal_done() -> ... -> journal_settled() when it has been reversed
@@ -29,12 +29,30 @@ struct journal_verb {
     int (*undo)(void *ctx, const struct journal_effect *effect, struct err *err);
 };
 
-/* verbs: ends with { NULL, NULL }; ctx is handed to every undo. Both, and log, must outlive the journal. */
-int journal_new(const char *session_id, const struct journal_verb *verbs, void *ctx, const struct log *log,
+/* verbs: ends with { NULL, NULL }; ctx is handed to every undo. Both, and log, must outlive the journal.
+ *
+ * dir: folder for the sessions of this user (made if absent, 0700). The list is then written to dir/SESSION/effects, a line of
+ * JSON for each step, on disk before journal_begin() returns; the folder is owned by the process that holds the lock on its file
+ * `lock`. NULL: the list is kept in memory only. */
+int journal_new(const char *dir, const char *session_id, const struct journal_verb *verbs, void *ctx, const struct log *log,
                 struct journal **ret, struct err *err);
-void journal_free(struct journal *j); /* NULL is fine; undoes nothing */
+/* NULL is fine; undoes nothing. The session's folder is removed if no effect is open; else it stays for journal_recover(). */
+void journal_free(struct journal *j);
 
-/* Enters an effect that is about to happen. *ret_id names it from now on. -EINVAL: no such verb. Thread-safe, as all below. */
+/* One session that was found dead, after its undo was tried. */
+struct journal_recovered {
+    const char *session_id;
+    size_t effects;   /* that were open */
+    size_t left;      /* that could not be undone: the session stays for the next time */
+    const char *text; /* the first reason, or NULL */
+};
+/* Undoes what dead sessions below dir left, one after the other; sessions whose owner lives are not touched. fn (may be NULL) is
+ * told of each. 0 also where some could not be undone; -errno where the folder could not be read. An absent folder is fine. */
+int journal_recover(const char *dir, const struct journal_verb *verbs, void *ctx, const struct log *log,
+                    void (*fn)(void *priv, const struct journal_recovered *r), void *priv, struct err *err);
+
+/* Enters an effect that is about to happen. *ret_id names it from now on. -EINVAL: no such verb. Thread-safe, as all below. The
+ * effect must not be brought about if this fails. */
 int journal_begin(struct journal *j, const char *verb, const struct journal_arg *args, uint64_t *ret_id, struct err *err);
 /* It has happened. */
 void journal_done(struct journal *j, uint64_t id);

@@ -5,7 +5,9 @@
 #include "base/clock.h"
 #include "journal/journal.h"
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
 
 struct record {
     pthread_mutex_t lock;
@@ -38,7 +40,7 @@ static struct journal *start(struct record *r)
     struct journal *j = NULL;
     memset(r, 0, sizeof(*r));
     pthread_mutex_init(&r->lock, NULL);
-    assert_int_equal(journal_new("s", verbs, r, NULL, &j, NULL), 0);
+    assert_int_equal(journal_new(NULL, "s", verbs, r, NULL, &j, NULL), 0);
     return j;
 }
 
@@ -141,6 +143,158 @@ static void an_unknown_verb_is_refused(void **state)
     journal_free(j);
 }
 
+/* ---- On disk -----------------------------------------------------------------------------------------------------------------*/
+
+static struct journal *start_in(const char *dir, const char *session, struct record *r)
+{
+    struct journal *j = NULL;
+    struct err err = ERR_INIT;
+    memset(r, 0, sizeof(*r));
+    pthread_mutex_init(&r->lock, NULL);
+    assert_ok(journal_new(dir, session, verbs, r, NULL, &j, &err));
+    return j;
+}
+
+struct found {
+    int n;
+    size_t effects, left;
+};
+
+static void note_recovered(void *priv, const struct journal_recovered *r)
+{
+    struct found *f = priv;
+    f->n++;
+    f->effects += r->effects;
+    f->left += r->left;
+}
+
+static struct found recover(const char *dir, struct record *r)
+{
+    struct found f = { 0 };
+    struct err err = ERR_INIT;
+    assert_ok(journal_recover(dir, verbs, r, NULL, note_recovered, &f, &err));
+    return f;
+}
+
+/* Does `work` in a child that is killed outright, so that locks go and nothing is tidied up. */
+static void in_killed_child(const char *dir, void (*work)(struct journal *j))
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct record r = { 0 };
+        struct journal *j = NULL;
+        pthread_mutex_init(&r.lock, NULL);
+        if (journal_new(dir, "dead", verbs, &r, NULL, &j, NULL) < 0)
+            _exit(1);
+        work(j);
+        kill(getpid(), SIGKILL);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status));
+}
+
+static void enter_three(struct journal *j)
+{
+    enter(j, "a", NULL);
+    uint64_t b = enter(j, "b \"quoted\"\n", NULL);
+    journal_done(j, enter(j, "c", "vm1"));
+    journal_settled(j, b);
+}
+
+static void b2_a_killed_session_is_recovered_once(void **state)
+{
+    struct record r = { 0 };
+    pthread_mutex_init(&r.lock, NULL);
+    in_killed_child(*state, enter_three);
+    struct found f = recover(*state, &r);
+    assert_int_equal(f.n, 1);
+    assert_int_equal(f.effects, 2);
+    assert_int_equal(f.left, 0);
+    assert_string_equal(r.text, "c a ");
+    f = recover(*state, &r);
+    assert_int_equal(f.n, 0);
+    assert_string_equal(r.text, "c a ");
+}
+
+static void b2_what_cannot_be_undone_stays_for_the_next_time(void **state)
+{
+    struct record r = { .fail_on = "c", .fails = 1 };
+    pthread_mutex_init(&r.lock, NULL);
+    in_killed_child(*state, enter_three);
+    struct found f = recover(*state, &r);
+    assert_int_equal(f.left, 1);
+    f = recover(*state, &r);
+    assert_int_equal(f.effects, 1);
+    assert_int_equal(f.left, 0);
+    assert_string_equal(r.text, "a c ");
+}
+
+static void b2_a_live_session_is_not_touched(void **state)
+{
+    struct record r, other = { 0 };
+    pthread_mutex_init(&other.lock, NULL);
+    struct journal *j = start_in(*state, "alive", &r);
+    enter(j, "a", NULL);
+    assert_int_equal(recover(*state, &other).n, 0);
+    assert_int_equal(journal_undo_all(j, NULL), 0);
+    assert_string_equal(r.text, "a ");
+    journal_free(j);
+    _cleanup_free_ char *left = io_path(*state, "alive");
+    assert_false(io_exists(left));
+}
+
+static void two_sessions_of_one_name_are_refused(void **state)
+{
+    struct record r;
+    struct err err = ERR_INIT;
+    struct journal *j = start_in(*state, "s", &r), *second = NULL;
+    assert_fails(EEXIST, journal_new(*state, "s", verbs, &r, NULL, &second, &err));
+    journal_free(j);
+}
+
+static void enter_and_cut(struct journal *j)
+{
+    enter(j, "a", NULL);
+    enter(j, "b", NULL);
+}
+
+static void a_line_that_was_cut_off_is_an_effect_that_never_was(void **state)
+{
+    struct record r = { 0 };
+    _cleanup_free_ char *path = str_format("%s/dead/effects", (char *)*state);
+    _cleanup_buf_ struct buf whole = BUF_INIT;
+    struct err err = ERR_INIT;
+
+    pthread_mutex_init(&r.lock, NULL);
+    in_killed_child(*state, enter_and_cut);
+    assert_ok(io_read_file(path, 1 << 20, &whole, &err));
+    assert_int_equal(truncate(path, (off_t)whole.len - 3), 0);
+    struct found f = recover(*state, &r);
+    assert_int_equal(f.effects, 1);
+    assert_string_equal(r.text, "a ");
+}
+
+static void a_damaged_list_is_told_and_kept(void **state)
+{
+    struct record r = { 0 };
+    _cleanup_free_ char *path = str_format("%s/dead/effects", (char *)*state);
+    const char *const texts[] = { "garbage\n", "{}\n", "[1]\n", "{\"effect\":2,\"verb\":\"note\",\"values\":{}}\n",
+                                  "{\"effect\":1,\"verb\":\"unheard-of\",\"values\":{}}\n",
+                                  "{\"effect\":1,\"verb\":\"note\",\"values\":{\"name\":7}}\n" };
+
+    pthread_mutex_init(&r.lock, NULL);
+    in_killed_child(*state, enter_and_cut);
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        write_text(path, texts[i]);
+        struct found f = recover(*state, &r);
+        assert_int_equal(f.n, 1);
+        assert_int_equal(f.left, 1);
+        assert_true(io_exists(path));
+    }
+    assert_string_equal(r.text, "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -149,6 +303,12 @@ int main(void)
         cmocka_unit_test(undo_goes_on_after_a_failure_and_can_be_tried_again),
         cmocka_unit_test(groups_do_not_wait_for_each_other),
         cmocka_unit_test(an_unknown_verb_is_refused),
+        test_in_dir(b2_a_killed_session_is_recovered_once),
+        test_in_dir(b2_what_cannot_be_undone_stays_for_the_next_time),
+        test_in_dir(b2_a_live_session_is_not_touched),
+        test_in_dir(two_sessions_of_one_name_are_refused),
+        test_in_dir(a_line_that_was_cut_off_is_an_effect_that_never_was),
+        test_in_dir(a_damaged_list_is_told_and_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

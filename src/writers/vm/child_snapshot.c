@@ -43,10 +43,7 @@ int vm_freeze(struct vm *vm, struct err *err)
 {
     unsigned ms = vm->writer->config.agent_timeout_ms ? vm->writer->config.agent_timeout_ms : AGENT_FREEZE_MS;
 
-    int r = vm_effect(vm, VERB_FREEZE, NULL, NULL, &vm->fx_freeze, err);
-    if (r < 0)
-        return r;
-    r = hv_agent_freeze(vm->dom, NULL, ms, &vm->n_frozen, err);
+    int r = hv_agent_freeze(vm->dom, NULL, ms, &vm->n_frozen, err);
     if (r < 0)
         return err_context(err, "the guest could not be frozen");
     vm->frozen_us = clock_mono_us(); /* from the agent's reply on */

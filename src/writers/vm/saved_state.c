@@ -11,11 +11,8 @@ int vm_pause(struct vm *vm, struct err *err)
 {
     if (vm->before != HV_RUNNING)
         return 0; /* a person has paused it, and it stays so */
-    int r = vm_effect(vm, VERB_PAUSE, NULL, NULL, &vm->fx_pause, err);
-    if (r < 0)
-        return r;
     vm->paused_us = clock_mono_us();
-    r = hv_pause(vm->dom, err);
+    int r = hv_pause(vm->dom, err);
     if (r < 0)
         return r;
     vm_effect_done(vm, vm->fx_pause);
@@ -26,10 +23,7 @@ int vm_save(struct vm *vm, struct err *err)
 {
     bool running = vm->before == HV_RUNNING;
 
-    int r = vm_effect(vm, VERB_SAVE, "state", hv_state_name(vm->before), &vm->fx_save, err);
-    if (r < 0)
-        return r;
-    r = hv_managed_save(vm->dom, running, err);
+    int r = hv_managed_save(vm->dom, running, err);
     if (r < 0)
         return err_context(err, "it could not be put in a saved state");
     vm_effect_done(vm, vm->fx_save);

@@ -46,15 +46,29 @@ static int meet(struct vm_session *s, struct par_barrier *b, struct err *err)
     return may_go_on(s, err);
 }
 
+/* What is about to be done to the VM is entered before any VM is held: writing it down must not lengthen that. */
+static int announce(struct vm *vm, struct err *err)
+{
+    int r = 0;
+
+    if (vm->report.method == VM_METHOD_CHILD)
+        return vm_effect(vm, VERB_FREEZE, NULL, NULL, &vm->fx_freeze, err);
+    if (vm->report.method != VM_METHOD_SAVED)
+        return 0;
+    if (vm->before == HV_RUNNING)
+        r = vm_effect(vm, VERB_PAUSE, NULL, NULL, &vm->fx_pause, err);
+    return r < 0 ? r : vm_effect(vm, VERB_SAVE, "state", hv_state_name(vm->before), &vm->fx_save, err);
+}
+
 /* a. A VM that is off is read under the lock of its images from here on; it must still be off once the lock is held. */
 static int prepare(struct vm *vm, struct err *err)
 {
     int r = vm_keep_definition(vm, err);
     if (r < 0 || vm->report.method == VM_METHOD_SAVED)
-        return r;
+        return r < 0 ? r : announce(vm, err);
     r = vm_prepare_point(vm, vm->report.method == VM_METHOD_CHILD, err);
     if (r < 0 || vm->report.method == VM_METHOD_CHILD)
-        return r;
+        return r < 0 ? r : announce(vm, err);
 
     r = hv_domain_refresh_state(vm->dom, err);
     if (r < 0)
@@ -123,7 +137,7 @@ static void release_early(struct vm *vm)
 {
     struct err ignored = ERR_INIT; /* the effect stays in the journal; abort tries again and tells */
 
-    if (vm->fx_freeze)
+    if (vm->frozen_us && !vm->thawed_us)
         (void)vm_thaw(vm, &ignored);
 }
 

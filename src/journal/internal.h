@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the files of the journal share. */
+#ifndef JOURNAL_INTERNAL_H
+#define JOURNAL_INTERNAL_H
+
+#include "base/cleanup.h"
+#include "journal/journal.h"
+#include <stdbool.h>
+
+enum effect_state { EFFECT_BEGUN, EFFECT_DONE, EFFECT_SETTLED };
+
+struct journal_effect {
+    uint64_t id;
+    const struct journal_verb *verb;
+    enum effect_state state;
+    struct journal_arg *args; /* names and values owned; ends with { NULL, NULL } */
+};
+
+struct journal {
+    char *session_id;
+    const struct journal_verb *verbs;
+    void *ctx;
+    const struct log *log;
+    struct journal_file *file; /* NULL: in memory only */
+    pthread_mutex_t lock;      /* effects, their states, and the file */
+    pthread_mutex_t undo_lock; /* one undo at a time */
+    struct journal_effect **effects; /* in order of journal_begin(); id is index + 1 */
+    size_t n, cap;
+};
+
+/* A journal in memory. */
+int journal_make(const char *session_id, const struct journal_verb *verbs, void *ctx, const struct log *log,
+                 struct journal **ret, struct err *err);
+
+/* ---- journal_file.c: the list on disk. One line of JSON a step:
+ *   {"effect":1,"verb":"freeze-guest","time":"2026-11-22T21:13:05.123Z","values":{"vm":"web01",...}}
+ *   {"effect":1,"state":"done"}   {"effect":1,"state":"settled"}   {"settled":"all"}
+ */
+struct journal_file;
+
+/* Makes and locks dir/session. -EEXIST: the session is there already. */
+int journal_file_create(const char *dir, const char *session_id, struct journal_file **ret, struct err *err);
+/* Takes over dir/session if its owner is dead. -EBUSY: it lives. -ENOENT: it has gone meanwhile. */
+int journal_file_take(const char *dir, const char *session_id, struct journal_file **ret, struct err *err);
+/* On disk when it returns. */
+int journal_file_begin(struct journal_file *f, const struct journal_effect *e, struct err *err);
+int journal_file_state(struct journal_file *f, uint64_t id, enum effect_state state, struct err *err);
+int journal_file_settle_all(struct journal_file *f, struct err *err);
+/* Reads what was written into a journal that is empty so far. A last line that was cut off is left out. -EUCLEAN: damaged. */
+int journal_file_load(struct journal_file *f, struct journal *j, struct err *err);
+/* Lets go of the session; remove: its folder goes. NULL is fine. */
+void journal_file_close(struct journal_file *f, bool remove);
+
+#endif

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/num.h"
+#include "journal/internal.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#define FILE_MAX ((size_t)64 << 20)
+
+struct journal_file {
+    char *path; /* folder of the session */
+    int lock_fd, fd;
+};
+
+void journal_file_close(struct journal_file *f, bool remove)
+{
+    if (!f)
+        return;
+    /* Removed under the lock, so that no one takes the session over half-way. */
+    if (remove)
+        (void)io_remove_tree(f->path, NULL);
+    if (f->fd >= 0)
+        close(f->fd);
+    if (f->lock_fd >= 0)
+        close(f->lock_fd);
+    free(f->path);
+    free(f);
+}
+
+static void file_close(struct journal_file *f)
+{
+    journal_file_close(f, false);
+}
+DEFINE_CLEANUP(struct journal_file *, file_close)
+
+static int file_new(const char *dir, const char *session_id, struct journal_file **ret, struct err *err)
+{
+    struct journal_file *f = calloc(1, sizeof(*f));
+
+    if (!f || !(f->path = io_path(dir, session_id))) {
+        free(f);
+        return err_set(err, ENOMEM, "out of memory");
+    }
+    f->lock_fd = f->fd = -1;
+    *ret = f;
+    return 0;
+}
+
+static int take_lock(struct journal_file *f, int flags, struct err *err)
+{
+    _cleanup_free_ char *path = io_path(f->path, "lock");
+
+    if (!path)
+        return err_set(err, ENOMEM, "out of memory");
+    f->lock_fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
+    if (f->lock_fd < 0)
+        return err_errno(err, errno, "cannot open %s", path);
+    if (flock(f->lock_fd, LOCK_EX | LOCK_NB) < 0)
+        return err_set(err, errno == EWOULDBLOCK ? EBUSY : errno, "the owner of session %s lives", f->path);
+    return 0;
+}
+
+static int open_effects(struct journal_file *f, int flags, struct err *err)
+{
+    _cleanup_free_ char *path = io_path(f->path, "effects");
+
+    if (!path)
+        return err_set(err, ENOMEM, "out of memory");
+    f->fd = open(path, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
+    return f->fd < 0 ? err_errno(err, errno, "cannot open %s", path) : 0;
+}
+
+int journal_file_create(const char *dir, const char *session_id, struct journal_file **ret, struct err *err)
+{
+    _cleanup_(file_close_p) struct journal_file *f = NULL;
+
+    int r = io_mkdir_p(dir, 0700, err);
+    if (r < 0 || (r = file_new(dir, session_id, &f, err)) < 0)
+        return r;
+    if (mkdir(f->path, 0700) < 0)
+        return err_errno(err, errno, "cannot make the session's folder %s", f->path);
+    if ((r = take_lock(f, O_CREAT | O_EXCL, err)) < 0 || (r = open_effects(f, O_CREAT | O_EXCL, err)) < 0 ||
+        (r = io_fsync_dir(f->path, err)) < 0 || (r = io_fsync_dir(dir, err)) < 0) {
+        (void)io_remove_tree(f->path, NULL);
+        return r;
+    }
+    *ret = TAKE_PTR(f);
+    return 0;
+}
+
+int journal_file_take(const char *dir, const char *session_id, struct journal_file **ret, struct err *err)
+{
+    _cleanup_(file_close_p) struct journal_file *f = NULL;
+
+    int r = file_new(dir, session_id, &f, err);
+    if (r < 0 || (r = take_lock(f, 0, err)) < 0 || (r = open_effects(f, O_CREAT, err)) < 0)
+        return r;
+    *ret = TAKE_PTR(f);
+    return 0;
+}
+
+/* ---- Writing ----------------------------------------------------------------------------------------------------------------*/
+
+static int write_line(struct journal_file *f, json_t *line, bool durable, struct err *err)
+{
+    _cleanup_free_ char *text = line ? json_dumps(line, JSON_COMPACT) : NULL;
+    _cleanup_free_ char *whole = text ? str_format("%s\n", text) : NULL;
+
+    if (!whole)
+        return err_set(err, ENOMEM, "out of memory");
+    int r = io_write(f->fd, whole, strlen(whole));
+    if (r >= 0 && durable && fdatasync(f->fd) < 0)
+        r = -errno;
+    return r < 0 ? err_errno(err, -r, "cannot write %s/effects", f->path) : 0;
+}
+
+int journal_file_begin(struct journal_file *f, const struct journal_effect *e, struct err *err)
+{
+    json_auto_t *values = json_object();
+    char now[32];
+
+    for (const struct journal_arg *a = e->args; a->name; a++)
+        json_object_set_new(values, a->name, json_string(a->value));
+    json_auto_t *line = json_pack("{s:I, s:s, s:s, s:O}", "effect", (json_int_t)e->id, "verb", e->verb->name, "time",
+                                  clock_format(clock_wall_us(), now), "values", values);
+    return write_line(f, line, true, err);
+}
+
+int journal_file_state(struct journal_file *f, uint64_t id, enum effect_state state, struct err *err)
+{
+    json_auto_t *line = json_pack("{s:I, s:s}", "effect", (json_int_t)id, "state", state == EFFECT_DONE ? "done" : "settled");
+    return write_line(f, line, false, err);
+}
+
+int journal_file_settle_all(struct journal_file *f, struct err *err)
+{
+    json_auto_t *line = json_pack("{s:s}", "settled", "all");
+    return write_line(f, line, true, err);
+}
+
+/* ---- Reading: another process's file, perhaps of another version, perhaps cut off -------------------------------------------*/
+
+static int load_begin(struct journal *j, const json_t *line, struct err *err)
+{
+    json_t *values = json_object_get(line, "values"), *value;
+    const char *verb = json_string_value(json_object_get(line, "verb")), *name;
+    size_t n = 0;
+    uint64_t id;
+
+    _cleanup_free_ struct journal_arg *args = calloc(json_object_size(values) + 1, sizeof(*args));
+    if (!args)
+        return err_set(err, ENOMEM, "out of memory");
+    json_object_foreach(values, name, value) {
+        if (!json_is_string(value))
+            return err_set(err, EUCLEAN, "the value %s is no text", name);
+        args[n++] = (struct journal_arg){ name, json_string_value(value) };
+    }
+    int r = journal_begin(j, verb, args, &id, err);
+    if (r >= 0 && (json_int_t)id != json_integer_value(json_object_get(line, "effect")))
+        return err_set(err, EUCLEAN, "effects are missing before number %lld",
+                       (long long)json_integer_value(json_object_get(line, "effect")));
+    return r;
+}
+
+static int load_line(struct journal *j, const char *text, size_t n, struct err *err)
+{
+    json_auto_t *line = json_loadb(text, n, JSON_REJECT_DUPLICATES, NULL);
+    const char *state = json_string_value(json_object_get(line, "state"));
+    json_int_t id = json_integer_value(json_object_get(line, "effect"));
+
+    if (!json_is_object(line))
+        return err_set(err, EUCLEAN, "a line is not what was written");
+    if (json_object_get(line, "verb"))
+        return load_begin(j, line, err);
+    if (json_object_get(line, "settled"))
+        journal_settle_all(j);
+    else if (state && id > 0 && !strcmp(state, "done"))
+        journal_done(j, (uint64_t)id);
+    else if (state && id > 0 && !strcmp(state, "settled"))
+        journal_settled(j, (uint64_t)id);
+    else
+        return err_set(err, EUCLEAN, "a line is not understood");
+    return 0;
+}
+
+int journal_file_load(struct journal_file *f, struct journal *j, struct err *err)
+{
+    _cleanup_free_ char *path = io_path(f->path, "effects");
+    _cleanup_buf_ struct buf b = BUF_INIT;
+
+    if (!path)
+        return err_set(err, ENOMEM, "out of memory");
+    int r = io_read_file(path, FILE_MAX, &b, err);
+    for (size_t at = 0; r >= 0 && at < b.len;) {
+        const char *text = (const char *)b.data + at, *end = memchr(text, '\n', b.len - at);
+        if (!end)
+            break; /* cut off while it was written: the effect had not happened yet */
+        r = load_line(j, text, (size_t)(end - text), err);
+        at += (size_t)(end - text) + 1;
+    }
+    return r < 0 ? err_context(err, "%s", path) : 0;
+}
