@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Points in time: libvirt's pull backup job. QEMU serves the disks as they were at its start over NBD and keeps what the guest
- * overwrites meanwhile in scratch files. */
+ * overwrites meanwhile in scratch files. Those are made beforehand: libvirt would make them one after the other, through QEMU,
+ * while the guest is frozen. */
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/xml.h"
 #include "hypervisor/busy.h"
+#include "hypervisor/image.h"
 #include "hypervisor/internal.h"
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define END_TIMEOUT_MS 60000u
 
 struct hv_backup_request {
     char *backup_xml, *checkpoint_xml, *checkpoint;
+    unsigned flags; /* VIR_DOMAIN_BACKUP_BEGIN_* */
 };
 
 void hv_backup_request_free(struct hv_backup_request *r)
@@ -123,6 +127,47 @@ static int check(const struct hv_domain *d, const struct hv_backup *b, struct er
     return 0;
 }
 
+/* An empty scratch file of the disk's size that QEMU may write. One that is there was made for another request of this job. */
+static int make_scratch(struct hv_domain *d, const struct hv_backup_disk *b, struct err *err)
+{
+    uid_t uid;
+    gid_t gid;
+
+    if (io_exists(b->scratch))
+        return 0;
+    int r = hv_image_create(b->scratch, "qcow2", domain_disk(d, b->target)->size, NULL, NULL, NULL, err);
+    if (r < 0)
+        return err_context(err, "cannot make the scratch file of disk %s of VM %s", b->target, d->name);
+    hv_qemu_ids(d->hv, &uid, &gid);
+    if (chmod(b->scratch, 0600) == 0 && (geteuid() != 0 || chown(b->scratch, uid, gid) == 0))
+        return 0;
+    r = err_errno(err, errno, "cannot give the scratch file %s to QEMU", b->scratch);
+    (void)unlink(b->scratch);
+    return r;
+}
+
+static void drop_scratch(const struct hv_backup *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        (void)unlink(b->disks[i].scratch);
+}
+
+/* All of them or none: 1 made, 0 left to libvirt, since QEMU is elsewhere or a size is not known. */
+static int make_all_scratch(struct hv_domain *d, const struct hv_backup *b, struct err *err)
+{
+    for (size_t i = 0; i < b->n_disks; i++)
+        if (!d->hv->local || domain_disk(d, b->disks[i].target)->size == 0)
+            return 0;
+    for (size_t i = 0; i < b->n_disks; i++) {
+        int r = make_scratch(d, &b->disks[i], err);
+        if (r < 0) {
+            drop_scratch(b, i);
+            return r;
+        }
+    }
+    return 1;
+}
+
 int hv_backup_prepare(struct hv_domain *d, const struct hv_backup *b, struct hv_backup_request **ret, struct err *err)
 {
     int r = check(d, b, err);
@@ -138,8 +183,11 @@ int hv_backup_prepare(struct hv_domain *d, const struct hv_backup *b, struct hv_
         if (r == 0 && !req->checkpoint)
             r = err_errno(err, ENOMEM, "cannot prepare the checkpoint of VM %s", d->name);
     }
+    if (r == 0)
+        r = make_all_scratch(d, b, err);
     if (r < 0)
         return r;
+    req->flags = r == 1 ? VIR_DOMAIN_BACKUP_BEGIN_REUSE_EXTERNAL : 0;
     *ret = TAKE_PTR(req);
     return 0;
 }
@@ -155,7 +203,7 @@ static bool has_checkpoint(struct hv_domain *d, const char *name)
 
 int hv_backup_begin(struct hv_domain *d, const struct hv_backup_request *req, struct err *err)
 {
-    if (virDomainBackupBegin(hv_handle(d), req->backup_xml, req->checkpoint_xml, 0) == 0)
+    if (virDomainBackupBegin(hv_handle(d), req->backup_xml, req->checkpoint_xml, req->flags) == 0)
         return 0;
     int r = hv_virt_error(err, "cannot begin the backup job of VM %s", d->name);
     /* Only now, so that nothing is asked beforehand while a guest is frozen: libvirt has no code of its own for it. */
@@ -164,8 +212,21 @@ int hv_backup_begin(struct hv_domain *d, const struct hv_backup_request *req, st
     return r;
 }
 
-/* 1: a backup job of kvss runs; 0: none, or another program's. */
-static int own_job(struct hv_domain *d, struct err *err)
+static int add_scratch_paths(xmlNodePtr root, char ***scratch)
+{
+    _cleanup_free_ xmlNodePtr *nodes = NULL;
+    int n = xml_find_all(root, "disks/disk/scratch", &nodes);
+    int r = n < 0 ? n : 0;
+
+    for (int i = 0; i < n && r == 0; i++) {
+        _cleanup_free_ char *path = xml_attr(nodes[i], "file");
+        r = path ? strv_add(scratch, path) : 0;
+    }
+    return r;
+}
+
+/* 1: a backup job of kvss runs, *ret_scratch (may be NULL) gets its scratch files; 0: none, or another program's. */
+static int own_job(struct hv_domain *d, char ***ret_scratch, struct err *err)
 {
     int operation = 0;
     int r = busy_operation(d, &operation, err);
@@ -182,7 +243,11 @@ static int own_job(struct hv_domain *d, struct err *err)
     if (r < 0)
         return r;
     _cleanup_free_ char *socket = xml_get(xmlDocGetRootElement(doc), "server/@socket");
-    return socket && strstr(socket, HV_BACKUP_MARK);
+    if (!socket || !strstr(socket, HV_BACKUP_MARK))
+        return 0;
+    if (ret_scratch && add_scratch_paths(xmlDocGetRootElement(doc), ret_scratch) < 0)
+        return err_errno(err, ENOMEM, "cannot read the backup job of VM %s", d->name);
+    return 1;
 }
 
 static int wait_gone(struct hv_domain *d, struct err *err)
@@ -190,7 +255,7 @@ static int wait_gone(struct hv_domain *d, struct err *err)
     uint64_t deadline = clock_mono_ms() + END_TIMEOUT_MS;
 
     for (;;) {
-        int r = virDomainIsActive(hv_handle(d)) == 1 ? own_job(d, err) : 0;
+        int r = virDomainIsActive(hv_handle(d)) == 1 ? own_job(d, NULL, err) : 0;
         if (r <= 0)
             return r;
         if (clock_mono_ms() > deadline)
@@ -201,17 +266,21 @@ static int wait_gone(struct hv_domain *d, struct err *err)
 
 int hv_backup_end(struct hv_domain *d, struct err *err)
 {
+    _cleanup_strv_ char **scratch = NULL;
+
     if (virDomainIsActive(hv_handle(d)) != 1)
         return 0;
-    int r = own_job(d, err);
+    int r = own_job(d, &scratch, err);
     if (r <= 0)
         return r;
     if (virDomainAbortJob(hv_handle(d)) < 0) {
         r = hv_virt_error(err, "cannot end the backup job of VM %s", d->name);
         /* It may have ended by itself since we looked. */
-        if (virDomainIsActive(hv_handle(d)) != 1 || own_job(d, NULL) == 0)
-            return 0;
-        return r;
+        if (virDomainIsActive(hv_handle(d)) == 1 && own_job(d, NULL, NULL) != 0)
+            return r;
     }
-    return wait_gone(d, err);
+    r = wait_gone(d, err);
+    for (size_t i = 0; r == 0 && d->hv->local && scratch && scratch[i]; i++)
+        r = io_unlink(scratch[i], err);
+    return r;
 }

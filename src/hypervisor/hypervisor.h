@@ -168,7 +168,9 @@ int hv_save_image_xml(struct hv *hv, const char *path, char **ret, struct err *e
 /* ---- Points in time by pull backup job --------------------------------------------------------------------------------------*/
 struct hv_backup_disk {
     const char *target;
-    const char *scratch;      /* new file that QEMU keeps overwritten blocks in (made by libvirt); must be writable by QEMU */
+    /* New file that QEMU keeps overwritten blocks in, in a folder that QEMU may write. hv_backup_prepare() makes it (two requests
+     * may name the same one), hv_backup_end() removes it; who prepares a job and does not begin it removes it himself. */
+    const char *scratch;
     const char *since;        /* checkpoint for the dirty bitmap of this disk, NULL: none */
     bool checkpoint;          /* take part in the new checkpoint (only formats with bitmaps: qcow2) */
 };
