@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -64,8 +65,10 @@ static int run(const struct options *opt)
     tokens_find_last(opt, st);
     if (fork() == 0)
         shell_serve();
-    if (fork() == 0)
+    if (fork() == 0) {
+        prctl(PR_SET_NAME, "tokens"); /* so that `killall -STOP tokens` finds it */
         tokens_run(opt, st);
+    }
     count(st);
     return 0;
 }

@@ -1,0 +1,123 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The ground that the other tests stand on: guests boot, talk, freeze, write tokens and count; every layout
+# works; images can be looked into; what is left behind would be seen.
+# shellcheck source=tests/lib/functions.sh
+. "$(dirname "$0")/../lib/functions.sh"
+
+note() { printf '%4d s  %s\n' $SECONDS "$*"; }
+
+# ---- two ordinary guests: an agent and two disks; no agent
+guest_define web fs=ext4,ext4 format=qcow2,raw tokens=driven
+guest_define mute agent=no tokens=driven
+guest_start web
+began=$(date +%s%N)
+guest_wait web
+note "web: agent answers after $((($(date +%s%N) - began) / 1000000)) ms"
+guest_start mute
+guest_wait mute
+assert_status 1 virsh qemu-agent-command mute '{"execute":"guest-ping"}'
+assert_counts mute
+assert_match "$(guest_agent web guest-get-osinfo)" return
+
+# the shell tells output and status apart, and a hanging command does not block the next
+assert_status 3 guest_sh web 'echo one; echo two >&2; exit 3'
+assert_eq "$OUTPUT" $'one\ntwo'
+GUEST_TIMEOUT=1 assert_status 124 guest_sh web 'sleep 30'
+assert_eq "$(guest_sh web "printf 'a\\tb'; head -c 3 /dev/zero | tr '\\000' z")" $'a\tbzzz'
+
+# tokens go to all disks of both in turn; frozen disks hold them back, and a counter does not care
+token_drive web mute
+assert_tokens_flow
+assert_match "$(virsh domfsfreeze web)" 'Froze 2'
+assert_match "$(guest_agent web guest-fsfreeze-status)" frozen
+sleep 0.3
+acked=$(token_acked)
+assert_counts web
+sleep 1
+assert_eq "$(token_acked)" "$acked" "token written on a frozen disk"
+(assert_nothing_left) > "$SANDBOX/out" 2>&1 && fail "assert_nothing_left overlooks frozen file systems"
+assert_match "$(cat "$SANDBOX/out")" "web: file systems are frozen"
+image_web=$(image_tokens "$IMAGES/web-vda.qcow2" "$IMAGES/web-vdb.raw")
+assert_ge "$(field a "$image_web")" "$acked" "token in the frozen image"
+virsh domfsthaw web > /dev/null
+assert_tokens_flow
+
+# a paused guest holds them back too; its images are of one instant with those of the other
+virsh suspend mute > /dev/null
+sleep 0.3
+acked=$(token_acked)
+sleep 0.5
+assert_eq "$(token_acked)" "$acked" "token written by a paused guest"
+virsh suspend web > /dev/null
+assert_set_order "$(image_tokens "$IMAGES"/web-vda.qcow2 "$IMAGES"/web-vdb.raw)" "$(image_tokens "$IMAGES"/mute-vda.qcow2)"
+virsh resume web > /dev/null
+virsh resume mute > /dev/null
+assert_tokens_flow
+
+# managed save keeps memory: same boot, counter goes on; the driver finds the new QEMU by itself
+boot=$(guest_bootid mute) count=$(guest_counter mute)
+virsh managedsave mute > /dev/null
+assert_state mute "shut off, saved"
+note "mute: saved in $(find /var/lib/libvirt/qemu/save -name 'mute*')"
+guest_start mute
+assert_tokens_flow
+assert_eq "$(guest_bootid mute)" "$boot" "boot id after managed save"
+assert_ge "$(guest_counter mute)" "$count" "counter after managed save"
+token_drive_stop
+assert_set_order "$(guest_tokens web)" "$(guest_tokens mute)"
+assert_nothing_left
+
+# a guest that starts again finds its disks as they were
+last=$(guest_status mute b)
+guest_stop mute
+guest_start mute
+guest_wait mute
+assert_eq "$(guest_status mute boot_b)" "$last" "token after a restart"
+assert_ne "$(guest_bootid mute)" "$boot" "boot id after a restart"
+assert_nothing_left
+guest_stop web
+virsh destroy mute > /dev/null
+note "ordinary guests done"
+
+# ---- the other layouts, two guests at a time
+network_define lab 192.168.77.1
+guest_define fs fs=xfs,btrfs,vfat net=lab words=kvss.net=dhcp
+guest_define span fs=lvm,lvm
+guest_define parts fs=ldm,gptldm,esp,part agent=silent bus=scsi
+
+guest_start fs
+guest_start span
+guest_wait fs
+guest_wait span
+note "xfs, btrfs, vfat with a network; LVM over two disks"
+# vfat cannot be frozen, and the agent passes over it; the LVM volume is one file system
+assert_match "$(virsh domfsfreeze fs)" 'Froze 2'
+assert_match "$(virsh domfsthaw fs)" 'Thawed 2'
+assert_match "$(virsh domfsfreeze span)" 'Froze 1'
+virsh domfsthaw span > /dev/null
+assert_match "$(virsh domfsinfo fs)" vfat
+assert_match "$(virsh domfsinfo span)" /mnt/lvm
+poll 20 guest_sh fs 'ip addr show eth0 | grep 192.168.77.1'
+virsh suspend fs > /dev/null
+image_tokens "$IMAGES/fs-vda.qcow2" "$IMAGES/fs-vdb.qcow2"
+virsh suspend span > /dev/null
+inspect_tokens 'kvss.vda=lvm kvss.vdb=lvm' "$IMAGES/span-vda.qcow2" "$IMAGES/span-vdb.qcow2"
+virsh resume span > /dev/null
+virsh resume fs > /dev/null
+assert_nothing_left
+virsh destroy fs > /dev/null
+virsh destroy span > /dev/null
+
+guest_start parts
+guest_wait parts
+note "partitions: LDM, EFI"
+partitions() { guest_sh parts "sfdisk -d \$(sed -n 's/^$1 //p' /run/kvss/disks)"; }
+assert_match "$(partitions sda)" 'type=42'
+assert_match "$(partitions sdb)" 'type=AF9B60A0-1431-4F62-BC68-3311714A69AD'
+assert_match "$(guest_sh parts 'grep -c /mnt/sd /proc/mounts')" 5
+GUEST_TIMEOUT=3 assert_status 1 guest_agent parts guest-ping
+guest_stop parts
+image_tokens "$IMAGES/parts-sda.qcow2" "$IMAGES/parts-sdb.qcow2"
+assert_nothing_left
+note "done"
