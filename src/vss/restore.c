@@ -188,15 +188,13 @@ int vss_add_new_target(struct vss_session *v, const char *writer_id, const char 
 
 static bool is_same_place(const struct vss_alternate_location *a, const struct vss_alternate_location *b)
 {
-    return strcmp(a->path, b->path) == 0 && strcmp(a->filespec, b->filespec) == 0 && a->recursive == b->recursive &&
-        strcmp(a->destination, b->destination) == 0;
+    return b->path && b->filespec && b->destination && strcmp(a->path, b->path) == 0 && strcmp(a->filespec, b->filespec) == 0 &&
+        a->recursive == b->recursive && strcmp(a->destination, b->destination) == 0;
 }
 
 int vss_add_alternative_location_mapping(struct vss_session *v, const char *writer_id, const char *logical_path,
-                                         const char *name, const char *path, const char *filespec, bool recursive,
-                                         const char *destination, struct err *err)
+                                         const char *name, const struct vss_alternate_location *used, struct err *err)
 {
-    struct vss_alternate_location used = { path ? path : "", filespec ? filespec : "", destination ? destination : "", recursive };
     struct bc_component *c = NULL;
     int r = find_component(v, CALL_ADD_ALTERNATIVE_LOCATION_MAPPING, writer_id, logical_path, name, &c, err);
 
@@ -205,11 +203,11 @@ int vss_add_alternative_location_mapping(struct vss_session *v, const char *writ
     for (size_t i = 0; i < v->n_stored; i++) {
         const struct vss_writer_info *w = &v->stored[i]->info;
         for (size_t k = 0; guid_equal(w->id, writer_id) && k < w->n_locations; k++)
-            if (is_same_place(&w->locations[k], &used))
-                return components_add_mapping(v->doc, c, &used, err);
+            if (is_same_place(&w->locations[k], used))
+                return components_add_mapping(v->doc, c, used, err);
     }
     return err_vss(err, VSS_E_OBJECT_NOT_FOUND, ENOENT, "the stored metadata of writer %s has no alternate location '%s' for '%s'",
-                   writer_id, used.destination, used.path);
+                   writer_id, used->destination ? used->destination : "", used->path ? used->path : "");
 }
 
 int vss_set_additional_restores(struct vss_session *v, const char *writer_id, const char *logical_path, const char *name,

@@ -106,15 +106,17 @@ struct vss_writer_info {
 size_t vss_writer_count(const struct vss_session *v);
 const struct vss_writer_info *vss_writer_get(const struct vss_session *v, size_t i);
 const struct vss_writer_info *vss_writer_find(const struct vss_session *v, const char *writer_id); /* by class id; NULL */
-int vss_writer_metadata_xml(const struct vss_session *v, size_t i, char **ret_xml, struct err *err); /* IVssExamineWriterMetadata::SaveAsXML */
+/* IVssExamineWriterMetadata::SaveAsXML. Caller frees. */
+int vss_writer_metadata_xml(const struct vss_session *v, size_t i, char **ret_xml, struct err *err);
 
-/* Writers that failed Identify: they have no metadata and no status. Index into 0..count-1; strings live as long as the session. */
+/* Writers that failed Identify: they have no metadata and no status. Strings live as long as the session. */
 struct vss_left_out_writer {
     const char *name, *id, *text;
 };
 size_t vss_left_out_count(const struct vss_session *v);
 struct vss_left_out_writer vss_left_out_get(const struct vss_session *v, size_t i);
-/* The type the writer's data is backed up as: FULL where its schema lacks the type asked for (behaviour 8). UNDEFINED: unknown writer. */
+/* The type that the writer's data is backed up as: FULL where its schema lacks the one asked for (behaviour 8). UNDEFINED: no
+ * such writer. */
 enum vss_backup_type vss_writer_backup_type(const struct vss_session *v, const char *writer_id);
 
 /* True if the component is not selectable and nothing above it is: who takes one component of the writer takes this one too. */
@@ -207,8 +209,7 @@ int vss_add_new_target(struct vss_session *v, const char *writer_id, const char 
                        const struct kvss_new_target *target, struct err *err);
 /* Records that an alternate location of the stored metadata was used. -ENOENT: there is none for these files. */
 int vss_add_alternative_location_mapping(struct vss_session *v, const char *writer_id, const char *logical_path,
-                                         const char *name, const char *path, const char *filespec, bool recursive,
-                                         const char *destination, struct err *err);
+                                         const char *name, const struct vss_alternate_location *used, struct err *err);
 int vss_set_additional_restores(struct vss_session *v, const char *writer_id, const char *logical_path, const char *name,
                                 bool more, struct err *err);
 int vss_pre_restore(struct vss_session *v, struct err *err);
