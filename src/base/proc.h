@@ -38,4 +38,9 @@ int proc_alive(struct proc *p, int *ret_status);
 /* SIGTERM, then SIGKILL after grace_ms (0: at once) to the process group; reaps and frees. NULL is fine. */
 void proc_stop(struct proc *p, unsigned grace_ms);
 
+/* Starts a child that lives on when we die, in a process group of its own: its stdin is a pipe whose other end is *ret_pipe (the
+ * caller closes it; the child reads end-of-file when we are gone), stdout and stderr go to log_path (or /dev/null). The caller
+ * reaps *ret_pid by waitpid(). */
+int proc_start_apart(char *const *argv, const char *log_path, int *ret_pipe, pid_t *ret_pid, struct err *err);
+
 #endif

@@ -22,6 +22,7 @@ struct journal {
     void *ctx;
     const struct log *log;
     struct journal_file *file; /* NULL: in memory only */
+    struct journal_watch *watch; /* NULL: none */
     pthread_mutex_t lock;      /* effects, their states, and the file */
     pthread_mutex_t undo_lock; /* one undo at a time */
     struct journal_effect **effects; /* in order of journal_begin(); id is index + 1 */
@@ -42,13 +43,27 @@ struct journal_file;
 int journal_file_create(const char *dir, const char *session_id, struct journal_file **ret, struct err *err);
 /* Takes over dir/session if its owner is dead. -EBUSY: it lives. -ENOENT: it has gone meanwhile. */
 int journal_file_take(const char *dir, const char *session_id, struct journal_file **ret, struct err *err);
+const char *journal_file_path(const struct journal_file *f); /* the session's folder */
 /* On disk when it returns. */
 int journal_file_begin(struct journal_file *f, const struct journal_effect *e, struct err *err);
 int journal_file_state(struct journal_file *f, uint64_t id, enum effect_state state, struct err *err);
 int journal_file_settle_all(struct journal_file *f, struct err *err);
 /* Reads what was written into a journal that is empty so far. A last line that was cut off is left out. -EUCLEAN: damaged. */
 int journal_file_load(struct journal_file *f, struct journal *j, struct err *err);
+/* A look at the list of a session whose owner lives: nothing is locked, nothing can be written through it. */
+int journal_file_peek(const char *dir, const char *session_id, struct journal_file **ret, struct err *err);
 /* Lets go of the session; remove: its folder goes. NULL is fine. */
 void journal_file_close(struct journal_file *f, bool remove);
+
+/* As journal_undo_all(), for the effects of one verb. */
+int journal_undo_verb(struct journal *j, const char *verb, struct err *err);
+
+/* ---- recover.c */
+/* Takes over and undoes one session; *ret_left: effects that could not be undone. -EBUSY: its owner lives; -ENOENT: it is gone. */
+int journal_recover_session(const char *dir, const char *session_id, const struct journal_verb *verbs, void *ctx,
+                            const struct log *log, size_t *ret_left, struct err *err);
+
+/* ---- watchdog.c */
+void journal_watch_end(struct journal_watch *w); /* says good-bye and waits; NULL is fine */
 
 #endif

@@ -19,7 +19,10 @@ void journal_free(struct journal *j)
 {
     if (!j)
         return;
-    journal_file_close(j->file, journal_open_effects(j) == 0);
+    /* The file first: with its lock gone the watchdog can take over what is still open; without open effects there is nothing. */
+    bool settled = journal_open_effects(j) == 0;
+    journal_file_close(j->file, settled);
+    journal_watch_end(j->watch);
     for (size_t i = 0; i < j->n; i++)
         effect_free(j->effects[i]);
     free(j->effects);
@@ -247,8 +250,8 @@ static struct undo_group *plan_group(struct undo_plan *plan, const char *name)
     return g;
 }
 
-/* Sorts the open effects into groups; the group without a name is kept apart by the caller. */
-static int plan_make(struct undo_plan *plan, bool grouped)
+/* Sorts the open effects (of one verb, if it is not NULL) into groups, or takes those without a group. */
+static int plan_make(struct undo_plan *plan, bool grouped, const char *verb)
 {
     struct journal *j = plan->j;
 
@@ -259,7 +262,7 @@ static int plan_make(struct undo_plan *plan, bool grouped)
     for (size_t i = j->n; i-- > 0;) {
         struct journal_effect *e = j->effects[i];
         const char *name = journal_value(e, "group");
-        if (e->state == EFFECT_SETTLED || !!name != grouped)
+        if (e->state == EFFECT_SETTLED || !!name != grouped || (verb && strcmp(e->verb->name, verb)))
             continue;
         struct undo_group *g = plan_group(plan, name);
         if (!g)
@@ -269,25 +272,30 @@ static int plan_make(struct undo_plan *plan, bool grouped)
     return 0;
 }
 
-static int undo_all(struct journal *j, bool grouped, struct err *err)
+static int undo_some(struct journal *j, bool grouped, const char *verb, struct err *err)
 {
     _cleanup_(undo_plan_clear) struct undo_plan plan = { .j = j };
 
-    if (plan_make(&plan, grouped) < 0)
+    if (plan_make(&plan, grouped, verb) < 0)
         return err_set(err, ENOMEM, "out of memory");
     return par_each(plan.n, 0, undo_group, &plan, err);
 }
 
-int journal_undo_all(struct journal *j, struct err *err)
+int journal_undo_verb(struct journal *j, const char *verb, struct err *err)
 {
     struct err second = ERR_INIT;
 
     SCOPED_LOCK(&j->undo_lock);
-    int r = undo_all(j, true, err);
-    int r2 = undo_all(j, false, &second);
+    int r = undo_some(j, true, verb, err);
+    int r2 = undo_some(j, false, verb, &second);
     if (r2 < 0 && r >= 0)
         r = err_move(err, &second);
     return r;
+}
+
+int journal_undo_all(struct journal *j, struct err *err)
+{
+    return journal_undo_verb(j, NULL, err);
 }
 
 int journal_undo(struct journal *j, uint64_t id, struct err *err)

@@ -71,6 +71,31 @@ void journal_settle_all(struct journal *j);
 
 size_t journal_open_effects(struct journal *j); /* how many are not settled */
 
+/* ---- The watchdog ---------------------------------------------------------------------------------------------------------
+ * A process apart that outlives the owner of a session: when the owner is gone without a word it undoes what is open, and when a
+ * deadline passes it undoes the effects of one kind (guests that are frozen), though the owner lives. */
+struct journal_watch;
+
+/* Starts argv (which must end up in journal_watch_run() with its stdin as fd) for a journal on disk, and waits until it is ready.
+ * log_path as in proc_start_apart(). The journal owns the watchdog: journal_free() tells it that all is well, unless effects are
+ * open, which it then undoes. */
+int journal_watch_start(struct journal *j, char *const *argv, const char *log_path, struct err *err);
+
+/* From now on the watchdog waits ms and then undoes; 0: it does not wait any more. -EPIPE: there is no watchdog left to do so.
+ * Without a watchdog: 0, and nothing happens. Thread-safe; writes and allocates nothing but the message. */
+int journal_deadline(struct journal *j, unsigned ms, struct err *err);
+
+struct journal_watch_config {
+    int fd;                  /* where the owner's messages come from */
+    const char *dir, *session_id;
+    const char *held_verb;   /* kind of effect that the deadline is about */
+    const struct journal_verb *verbs;
+    void *ctx;
+    const struct log *log;
+};
+/* The watchdog's whole life. Returns when the owner has said good-bye or its effects have been undone. */
+int journal_watch_run(const struct journal_watch_config *config, struct err *err);
+
 const char *journal_verb_name(const struct journal_effect *e);
 const char *journal_value(const struct journal_effect *e, const char *name); /* NULL: no such value */
 

@@ -33,6 +33,11 @@ void journal_file_close(struct journal_file *f, bool remove)
     free(f);
 }
 
+const char *journal_file_path(const struct journal_file *f)
+{
+    return f->path;
+}
+
 static void file_close(struct journal_file *f)
 {
     journal_file_close(f, false);
@@ -92,6 +97,11 @@ int journal_file_create(const char *dir, const char *session_id, struct journal_
     }
     *ret = TAKE_PTR(f);
     return 0;
+}
+
+int journal_file_peek(const char *dir, const char *session_id, struct journal_file **ret, struct err *err)
+{
+    return file_new(dir, session_id, ret, err);
 }
 
 int journal_file_take(const char *dir, const char *session_id, struct journal_file **ret, struct err *err)

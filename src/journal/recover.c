@@ -28,15 +28,26 @@ static int load(const char *dir, const char *session, const struct journal_verb 
     return 0;
 }
 
-/* 1: it was dead, and *ret says what came of it. 0: it is alive, or gone. */
-static int recover_one(struct journal *j, struct journal_recovered *ret, struct err *why)
+static void recover_one(struct journal *j, struct journal_recovered *ret, struct err *why)
 {
     ret->session_id = j->session_id;
     ret->effects = journal_open_effects(j);
     (void)journal_undo_all(j, why);
     ret->left = journal_open_effects(j);
     ret->text = why->code ? why->text : NULL;
-    return 1;
+}
+
+int journal_recover_session(const char *dir, const char *session_id, const struct journal_verb *verbs, void *ctx,
+                            const struct log *log, size_t *ret_left, struct err *err)
+{
+    _cleanup_(journal_free_p) struct journal *j = NULL;
+
+    int r = load(dir, session_id, verbs, ctx, log, &j, err);
+    if (r < 0)
+        return r;
+    r = journal_undo_all(j, err);
+    *ret_left = journal_open_effects(j);
+    return r;
 }
 
 static int list_sessions(const char *dir, char ***ret, struct err *err)

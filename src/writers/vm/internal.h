@@ -10,6 +10,7 @@
 
 #define AGENT_QUESTION_MS 5000
 #define AGENT_FREEZE_MS 10000
+#define HOLD_LIMIT_MS 60000
 
 /* What Identify said of a VM. The session keeps to it: a VM that has changed since fails the preparation. */
 struct vm_known {
@@ -50,6 +51,7 @@ struct vm_session {
     size_t n;
     struct vm *vms;
     struct par_barrier *ready, *held, *taken; /* between the phases of PrepareForSnapshot */
+    unsigned n_held;            /* guests frozen or about to be; atomic */
     struct par_cancel broken;   /* a VM has failed: the others stop at the next step */
     int64_t instant_us;
     pthread_mutex_t lock;       /* of `first` */

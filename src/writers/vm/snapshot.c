@@ -81,14 +81,33 @@ static int prepare(struct vm *vm, struct err *err)
     return r < 0 ? r : vm_keep_nvram(vm, err);
 }
 
+/* The watchdog's deadline runs from before the first freeze until after the last thaw. */
+static int hold_guest(struct vm_session *s, struct vm *vm, struct err *err)
+{
+    const struct vm_writer_config *c = &s->writer->config;
+
+    __atomic_add_fetch(&s->n_held, 1, __ATOMIC_SEQ_CST);
+    int r = journal_deadline(c->journal, c->hold_limit_ms ? c->hold_limit_ms : HOLD_LIMIT_MS, err);
+    return r < 0 ? r : vm_freeze(vm, err);
+}
+
+static int release_guest(struct vm_session *s, struct vm *vm, struct err *err)
+{
+    int r = vm_thaw(vm, err);
+
+    if (r >= 0 && __atomic_sub_fetch(&s->n_held, 1, __ATOMIC_SEQ_CST) == 0)
+        (void)journal_deadline(s->writer->config.journal, 0, NULL); /* passing for nothing does no harm */
+    return r;
+}
+
 /* b and c. */
-static int hold(struct vm *vm, struct err *err)
+static int hold(struct vm_session *s, struct vm *vm, struct err *err)
 {
     switch (vm->report.method) {
     case VM_METHOD_SAVED:
         return vm_pause(vm, err);
     case VM_METHOD_CHILD:
-        return vm_freeze(vm, err);
+        return hold_guest(s, vm, err);
     default:
         return 0;
     }
@@ -103,11 +122,11 @@ static int take(struct vm *vm, struct err *err)
 }
 
 /* e and f. NVRAM is copied right after the thaw: QEMU has its changes in the file, and firmware hardly ever writes it. */
-static int let_go(struct vm *vm, struct err *err)
+static int let_go(struct vm_session *s, struct vm *vm, struct err *err)
 {
     switch (vm->report.method) {
     case VM_METHOD_CHILD: {
-        int r = vm_thaw(vm, err);
+        int r = release_guest(s, vm, err);
         return r < 0 ? r : vm_keep_nvram(vm, err);
     }
     case VM_METHOD_SAVED: {
@@ -124,21 +143,21 @@ static int run_phases(struct vm_session *s, struct vm *vm, struct err *err)
     int r = may_go_on(s, err);
     if (r < 0 || (r = prepare(vm, err)) < 0 || (r = meet(s, s->ready, err)) < 0)
         return r;
-    if ((r = hold(vm, err)) < 0 || (r = meet(s, s->held, err)) < 0)
+    if ((r = hold(s, vm, err)) < 0 || (r = meet(s, s->held, err)) < 0)
         return r;
     vm->instant_us = clock_wall_us();
     if ((r = take(vm, err)) < 0 || (r = meet(s, s->taken, err)) < 0)
         return r;
-    return let_go(vm, err);
+    return let_go(s, vm, err);
 }
 
 /* A guest that is frozen is thawed by its own thread as soon as the set is broken, without waiting for the others. */
-static void release_early(struct vm *vm)
+static void release_early(struct vm_session *s, struct vm *vm)
 {
     struct err ignored = ERR_INIT; /* the effect stays in the journal; abort tries again and tells */
 
     if (vm->frozen_us && !vm->thawed_us)
-        (void)vm_thaw(vm, &ignored);
+        (void)release_guest(s, vm, &ignored);
 }
 
 static int prepare_one(void *ctx, size_t i, struct err *err)
@@ -151,7 +170,7 @@ static int prepare_one(void *ctx, size_t i, struct err *err)
         return 0;
     if (r != -ECANCELED)
         break_set(s, vm, err);
-    release_early(vm);
+    release_early(s, vm);
     return r;
 }
 
@@ -190,5 +209,11 @@ int vm_session_post_snapshot(struct vm_session *s, struct err *err)
 
 int vm_session_undo(struct vm_session *s, struct err *err)
 {
-    return s->writer->config.journal ? journal_undo_all(s->writer->config.journal, err) : 0;
+    struct journal *j = s->writer->config.journal;
+
+    if (!j)
+        return 0;
+    int r = journal_undo_all(j, err);
+    (void)journal_deadline(j, 0, NULL);
+    return r;
 }

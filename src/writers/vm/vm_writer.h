@@ -43,6 +43,7 @@ struct vm_writer_config {
     enum vm_level require;                /* VM_LEVEL_CRASH: nothing in particular. Decided before anything is touched */
     const char *checkpoint_prefix;        /* checkpoints made are named PREFIX-<time>; NULL: none are made */
     unsigned agent_timeout_ms;            /* 0: 5000 for questions, 10000 for a freeze */
+    unsigned hold_limit_ms;               /* the watchdog thaws guests that are frozen for so long; 0: 60000 */
     char *const *only;                    /* names or UUIDs of the VMs to describe in Identify; NULL: all */
     const struct par_cancel *cancel;      /* raised: the phases stop at the next step and fail with -EINTR; may be NULL */
     const struct log *log;

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The watchdog and the pipe to it. Messages are fixed structs on a pipe: whole or not at all (they are shorter than PIPE_BUF).
+ * While a deadline is armed the watchdog does nothing but wait. */
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/proc.h"
+#include "journal/internal.h"
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+
+enum message_kind { MSG_DEADLINE = 1, MSG_GOOD_BYE = 2 };
+
+struct message {
+    uint32_t kind, ms;
+};
+
+#define READY_TIMEOUT_MS 10000u
+#define LOCK_POLL_MS 20u
+#define LOCK_TIMEOUT_MS 30000u
+
+/* ---- The owner's end ------------------------------------------------------------------------------------------------------*/
+
+struct journal_watch {
+    int fd;
+    pid_t pid;
+};
+
+/* SIGPIPE must not kill us where the watchdog is dead: the signal is held back in this thread and taken out again. */
+static int send_message(int fd, struct message m)
+{
+    sigset_t pipe_set, saved, pending;
+    const struct timespec now = { 0 };
+
+    sigemptyset(&pipe_set);
+    sigaddset(&pipe_set, SIGPIPE);
+    sigpending(&pending);
+    bool was_pending = sigismember(&pending, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe_set, &saved);
+    int r = io_write(fd, &m, sizeof(m));
+    if (r == -EPIPE && !was_pending)
+        while (sigtimedwait(&pipe_set, NULL, &now) < 0 && errno == EINTR)
+            ;
+    pthread_sigmask(SIG_SETMASK, &saved, NULL);
+    return r;
+}
+
+void journal_watch_end(struct journal_watch *w)
+{
+    if (!w)
+        return;
+    (void)send_message(w->fd, (struct message){ .kind = MSG_GOOD_BYE });
+    close(w->fd);
+    while (waitpid(w->pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    free(w);
+}
+
+/* The watchdog makes the file `watched` in the session's folder once it can act. */
+static int wait_until_ready(struct journal *j, const char *path, struct journal_watch *w, struct err *err)
+{
+    uint64_t end = clock_mono_ms() + READY_TIMEOUT_MS;
+
+    (void)j;
+    while (!io_exists(path)) {
+        int status;
+        if (waitpid(w->pid, &status, WNOHANG) == w->pid) {
+            close(w->fd);
+            free(w);
+            return err_set(err, EIO, "the watchdog ended at once; its log says why");
+        }
+        if (clock_mono_ms() > end) {
+            journal_watch_end(w);
+            return err_set(err, ETIMEDOUT, "the watchdog did not get ready in %u s", READY_TIMEOUT_MS / 1000);
+        }
+        clock_sleep_ms(5);
+    }
+    return 0;
+}
+
+static char *ready_path(const char *session_path)
+{
+    return io_path(session_path, "watched");
+}
+
+int journal_watch_start(struct journal *j, char *const *argv, const char *log_path, struct err *err)
+{
+    if (!j->file)
+        return err_set(err, EINVAL, "a journal that is only in memory cannot be watched");
+    _cleanup_free_ char *path = ready_path(journal_file_path(j->file));
+    struct journal_watch *w = calloc(1, sizeof(*w));
+
+    if (!w || !path) {
+        free(w);
+        return err_set(err, ENOMEM, "out of memory");
+    }
+    int r = proc_start_apart(argv, log_path, &w->fd, &w->pid, err);
+    if (r < 0) {
+        free(w);
+        return r;
+    }
+    r = wait_until_ready(j, path, w, err);
+    if (r < 0)
+        return r;
+    j->watch = w;
+    return 0;
+}
+
+int journal_deadline(struct journal *j, unsigned ms, struct err *err)
+{
+    if (!j->watch)
+        return 0;
+    int r = send_message(j->watch->fd, (struct message){ .kind = MSG_DEADLINE, .ms = ms });
+    return r < 0 ? err_errno(err, -r, "the watchdog of this session is gone") : 0;
+}
+
+/* ---- The watchdog's end ---------------------------------------------------------------------------------------------------*/
+
+/* The owner hangs: the effects of the held kind are undone over its head. It finds out when it tries to reverse them itself. */
+static void undo_held(const struct journal_watch_config *c)
+{
+    struct journal *j = NULL;
+    struct journal_file *file = NULL;
+    struct err why = ERR_INIT;
+
+    if (journal_make(c->session_id, c->verbs, c->ctx, c->log, &j, &why) < 0)
+        return;
+    if (journal_file_peek(c->dir, c->session_id, &file, &why) >= 0 && journal_file_load(file, j, &why) >= 0)
+        (void)journal_undo_verb(j, c->held_verb, &why);
+    journal_file_close(file, false);
+    journal_free(j);
+    if (why.code)
+        log_error(c->log, "the deadline passed: %s", why.text);
+    else
+        log_warning(c->log, "the deadline passed: everything held was let go");
+}
+
+/* The lock goes when the owner's last thread is gone, a moment after its pipe. */
+static int take_over(const struct journal_watch_config *c, struct err *err)
+{
+    uint64_t end = clock_mono_ms() + LOCK_TIMEOUT_MS;
+    size_t left = 0;
+
+    for (;;) {
+        int r = journal_recover_session(c->dir, c->session_id, c->verbs, c->ctx, c->log, &left, err);
+        if (r == -ENOENT)
+            return 0; /* someone was faster */
+        if (r != -EBUSY || clock_mono_ms() > end)
+            return r;
+        clock_sleep_ms(LOCK_POLL_MS);
+    }
+}
+
+static int say_ready(const struct journal_watch_config *c, struct err *err)
+{
+    _cleanup_free_ char *session = io_path(c->dir, c->session_id);
+    _cleanup_free_ char *path = session ? ready_path(session) : NULL;
+
+    return path ? io_replace_file(path, "", 0, 0600, err) : err_set(err, ENOMEM, "out of memory");
+}
+
+/* 1: a message; 0: the owner is gone; -ETIMEDOUT. */
+static int next_message(int fd, uint64_t deadline, struct message *ret)
+{
+    for (;;) {
+        uint64_t now = clock_mono_ms();
+        if (deadline && now >= deadline)
+            return -ETIMEDOUT;
+        struct pollfd p = { .fd = fd, .events = POLLIN };
+        int n = poll(&p, 1, deadline ? (int)(deadline - now) : -1);
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        if (n <= 0)
+            continue;
+        int r = io_read(fd, ret, sizeof(*ret));
+        return r < 0 ? 0 : 1;
+    }
+}
+
+int journal_watch_run(const struct journal_watch_config *c, struct err *err)
+{
+    uint64_t deadline = 0;
+
+    int r = say_ready(c, err);
+    if (r < 0)
+        return r;
+    for (;;) {
+        struct message m;
+        r = next_message(c->fd, deadline, &m);
+        if (r == -ETIMEDOUT) {
+            undo_held(c);
+            deadline = 0;
+            continue;
+        }
+        if (r <= 0)
+            return take_over(c, err);
+        if (m.kind == MSG_DEADLINE)
+            deadline = m.ms ? clock_mono_ms() + m.ms : 0;
+        else if (m.kind == MSG_GOOD_BYE)
+            /* What the owner could not undo is tried once more, by a process that is not in its trouble. */
+            return take_over(c, err);
+    }
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The watchdog: it outlives the owner of a session and undoes what that leaves, and lets go what is held too long (B2). */
+#include "test.h"
+
+#include "base/clock.h"
+#include "base/strv.h"
+#include "journal/journal.h"
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+/* Undo here is a line in a file: it is another process that does it. ctx is the path. */
+static int undo_to_file(void *ctx, const struct journal_effect *e, struct err *err)
+{
+    FILE *f = fopen(ctx, "a");
+    if (!f)
+        return err_set(err, errno, "cannot open %s", (char *)ctx);
+    fprintf(f, "%s ", journal_value(e, "name"));
+    fclose(f);
+    return 0;
+}
+
+static const struct journal_verb verbs[] = { { "freeze", undo_to_file }, { "other", undo_to_file }, { NULL, NULL } };
+
+struct place {
+    char *sessions, *undone;
+};
+
+static struct place place(void **state)
+{
+    return (struct place){ io_path(*state, "sessions"), io_path(*state, "undone") };
+}
+
+static void place_clear(struct place *p)
+{
+    free(p->sessions);
+    free(p->undone);
+}
+
+static struct journal *start(const struct place *p, const char *session)
+{
+    struct journal *j = NULL;
+    struct err err = ERR_INIT;
+    char *argv[] = { (char *)"/proc/self/exe", (char *)"--watch", p->sessions, (char *)session, p->undone, NULL };
+
+    assert_ok(journal_new(p->sessions, session, verbs, p->undone, NULL, &j, &err));
+    assert_ok(journal_watch_start(j, argv, NULL, &err));
+    return j;
+}
+
+static uint64_t enter(struct journal *j, const char *verb, const char *name)
+{
+    const struct journal_arg args[] = { { "name", name }, { NULL, NULL } };
+    uint64_t id;
+    assert_int_equal(journal_begin(j, verb, args, &id, NULL), 0);
+    return id;
+}
+
+static bool reads(const char *path, const char *text)
+{
+    _cleanup_buf_ struct buf b = BUF_INIT;
+    return io_read_file(path, 1 << 16, &b, NULL) >= 0 && !strcmp((const char *)b.data, text);
+}
+
+static void wait_until_reads(const char *path, const char *text)
+{
+    for (int i = 0; i < 500 && !reads(path, text); i++)
+        clock_sleep_ms(20);
+    assert_file_text(path, text);
+}
+
+static void b2_it_undoes_what_a_killed_owner_leaves(void **state)
+{
+    _cleanup_(place_clear) struct place p = place(state);
+    int status;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        struct journal *j = start(&p, "killed");
+        enter(j, "other", "a");
+        enter(j, "freeze", "b");
+        kill(getpid(), SIGKILL);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status));
+    wait_until_reads(p.undone, "b a ");
+    _cleanup_free_ char *session = io_path(p.sessions, "killed");
+    for (int i = 0; i < 500 && io_exists(session); i++)
+        clock_sleep_ms(20);
+    assert_false(io_exists(session));
+}
+
+static void b2_it_lets_go_what_is_held_too_long(void **state)
+{
+    _cleanup_(place_clear) struct place p = place(state);
+    struct err err = ERR_INIT;
+    struct journal *j = start(&p, "hangs");
+
+    enter(j, "other", "a");
+    enter(j, "freeze", "b");
+    assert_ok(journal_deadline(j, 100, &err));
+    wait_until_reads(p.undone, "b "); /* we live, and do nothing */
+    assert_int_equal(journal_open_effects(j), 2);
+    journal_settle_all(j);
+    journal_free(j);
+    assert_file_text(p.undone, "b ");
+}
+
+static void a_deadline_that_is_taken_back_does_nothing(void **state)
+{
+    _cleanup_(place_clear) struct place p = place(state);
+    struct err err = ERR_INIT;
+    struct journal *j = start(&p, "fine");
+    uint64_t id = enter(j, "freeze", "b");
+
+    assert_ok(journal_deadline(j, 100, &err));
+    assert_ok(journal_deadline(j, 0, &err));
+    journal_settled(j, id);
+    clock_sleep_ms(300);
+    journal_free(j);
+    assert_false(io_exists(p.undone));
+    _cleanup_free_ char *session = io_path(p.sessions, "fine");
+    assert_false(io_exists(session));
+}
+
+static void b2_it_tries_again_what_the_owner_gave_up(void **state)
+{
+    _cleanup_(place_clear) struct place p = place(state);
+    struct journal *j = start(&p, "left");
+
+    enter(j, "freeze", "b");
+    journal_free(j); /* with an open effect */
+    assert_file_text(p.undone, "b ");
+}
+
+static void a_watchdog_that_cannot_start_is_told(void **state)
+{
+    _cleanup_(place_clear) struct place p = place(state);
+    struct journal *j = NULL;
+    struct err err = ERR_INIT;
+    char *argv[] = { (char *)"/bin/false", NULL };
+
+    assert_ok(journal_new(p.sessions, "s", verbs, p.undone, NULL, &j, &err));
+    assert_fails(EIO, journal_watch_start(j, argv, NULL, &err));
+    assert_ok(journal_deadline(j, 100, &err));
+    journal_free(j);
+    assert_ok(journal_new(NULL, "s", verbs, p.undone, NULL, &j, &err));
+    assert_fails(EINVAL, journal_watch_start(j, argv, NULL, &err));
+    journal_free(j);
+}
+
+static int watch(char **argv)
+{
+    const struct journal_watch_config c = {
+        .fd = 0, .dir = argv[2], .session_id = argv[3], .held_verb = "freeze", .verbs = verbs, .ctx = argv[4],
+    };
+    return journal_watch_run(&c, NULL) < 0;
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        test_in_dir(b2_it_undoes_what_a_killed_owner_leaves),
+        test_in_dir(b2_it_lets_go_what_is_held_too_long),
+        test_in_dir(a_deadline_that_is_taken_back_does_nothing),
+        test_in_dir(b2_it_tries_again_what_the_owner_gave_up),
+        test_in_dir(a_watchdog_that_cannot_start_is_told),
+    };
+
+    if (argc == 5 && !strcmp(argv[1], "--watch"))
+        return watch(argv);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
