@@ -202,7 +202,7 @@ static void too_few_threads_means_no_work_at_all(void **state)
     (void)state;
     if (getenv("KVSS_TEST_VALGRIND"))
         skip(); /* it needs that memory itself */
-#ifdef __SANITIZE_ADDRESS__
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
     skip(); /* likewise */
 #endif
     assert_int_equal(getrlimit(RLIMIT_AS, &old), 0);
