@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The backup job: VSS's sequence from InitializeForBackup to the release (M23), and a restore point that appears last. What fails
+ * or is interrupted leaves every VM as it was and nothing in the repository (M10). */
+#include "requester/backup.h"
+#include "base/clock.h"
+#include <errno.h>
+#include <string.h>
+
+#define CHECKPOINT_PREFIX_LEN 8 /* digits of the repository's GUID in checkpoints' names */
+
+static int parse_type(const char *name, enum vss_backup_type *ret, struct err *err)
+{
+    if (!name || !strcmp(name, "full"))
+        *ret = VSS_BT_FULL;
+    else if (!strcmp(name, "copy"))
+        *ret = VSS_BT_COPY;
+    else
+        return err_set(err, EINVAL, "unknown backup type '%s': full or copy", name);
+    return 0;
+}
+
+/* ---- Initialisation, discovery, preparation --------------------------------------------------------------------------------*/
+
+static int gather(struct backup *b, struct err *err)
+{
+    struct vss_session *v = b->s->vss;
+
+    int r = vss_initialize_for_backup(v, err);
+    if (r >= 0)
+        r = vss_set_context(v, VSS_CTX_BACKUP, err);
+    if (r >= 0)
+        r = vss_set_backup_state(v, true, false, b->type, false, err);
+    return r < 0 ? r : vss_gather_writer_metadata(v, err);
+}
+
+static int select_and_prepare(struct backup *b, char *const *uuids, struct err *err)
+{
+    struct vss_session *v = b->s->vss;
+
+    int r = backup_select(b, uuids, err);
+    if (r >= 0)
+        r = vss_start_snapshot_set(v, &b->set_id, err);
+    if (r >= 0)
+        r = backup_add_volumes(b, err);
+    /* Incrementals: vss_set_previous_backup_stamp() per VM belongs here, from the stamp of its last restore point; the provider
+     * then names a dirty context for each disk, and transfer_in.parent_point what the image stands on. */
+    if (r >= 0)
+        r = job_cancelled(b->rq, err);
+    if (r < 0)
+        return r;
+    b->s->prepared = true;
+    r = vss_prepare_for_backup(v, err);
+    return r < 0 ? r : session_check_status(b->s, "PrepareForBackup", err);
+}
+
+/* Nothing was touched when PrepareForBackup failed. If the VM writer refuses by policy, its full reasons, VM by VM, say more than
+ * the first failure. */
+static void explain_refusal(struct backup *b, char *const *uuids, struct err *err)
+{
+    _cleanup_buf_ struct buf text = BUF_INIT;
+
+    if (par_cancelled(b->rq->config.cancel))
+        return;
+    for (size_t i = 0; uuids[i]; i++) {
+        struct vm_report report;
+        struct err ignored = ERR_INIT;
+        if (vm_writer_check(b->s->vm_writer, uuids[i], &report, &ignored) < 0)
+            continue;
+        if (report.refused)
+            buf_addf(&text, "%sVM %s: %s", text.len ? "\n" : "", report.name, report.refused);
+        vm_report_clear(&report);
+    }
+    if (!text.len)
+        return;
+    b->rq->end = REQUESTER_REFUSED;
+    err_set(err, EPERM, "%s", (const char *)text.data);
+}
+
+/* ---- Snapshot, files, completion -------------------------------------------------------------------------------------------*/
+
+static int snapshot(struct backup *b, struct err *err)
+{
+    int r = vss_do_snapshot_set(b->s->vss, err);
+
+    return r < 0 ? r : session_check_status(b->s, "DoSnapshotSet", err);
+}
+
+static int complete(struct backup *b, struct err *err)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < b->n && r >= 0; i++) {
+        const struct backup_component *c = &b->components[i];
+        r = vss_set_backup_succeeded(b->s->vss, c->writer_id, c->logical_path, c->name, true, err);
+    }
+    if (r >= 0)
+        r = vss_backup_complete(b->s->vss, err);
+    if (r >= 0)
+        r = session_check_status(b->s, "BackupComplete", err);
+    return r;
+}
+
+/* The shadow copies go before the commit: what they cost the VMs ends, and if they could not be ended the backup has failed. */
+static int commit(struct backup *b, json_t **ret_report, struct err *err)
+{
+    _cleanup_json_ json_t *report = NULL;
+    _cleanup_buf_ struct buf meta = BUF_INIT;
+    char id[STORE_ID_LEN + 1];
+
+    int r = backup_documents(b, err);
+    if (r >= 0)
+        r = vss_delete_snapshots(b->s->vss, err);
+    if (r >= 0)
+        r = backup_report(b, &report, err);
+    if (r >= 0)
+        r = json_to_buf(report, &meta, err);
+    if (r >= 0)
+        r = job_cancelled(b->rq, err);
+    if (r >= 0)
+        r = store_write_commit(TAKE_PTR(b->w), (const char *)meta.data, id, err);
+    if (r < 0)
+        return r;
+    /* From here on the result stands: the new checkpoints stay. */
+    b->s->done = true;
+    journal_settle_all(b->s->journal);
+    json_object_set_new(report, "point", json_string(id));
+    *ret_report = TAKE_PTR(report);
+    return 0;
+}
+
+/* The checkpoints of this repository's earlier restore points have no use any more. Those that stay harm nobody: only a warning. */
+static void drop_old_checkpoints(struct backup *b, const char *prefix)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        struct backup_component *c = &b->components[i];
+        const char *own = c->record ? json_get_text(c->record, "checkpoint") : NULL;
+        _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
+        struct err err = ERR_INIT;
+
+        if (!c->vm || !own || hv_domain_get(b->s->hv, c->name, &d, &err) < 0)
+            continue;
+        for (char **cp = d->checkpoints; cp && *cp; cp++)
+            if (!strncmp(*cp, prefix, strlen(prefix)) && strcmp(*cp, own) && hv_checkpoint_delete(d, *cp, false, &err) < 0)
+                log_warning(b->rq->config.log, "VM %s: the old checkpoint %s could not be removed: %s", d->name, *cp, err.text);
+    }
+}
+
+/* ---- The job --------------------------------------------------------------------------------------------------------------*/
+
+static int run(struct backup *b, char *const *uuids, const char *prefix, json_t **ret, struct err *err)
+{
+    int r = gather(b, err);
+
+    if (r >= 0) {
+        r = select_and_prepare(b, uuids, err);
+        if (r < 0 && b->s->prepared)
+            explain_refusal(b, uuids, err);
+    }
+    if (r >= 0)
+        r = store_write_begin(b->rq->store, &b->w, err);
+    if (r >= 0)
+        r = snapshot(b, err);
+    if (r >= 0)
+        r = backup_read(b, err);
+    if (r >= 0)
+        r = job_cancelled(b->rq, err);
+    if (r >= 0)
+        r = complete(b, err);
+    if (r >= 0)
+        r = commit(b, ret, err);
+    if (r >= 0)
+        drop_old_checkpoints(b, prefix);
+    return r;
+}
+
+static int open_session(struct backup *b, const char *prefix, char ***ret_uuids, struct err *err)
+{
+    struct session_options o = { .effects = true, .checkpoint_prefix = b->type == VSS_BT_COPY ? NULL : prefix };
+    _cleanup_(hv_close_p) struct hv *hv = NULL;
+
+    int r = policy_parse(&b->job->policy, &o.method, &o.require, err);
+    if (r >= 0)
+        r = hv_connect(b->rq, &hv, err);
+    if (r >= 0)
+        r = select_vms(hv, b->job->vms, ret_uuids, err);
+    o.only = *ret_uuids;
+    return r < 0 ? r : session_open(b->rq, &o, &b->s, err);
+}
+
+static void release(struct backup *b, struct err *err)
+{
+    store_write_abort(b->w);
+    session_close(b->s, err);
+    for (size_t i = 0; i < b->n; i++) {
+        struct backup_component *c = &b->components[i];
+        free(c->writer_id);
+        free(c->writer_name);
+        free(c->logical_path);
+        free(c->name);
+        json_decref(c->record);
+        json_decref(c->report);
+    }
+    free(b->components);
+    free(b->items);
+    free(b->item_of);
+    strv_free(b->strings);
+}
+
+int requester_backup(struct requester *rq, const struct requester_backup *job, json_t **ret, struct err *err)
+{
+    struct backup b = { .rq = rq, .job = job, .begun_ms = clock_mono_ms() };
+    _cleanup_strv_ char **uuids = NULL;
+    char prefix[sizeof("kvss-") + CHECKPOINT_PREFIX_LEN];
+
+    rq->end = REQUESTER_DONE;
+    int r = parse_type(job->type, &b.type, err);
+    if (r >= 0)
+        r = repository_open(rq, err); /* before anything is touched */
+    if (r >= 0) {
+        snprintf(prefix, sizeof(prefix), "kvss-%.*s", CHECKPOINT_PREFIX_LEN, store_guid(rq->store));
+        r = open_session(&b, prefix, &uuids, err);
+    }
+    if (r >= 0)
+        r = run(&b, uuids, prefix, ret, err);
+    release(&b, r < 0 ? err : NULL);
+    return job_end(rq, r, err);
+}

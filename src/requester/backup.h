@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the files of the backup job share. */
+#ifndef REQUESTER_BACKUP_H
+#define REQUESTER_BACKUP_H
+
+#include "requester/files.h"
+#include "requester/internal.h"
+#include "requester/point.h"
+#include "requester/transfer.h"
+
+/* A component that takes part. */
+struct backup_component {
+    char *writer_id, *writer_name, *logical_path, *name;
+    const struct vss_component_info *info; /* the session's */
+    const struct vss_writer_info *writer;  /* the session's */
+    bool vm;                    /* of the VM writer: name is the VM's UUID */
+    json_t *record;             /* VM: what the writer recorded */
+    json_t *report;             /* the entry in the listing */
+    uint64_t read, stored;
+};
+
+struct backup {
+    struct requester *rq;
+    const struct requester_backup *job;
+    struct session *s;
+    struct store_writer *w;
+    enum vss_backup_type type;
+    const char *set_id;
+    uint64_t begun_ms;
+    size_t n;
+    struct backup_component *components;
+    /* The transfer: disks and large parts of all VMs. */
+    size_t n_items;
+    struct transfer_in *items;
+    struct backup_component **item_of; /* whose it is, per item */
+    char **strings;             /* owns what the items point to */
+    size_t n_files;             /* components with files, numbered as they come */
+};
+
+/* backup_select.c: which components take part, and the volumes of their files. */
+int backup_select(struct backup *b, char *const *uuids, struct err *err);
+int backup_add_volumes(struct backup *b, struct err *err);
+/* backup_read.c: everything from the shadow copies into the restore point. */
+int backup_read(struct backup *b, struct err *err);
+int backup_documents(struct backup *b, struct err *err);
+/* backup_files.c: the files of a command writer's component. */
+int backup_files(struct backup *b, struct backup_component *c, struct err *err);
+/* backup_report.c */
+int backup_report(struct backup *b, json_t **ret, struct err *err);
+
+#endif

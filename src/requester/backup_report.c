@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The report of a backup, which is also what listings show of the restore point. */
+#include "base/clock.h"
+#include "requester/backup.h"
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+static json_t *vm_report(const struct backup *b, const struct backup_component *c)
+{
+    static const char *const as_recorded[] = { "uuid", "state", "method", "why", "consistency", "frozen_ms", "down_ms", "instant",
+                                               "checkpoint", "warnings" };
+    json_t *vm = json_object(), *not_covered = json_array(), *d;
+    size_t i, disks = 0;
+    uint64_t size = 0;
+
+    json_object_set_new(vm, "name", json_text(json_get_text(c->record, "vm")));
+    for (i = 0; i < ARRAY_SIZE(as_recorded); i++)
+        json_copy_key(vm, c->record, as_recorded[i]);
+    json_array_foreach (json_object_get(c->record, "disks"), i, d) {
+        if (json_is_true(json_object_get(d, "covered")))
+            disks++;
+        else
+            json_array_append_new(not_covered, json_text(json_get_text(d, "target")));
+    }
+    for (i = 0; i < b->n_items; i++)
+        size += b->item_of[i] == c ? b->items[i].size : 0;
+    json_object_set_new(vm, "disks", json_integer((json_int_t)disks));
+    json_object_set_new(vm, "not_covered", not_covered);
+    json_object_set_new(vm, "size", json_integer((json_int_t)size));
+    json_object_set_new(vm, "read", json_integer((json_int_t)c->read));
+    json_object_set_new(vm, "stored", json_integer((json_int_t)c->stored));
+    return vm;
+}
+
+/* Entry of a writer in the list, made at its first component. */
+static json_t *writer_entry(json_t *list, const struct backup_component *c)
+{
+    size_t i;
+    json_t *w;
+
+    json_array_foreach (list, i, w)
+        if (!strcmp(json_get_text(w, "id"), c->writer_id))
+            return json_object_get(w, "components");
+    w = json_pack("{s:s, s:s, s:[]}", "name", c->writer_name, "id", c->writer_id, "components");
+    json_array_append_new(list, w);
+    return json_object_get(w, "components");
+}
+
+static void add_totals(json_t *report, const struct backup *b)
+{
+    uint64_t read = 0, stored = 0;
+
+    for (size_t i = 0; i < b->n; i++) {
+        read += b->components[i].read;
+        stored += b->components[i].stored;
+    }
+    json_object_set_new(report, "read", json_integer((json_int_t)read));
+    json_object_set_new(report, "stored", json_integer((json_int_t)stored));
+    json_object_set_new(report, "elapsed_ms", json_integer((json_int_t)(clock_mono_ms() - b->begun_ms)));
+}
+
+int backup_report(struct backup *b, json_t **ret, struct err *err)
+{
+    char host[HOST_NAME_MAX + 1] = "";
+    _cleanup_json_ json_t *report = json_object();
+    json_t *vms = json_array(), *writers = json_array();
+
+    (void)gethostname(host, sizeof(host) - 1);
+    json_object_set_new(report, "host", json_text(host));
+    json_object_set_new(report, "kvss", json_string(KVSS_VERSION));
+    json_object_set_new(report, "connection", json_text(hv_uri(b->s->hv)));
+    json_object_set_new(report, "set", json_text(b->set_id));
+    json_object_set_new(report, "type", json_text(vss_backup_type_name(b->type)));
+    json_object_set_new(report, "vms", vms);
+    json_object_set_new(report, "writers", writers);
+    for (size_t i = 0; i < b->n; i++) {
+        struct backup_component *c = &b->components[i];
+        if (c->vm)
+            json_array_append_new(vms, vm_report(b, c));
+        else
+            json_array_append(writer_entry(writers, c), c->report);
+    }
+    json_copy_key(report, json_array_get(vms, 0), "instant"); /* the set has one */
+    add_totals(report, b);
+    if (!report || !vms || !writers)
+        return err_set(err, ENOMEM, "out of memory");
+    *ret = TAKE_PTR(report);
+    return 0;
+}

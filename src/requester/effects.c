@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "requester/effects.h"
+#include "base/io.h"
+#include <errno.h>
+#include <sys/stat.h>
+
+static int undo_staged(void *ctx, const struct journal_effect *effect, struct err *err)
+{
+    (void)ctx;
+    return io_unlink(journal_value(effect, "path"), err);
+}
+
+static bool same_file(const char *a, const char *b)
+{
+    struct stat sa, sb;
+
+    return lstat(a, &sa) == 0 && lstat(b, &sb) == 0 && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+}
+
+/* `kept` is a second name of the old file, made before the new one was renamed over it. Where the effect was only begun, `kept`
+ * may not be there yet, and then path is still the old file. */
+static int undo_replaced(void *ctx, const struct journal_effect *effect, struct err *err)
+{
+    const char *path = journal_value(effect, "path"), *kept = journal_value(effect, "kept");
+
+    (void)ctx;
+    if (!kept)
+        return io_unlink(path, err);
+    if (same_file(kept, path))
+        return io_unlink(kept, err); /* rename() of a file over itself would leave both names */
+    if (rename(kept, path) < 0 && errno != ENOENT)
+        return err_errno(err, errno, "cannot put the old %s back from %s", path, kept);
+    return io_fsync_parent(path, err);
+}
+
+const struct journal_verb requester_verbs[] = {
+    { VERB_STAGED_FILE, undo_staged },
+    { VERB_REPLACED_FILE, undo_replaced },
+    { NULL, NULL },
+};

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The requester's own effects: files staged beside their targets, and targets replaced by them. */
+#ifndef REQUESTER_EFFECTS_H
+#define REQUESTER_EFFECTS_H
+
+#include "journal/journal.h"
+
+#define VERB_STAGED_FILE "staged-file"     /* "path": a file that we made; undo removes it */
+#define VERB_REPLACED_FILE "replaced-file" /* "path", "kept": undo puts `kept` back as path; without one, path is removed */
+
+/* Ends with { NULL, NULL }. */
+extern const struct journal_verb requester_verbs[];
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Files of components whose writer is a program: which they are now, and their way into a restore point and back. */
+#ifndef REQUESTER_FILES_H
+#define REQUESTER_FILES_H
+
+#include "base/par.h"
+#include "requester/stage.h"
+#include "store/store.h"
+#include "vss/vss.h"
+#include <jansson.h>
+#include <kvss/error.h>
+#include <stdbool.h>
+#include <sys/stat.h>
+
+struct file_entry {
+    char *path; /* where it belongs */
+    char *from; /* where it is read (a file set with an alternate path); NULL: at path */
+    struct stat st;
+    uint64_t off; /* of its content in the image */
+};
+struct file_list {
+    size_t n, cap;
+    struct file_entry *entries; /* sorted by path, each path once; folders come before what is in them */
+};
+#define FILE_LIST_INIT { 0 }
+void file_list_clear(struct file_list *l);
+#define _cleanup_file_list_ _cleanup_(file_list_clear)
+
+/* Adds the files of the component as they are now (behaviour 4), and the folders below its recursive file sets. */
+int files_find(const struct vss_writer_info *w, size_t component, struct file_list *l, struct err *err);
+void files_sort(struct file_list *l);
+
+struct files_job {
+    size_t number;                   /* of the component among those with files */
+    const struct par_cancel *cancel; /* may be NULL */
+};
+/* Writes contents and index into the point. *ret_size: bytes of content; *ret_stats: of the image. */
+int files_save(struct store *store, struct store_writer *w, struct file_list *l, const struct files_job *job, uint64_t *ret_size,
+               struct store_stats *ret_stats, struct err *err);
+
+/* Reads an index, every entry checked: { "writer", "logical_path", "component",
+ *   "files": [ { "path", "type": "file|folder|link", "mode", "uid", "gid", "mtime": SECONDS, "size", "off", "link" } ] } */
+int files_index(struct store_point *p, size_t number, json_t **ret, struct err *err);
+/* Makes missing folders, and files and links beside their places, in the stage's group `group`. */
+int files_stage(struct store_point *p, const json_t *index, const struct files_job *job, struct stage *stage, const char *group,
+                struct err *err);
+
+#endif

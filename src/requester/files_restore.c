@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Files out of a restore point. The index came from a repository: nothing in it is taken on trust. */
+#include "base/io.h"
+#include "base/num.h"
+#include "requester/files.h"
+#include "requester/internal.h"
+#include "requester/owner.h"
+#include "requester/point.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/time.h>
+
+#define BLOCK_SIZE MIB
+
+static bool plain_path(const char *path)
+{
+    size_t n = path ? strlen(path) : 0;
+
+    if (n < 2 || path[0] != '/' || path[n - 1] == '/' || strstr(path, "//"))
+        return false;
+    for (const char *p = strstr(path, "/."); p; p = strstr(p + 1, "/."))
+        if (p[2] == '/' || p[2] == '\0' || (p[2] == '.' && (p[3] == '/' || p[3] == '\0')))
+            return false;
+    return true;
+}
+
+static int check_entry(const json_t *e, struct err *err)
+{
+    const char *path = json_get_text(e, "path"), *type = json_get_text(e, "type");
+
+    if (!plain_path(path))
+        return err_set(err, EUCLEAN, "an index of files holds a path that is none");
+    if (!type || (strcmp(type, "file") && strcmp(type, "folder") && strcmp(type, "link")) ||
+        (!strcmp(type, "link") && !json_get_text(e, "link")))
+        return err_set(err, EUCLEAN, "the index of files says nothing sensible about %s", path);
+    return 0;
+}
+
+int files_index(struct store_point *p, size_t number, json_t **ret, struct err *err)
+{
+    _cleanup_free_ char *name = point_files_name(number, "index.json");
+    _cleanup_json_ json_t *index = NULL;
+    size_t i;
+    json_t *e;
+
+    if (!name)
+        return err_set(err, ENOMEM, "out of memory");
+    int r = point_read_json(p, name, &index, err);
+    if (r < 0)
+        return r;
+    if (!json_is_array(json_object_get(index, "files")))
+        return err_set(err, EUCLEAN, "%s lists no files", name);
+    json_array_foreach (json_object_get(index, "files"), i, e)
+        if ((r = check_entry(e, err)) < 0)
+            return r;
+    *ret = TAKE_PTR(index);
+    return 0;
+}
+
+static int copy_content(struct store_image *image, int fd, uint64_t from, uint64_t size, const struct files_job *job,
+                        struct err *err)
+{
+    _cleanup_free_ uint8_t *block = malloc(BLOCK_SIZE);
+
+    if (!block)
+        return err_set(err, ENOMEM, "out of memory");
+    if (from > store_image_size(image) || size > store_image_size(image) - from)
+        return err_set(err, EUCLEAN, "a file lies outside its image");
+    for (uint64_t off = 0, n; off < size; off += n) {
+        n = num_min(size - off, BLOCK_SIZE);
+        int r = store_image_read(image, from + off, block, (size_t)n, err);
+        if (r < 0)
+            return r;
+        r = io_pwrite(fd, block, (size_t)n, off);
+        if (r < 0)
+            return err_errno(err, -r, "cannot write");
+        if (par_cancelled(job->cancel))
+            return err_set(err, EINTR, "interrupted");
+    }
+    return 0;
+}
+
+static int make_file(struct store_image *image, const json_t *e, const char *made, const struct files_job *job, struct err *err)
+{
+    _cleanup_close_ int fd = open(made, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+    if (fd < 0)
+        return err_errno(err, errno, "cannot make %s", made);
+    int r = copy_content(image, fd, json_get_u64(e, "off"), json_get_u64(e, "size"), job, err);
+    if (r >= 0)
+        r = owner_apply(fd, e, geteuid(), getegid(), err);
+    if (r < 0)
+        return r;
+    struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = (time_t)json_get_u64(e, "mtime") } };
+    if (futimens(fd, times) < 0 || fsync(fd) < 0)
+        return err_errno(err, errno, "cannot write %s", made);
+    return 0;
+}
+
+/* A folder that is there already keeps owner and mode. */
+static int make_folder(const json_t *e, struct err *err)
+{
+    const char *path = json_get_text(e, "path");
+    struct stat st;
+
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        return 0;
+    int r = io_mkdir_p(path, 0755, err);
+    if (r < 0)
+        return r;
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    return fd < 0 ? err_errno(err, errno, "cannot open %s", path) : owner_apply(fd, e, geteuid(), getegid(), err);
+}
+
+static int stage_entry(struct store_image *image, const json_t *e, const struct files_job *job, struct stage *stage,
+                       const char *group, struct err *err)
+{
+    const char *path = json_get_text(e, "path"), *type = json_get_text(e, "type"), *made;
+    _cleanup_free_ char *dir = io_dirname(path);
+
+    if (!dir)
+        return err_set(err, ENOMEM, "out of memory");
+    if (!strcmp(type, "folder"))
+        return make_folder(e, err);
+    int r = io_mkdir_p(dir, 0755, err);
+    if (r >= 0)
+        r = stage_add(stage, group, path, true, &made, err);
+    if (r < 0)
+        return r;
+    if (!strcmp(type, "file"))
+        return make_file(image, e, made, job, err);
+    return symlink(json_get_text(e, "link"), made) < 0 ? err_errno(err, errno, "cannot make the symbolic link %s", made) : 0;
+}
+
+int files_stage(struct store_point *p, const json_t *index, const struct files_job *job, struct stage *stage, const char *group,
+                struct err *err)
+{
+    _cleanup_free_ char *name = point_files_name(job->number, "data");
+    _cleanup_(store_image_close_p) struct store_image *image = NULL;
+    size_t i;
+    json_t *e;
+
+    int r = name ? store_image_open(p, name, &image, err) : err_set(err, ENOMEM, "out of memory");
+    if (r < 0)
+        return r;
+    json_array_foreach (json_object_get(index, "files"), i, e)
+        if ((r = stage_entry(image, e, job, stage, group, err)) < 0)
+            return err_context(err, "%s", json_get_text(e, "path"));
+    return 0;
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Files into a restore point: their contents one after the other in one image, each from the begin of a chunk (so that what has not
+ * changed is stored once, and the gaps are holes); what they are in an index. */
+#include "base/io.h"
+#include "base/num.h"
+#include "requester/files.h"
+#include "requester/internal.h"
+#include "requester/owner.h"
+#include "requester/point.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+
+#define BLOCK_SIZE MIB
+
+static int lay_out(struct file_list *l, uint64_t chunk, uint64_t *ret_size, struct err *err)
+{
+    uint64_t end = 0;
+
+    for (size_t i = 0; i < l->n; i++) {
+        struct file_entry *e = &l->entries[i];
+        uint64_t room;
+        e->off = end;
+        if (!S_ISREG(e->st.st_mode))
+            continue;
+        if (!num_mul(num_div_up((uint64_t)e->st.st_size, chunk), chunk, &room) || !num_add(end, room, &end))
+            return err_set(err, EFBIG, "the files are too large together");
+    }
+    *ret_size = end;
+    return 0;
+}
+
+/* Reads what was there when the file was found; what it has lost since is zeros, and its entry says the shorter size. */
+static int save_content(struct store_image_writer *iw, struct file_entry *e, uint8_t *block, const struct files_job *job,
+                        struct err *err)
+{
+    const char *path = e->from ? e->from : e->path;
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    uint64_t off = 0, size = (uint64_t)e->st.st_size;
+
+    if (fd < 0)
+        return err_errno(err, errno, "cannot open %s", path);
+    while (off < size) {
+        ssize_t n = pread(fd, block, (size_t)num_min(BLOCK_SIZE, size - off), (off_t)off);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return err_errno(err, errno, "cannot read %s", path);
+        if (n == 0)
+            break;
+        int r = store_image_write(iw, e->off + off, block, (size_t)n, err);
+        if (r < 0)
+            return r;
+        off += (uint64_t)n;
+        if (par_cancelled(job->cancel))
+            return err_set(err, EINTR, "interrupted");
+    }
+    e->st.st_size = (off_t)off;
+    return 0;
+}
+
+static int save_contents(struct store_image_writer *iw, struct file_list *l, const struct files_job *job, uint64_t *ret_size,
+                         struct err *err)
+{
+    _cleanup_free_ uint8_t *block = malloc(BLOCK_SIZE);
+    int r = block ? 0 : err_set(err, ENOMEM, "out of memory");
+
+    for (size_t i = 0; i < l->n && r >= 0; i++) {
+        struct file_entry *e = &l->entries[i];
+        if (!S_ISREG(e->st.st_mode))
+            continue;
+        r = save_content(iw, e, block, job, err);
+        *ret_size += (uint64_t)e->st.st_size;
+    }
+    return r;
+}
+
+static int add_link(json_t *o, const struct file_entry *e, struct err *err)
+{
+    char target[PATH_MAX];
+    const char *path = e->from ? e->from : e->path;
+    ssize_t n = readlink(path, target, sizeof(target) - 1);
+
+    if (n < 0)
+        return err_errno(err, errno, "cannot read the symbolic link %s", path);
+    target[n] = '\0';
+    json_object_set_new(o, "link", json_text(target));
+    return 0;
+}
+
+static int index_entry(json_t *list, const struct file_entry *e, struct err *err)
+{
+    const char *type = S_ISDIR(e->st.st_mode) ? "folder" : S_ISLNK(e->st.st_mode) ? "link" : "file";
+    json_t *o = json_pack("{s:s, s:s, s:I, s:I, s:I}", "path", e->path, "type", type, "size",
+                          S_ISREG(e->st.st_mode) ? (json_int_t)e->st.st_size : (json_int_t)0, "off", (json_int_t)e->off, "mtime",
+                          (json_int_t)e->st.st_mtime);
+
+    if (!o)
+        return err_set(err, EILSEQ, "the name %s is not UTF-8: it cannot be stored", e->path);
+    int r = owner_record(o, &e->st);
+    if (r >= 0 && S_ISLNK(e->st.st_mode))
+        r = add_link(o, e, err);
+    json_array_append_new(list, o);
+    return r;
+}
+
+static int save_index(struct store_writer *w, const struct file_list *l, size_t number, struct err *err)
+{
+    _cleanup_json_ json_t *index = json_pack("{s:[]}", "files");
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    _cleanup_free_ char *name = point_files_name(number, "index.json");
+    int r = index && name ? 0 : err_set(err, ENOMEM, "out of memory");
+
+    for (size_t i = 0; i < l->n && r >= 0; i++)
+        r = index_entry(json_object_get(index, "files"), &l->entries[i], err);
+    if (r >= 0)
+        r = json_to_buf(index, &text, err);
+    return r < 0 ? r : store_write_document(w, name, text.data, text.len, err);
+}
+
+int files_save(struct store *store, struct store_writer *w, struct file_list *l, const struct files_job *job, uint64_t *ret_size,
+               struct store_stats *ret_stats, struct err *err)
+{
+    _cleanup_free_ char *name = point_files_name(job->number, "data");
+    struct store_image_writer *iw = NULL;
+    uint64_t size, content = 0;
+
+    if (!name)
+        return err_set(err, ENOMEM, "out of memory");
+    int r = lay_out(l, store_chunk_size(store), &size, err);
+    if (r >= 0)
+        r = store_image_begin(w, name, size, NULL, NULL, &iw, err);
+    if (r >= 0)
+        r = save_contents(iw, l, job, &content, err);
+    if (r < 0) {
+        store_image_drop(iw);
+        return r;
+    }
+    r = store_image_end(iw, ret_stats, err);
+    if (r >= 0)
+        r = save_index(w, l, job->number, err);
+    if (r >= 0)
+        *ret_size = content;
+    return r;
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the requester's files share: its context, and a session with its writers and providers. */
+#ifndef REQUESTER_INTERNAL_H
+#define REQUESTER_INTERNAL_H
+
+#include "base/buf.h"
+#include "base/strv.h"
+#include "hypervisor/hypervisor.h"
+#include "journal/journal.h"
+#include "providers/providers.h"
+#include "requester/requester.h"
+#include "store/store.h"
+#include "vss/vss.h"
+#include "writers/command_writer.h"
+#include "writers/vm/vm_writer.h"
+
+struct requester {
+    struct requester_config config;
+    enum requester_end end;
+    struct store *store; /* opened by the first job that needs it */
+};
+
+DEFINE_CLEANUP(struct hv *, hv_close)
+DEFINE_CLEANUP(struct store_point *, store_point_close)
+DEFINE_CLEANUP(struct store_image *, store_image_close)
+DEFINE_CLEANUP(json_t *, json_decref)
+#define _cleanup_json_ _cleanup_(json_decref_p)
+
+/* ---- requester.c ----------------------------------------------------------------------------------------------------------*/
+/* Says how the job ended: r < 0 is FAILED, or INTERRUPTED where it was cancelled, unless `end` was set before. Returns r. */
+int job_end(struct requester *rq, int r, struct err *err);
+int job_cancelled(const struct requester *rq, struct err *err); /* -EINTR once the flag is raised */
+
+/* ---- keys.c ---------------------------------------------------------------------------------------------------------------*/
+/* The passphrase from file or configuration; *ret NULL where there is none. Free with key_wipe(). */
+int key_given(const struct requester *rq, char **ret, struct err *err);
+/* From whoever can be asked. -EACCES: nobody. `why` ends the sentence that says what it is for. */
+int key_asked(const struct requester *rq, const char *prompt, bool confirm, char **ret, struct err *err);
+void key_wipe(char *passphrase); /* NULL is fine */
+DEFINE_CLEANUP(char *, key_wipe)
+
+/* Opens rq->store if it is not open yet. */
+int repository_open(struct requester *rq, struct err *err);
+
+/* ---- session.c ------------------------------------------------------------------------------------------------------------*/
+struct session_options {
+    enum vm_method method;
+    enum vm_level require;
+    const char *checkpoint_prefix;
+    char *const *only;    /* VMs to describe; NULL: all */
+    bool effects;         /* a backup: with provider and journal */
+};
+
+/* A connection, the service with all that is registered, and one session of it. */
+struct session {
+    struct requester *rq;
+    struct hv *hv;
+    char *dir;            /* private to us and QEMU; removed at the end */
+    struct journal *journal;
+    struct journal_verb *verbs;
+    struct qemu_provider *provider;
+    struct vm_writer *vm_writer;
+    struct command_writers *commands;
+    struct vss_service *service;
+    struct vss_session *vss;
+    bool prepared;        /* PrepareForBackup was called: Abort is due if the session fails */
+    bool done;            /* the result stands: nothing is to be undone */
+};
+
+int session_open(struct requester *rq, const struct session_options *options, struct session **ret, struct err *err);
+/* Ends the session. Unless it is `done`: Abort, and everything undone. The first failure of undoing is added to err's text
+ * (err may hold the failure that led here). */
+void session_close(struct session *s, struct err *err);
+/* Fails with the first failed writer's name, event, code and text. `doing` names the step. */
+int session_check_status(struct session *s, const char *doing, struct err *err);
+int hv_connect(struct requester *rq, struct hv **ret, struct err *err);
+int policy_parse(const struct requester_policy *policy, enum vm_method *ret_method, enum vm_level *ret_require, struct err *err);
+
+/* ---- volume.c -------------------------------------------------------------------------------------------------------------*/
+/* For struct vss_service_config: mount point that holds path (links followed, the path need not exist); locators, which do not
+ * begin with '/', stand for themselves. */
+int volume_of(void *priv, const char *path, char **ret_volume, struct err *err);
+/* The pure part: text is that of /proc/self/mountinfo, path has no links. -ENOENT: no mount point holds it. */
+int volume_find(const char *mountinfo, const char *path, char **ret_volume, struct err *err);
+
+/* ---- select.c -------------------------------------------------------------------------------------------------------------*/
+/* UUIDs of the VMs named (NULL: of all), in order, each once. -ENOENT: err names the one that is unknown and what is like it. */
+int select_vms(struct hv *hv, char *const *names, char ***ret_uuids, struct err *err);
+/* The candidate that looks most like `name`, or NULL if none does. */
+const char *select_similar(const char *name, const char *const *candidates, size_t n);
+
+/* ---- json.c ---------------------------------------------------------------------------------------------------------------*/
+json_t *json_text(const char *s); /* string, or null for NULL or what is not UTF-8 */
+json_t *json_strv(char *const *v);
+/* Parsing with limits, of what writers, documents and points say. -EINVAL; `what` names it. *ret is an object. */
+int json_parse_object(const char *text, size_t n, const char *what, json_t **ret, struct err *err);
+const char *json_get_text(const json_t *o, const char *key); /* NULL unless a string */
+uint64_t json_get_u64(const json_t *o, const char *key);     /* 0 unless a number >= 0 */
+json_t *json_copy_key(json_t *to, const json_t *from, const char *key); /* returns the value; null where there is none */
+int json_to_buf(const json_t *o, struct buf *ret, struct err *err);
+
+#endif

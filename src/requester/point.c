@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "requester/point.h"
+#include "base/guid.h"
+#include "requester/internal.h"
+#include <errno.h>
+#include <string.h>
+
+char *point_wmd_name(size_t i)
+{
+    return str_format(POINT_WMD_PREFIX "%04zu.xml", i);
+}
+
+char *point_vm_name(const char *uuid, const char *rest)
+{
+    return str_format("vm/%s/%s", uuid, rest);
+}
+
+char *point_files_name(size_t i, const char *rest)
+{
+    return str_format(POINT_FILES_PREFIX "%04zu/%s", i, rest);
+}
+
+int point_meta(const char *meta, json_t **ret, struct err *err)
+{
+    _cleanup_json_ json_t *j = NULL;
+
+    int r = json_parse_object(meta, strlen(meta), "the listing of the restore point", &j, err);
+    if (r < 0)
+        return r;
+    if (!json_is_array(json_object_get(j, "vms")))
+        return err_set(err, EINVAL, "the listing of the restore point names no VMs: it was not made by kvss backup");
+    *ret = TAKE_PTR(j);
+    return 0;
+}
+
+int point_read_json(struct store_point *p, const char *name, json_t **ret, struct err *err)
+{
+    _cleanup_buf_ struct buf b = BUF_INIT;
+
+    int r = store_read_document(p, name, &b, err);
+    return r < 0 ? r : json_parse_object(b.data ? (const char *)b.data : "", b.len, name, ret, err);
+}
+
+int point_read_vm(struct store_point *p, const char *uuid, json_t **ret, struct err *err)
+{
+    _cleanup_free_ char *name = point_vm_name(uuid, "vm.json");
+
+    return name ? point_read_json(p, name, ret, err) : err_set(err, ENOMEM, "out of memory");
+}
+
+json_t *point_find_vm(const json_t *meta, const char *name_or_uuid)
+{
+    size_t i;
+    json_t *vm;
+
+    json_array_foreach (json_object_get(meta, "vms"), i, vm) {
+        const char *name = json_get_text(vm, "name"), *uuid = json_get_text(vm, "uuid");
+        if ((name && !strcmp(name, name_or_uuid)) || (uuid && guid_equal(uuid, name_or_uuid)))
+            return vm;
+    }
+    return NULL;
+}

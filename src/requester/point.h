@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What a restore point looks like inside: names of its documents and images, and the JSON that lists it.
+ *
+ *   bcd.xml                     backup components document
+ *   wmd/NUMBER.xml              writer metadata documents, as gathered
+ *   vm/UUID/vm.json             what the VM writer recorded, with "stored_as" added to disks and parts
+ *   vm/UUID/disk/TARGET         image: content of a disk
+ *   vm/UUID/part/NAME           definition, nvram: documents; memory, and what else is large: images
+ *   files/NUMBER/index.json     files of a command writer's component
+ *   files/NUMBER/data           image: their contents, each from a chunk's begin
+ */
+#ifndef REQUESTER_POINT_H
+#define REQUESTER_POINT_H
+
+#include "base/cleanup.h"
+#include "store/store.h"
+#include <jansson.h>
+#include <kvss/error.h>
+
+#define POINT_BCD "bcd.xml"
+#define POINT_WMD_PREFIX "wmd/"
+#define POINT_FILES_PREFIX "files/"
+#define POINT_DOCUMENT_MAX ((uint64_t)32 << 20) /* parts longer than this become images */
+
+/* Caller frees; NULL: out of memory. */
+char *point_wmd_name(size_t i);
+char *point_vm_name(const char *uuid, const char *rest);
+char *point_files_name(size_t i, const char *rest);
+
+/* The point's listing: its meta, checked to be an object with an array "vms". */
+int point_meta(const char *meta, json_t **ret, struct err *err);
+/* Reads a document as a JSON object. */
+int point_read_json(struct store_point *p, const char *name, json_t **ret, struct err *err);
+/* "vm/UUID/vm.json". */
+int point_read_vm(struct store_point *p, const char *uuid, json_t **ret, struct err *err);
+/* The listing's entry of a VM by name or UUID; borrowed. NULL: not in it. */
+json_t *point_find_vm(const json_t *meta, const char *name_or_uuid);
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The context of all jobs, and how a job ends. */
+#include "requester/internal.h"
+#include <errno.h>
+
+int requester_new(const struct requester_config *config, struct requester **ret, struct err *err)
+{
+    struct requester *rq = calloc(1, sizeof(*rq));
+    if (!rq)
+        return err_set(err, ENOMEM, "out of memory");
+    rq->config = *config;
+    *ret = rq;
+    return 0;
+}
+
+void requester_free(struct requester *r)
+{
+    if (!r)
+        return;
+    store_close(r->store);
+    free(r);
+}
+
+enum requester_end requester_end(const struct requester *r)
+{
+    return r->end;
+}
+
+int job_cancelled(const struct requester *rq, struct err *err)
+{
+    return par_cancelled(rq->config.cancel) ? err_set(err, EINTR, "interrupted") : 0;
+}
+
+int job_end(struct requester *rq, int r, struct err *err)
+{
+    if (r >= 0)
+        return r;
+    if (rq->end != REQUESTER_DONE)
+        return r;
+    if (par_cancelled(rq->config.cancel))
+        rq->end = REQUESTER_INTERRUPTED;
+    else
+        rq->end = err && err->code == EUCLEAN ? REQUESTER_DAMAGED : REQUESTER_FAILED;
+    return r;
+}
+
+int repository_open(struct requester *rq, struct err *err)
+{
+    _cleanup_(key_wipe_p) char *passphrase = NULL;
+    const struct requester_config *c = &rq->config;
+
+    if (rq->store)
+        return 0;
+    if (!c->repository)
+        return err_set(err, EINVAL, "no repository is named: give --repository FOLDER, set KVSS_REPOSITORY, or put "
+                                    "'repository = FOLDER' into kvss.conf");
+    int r = c->key_file ? 0 : key_given(rq, &passphrase, err);
+    if (r < 0)
+        return r;
+
+    struct store_open o = { .key = { .passphrase = passphrase, .key_file = c->key_file }, .log = c->log };
+    bool nothing_given = !passphrase && !c->key_file;
+    r = store_open(c->repository, &o, &rq->store, err);
+    if (r != -EACCES || !nothing_given)
+        return r;
+
+    /* Encrypted, and only now is it worth asking someone. */
+    r = key_asked(rq, "Passphrase of the repository: ", false, &passphrase, err);
+    if (r < 0)
+        return err_context(err, "repository %s is encrypted", c->repository);
+    o.key.passphrase = passphrase;
+    return store_open(c->repository, &o, &rq->store, err);
+}

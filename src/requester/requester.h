@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The requester: one call per job of the command, each with a JSON report. The only place that sees all parts of kvss.
+ *
+ * A job returns 0 and a report (the caller owns it), or -errno with err set; then requester_end() says which kind of end it was.
+ * Nothing is printed here: warnings and steps go to the log, progress to the progress object. One job runs at a time.
+ */
+#ifndef REQUESTER_REQUESTER_H
+#define REQUESTER_REQUESTER_H
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/par.h"
+#include "base/progress.h"
+#include <jansson.h>
+#include <kvss/error.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define REQUESTER_WRITERS_DIR "/etc/kvss/writers.d"
+
+/* How the last job ended. */
+enum requester_end {
+    REQUESTER_DONE,
+    REQUESTER_FAILED,
+    REQUESTER_REFUSED,     /* by policy (require, method), before anything was touched */
+    REQUESTER_DAMAGED,     /* done, and the report lists damage; or what was to be read is damaged */
+    REQUESTER_INTERRUPTED, /* the cancel flag was raised */
+};
+
+/* Strings must outlive the requester; NULL where not given. */
+struct requester_config {
+    const char *repository;    /* folder of the repository */
+    const char *uri;           /* libvirt's; NULL: libvirt's default for this user */
+    const char *password_file; /* its first line is the passphrase */
+    const char *key_file;
+    const char *passphrase;    /* used where no file is given */
+    /* Asks a person. NULL: nobody can be asked. *ret is malloc'd; confirm: ask twice. Used where nothing above is given. */
+    int (*ask)(void *priv, const char *prompt, bool confirm, char **ret, struct err *err);
+    void *ask_priv;
+    const char *writers_dir;   /* NULL: REQUESTER_WRITERS_DIR */
+    const char *snapshot_dir;  /* where snapshot and scratch files of all VMs go; NULL: beside each image */
+    unsigned agent_timeout_ms; /* 0: the writer's default */
+    const struct log *log;
+    struct par_cancel *cancel; /* raised from a signal handler; may be NULL */
+    struct progress *progress; /* may be NULL */
+};
+
+struct requester;
+int requester_new(const struct requester_config *config, struct requester **ret, struct err *err);
+void requester_free(struct requester *r); /* NULL is fine */
+DEFINE_CLEANUP(struct requester *, requester_free)
+enum requester_end requester_end(const struct requester *r);
+
+/* { "repository", "guid", "encrypted": bool } */
+int requester_init(struct requester *r, bool no_encryption, json_t **ret, struct err *err);
+
+/* { "writers": [ { "name", "id", "instance_id", "state": NUMBER, "state_name", "error": NUMBER, "error_text",
+ *                  "components": [ { "logical_path", "name", "caption" } ] } ] } */
+int requester_list_writers(struct requester *r, json_t **ret, struct err *err);
+/* { "providers": [ { "name", "id", "version", "type": "system|software|hardware" } ] } */
+int requester_list_providers(struct requester *r, json_t **ret, struct err *err);
+/* { "vms": [ { "name", "uuid", "title", "state", "state_detail", "disks": [ { "target", "path", "format", "size" } ] } ] } */
+int requester_list_vms(struct requester *r, json_t **ret, struct err *err);
+/* { "points": [ { "id", "time", "host", "type", "instant", "vms": [ as in requester_backup() ] } ], "unreadable": NUMBER };
+ * oldest first. vm (name or UUID): only points that hold it; NULL: all. */
+int requester_list_points(struct requester *r, const char *vm, json_t **ret, struct err *err);
+
+/* What a backup of the VMs would do, told without touching them. vms NULL: all.
+ * { "vms": [ { "name", "uuid", "state", "method", "level", "refused": TEXT|null,
+ *              "conditions": [ { "clause", "name", "ok": bool|null, "why" } ],
+ *              "disks": [ { "target", "path", "format", "covered": bool, "why": TEXT|null } ],
+ *              "file_systems": [ { "mountpoint", "type", "device", "disks": [ TARGET ] } ], "warnings": [ TEXT ] } ],
+ *   "refused": NUMBER of VMs a backup of which would be refused } */
+struct requester_policy {
+    const char *method;  /* "auto", "child", "saved-state"; NULL: auto */
+    const char *require; /* "application", "file-system", "saved-state"; NULL: nothing in particular */
+};
+int requester_check(struct requester *r, char *const *vms, const struct requester_policy *policy, json_t **ret, struct err *err);
+
+/* One restore point of the VMs (NULL: all) and of the command writers' components, all of one instant; or nothing.
+ * { "point", "set", "type", "host", "kvss", "instant",
+ *   "vms": [ { "name", "uuid", "state", "method", "why", "consistency", "frozen_ms", "down_ms", "instant", "checkpoint",
+ *              "size", "read", "stored", "disks": COUNT, "not_covered": [ TARGET ], "warnings": [ TEXT ] } ],
+ *   "writers": [ { "name", "id", "components": [ { "logical_path", "name", "files": COUNT, "size" } ] } ],
+ *   "read", "stored", "elapsed_ms" }                     sizes in bytes */
+struct requester_backup {
+    char *const *vms;
+    struct requester_policy policy;
+    const char *type; /* "full" (NULL) or "copy" */
+};
+int requester_backup(struct requester *r, const struct requester_backup *job, json_t **ret, struct err *err);
+
+/* Everything recorded of a point: what requester_backup() reported, and
+ * { "id", "time", "details": [ per VM what its writer recorded, see writers/vm/vm_writer.h, with "stored_as" added to disks and
+ *   parts ], "documents": [ NAME ], "images": [ { "name", "size" } ] } */
+int requester_show(struct requester *r, const char *point, json_t **ret, struct err *err);
+
+/* Brings VMs back (vms NULL: all that the point holds, and the command writers' components).
+ * { "point", "vms": [ { "name", "uuid", "state", "registered": bool, "memory": bool, "steps": [ TEXT ], "warnings": [ TEXT ],
+ *                       "disks": [ { "target", "path", "format", "size", "flattened": bool } ] } ],
+ *   "files": [ { "writer", "component", "files": COUNT } ], "elapsed_ms" } */
+struct requester_restore {
+    const char *point; /* id, prefix of one, or "latest" */
+    char *const *vms;  /* names or UUIDs as of the backup */
+};
+int requester_restore(struct requester *r, const struct requester_restore *job, json_t **ret, struct err *err);
+
+/* Reads back and verifies a point (NULL: the whole repository). 0 also where damage is found: then REQUESTER_DAMAGED.
+ * { "point": ID|null, "problems": [ { "what", "point", "name" } ], "count": NUMBER } (at most 1000 are listed) */
+int requester_verify(struct requester *r, const char *point, json_t **ret, struct err *err);
+
+#endif

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The restore job: VSS's sequence (M24). Stored documents, selection, PreRestore (VMs turned off and deleted, M13), files (M14),
+ * statuses, PostRestore (VMs registered, M15-M18). The new files are made beside the old ones and swapped in when all of them are
+ * whole; a VM that could not be registered gets its old files and definition back. */
+#include "requester/restore.h"
+#include "base/clock.h"
+#include <errno.h>
+#include <string.h>
+
+/* ---- Documents and selection ----------------------------------------------------------------------------------------------*/
+
+static int load_text(struct restore *r, const char *name, struct buf *ret, struct err *err)
+{
+    int rc = store_read_document(r->point, name, ret, err);
+
+    if (rc == -ENOENT)
+        return err_set(err, ENOENT, "restore point %.12s has no %s: without it there is no restore", store_point_id(r->point), name);
+    if (rc >= 0 && (!ret->len || memchr(ret->data, '\0', ret->len)))
+        return err_set(err, EUCLEAN, "document %s is not text", name);
+    return rc;
+}
+
+static int load_documents(struct restore *r, struct err *err)
+{
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    size_t n = 0;
+
+    int rc = load_text(r, POINT_BCD, &text, err);
+    if (rc >= 0)
+        rc = vss_initialize_for_restore(r->s->vss, (const char *)text.data, err);
+    for (char *const *d = store_point_documents(r->point); rc >= 0 && d && *d; d++) {
+        if (strncmp(*d, POINT_WMD_PREFIX, strlen(POINT_WMD_PREFIX)))
+            continue;
+        rc = load_text(r, *d, &text, err);
+        if (rc >= 0)
+            rc = vss_load_writer_metadata(r->s->vss, (const char *)text.data, err);
+        n++;
+    }
+    if (rc >= 0 && n == 0)
+        rc = err_set(err, ENOENT, "restore point %.12s has no writer metadata: without it there is no restore",
+                     store_point_id(r->point));
+    return rc < 0 ? rc : vss_gather_writer_metadata(r->s->vss, err);
+}
+
+static int select_components(struct restore *r, struct err *err)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < r->n_vms && rc >= 0; i++)
+        if ((rc = vss_set_selected_for_restore(r->s->vss, VM_WRITER_ID, "", r->vms[i].uuid, true, err)) < 0)
+            err_context(err, "VM %s", r->vms[i].name);
+    for (size_t i = 0; i < r->n_files && rc >= 0; i++) {
+        const struct restore_files *f = &r->files[i];
+        rc = vss_set_selected_for_restore(r->s->vss, f->writer_id, f->logical_path, f->component, true, err);
+    }
+    return rc;
+}
+
+/* ---- Statuses, PostRestore ------------------------------------------------------------------------------------------------*/
+
+static enum vss_file_restore_status status_of(bool done, bool touched)
+{
+    return done ? VSS_RS_ALL : touched ? VSS_RS_FAILED : VSS_RS_NONE;
+}
+
+/* Every selected component gets one (behaviour 38). */
+static int set_statuses(struct restore *r, struct err *err)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < r->n_vms && rc >= 0; i++)
+        rc = vss_set_file_restore_status(r->s->vss, VM_WRITER_ID, "", r->vms[i].uuid,
+                                         status_of(r->vms[i].files_done, r->vms[i].files_touched), err);
+    for (size_t i = 0; i < r->n_files && rc >= 0; i++) {
+        const struct restore_files *f = &r->files[i];
+        rc = vss_set_file_restore_status(r->s->vss, f->writer_id, f->logical_path, f->component, status_of(f->done, f->touched), err);
+    }
+    return rc;
+}
+
+static void read_result(struct restore *r, struct restore_vm *vm)
+{
+    struct vss_component_state st;
+    _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
+    struct err ignored = ERR_INIT; /* the result is only told; whether the VM is there is what counts */
+
+    if (vss_get_component_state(r->s->vss, VM_WRITER_ID, "", vm->uuid, &st, &ignored) >= 0 && st.restore_metadata)
+        (void)json_parse_object(st.restore_metadata, strlen(st.restore_metadata), "restore metadata", &vm->result, &ignored);
+    vm->present = vm->files_done && hv_domain_get(r->s->hv, vm->uuid, &d, &ignored) >= 0;
+}
+
+/* What stands loses its old files; the rest is left to the undo at the session's end. */
+static void settle(struct restore *r)
+{
+    struct err why = ERR_INIT;
+
+    for (size_t i = 0; i < r->n_vms; i++) {
+        read_result(r, &r->vms[i]);
+        if (r->vms[i].present && stage_finish(r->stage, r->vms[i].uuid, &why) < 0)
+            log_warning(r->rq->config.log, "an old file of VM %s stays behind: %s", r->vms[i].name, why.text);
+    }
+    for (size_t i = 0; i < r->n_files; i++)
+        if (r->files[i].done && stage_finish(r->stage, r->files[i].group, &why) < 0)
+            log_warning(r->rq->config.log, "an old file of component %s stays behind: %s", r->files[i].component, why.text);
+}
+
+static int post_restore(struct restore *r, struct err *err)
+{
+    int rc = set_statuses(r, err);
+
+    if (rc >= 0)
+        rc = vss_post_restore(r->s->vss, err);
+    if (rc >= 0)
+        rc = session_check_status(r->s, "PostRestore", err);
+    settle(r);
+    return rc;
+}
+
+/* ---- The job --------------------------------------------------------------------------------------------------------------*/
+
+static int prepare(struct restore *r, struct err *err)
+{
+    int rc = restore_plan(r, err);
+
+    if (rc >= 0)
+        rc = load_documents(r, err);
+    if (rc >= 0)
+        rc = select_components(r, err);
+    if (rc >= 0)
+        rc = restore_check(r, err);
+    if (rc >= 0)
+        rc = hv_default_image_dir(r->s->hv, &r->default_dir, err);
+    if (rc >= 0)
+        rc = restore_prepare_parts(r, err);
+    if (rc >= 0)
+        rc = stage_new(r->s->journal, &r->stage, err);
+    return rc < 0 ? rc : job_cancelled(r->rq, err);
+}
+
+static int run(struct restore *r, struct err *err)
+{
+    int rc = prepare(r, err);
+
+    if (rc >= 0)
+        rc = vss_pre_restore(r->s->vss, err);
+    if (rc >= 0)
+        rc = session_check_status(r->s, "PreRestore", err);
+    if (rc < 0)
+        return rc;
+    rc = restore_stage(r, err);
+    if (rc >= 0)
+        rc = job_cancelled(r->rq, err);
+    if (rc >= 0)
+        rc = restore_swap(r, err);
+    if (rc >= 0)
+        return post_restore(r, err);
+    /* The writers hear of it all the same (M15); what they then say adds nothing to the cause. */
+    struct err ignored = ERR_INIT;
+    (void)post_restore(r, &ignored);
+    return rc;
+}
+
+static int open_point(struct restore *r, struct err *err)
+{
+    int rc = repository_open(r->rq, err);
+
+    if (rc >= 0)
+        rc = store_point_open(r->rq->store, r->job->point, &r->point, err);
+    if (rc >= 0)
+        rc = point_meta(store_point_meta(r->point), &r->meta, err);
+    return rc;
+}
+
+static int open_session(struct restore *r, struct err *err)
+{
+    struct session_options o = { .method = VM_METHOD_AUTO, .require = VM_LEVEL_CRASH };
+    static char *const none[] = { NULL };
+
+    o.only = none; /* the stored documents govern: no VM of today need be described */
+    return session_open(r->rq, &o, &r->s, err);
+}
+
+static void vm_clear(struct restore_vm *vm)
+{
+    for (size_t k = 0; k < vm->n_disks; k++) {
+        free(vm->disks[k].path);
+        free(vm->disks[k].label);
+        store_image_close(vm->disks[k].content);
+    }
+    free(vm->disks);
+    free(vm->definition);
+    free(vm->memory);
+    json_decref(vm->record);
+    json_decref(vm->result);
+}
+
+static void release(struct restore *r, struct err *err)
+{
+    session_close(r->s, err);
+    stage_free(r->stage);
+    for (size_t i = 0; i < r->n_vms; i++)
+        vm_clear(&r->vms[i]);
+    for (size_t i = 0; i < r->n_files; i++) {
+        json_decref(r->files[i].index);
+        free(r->files[i].group);
+    }
+    free(r->vms);
+    free(r->files);
+    free(r->default_dir);
+    json_decref(r->meta);
+    store_point_close(r->point);
+}
+
+/* Staged files that are not needed any more (memory images) are effects too: undoing them removes them. What else is open then
+ * belongs to VMs that stand. */
+static void drop_leftovers(struct restore *r)
+{
+    struct err why = ERR_INIT;
+
+    for (size_t i = 0; i < r->n_vms; i++)
+        if (r->vms[i].memory && unlink(r->vms[i].memory) < 0 && errno != ENOENT)
+            log_warning(r->rq->config.log, "%s stays behind: %s", r->vms[i].memory, why.text);
+    journal_settle_all(r->s->journal);
+    r->s->done = true;
+}
+
+int requester_restore(struct requester *rq, const struct requester_restore *job, json_t **ret, struct err *err)
+{
+    struct restore r = { .rq = rq, .job = job, .begun_ms = clock_mono_ms() };
+
+    rq->end = REQUESTER_DONE;
+    int rc = open_point(&r, err);
+    if (rc >= 0)
+        rc = open_session(&r, err);
+    if (rc >= 0)
+        rc = run(&r, err);
+    if (rc >= 0) {
+        drop_leftovers(&r);
+        *ret = restore_report(&r);
+        if (!*ret)
+            rc = err_set(err, ENOMEM, "out of memory");
+    }
+    release(&r, rc < 0 ? err : NULL);
+    return job_end(rq, rc, err);
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Everything that can be known to fail is found before PreRestore turns a VM off: places, room, names, disks in use by others. */
+#include "base/guid.h"
+#include "base/io.h"
+#include "base/num.h"
+#include "requester/restore.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define ROOM_MARGIN (16 * MIB) /* an image's own tables, and what else lives there */
+
+/* ---- Places and room ------------------------------------------------------------------------------------------------------*/
+
+/* Room wanted on one file system. */
+struct room {
+    dev_t dev;
+    char *dir;
+    uint64_t wanted, replaced;
+};
+struct rooms {
+    size_t n;
+    struct room *rooms;
+};
+
+static void rooms_clear(struct rooms *rs)
+{
+    for (size_t i = 0; i < rs->n; i++)
+        free(rs->rooms[i].dir);
+    free(rs->rooms);
+}
+
+/* The nearest folder that exists at or above dir. Caller frees. */
+static char *existing_dir(const char *dir)
+{
+    _cleanup_free_ char *at = strdup(dir);
+
+    while (at && !io_exists(at) && strcmp(at, "/")) {
+        char *up = io_dirname(at);
+        free(at);
+        at = up;
+    }
+    return TAKE_PTR(at);
+}
+
+static struct room *room_of(struct rooms *rs, const char *dir, dev_t dev)
+{
+    for (size_t i = 0; i < rs->n; i++)
+        if (rs->rooms[i].dev == dev)
+            return &rs->rooms[i];
+    struct room *more = realloc(rs->rooms, (rs->n + 1) * sizeof(*more));
+    if (!more)
+        return NULL;
+    rs->rooms = more;
+    more[rs->n] = (struct room){ .dev = dev, .dir = strdup(dir) };
+    return more[rs->n].dir ? &more[rs->n++] : NULL;
+}
+
+/* A file of `bytes` will be made beside path: the folder must be there or makeable, and writable by us. */
+static int want(struct rooms *rs, const char *path, uint64_t bytes, struct err *err)
+{
+    _cleanup_free_ char *real = realpath(path, NULL), *dir = io_dirname(real ? real : path);
+    _cleanup_free_ char *there = dir ? existing_dir(dir) : NULL;
+    struct stat st, old;
+
+    if (!there)
+        return err_set(err, ENOMEM, "out of memory");
+    if (stat(there, &st) < 0 || !S_ISDIR(st.st_mode))
+        return err_set(err, ENOTDIR, "cannot restore %s: %s is not a folder", path, there);
+    if (access(there, W_OK | X_OK) < 0)
+        return err_errno(err, errno, "cannot restore %s: folder %s cannot be written", path, there);
+    struct room *room = room_of(rs, there, st.st_dev);
+    if (!room)
+        return err_set(err, ENOMEM, "out of memory");
+    room->wanted += bytes;
+    if (stat(path, &old) == 0) {
+        if (!S_ISREG(old.st_mode))
+            return err_set(err, EEXIST, "cannot restore %s: what is there is not an ordinary file", path);
+        room->replaced += (uint64_t)old.st_blocks * 512;
+    }
+    return 0;
+}
+
+static int check_room(const struct room *room, struct err *err)
+{
+    uint64_t free_bytes;
+    char wanted[16], have[16], old[16];
+
+    int rc = io_free_bytes(room->dir, &free_bytes, err);
+    if (rc < 0 || free_bytes >= room->wanted + ROOM_MARGIN)
+        return rc;
+    num_format_size(room->wanted + ROOM_MARGIN, wanted);
+    num_format_size(free_bytes, have);
+    num_format_size(room->replaced, old);
+    return err_set(err, ENOSPC, "not enough room on the file system of %s: %s are needed, %s are free. The old images (%s) are kept until "
+                                "the new ones are whole, so their room does not count: make room, or remove them first",
+                   room->dir, wanted, have, old);
+}
+
+static int check_block_device(const struct restore_disk *d, struct err *err)
+{
+    _cleanup_close_ int fd = open(d->path, O_WRONLY | O_EXCL | O_CLOEXEC); /* O_EXCL: not mounted, not part of something */
+
+    if (fd < 0)
+        return err_errno(err, errno, "cannot restore onto the block device %s", d->path);
+    off_t size = lseek(fd, 0, SEEK_END);
+    if (size < 0 || (uint64_t)size < d->size)
+        return err_set(err, ENOSPC, "the block device %s has %lld bytes, the image %llu", d->path, (long long)size,
+                       (unsigned long long)d->size);
+    return 0;
+}
+
+static int check_places(const struct restore *r, struct err *err)
+{
+    _cleanup_(rooms_clear) struct rooms rooms = { 0 };
+    int rc = 0;
+
+    for (size_t i = 0; i < r->n_vms; i++)
+        for (size_t k = 0; k < r->vms[i].n_disks && rc >= 0; k++) {
+            const struct restore_disk *d = &r->vms[i].disks[k];
+            rc = d->block_device ? check_block_device(d, err) : want(&rooms, d->path, d->data, err);
+            if (rc < 0)
+                err_context(err, "VM %s, disk %s", r->vms[i].name, d->target);
+        }
+    for (size_t i = 0; i < r->n_files && rc >= 0; i++) {
+        size_t k;
+        json_t *e;
+        json_array_foreach (json_object_get(r->files[i].index, "files"), k, e)
+            if (rc >= 0 && !strcmp(json_get_text(e, "type"), "file"))
+                rc = want(&rooms, json_get_text(e, "path"), json_get_u64(e, "size"), err);
+    }
+    for (size_t i = 0; i < rooms.n && rc >= 0; i++)
+        rc = check_room(&rooms.rooms[i], err);
+    return rc;
+}
+
+/* ---- Names, and disks of others -------------------------------------------------------------------------------------------*/
+
+static const struct restore_vm *being_restored(const struct restore *r, const char *uuid)
+{
+    for (size_t i = 0; i < r->n_vms; i++)
+        if (guid_equal(r->vms[i].uuid, uuid))
+            return &r->vms[i];
+    return NULL;
+}
+
+static bool same_file(const char *a, const char *b)
+{
+    struct stat sa, sb;
+
+    if (!strcmp(a, b))
+        return true;
+    return stat(a, &sa) == 0 && stat(b, &sb) == 0 && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+}
+
+static bool uses(const struct hv_disk *d, const char *path)
+{
+    if (d->path && same_file(d->path, path))
+        return true;
+    for (char **b = d->backing; b && *b; b++)
+        if (same_file(*b, path))
+            return true;
+    return false;
+}
+
+/* What another VM has is not replaced under it. */
+static int check_other(const struct restore *r, const struct hv_domain *other, struct err *err)
+{
+    for (size_t i = 0; i < r->n_vms; i++) {
+        const struct restore_vm *vm = &r->vms[i];
+        if (!strcmp(vm->name, other->name))
+            return err_set(err, EEXIST, "VM %s: another VM here has that name (UUID %s; the one to be restored has %s): rename it first "
+                                        "with virsh domrename", vm->name, other->uuid, vm->uuid);
+        for (size_t k = 0; k < vm->n_disks; k++)
+            for (size_t m = 0; m < other->n_disks; m++)
+                if (uses(&other->disks[m], vm->disks[k].path))
+                    return err_set(err, EBUSY, "VM %s, disk %s: %s belongs to VM %s too (its disk %s), which is not being restored",
+                                   vm->name, vm->disks[k].target, vm->disks[k].path, other->name, other->disks[m].target);
+    }
+    return 0;
+}
+
+static int check_others(const struct restore *r, struct err *err)
+{
+    struct hv_domain **list = NULL;
+    size_t n = 0;
+
+    int rc = hv_list(r->s->hv, &list, &n, err);
+    for (size_t i = 0; i < n && rc >= 0; i++)
+        if (!being_restored(r, list[i]->uuid))
+            rc = check_other(r, list[i], err);
+    hv_list_free(list, n);
+    return rc;
+}
+
+int restore_check(struct restore *r, struct err *err)
+{
+    if (r->n_vms && !hv_is_local(r->s->hv))
+        return err_set(err, EOPNOTSUPP, "the VMs of %s run on another host: run kvss restore there", hv_uri(r->s->hv));
+    int rc = check_others(r, err);
+    if (rc >= 0)
+        rc = check_places(r, err);
+    return rc < 0 ? err_context(err, "nothing was changed") : 0;
+}

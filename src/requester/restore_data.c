@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The data of a restore: parts that the VM writer needs, images beside their targets, and their way into place. */
+#include "base/io.h"
+#include "base/num.h"
+#include "requester/effects.h"
+#include "requester/owner.h"
+#include "requester/restore.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#define IMAGES_AT_ONCE 2
+
+static struct transfer transfer_of(const struct restore *r)
+{
+    return (struct transfer){ r->rq->config.progress, r->rq->config.cancel, r->rq->config.log };
+}
+
+static json_t *find_part(const struct restore_vm *vm, const char *name)
+{
+    size_t i;
+    json_t *p;
+
+    json_array_foreach (json_object_get(vm->record, "parts"), i, p) {
+        const char *n = json_get_text(p, "name");
+        if (n && !strcmp(n, name) && json_get_text(p, "stored_as"))
+            return p;
+    }
+    return NULL;
+}
+
+/* Writes an image of the point to the new, empty file fd. */
+static int write_to_fd(struct restore *r, const char *label, struct store_image *image, int fd, struct err *err)
+{
+    struct transfer t = transfer_of(r);
+    struct transfer_out out = { .label = label, .image = image, .fd = fd, .fresh = true };
+
+    if (ftruncate(fd, (off_t)store_image_size(image)) < 0)
+        return err_errno(err, errno, "cannot restore %s", label);
+    int rc = transfer_write(&t, &out, err);
+    return rc < 0 ? rc : fsync(fd) < 0 ? err_errno(err, errno, "cannot restore %s", label) : 0;
+}
+
+/* A part as a new file at path. */
+static int part_to_file(struct restore *r, const struct restore_vm *vm, const json_t *part, const char *path, struct err *err)
+{
+    const char *stored = json_get_text(part, "stored_as"), *kind = json_get_text(part, "kind");
+    _cleanup_(store_image_close_p) struct store_image *image = NULL;
+    _cleanup_buf_ struct buf data = BUF_INIT;
+    _cleanup_free_ char *label = str_format("%s %s", vm->name, json_get_text(part, "name"));
+    _cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    uid_t uid;
+    gid_t gid;
+
+    if (fd < 0 || !label)
+        return err_errno(err, fd < 0 ? errno : ENOMEM, "cannot make %s", path);
+    bool large = kind && !strcmp(kind, "image");
+    int rc = large ? store_image_open(r->point, stored, &image, err) : store_read_document(r->point, stored, &data, err);
+    if (rc >= 0 && large)
+        rc = write_to_fd(r, label, image, fd, err);
+    else if (rc >= 0 && (rc = io_write(fd, data.data, data.len)) < 0)
+        err_errno(err, -rc, "cannot write %s", path);
+    hv_qemu_ids(r->s->hv, &uid, &gid);
+    if (rc >= 0)
+        rc = owner_apply(fd, part, uid, gid, err);
+    if (rc >= 0 && fsync(fd) < 0)
+        rc = err_errno(err, errno, "cannot write %s", path);
+    return rc;
+}
+
+/* ---- Before PreRestore: what the VM writer gets ---------------------------------------------------------------------------*/
+
+static int take_definition(struct restore *r, struct restore_vm *vm, struct err *err)
+{
+    json_t *part = find_part(vm, "definition");
+
+    if (!part)
+        return err_set(err, EUCLEAN, "VM %s: the restore point holds no definition", vm->name);
+    vm->definition = str_format("%s/%s.xml", r->s->dir, vm->uuid);
+    return vm->definition ? part_to_file(r, vm, part, vm->definition, err) : err_set(err, ENOMEM, "out of memory");
+}
+
+/* Memory may be many gigabytes, and the run-time folder is often in memory itself: it goes where libvirt keeps such files. */
+static int take_memory(struct restore *r, struct restore_vm *vm, struct err *err)
+{
+    json_t *part = find_part(vm, "memory");
+    const char *dir = hv_save_dir(r->s->hv);
+    uint64_t id;
+
+    if (!part)
+        return 0;
+    if (!dir || access(dir, W_OK | X_OK) < 0)
+        dir = r->s->dir;
+    vm->memory = str_format("%s/" IO_TEMPORARY_PREFIX "%.8s-%.8s.memory", dir, vss_session_id(r->s->vss), vm->uuid);
+    if (!vm->memory)
+        return err_set(err, ENOMEM, "out of memory");
+    struct journal_arg args[] = { { "group", vm->uuid }, { "path", vm->memory }, { NULL, NULL } };
+    int rc = journal_begin(r->s->journal, VERB_STAGED_FILE, args, &id, err);
+    return rc < 0 ? rc : part_to_file(r, vm, part, vm->memory, err);
+}
+
+static int set_options(struct restore *r, struct restore_vm *vm, struct err *err)
+{
+    json_t *disks = json_object();
+    const char *nvram = vm->nvram ? json_get_text(vm->nvram, "restore_path") : NULL, *state = json_get_text(vm->record, "state");
+
+    for (size_t i = 0; i < vm->n_disks; i++)
+        json_object_set_new(disks, vm->disks[i].target, json_text(vm->disks[i].path));
+    _cleanup_json_ json_t *o = json_pack("{s:s, s:o, s:o, s:s, s:o, s:o}", "definition", vm->definition, "memory",
+                                         json_text(vm->memory), "nvram", json_text(nvram), "state", state ? state : "off", "disks",
+                                         disks, "default_dir", json_text(r->default_dir));
+    _cleanup_free_ char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+    if (!text)
+        return err_set(err, ENOMEM, "out of memory");
+    return vss_set_restore_options(r->s->vss, VM_WRITER_ID, "", vm->uuid, text, err);
+}
+
+int restore_prepare_parts(struct restore *r, struct err *err)
+{
+    for (size_t i = 0; i < r->n_vms; i++) {
+        struct restore_vm *vm = &r->vms[i];
+        vm->nvram = find_part(vm, "nvram");
+        if (vm->nvram && !json_get_text(vm->nvram, "restore_path"))
+            return err_set(err, EUCLEAN, "VM %s: the restore point does not say where its NVRAM belongs", vm->name);
+        int rc = take_definition(r, vm, err);
+        if (rc >= 0)
+            rc = take_memory(r, vm, err);
+        if (rc >= 0)
+            rc = set_options(r, vm, err);
+        if (rc < 0)
+            return err_context(err, "VM %s", vm->name);
+    }
+    return 0;
+}
+
+/* ---- Images ---------------------------------------------------------------------------------------------------------------*/
+
+static void add_option(struct buf *b, const char *name, const char *value)
+{
+    if (value)
+        buf_addf(b, "%s%s=%s", b->len ? "," : "", name, value);
+}
+
+/* An option's value is one of qemu-img's words or a number; anything else came from a damaged record. */
+static const char *word(const char *s)
+{
+    return s && s[strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789.")] == '\0' && *s ? s : NULL;
+}
+
+/* The options that an image like the old one is made with: "cluster_size=65536,compat=1.1". NULL: none. Caller frees. */
+static char *image_options(const struct restore_disk *d)
+{
+    const json_t *image = json_object_get(d->record, "image");
+    const char *prealloc = word(json_get_text(image, "preallocation"));
+    struct buf b = BUF_INIT;
+
+    if (prealloc && strcmp(prealloc, "off"))
+        add_option(&b, "preallocation", prealloc);
+    if (!strcmp(d->format, "qcow2")) {
+        uint64_t cluster = json_get_u64(image, "cluster_size");
+        add_option(&b, "compat", word(json_get_text(image, "compat")));
+        if (cluster >= 512 && cluster <= 2 * MIB && num_is_pow2(cluster))
+            buf_addf(&b, "%scluster_size=%llu", b.len ? "," : "", (unsigned long long)cluster);
+        add_option(&b, "lazy_refcounts", json_is_true(json_object_get(image, "lazy_refcounts")) ? "on" : NULL);
+        add_option(&b, "extended_l2", json_is_true(json_object_get(image, "extended_l2")) ? "on" : NULL);
+    }
+    return b.len ? buf_take_str(&b) : NULL;
+}
+
+static int write_exported(struct restore *r, struct restore_disk *d, const char *path, bool fresh, struct err *err)
+{
+    struct transfer t = transfer_of(r);
+    struct hv_export *e = NULL;
+
+    int rc = hv_export_start(path, d->format, HV_EXPORT_WRITE, &e, err);
+    if (rc < 0)
+        return rc;
+    struct transfer_out out = { .label = d->label, .image = d->content, .nbd_uri = hv_export_uri(e), .fd = -1, .fresh = fresh };
+    rc = transfer_write(&t, &out, err);
+    struct err why = ERR_INIT;
+    int stopped = hv_export_stop(e, rc < 0 ? &why : err); /* also on failure; then the first one counts */
+    return rc < 0 ? rc : stopped;
+}
+
+static int finish_image(struct restore *r, const struct restore_disk *d, struct err *err)
+{
+    _cleanup_close_ int fd = open(d->made, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    uid_t uid;
+    gid_t gid;
+
+    if (fd < 0)
+        return err_errno(err, errno, "cannot open %s", d->made);
+    hv_qemu_ids(r->s->hv, &uid, &gid);
+    int rc = owner_apply(fd, d->record, uid, gid, err);
+    return rc < 0 ? rc : fsync(fd) < 0 ? err_errno(err, errno, "cannot write %s", d->made) : 0;
+}
+
+static int make_image(struct restore *r, struct restore_disk *d, struct err *err)
+{
+    _cleanup_free_ char *options = image_options(d), *dir = io_dirname(d->path);
+
+    int rc = dir ? io_mkdir_p(dir, 0711, err) : err_set(err, ENOMEM, "out of memory");
+    if (rc >= 0)
+        rc = hv_image_create(d->made, d->format, d->size, options, NULL, NULL, err);
+    if (rc < 0)
+        return rc;
+    if (strcmp(d->format, "raw"))
+        rc = write_exported(r, d, d->made, true, err);
+    else {
+        _cleanup_close_ int fd = open(d->made, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+        rc = fd < 0 ? err_errno(err, errno, "cannot open %s", d->made) : write_to_fd(r, d->label, d->content, fd, err);
+    }
+    return rc < 0 ? rc : finish_image(r, d, err);
+}
+
+struct all_disks {
+    struct restore *r;
+    struct restore_vm **vms; /* per disk */
+    struct restore_disk **disks;
+    size_t n;
+};
+
+static int restore_one_disk(void *ctx, size_t i, struct err *err)
+{
+    const struct all_disks *all = ctx;
+    struct restore_disk *d = all->disks[i];
+
+    int rc = job_cancelled(all->r->rq, err);
+    if (rc < 0)
+        return rc;
+    if (d->block_device) {
+        all->vms[i]->files_touched = true;
+        rc = write_exported(all->r, d, d->path, false, err);
+    } else {
+        rc = make_image(all->r, d, err);
+    }
+    return rc < 0 ? err_context(err, "VM %s, disk %s", all->vms[i]->name, d->target) : 0;
+}
+
+static int stage_disks(struct restore *r, struct err *err)
+{
+    size_t max = 1;
+    for (size_t i = 0; i < r->n_vms; i++)
+        max += r->vms[i].n_disks;
+    _cleanup_free_ struct restore_vm **vms = calloc(max, sizeof(struct restore_vm *));
+    _cleanup_free_ struct restore_disk **disks = calloc(max, sizeof(struct restore_disk *));
+    struct all_disks all = { r, vms, disks, 0 };
+    int rc = vms && disks ? 0 : err_set(err, ENOMEM, "out of memory");
+
+    for (size_t i = 0; i < r->n_vms && rc >= 0; i++)
+        for (size_t k = 0; k < r->vms[i].n_disks && rc >= 0; k++) {
+            struct restore_disk *d = &r->vms[i].disks[k];
+            vms[all.n] = &r->vms[i];
+            disks[all.n++] = d;
+            if (!d->block_device)
+                rc = stage_add(r->stage, r->vms[i].uuid, d->path, false, &d->made, err);
+        }
+    return rc < 0 ? rc : par_each(all.n, IMAGES_AT_ONCE, restore_one_disk, &all, err);
+}
+
+static int stage_nvram(struct restore *r, struct restore_vm *vm, struct err *err)
+{
+    const char *target = vm->nvram ? json_get_text(vm->nvram, "restore_path") : NULL;
+
+    if (!target)
+        return 0;
+    _cleanup_free_ char *dir = io_dirname(target);
+    int rc = dir ? io_mkdir_p(dir, 0711, err) : err_set(err, ENOMEM, "out of memory");
+    if (rc >= 0)
+        rc = stage_add(r->stage, vm->uuid, target, false, &vm->nvram_made, err);
+    return rc < 0 ? rc : part_to_file(r, vm, vm->nvram, vm->nvram_made, err);
+}
+
+static int stage_component(struct restore *r, struct restore_files *f, struct err *err)
+{
+    struct files_job job = { .number = f->number, .cancel = r->rq->config.cancel };
+
+    f->group = str_format("files-%zu", f->number);
+    if (!f->group)
+        return err_set(err, ENOMEM, "out of memory");
+    int rc = files_stage(r->point, f->index, &job, r->stage, f->group, err);
+    return rc < 0 ? err_context(err, "component %s", f->component) : 0;
+}
+
+int restore_stage(struct restore *r, struct err *err)
+{
+    int rc = stage_disks(r, err);
+
+    for (size_t i = 0; i < r->n_vms && rc >= 0; i++)
+        if ((rc = stage_nvram(r, &r->vms[i], err)) < 0)
+            err_context(err, "VM %s, NVRAM", r->vms[i].name);
+    for (size_t i = 0; i < r->n_files && rc >= 0; i++)
+        rc = stage_component(r, &r->files[i], err);
+    return rc;
+}
+
+/* ---- Into place -----------------------------------------------------------------------------------------------------------*/
+
+int restore_swap(struct restore *r, struct err *err)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < r->n_vms && rc >= 0; i++) {
+        r->vms[i].files_touched = true;
+        rc = stage_swap(r->stage, r->vms[i].uuid, err);
+        r->vms[i].files_done = rc >= 0;
+    }
+    for (size_t i = 0; i < r->n_files && rc >= 0; i++) {
+        r->files[i].touched = true;
+        rc = stage_swap(r->stage, r->files[i].group, err);
+        r->files[i].done = rc >= 0;
+    }
+    return rc;
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What is to be restored, and where to: from the point's listing, the VM writer's records and the stored documents. All of it came
+ * from a repository, so all of it is checked. */
+#include "requester/restore.h"
+#include "base/guid.h"
+#include "base/io.h"
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* ---- VMs ------------------------------------------------------------------------------------------------------------------*/
+
+static bool is_block_device(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISBLK(st.st_mode);
+}
+
+static int plan_disk(struct restore *r, struct restore_vm *vm, json_t *record, struct err *err)
+{
+    struct restore_disk *d = &vm->disks[vm->n_disks];
+    const char *path = json_get_text(record, "path");
+
+    if (!json_is_true(json_object_get(record, "covered")))
+        return 0;
+    d->record = record;
+    d->target = json_get_text(record, "target");
+    d->format = json_get_text(record, "format");
+    d->image = json_get_text(record, "stored_as");
+    if (!d->target || !d->format || !d->image)
+        return err_set(err, EUCLEAN, "VM %s: the record of a disk is incomplete", vm->name);
+    if (!path || path[0] != '/')
+        return err_set(err, EOPNOTSUPP, "VM %s, disk %s: it was on the network (%s), and such a disk cannot be restored in place yet",
+                       vm->name, d->target, path ? path : "unknown place");
+    d->path = strdup(path);
+    d->label = str_format("%s %s", vm->name, d->target);
+    vm->n_disks++;
+    if (!d->path || !d->label)
+        return err_set(err, ENOMEM, "out of memory");
+    d->block_device = is_block_device(path);
+    d->flattened = json_array_size(json_object_get(record, "backing")) > 0;
+    int e = store_image_open(r->point, d->image, &d->content, err);
+    if (e < 0)
+        return err_context(err, "VM %s, disk %s", vm->name, d->target);
+    d->size = store_image_size(d->content);
+    e = transfer_data_bytes(d->content, &d->data, err);
+    return e < 0 ? err_context(err, "VM %s, disk %s", vm->name, d->target) : 0;
+}
+
+static int plan_vm(struct restore *r, const json_t *listed, struct err *err)
+{
+    struct restore_vm *vm = &r->vms[r->n_vms++];
+    size_t i;
+    json_t *e, *disks;
+
+    vm->name = json_get_text(listed, "name");
+    vm->uuid = json_get_text(listed, "uuid");
+    if (!vm->name || !vm->uuid || !guid_parse(vm->uuid, NULL))
+        return err_set(err, EUCLEAN, "the listing of the restore point does not name a VM properly");
+    int rc = point_read_vm(r->point, vm->uuid, &vm->record, err);
+    if (rc < 0)
+        return err_context(err, "VM %s", vm->name);
+    disks = json_object_get(vm->record, "disks");
+    vm->disks = calloc(json_array_size(disks) + 1, sizeof(*vm->disks));
+    if (!vm->disks)
+        return err_set(err, ENOMEM, "out of memory");
+    json_array_foreach (disks, i, e)
+        if ((rc = plan_disk(r, vm, e, err)) < 0)
+            return rc;
+    return 0;
+}
+
+static int unknown_vm(const struct restore *r, const char *name, struct err *err)
+{
+    json_t *vms = json_object_get(r->meta, "vms"), *vm;
+    size_t i, n = json_array_size(vms);
+    _cleanup_free_ const char **names = calloc(n + 1, sizeof(*names));
+
+    json_array_foreach (vms, i, vm)
+        if (names)
+            names[i] = json_get_text(vm, "name") ? json_get_text(vm, "name") : "";
+    const char *like = names ? select_similar(name, names, n) : NULL;
+    return err_set(err, ENOENT, "restore point %.12s holds no VM '%s'%s%s%s", store_point_id(r->point), name,
+                   like ? "; did you mean '" : "", like ? like : "", like ? "'?" : "");
+}
+
+static bool planned(const struct restore *r, const json_t *listed)
+{
+    for (size_t i = 0; i < r->n_vms; i++)
+        if (r->vms[i].uuid == json_get_text(listed, "uuid"))
+            return true;
+    return false;
+}
+
+static int plan_vms(struct restore *r, struct err *err)
+{
+    json_t *vms = json_object_get(r->meta, "vms");
+    int rc = 0;
+
+    r->vms = calloc(json_array_size(vms) + 1, sizeof(*r->vms));
+    if (!r->vms)
+        return err_set(err, ENOMEM, "out of memory");
+    for (size_t i = 0; rc >= 0 && (r->job->vms ? r->job->vms[i] != NULL : i < json_array_size(vms)); i++) {
+        json_t *listed = r->job->vms ? point_find_vm(r->meta, r->job->vms[i]) : json_array_get(vms, i);
+        if (!listed)
+            return unknown_vm(r, r->job->vms[i], err);
+        rc = planned(r, listed) ? 0 : plan_vm(r, listed, err);
+    }
+    return rc;
+}
+
+/* ---- Components of command writers: all of them, or none where VMs are named -----------------------------------------------*/
+
+static int plan_component(struct restore *r, const char *writer_id, const json_t *listed, struct err *err)
+{
+    struct restore_files *more = realloc(r->files, (r->n_files + 1) * sizeof(*more));
+    if (!more)
+        return err_set(err, ENOMEM, "out of memory");
+    r->files = more;
+    struct restore_files *f = &more[r->n_files];
+    *f = (struct restore_files){
+        .writer_id = writer_id,
+        .logical_path = json_get_text(listed, "logical_path"),
+        .component = json_get_text(listed, "name"),
+        .number = (size_t)json_get_u64(listed, "number"),
+    };
+    if (!f->logical_path || !f->component)
+        return err_set(err, EUCLEAN, "the listing of the restore point does not name a component properly");
+    int rc = files_index(r->point, f->number, &f->index, err);
+    if (rc < 0)
+        return err_context(err, "component %s", f->component);
+    r->n_files++;
+    return 0;
+}
+
+static int plan_files(struct restore *r, struct err *err)
+{
+    size_t i, k;
+    json_t *w, *c;
+    int rc;
+
+    if (r->job->vms)
+        return 0;
+    json_array_foreach (json_object_get(r->meta, "writers"), i, w) {
+        const char *id = json_get_text(w, "id");
+        if (!id)
+            return err_set(err, EUCLEAN, "the listing of the restore point does not name a writer properly");
+        json_array_foreach (json_object_get(w, "components"), k, c)
+            if ((rc = plan_component(r, id, c, err)) < 0)
+                return err_context(err, "writer %s", json_get_text(w, "name"));
+    }
+    return 0;
+}
+
+int restore_plan(struct restore *r, struct err *err)
+{
+    int rc = plan_vms(r, err);
+
+    if (rc >= 0)
+        rc = plan_files(r, err);
+    if (rc >= 0 && r->n_vms == 0 && r->n_files == 0)
+        rc = err_set(err, ENOENT, "restore point %.12s holds nothing to restore", store_point_id(r->point));
+    return rc;
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A session: connection to libvirt, the service with its writers and providers, and the list of effects. What it did to VMs,
+ * guests and files is undone at its end unless the result stands (M10, B2). */
+#include "base/guid.h"
+#include "base/io.h"
+#include "requester/effects.h"
+#include "requester/internal.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+int policy_parse(const struct requester_policy *policy, enum vm_method *ret_method, enum vm_level *ret_require, struct err *err)
+{
+    static const struct { const char *name; enum vm_method method; } methods[] = {
+        { "auto", VM_METHOD_AUTO }, { "child", VM_METHOD_CHILD }, { "saved-state", VM_METHOD_SAVED },
+    };
+    static const struct { const char *name; enum vm_level level; } levels[] = {
+        { "application", VM_LEVEL_APPLICATION }, { "file-system", VM_LEVEL_FILE_SYSTEM }, { "saved-state", VM_LEVEL_SAVED_STATE },
+    };
+    const char *method = policy->method ? policy->method : "auto";
+    size_t m = 0, l = 0;
+
+    while (m < ARRAY_SIZE(methods) && strcmp(methods[m].name, method))
+        m++;
+    if (m == ARRAY_SIZE(methods))
+        return err_set(err, EINVAL, "unknown method '%s': auto, child or saved-state", method);
+    while (policy->require && l < ARRAY_SIZE(levels) && strcmp(levels[l].name, policy->require))
+        l++;
+    if (l == ARRAY_SIZE(levels))
+        return err_set(err, EINVAL, "unknown requirement '%s': application, file-system or saved-state", policy->require);
+    *ret_method = methods[m].method;
+    *ret_require = policy->require ? levels[l].level : VM_LEVEL_CRASH;
+    return 0;
+}
+
+int hv_connect(struct requester *rq, struct hv **ret, struct err *err)
+{
+    struct hv_config c = { .uri = rq->config.uri, .log = rq->config.log };
+
+    return hv_open(&c, ret, err);
+}
+
+static void log_event(void *priv, const char *event, const char *writer, enum vss_writer_state state, uint32_t hresult)
+{
+    const struct requester *rq = priv;
+
+    log_info(rq->config.log, "event %s: %s: [%d] %s, %s", event, writer, (int)state, vss_state_name(state), vss_error_text(hresult));
+}
+
+static size_t count_verbs(const struct journal_verb *v)
+{
+    size_t n = 0;
+
+    while (v[n].name)
+        n++;
+    return n;
+}
+
+/* The journal knows one table: all of ours in a row. */
+static int join_verbs(struct session *s, struct err *err)
+{
+    const struct journal_verb *tables[] = { vm_writer_verbs, qemu_provider_verbs, requester_verbs };
+    size_t n = 0;
+
+    for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
+        n += count_verbs(tables[i]);
+    s->verbs = calloc(n + 1, sizeof(*s->verbs));
+    if (!s->verbs)
+        return err_set(err, ENOMEM, "out of memory");
+    n = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
+        for (const struct journal_verb *v = tables[i]; v->name; v++)
+            s->verbs[n++] = *v;
+    return 0;
+}
+
+static int open_effects(struct session *s, struct err *err)
+{
+    struct guid id = guid_new();
+
+    int r = join_verbs(s, err);
+    if (r >= 0)
+        r = journal_new(NULL, id.text, s->verbs, s->hv, s->rq->config.log, &s->journal, err);
+    if (r >= 0)
+        r = hv_shared_dir(s->hv, NULL, "session", &s->dir, err);
+    return r;
+}
+
+static int open_vm_writer(struct session *s, const struct session_options *o, struct err *err)
+{
+    const struct requester_config *c = &s->rq->config;
+    struct qemu_provider_config pc = { .hv = s->hv, .journal = s->journal, .snapshot_dir = c->snapshot_dir, .log = c->log };
+
+    int r = qemu_provider_new(&pc, &s->provider, err);
+    if (r < 0)
+        return r;
+    struct vm_writer_config wc = {
+        .hv = s->hv,
+        .provider = o->effects ? &qemu_provider_ops : NULL,
+        .provider_priv = s->provider,
+        .journal = s->journal,
+        .session_dir = s->dir,
+        .snapshot_dir = c->snapshot_dir,
+        .method = o->method,
+        .require = o->require,
+        .checkpoint_prefix = o->checkpoint_prefix,
+        .agent_timeout_ms = c->agent_timeout_ms,
+        .only = o->only,
+        .cancel = c->cancel,
+        .log = c->log,
+    };
+    return vm_writer_new(&wc, &s->vm_writer, err);
+}
+
+static int open_service(struct session *s, struct err *err)
+{
+    const struct requester_config *c = &s->rq->config;
+    struct vss_service_config sc = { .volume_of = volume_of, .log = c->log };
+
+    int r = vss_service_new(&sc, &s->service, err);
+    if (r >= 0)
+        r = vss_register_provider(s->service, &qemu_provider_ops, s->provider, err);
+    if (r >= 0)
+        r = vss_register_writer(s->service, &vm_writer_ops, s->vm_writer, err);
+    if (r >= 0)
+        r = command_writers_load(c->writers_dir ? c->writers_dir : REQUESTER_WRITERS_DIR, c->log, &s->commands, err);
+    if (r >= 0)
+        r = command_writers_register(s->commands, s->service, err);
+    if (r >= 0)
+        r = vss_session_new(s->service, &s->vss, err);
+    if (r >= 0)
+        vss_set_event_log(s->vss, log_event, s->rq);
+    return r;
+}
+
+int session_open(struct requester *rq, const struct session_options *options, struct session **ret, struct err *err)
+{
+    struct session *s = calloc(1, sizeof(*s));
+    if (!s)
+        return err_set(err, ENOMEM, "out of memory");
+    s->rq = rq;
+    int r = hv_connect(rq, &s->hv, err);
+    if (r >= 0)
+        r = open_effects(s, err);
+    if (r >= 0)
+        r = open_vm_writer(s, options, err);
+    if (r >= 0)
+        r = open_service(s, err);
+    if (r < 0) {
+        s->done = true; /* nothing was done */
+        session_close(s, err);
+        return r;
+    }
+    *ret = s;
+    return 0;
+}
+
+/* Adds what went wrong while undoing to the failure that led here. */
+static void also_failed(struct session *s, struct err *err, const struct err *why)
+{
+    log_error(s->rq->config.log, "%s", why->text);
+    if (!err || !err->code) {
+        err_move(err, why);
+        return;
+    }
+    struct err both = *err;
+    err_set(err, both.code, "%s; and then undoing failed: %s", both.text, why->text);
+    err->hresult = both.hresult;
+}
+
+static void undo(struct session *s, struct err *err)
+{
+    struct err why = ERR_INIT;
+
+    if (s->prepared && vss_abort_backup(s->vss, &why) < 0 && why.hresult != VSS_E_BAD_STATE)
+        also_failed(s, err, &why);
+    err_clear(&why);
+    if (s->journal && journal_undo_all(s->journal, &why) < 0)
+        also_failed(s, err, &why);
+}
+
+void session_close(struct session *s, struct err *err)
+{
+    struct err why = ERR_INIT;
+
+    if (!s)
+        return;
+    if (!s->done)
+        undo(s, err);
+    if (s->vss)
+        vss_session_release(s->vss);
+    vss_service_free(s->service);
+    command_writers_free(s->commands);
+    vm_writer_free(s->vm_writer);
+    qemu_provider_free(s->provider);
+    /* The release may have had effects of its own to reverse. */
+    if (s->journal && journal_open_effects(s->journal) && journal_undo_all(s->journal, &why) < 0)
+        also_failed(s, err, &why);
+    journal_free(s->journal);
+    free(s->verbs);
+    hv_close(s->hv);
+    if (s->dir && io_remove_tree(s->dir, &why) < 0)
+        log_warning(s->rq->config.log, "%s", why.text);
+    free(s->dir);
+    free(s);
+}
+
+int session_check_status(struct session *s, const char *doing, struct err *err)
+{
+    int r = vss_gather_writer_status(s->vss, err);
+
+    for (size_t i = 0; r >= 0 && i < vss_writer_status_count(s->vss); i++) {
+        struct vss_writer_status st;
+        r = vss_get_writer_status(s->vss, i, &st, err);
+        if (r < 0 || st.hresult == VSS_S_OK)
+            continue;
+        return err_vss(err, st.hresult, EIO, "%s: %s (%s, %s 0x%08" PRIx32 "): %s", doing, st.name, vss_state_name(st.state),
+                       vss_error_text(st.hresult), st.hresult, st.text ? st.text : "no cause was given");
+    }
+    return r;
+}

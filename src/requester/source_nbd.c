@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Reading an NBD export: ask what is where, then keep many reads in flight. */
+#include "base/num.h"
+#include "requester/transfer_read.h"
+#include <errno.h>
+#include <string.h>
+
+#define IN_FLIGHT_MAX 16
+#define ASK_MAX (2 * GIB)    /* NBD's block status counts in 32 bits */
+#define WINDOW (64 * GIB)    /* planned at once: bounds the plan's memory */
+#define LOOK_AROUND_MS 100
+
+int source_nbd_open(struct source *s, struct nbd_handle **ret, struct err *err)
+{
+    return nbd_open(s->in->nbd_uri, s->in->dirty_context, ret, err);
+}
+
+/* ---- What is where --------------------------------------------------------------------------------------------------------*/
+
+struct answer {
+    struct source *s;
+    uint64_t limit;
+    struct err *err;
+};
+
+static int take_extents(void *priv, const char *context, uint64_t off, uint32_t *entries, size_t n, int *error)
+{
+    struct answer *a = priv;
+    bool alloc = !strcmp(context, LIBNBD_CONTEXT_BASE_ALLOCATION);
+
+    if (extent_status_add(alloc ? &a->s->alloc : &a->s->dirty, off, entries, n, a->limit, a->err) < 0) {
+        *error = a->err->code;
+        return -1;
+    }
+    return 0;
+}
+
+/* Contexts may be answered to different lengths: the question goes on where the shorter one ends. */
+static int ask(struct source *s, struct nbd_handle *h, uint64_t end, bool with_dirty, struct err *err)
+{
+    struct err why = ERR_INIT;
+    struct answer a = { s, end, &why };
+
+    for (uint64_t from; (from = with_dirty ? num_min(s->alloc.end, s->dirty.end) : s->alloc.end) < end;) {
+        nbd_extent_callback cb = { .callback = take_extents, .user_data = &a };
+        if (nbd_block_status(h, num_min(end - from, ASK_MAX), from, cb, 0) < 0)
+            return why.code ? err_move(err, &why) : nbd_failed(err, "cannot ask which parts hold data");
+        if ((with_dirty ? num_min(s->alloc.end, s->dirty.end) : s->alloc.end) <= from)
+            return err_set(err, EPROTO, "the NBD server tells nothing about the data at %llu", (unsigned long long)from);
+    }
+    return 0;
+}
+
+static void count_work(struct source *s)
+{
+    const struct extent_piece *p = (const struct extent_piece *)(const void *)s->plan.data;
+
+    for (size_t i = 0; i < s->plan.len / sizeof(*p); i++)
+        if (p[i].kind == EXTENT_READ)
+            progress_grow(s->task, p[i].len);
+}
+
+/* Plans the next window. The caller holds s->lock. */
+static int plan_window(struct reading *r, struct source *s, struct nbd_handle *h, struct err *err)
+{
+    uint64_t start = s->planned, end = num_min(s->in->size, start + (WINDOW - WINDOW % r->chunk));
+    bool alloc = nbd_can_meta_context(h, LIBNBD_CONTEXT_BASE_ALLOCATION) == 1;
+    bool dirty = s->in->dirty_context && nbd_can_meta_context(h, s->in->dirty_context) == 1;
+
+    if (s->in->dirty_context && !dirty)
+        log_warning(r->t->log, "%s: the server does not tell what changed: everything is read", s->in->label);
+    extent_status_reset(&s->alloc, start);
+    extent_status_reset(&s->dirty, start);
+    int e = 0;
+    if (alloc)
+        e = ask(s, h, end, dirty, err);
+    for (uint64_t at = start; !alloc && e >= 0 && at < end; at = s->alloc.end) { /* nothing is known: all of it is data */
+        uint32_t all_data[2] = { (uint32_t)num_min(end - at, ASK_MAX), 0 };
+        e = extent_status_add(&s->alloc, at, all_data, 2, end, err);
+    }
+    buf_reset(&s->plan);
+    s->next = 0;
+    if (e >= 0)
+        e = extent_plan(&s->alloc, alloc && dirty ? &s->dirty : NULL, end, r->chunk, &s->plan, err);
+    if (e < 0)
+        return e;
+    s->planned = end;
+    count_work(s);
+    return 0;
+}
+
+/* Cuts at most `max` bytes to be read off the plan. 1: there is some; 0: the source is exhausted. */
+static int next_read(struct reading *r, struct source *s, struct nbd_handle *h, struct block *b, struct err *err)
+{
+    SCOPED_LOCK(&s->lock);
+    for (;;) {
+        struct extent_piece *p = (struct extent_piece *)(void *)s->plan.data + s->next;
+        if (s->next == s->plan.len / sizeof(*p)) {
+            if (s->planned == s->in->size)
+                return 0;
+            int e = plan_window(r, s, h, err);
+            if (e < 0)
+                return e;
+            continue;
+        }
+        if (p->kind == EXTENT_READ) {
+            b->off = p->off;
+            b->len = (size_t)num_min(p->len, blocks_block_size(r->pool));
+            p->off += b->len;
+            p->len -= b->len;
+            s->next += p->len == 0;
+            return 1;
+        }
+        /* Without a parent, what is not written is zero already. */
+        int e = p->kind == EXTENT_ZERO && s->in->parent_point ? store_image_zero(s->iw, p->off, p->len, err) : 0;
+        if (e < 0)
+            return e;
+        s->next++;
+    }
+}
+
+/* ---- Reads in flight ------------------------------------------------------------------------------------------------------*/
+
+/* One reader's connection. Its callbacks run in its own thread, inside nbd_poll(). */
+struct flight {
+    struct reading *r;
+    struct source *s;
+    struct nbd_handle *h;
+    size_t in_flight;
+    int error;
+};
+
+struct request {
+    struct flight *f;
+    struct block *b;
+};
+
+static int arrived(void *priv, int *error)
+{
+    struct request *q = priv;
+
+    q->f->in_flight--;
+    if (*error) {
+        q->f->error = *error;
+        blocks_put(q->f->r->pool, q->b);
+    } else {
+        source_push(q->f->r, q->f->s, q->b);
+    }
+    return 1; /* retire the command */
+}
+
+static int start_read(struct flight *f, struct block *b, struct err *err)
+{
+    struct request *q = malloc(sizeof(*q));
+    if (!q) {
+        blocks_put(f->r->pool, b);
+        return err_set(err, ENOMEM, "out of memory");
+    }
+    *q = (struct request){ f, b };
+    f->in_flight++;
+    /* libnbd frees q in any case; on failure `arrived` is not called. */
+    nbd_completion_callback cb = { .callback = arrived, .user_data = q, .free = free };
+    if (nbd_aio_pread(f->h, b->data, b->len, b->off, cb, 0) < 0) {
+        f->in_flight--;
+        blocks_put(f->r->pool, b);
+        return nbd_failed(err, "cannot send a read");
+    }
+    return 0;
+}
+
+/* Begins one more read if there is a block for it. 1: begun; 0: not now; sets *ret_end at the end of the source. */
+static int feed(struct flight *f, bool *ret_end, struct err *err)
+{
+    struct block *b = blocks_get(f->r->pool, f->in_flight == 0);
+
+    if (!b)
+        return 0;
+    int e = next_read(f->r, f->s, f->h, b, err);
+    if (e <= 0) {
+        blocks_put(f->r->pool, b);
+        *ret_end = e == 0;
+        return e;
+    }
+    e = start_read(f, b, err);
+    return e < 0 ? e : 1;
+}
+
+static int fly(struct flight *f, struct err *err)
+{
+    bool end = false;
+
+    while ((!end || f->in_flight) && !blocks_stopped(f->r->pool)) {
+        int e = 1;
+        while (!end && e > 0 && f->in_flight < IN_FLIGHT_MAX)
+            e = feed(f, &end, err);
+        if (e < 0)
+            return e;
+        if (f->in_flight && nbd_poll(f->h, LOOK_AROUND_MS) < 0)
+            return nbd_failed(err, "the connection broke");
+        if (f->error)
+            return err_errno(err, f->error, "a read failed");
+    }
+    return 0;
+}
+
+int source_nbd_read(struct reading *r, struct source *s, struct nbd_handle *h, struct err *err)
+{
+    struct flight f = { .r = r, .s = s, .h = h };
+    int e = fly(&f, err);
+
+    /* With reads still in flight the connection is only closed: that frees them without their callbacks, and nothing writes to
+     * their blocks any more. */
+    if (f.in_flight == 0)
+        (void)nbd_shutdown(h, 0);
+    return e;
+}

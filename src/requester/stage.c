@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "requester/stage.h"
+#include "base/guid.h"
+#include "base/io.h"
+#include "requester/effects.h"
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct item {
+    char *group, *target, *made, *kept; /* kept: second name of the old file; NULL: there was none */
+    uint64_t fx_made, fx_replaced;
+    bool in_place;
+};
+
+struct stage {
+    struct journal *journal;
+    struct item **items;
+    size_t n;
+};
+
+static void item_free(struct item *i)
+{
+    free(i->group);
+    free(i->target);
+    free(i->made);
+    free(i->kept);
+    free(i);
+}
+DEFINE_CLEANUP(struct item *, item_free)
+
+int stage_new(struct journal *j, struct stage **ret, struct err *err)
+{
+    struct stage *s = calloc(1, sizeof(*s));
+    if (!s)
+        return err_set(err, ENOMEM, "out of memory");
+    s->journal = j;
+    *ret = s;
+    return 0;
+}
+
+void stage_free(struct stage *s)
+{
+    if (!s)
+        return;
+    for (size_t i = 0; i < s->n; i++)
+        item_free(s->items[i]);
+    free(s->items);
+    free(s);
+}
+
+/* A hidden name beside target, not in use. */
+static char *beside(const char *target, const char *what)
+{
+    _cleanup_free_ char *dir = io_dirname(target);
+    struct guid id = guid_new();
+
+    return dir ? str_format("%s/" IO_TEMPORARY_PREFIX "%s-%.13s", dir, what, id.text) : NULL;
+}
+
+/* The file that is to be replaced: through links, unless it is the link itself. */
+static char *real_target(const char *target, bool nofollow)
+{
+    char *real = nofollow ? NULL : realpath(target, NULL);
+
+    return real ? real : strdup(target);
+}
+
+static int enter(struct stage *s, const struct item *i, const char *verb, uint64_t *ret_id, struct err *err)
+{
+    bool replaced = !strcmp(verb, VERB_REPLACED_FILE);
+    struct journal_arg args[4] = { { "path", replaced ? i->target : i->made }, { "group", i->group } };
+    size_t n = 2;
+
+    if (replaced && i->kept)
+        args[n++] = (struct journal_arg){ "kept", i->kept };
+    args[n] = (struct journal_arg){ NULL, NULL };
+    return journal_begin(s->journal, verb, args, ret_id, err);
+}
+
+int stage_add(struct stage *s, const char *group, const char *target, bool nofollow, const char **ret_path, struct err *err)
+{
+    _cleanup_(item_free_p) struct item *i = calloc(1, sizeof(*i));
+    struct item **more = realloc(s->items, (s->n + 1) * sizeof(*more));
+
+    if (more)
+        s->items = more;
+    if (!i || !more || !(i->group = strdup(group)) || !(i->target = real_target(target, nofollow)) ||
+        !(i->made = beside(i->target, "new")))
+        return err_set(err, ENOMEM, "out of memory");
+    int r = enter(s, i, VERB_STAGED_FILE, &i->fx_made, err);
+    if (r < 0)
+        return r;
+    *ret_path = i->made;
+    s->items[s->n++] = TAKE_PTR(i);
+    return 0;
+}
+
+/* Gives the old file a second name. Where the file system knows no links, the first name goes for the moment. */
+static int keep_old(const struct item *i, struct err *err)
+{
+    if (link(i->target, i->kept) == 0)
+        return 0;
+    if (errno != EPERM && errno != EOPNOTSUPP && errno != EMLINK)
+        return err_errno(err, errno, "cannot keep the old %s as %s", i->target, i->kept);
+    if (rename(i->target, i->kept) < 0)
+        return err_errno(err, errno, "cannot move the old %s to %s", i->target, i->kept);
+    return 0;
+}
+
+static int swap_in(struct stage *s, struct item *i, struct err *err)
+{
+    struct stat st;
+
+    if (lstat(i->target, &st) == 0 && !(i->kept = beside(i->target, "old")))
+        return err_set(err, ENOMEM, "out of memory");
+    int r = enter(s, i, VERB_REPLACED_FILE, &i->fx_replaced, err);
+    if (r >= 0 && i->kept)
+        r = keep_old(i, err);
+    if (r < 0)
+        return r;
+    if (rename(i->made, i->target) < 0)
+        return err_errno(err, errno, "cannot put the restored %s into place", i->target);
+    journal_done(s->journal, i->fx_replaced);
+    journal_settled(s->journal, i->fx_made);
+    i->in_place = true;
+    return io_fsync_parent(i->target, err);
+}
+
+int stage_swap(struct stage *s, const char *group, struct err *err)
+{
+    for (size_t k = 0; k < s->n; k++) {
+        struct item *i = s->items[k];
+        int r = !strcmp(i->group, group) && !i->in_place ? swap_in(s, i, err) : 0;
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+int stage_finish(struct stage *s, const char *group, struct err *err)
+{
+    int first = 0;
+
+    for (size_t k = 0; k < s->n; k++) {
+        struct item *i = s->items[k];
+        struct err why = ERR_INIT;
+        if (!i->in_place || strcmp(i->group, group))
+            continue;
+        if (i->kept && io_unlink(i->kept, &why) < 0 && !first)
+            first = err_move(err, &why);
+        journal_settled(s->journal, i->fx_replaced);
+    }
+    return first;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Files made beside their targets and renamed in together: until all of them are whole, every old file is in its place; until the
+ * job has succeeded, every old file can come back. Each step is an effect in the journal (effects.h). */
+#ifndef REQUESTER_STAGE_H
+#define REQUESTER_STAGE_H
+
+#include "base/cleanup.h"
+#include "journal/journal.h"
+#include <kvss/error.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct stage;
+int stage_new(struct journal *j, struct stage **ret, struct err *err);
+void stage_free(struct stage *s); /* undoes nothing: that is the journal's; NULL is fine */
+DEFINE_CLEANUP(struct stage *, stage_free)
+
+/* Names the file to make for `target`, which need not exist; if it is a symbolic link, what it points to is meant unless `nofollow`.
+ * *ret_path lives as long as the stage. group: as in the journal. */
+int stage_add(struct stage *s, const char *group, const char *target, bool nofollow, const char **ret_path, struct err *err);
+/* Renames everything made for the group into place. */
+int stage_swap(struct stage *s, const char *group, struct err *err);
+/* The group's result stands: its old files go. A failure is only worth a warning; the first is returned. */
+int stage_finish(struct stage *s, const char *group, struct err *err);
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The data path: bytes between NBD exports or files and images of the repository. Knows no VM and no service.
+ *
+ * Reading (transfer_read.c): readers ask for the status of each disk's ranges, keep many reads in flight and hand full blocks to
+ * workers, which give them to the store (hashing, compression). All disks of all VMs share the readers, the workers and the
+ * blocks. Writing (transfer_write.c): workers read and verify blocks of an image, one writer per image keeps many writes in
+ * flight. */
+#ifndef REQUESTER_TRANSFER_H
+#define REQUESTER_TRANSFER_H
+
+#include "base/log.h"
+#include "base/par.h"
+#include "base/progress.h"
+#include "store/store.h"
+#include <kvss/error.h>
+#include <libnbd.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct transfer {
+    struct progress *progress;
+    const struct par_cancel *cancel;
+    const struct log *log;
+};
+
+/* ---- Into the repository --------------------------------------------------------------------------------------------------*/
+struct transfer_in {
+    const char *label;         /* "web01 vda": for progress and errors */
+    const char *nbd_uri;       /* either this ... */
+    const char *path;          /* ... or an ordinary file */
+    const char *dirty_context; /* NBD meta context of changed ranges; NULL: everything is to be read */
+    const char *image;         /* its name in the restore point */
+    const char *parent_point, *parent_image; /* what it stands on; NULL: nothing */
+    /* Set by the transfer. */
+    uint64_t size, bytes_read;
+    struct store_stats stats;
+};
+/* Reads all of them; each becomes one finished image of the restore point. On failure none of it counts. */
+int transfer_read(const struct transfer *t, struct store *store, struct store_writer *w, struct transfer_in *items, size_t n,
+                  struct err *err);
+
+/* ---- Out of the repository ------------------------------------------------------------------------------------------------*/
+struct transfer_out {
+    const char *label;
+    struct store_image *image; /* opened, not shared with another item */
+    const char *nbd_uri;       /* a writable export of at least the image's size, or ... */
+    int fd;                    /* ... with nbd_uri NULL, an ordinary new file, empty or of zeros */
+    bool fresh;                /* the target reads as zeros already: holes need not be written */
+    uint64_t bytes_written;    /* set by the transfer */
+};
+/* Writes one image and flushes it. Several may run at once. */
+int transfer_write(const struct transfer *t, struct transfer_out *item, struct err *err);
+
+/* ---- nbd.c ----------------------------------------------------------------------------------------------------------------*/
+/* Connects, asking for base:allocation and dirty_context (may be NULL). */
+int nbd_open(const char *uri, const char *dirty_context, struct nbd_handle **ret, struct err *err);
+static inline void nbd_close_p(struct nbd_handle **h) { nbd_close(*h); }
+/* err from libnbd's own, per thread; `doing` is what was tried. */
+int nbd_failed(struct err *err, const char *doing);
+
+/* How many bytes of an image are data (no holes). */
+int transfer_data_bytes(struct store_image *image, uint64_t *ret, struct err *err);
+/* Workers to use: one per core that this process may use, at least 2. */
+size_t transfer_threads(void);
+
+#endif

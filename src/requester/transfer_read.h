@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the files of the reading side share. */
+#ifndef REQUESTER_TRANSFER_READ_H
+#define REQUESTER_TRANSFER_READ_H
+
+#include "base/cleanup.h"
+#include "requester/extents.h"
+#include "requester/blocks.h"
+#include "requester/transfer.h"
+
+/* One source being read. Several readers may share it: `lock` guards the plan. */
+struct source {
+    struct transfer_in *in;
+    struct store_image_writer *iw;
+    struct progress_task *task;
+    pthread_mutex_t lock;
+    struct extent_status alloc, dirty;
+    struct buf plan;       /* struct extent_piece of the window */
+    size_t next;           /* piece in it */
+    uint64_t planned;      /* end of the window: everything before is in the plan or past */
+    uint64_t bytes_read;   /* atomic */
+    /* Guarded by the reading's lock. */
+    bool multi_conn, known, exhausted;
+    size_t readers;
+};
+
+struct reading {
+    const struct transfer *t;
+    struct store *store;
+    struct store_writer *w;
+    struct blocks *pool;
+    struct source *sources;
+    size_t n, n_readers;
+    uint64_t chunk;
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* a source became known or exhausted */
+};
+
+/* One reader's connection to one source. Defined in source_nbd.c and source_file.c. */
+int source_nbd_open(struct source *s, struct nbd_handle **ret, struct err *err);
+/* Reads until the source has nothing left or the pool stops; then h is fit for nbd_close() only. */
+int source_nbd_read(struct reading *r, struct source *s, struct nbd_handle *h, struct err *err);
+int source_file_size(const char *path, uint64_t *ret, struct err *err);
+int source_file_read(struct reading *r, struct source *s, struct err *err);
+
+/* Hands a filled block to the workers. */
+void source_push(struct reading *r, struct source *s, struct block *b);
+
+#endif
