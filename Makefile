@@ -43,7 +43,7 @@ demo: deps all
 	@demo/run
 
 bench: deps all
-	@bench/run
+	@for run in bench/*/run; do $$run || exit 1; done
 
 install: all
 	@meson configure -Dprefix=$(PREFIX) $(BUILD)
