@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/io.h"
 #include "base/xml.h"
+#include "hypervisor/image.h"
 #include "hypervisor/internal.h"
 #include <errno.h>
 #include <string.h>
@@ -10,6 +12,43 @@ static void checkpoint_free_p(virDomainCheckpointPtr *c)
         virDomainCheckpointFree(*c);
 }
 
+static const char *disk_image(const struct hv_domain *d, const char *target)
+{
+    for (size_t i = 0; i < d->n_disks; i++)
+        if (strcmp(d->disks[i].target, target) == 0)
+            return d->disks[i].path;
+    return NULL;
+}
+
+/* Removes the bitmap of one <disk> of a checkpoint from its image. */
+static int remove_bitmap(struct hv_domain *d, xmlNodePtr disk, struct err *err)
+{
+    _cleanup_free_ char *target = xml_attr(disk, "name"), *bitmap = xml_attr(disk, "bitmap");
+    const char *image = target ? disk_image(d, target) : NULL;
+
+    if (!image || !bitmap || !io_exists(image))
+        return 0;
+    return image_bitmap_remove(image, bitmap, err);
+}
+
+/* libvirt deletes bitmaps through a running QEMU only. */
+static int remove_offline(struct hv_domain *d, virDomainCheckpointPtr c, struct err *err)
+{
+    _cleanup_free_ char *xml = virDomainCheckpointGetXMLDesc(c, VIR_DOMAIN_CHECKPOINT_XML_NO_DOMAIN);
+    _cleanup_free_ xmlNodePtr *disks = NULL;
+    _cleanup_xml_ xmlDocPtr doc = NULL;
+
+    if (!xml)
+        return hv_virt_error(err, "cannot read the checkpoint");
+    int r = xml_parse(xml, strlen(xml), "the checkpoint", &doc, err);
+    if (r < 0)
+        return r;
+    int n = xml_find_all(xmlDocGetRootElement(doc), "disks/disk[@checkpoint='bitmap']", &disks);
+    for (int i = 0; i < n && r == 0; i++)
+        r = remove_bitmap(d, disks[i], err);
+    return n < 0 ? err_errno(err, -n, "cannot read the checkpoint") : r;
+}
+
 int hv_checkpoint_delete(struct hv_domain *d, const char *name, bool metadata_only, struct err *err)
 {
     _cleanup_(checkpoint_free_p) virDomainCheckpointPtr c = virDomainCheckpointLookupByName(hv_handle(d), name, 0);
@@ -18,6 +57,12 @@ int hv_checkpoint_delete(struct hv_domain *d, const char *name, bool metadata_on
         return 0;
     if (!c)
         return hv_virt_error(err, "cannot look up checkpoint %s of VM %s", name, d->name);
+    if (!metadata_only && d->hv->local && virDomainIsActive(hv_handle(d)) == 0) {
+        int r = remove_offline(d, c, err);
+        if (r < 0)
+            return err_context(err, "cannot delete checkpoint %s of VM %s", name, d->name);
+        metadata_only = true;
+    }
     if (virDomainCheckpointDelete(c, metadata_only ? VIR_DOMAIN_CHECKPOINT_DELETE_METADATA_ONLY : 0) < 0)
         return hv_virt_error(err, "cannot delete checkpoint %s of VM %s", name, d->name);
     return 0;

@@ -77,6 +77,19 @@ static int learn_kind(struct hv *hv, const struct hv_config *config, struct err 
     return 0;
 }
 
+static int start_libvirt(struct hv *hv, const char *uri, struct err *err)
+{
+    bool embed = uri && strncmp(uri, "qemu:///embed", 13) == 0;
+
+    /* With libvirt's daemon inside of this process its log would go to our stderr; the variable is the only way to say no. */
+    if (embed)
+        setenv("LIBVIRT_LOG_OUTPUTS", "4:file:/dev/null", 0);
+    if (virInitialize() < 0)
+        return hv_virt_error(err, "cannot initialise libvirt");
+    virSetErrorFunc(NULL, swallow_error);
+    return embed ? hv_loop_start(&hv->loop, err) : 0;
+}
+
 DEFINE_CLEANUP(struct hv *, hv_close)
 
 int hv_open(const struct hv_config *config, struct hv **ret, struct err *err)
@@ -88,11 +101,7 @@ int hv_open(const struct hv_config *config, struct hv **ret, struct err *err)
         return err_errno(err, ENOMEM, "cannot connect to libvirt");
     pthread_mutex_init(&hv->lock, NULL);
     hv->log = config->log;
-    virInitialize();
-    virSetErrorFunc(NULL, swallow_error);
-    int r = 0;
-    if (uri && strncmp(uri, "qemu:///embed", 13) == 0)
-        r = hv_loop_start(&hv->loop, err);
+    int r = start_libvirt(hv, uri, err);
     if (r == 0)
         r = connect_to(hv, uri, err);
     if (r == 0)

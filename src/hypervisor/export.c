@@ -10,8 +10,6 @@
 #include <libnbd.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 
 #define READY_TIMEOUT_MS 30000u
 #define FLUSH_TIMEOUT_MS 600000u
@@ -78,17 +76,6 @@ static int start_server(struct hv_export *e, const char *options, struct err *er
     return proc_start(argv, e->log_path, &e->proc, err);
 }
 
-static bool accepts(const char *path)
-{
-    struct sockaddr_un addr = { .sun_family = AF_UNIX };
-    _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    if (fd < 0 || strlen(path) >= sizeof addr.sun_path)
-        return false;
-    strcpy(addr.sun_path, path);
-    return connect(fd, (struct sockaddr *)&addr, sizeof addr) == 0;
-}
-
 /* Why qemu-nbd ended, from its log. */
 static int explain(const struct hv_export *e, struct err *err)
 {
@@ -103,18 +90,40 @@ static int explain(const struct hv_export *e, struct err *err)
     return err_set(err, EIO, "cannot serve the image %s with qemu-nbd: %.*s", e->image, len, len ? text : "it gave no reason");
 }
 
+static void nbd_close_p(struct nbd_handle **h)
+{
+    nbd_close(*h); /* NULL is fine */
+}
+
+/* qemu-nbd listens before it has opened the image, so only a finished handshake tells that it serves it. 1 yes, 0 not yet. */
+static int try_handshake(struct hv_export *e, uint64_t deadline, struct err *err)
+{
+    _cleanup_(nbd_close_p) struct nbd_handle *h = nbd_create();
+
+    if (!h)
+        return err_set(err, ENOMEM, "cannot serve the image %s: %s", e->image, nbd_get_error());
+    if (nbd_aio_connect_uri(h, e->uri) < 0)
+        return 0;
+    while (nbd_aio_is_connecting(h) == 1 && proc_alive(e->proc, NULL) && clock_mono_ms() < deadline)
+        if (nbd_poll(h, 20) < 0)
+            break;
+    return nbd_aio_is_ready(h) == 1;
+}
+
 static int wait_ready(struct hv_export *e, struct err *err)
 {
     uint64_t deadline = clock_mono_ms() + READY_TIMEOUT_MS;
 
-    for (unsigned pause = 1; !accepts(e->socket); pause = pause < 20 ? pause * 2 : 20) {
+    for (unsigned pause = 1;; pause = pause < 20 ? pause * 2 : 20) {
+        int r = io_exists(e->socket) ? try_handshake(e, deadline, err) : 0;
+        if (r != 0)
+            return r < 0 ? r : 0;
         if (!proc_alive(e->proc, NULL))
             return explain(e, err);
         if (clock_mono_ms() > deadline)
             return err_set(err, ETIMEDOUT, "qemu-nbd did not serve the image %s within %u s", e->image, READY_TIMEOUT_MS / 1000);
         clock_sleep_ms(pause);
     }
-    return 0;
 }
 
 int hv_export_start(const char *path, const char *format, enum hv_export_mode mode, struct hv_export **ret, struct err *err)
@@ -171,11 +180,6 @@ int hv_export_stop(struct hv_export *e, struct err *err)
     int r = e->mode == HV_EXPORT_WRITE ? end_writer(e, err) : 0;
     export_free(e);
     return r;
-}
-
-static void nbd_close_p(struct nbd_handle **h)
-{
-    nbd_close(*h); /* NULL is fine */
 }
 
 static int nbd_failed(const char *path, struct err *err)

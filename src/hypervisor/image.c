@@ -124,3 +124,19 @@ int hv_image_create(const char *path, const char *format, uint64_t size, const c
     argv[n++] = bytes;
     return run_tool(argv, "create the image", path, &out, err);
 }
+
+int image_bitmap_remove(const char *path, const char *bitmap, struct err *err)
+{
+    _cleanup_free_ char *name = image_file_name(path);
+    char *argv[] = { (char *)"qemu-img", (char *)"bitmap", (char *)"--remove", (char *)"-f", (char *)"qcow2", name,
+                     (char *)(uintptr_t)bitmap, NULL };
+    _cleanup_buf_ struct buf out = BUF_INIT;
+    struct err why = ERR_INIT;
+
+    if (!name || bitmap[0] == '-')
+        return err_errno(err, name ? EINVAL : ENOMEM, "cannot remove bitmap %s of %s", bitmap, path);
+    int r = run_tool(argv, "remove a bitmap of", path, &out, &why);
+    if (r == -EIO && strstr(why.text, "not found"))
+        return 0;
+    return r < 0 ? err_move(err, &why) : 0;
+}

@@ -7,6 +7,9 @@
 /* What `qemu-img info --output=json` printed. -EBADMSG: not that. */
 int image_json_parse(const char *text, size_t n, struct hv_image_info *ret, struct err *err);
 
+/* Removes a persistent bitmap of a qcow2 image that nobody has open; one that is not there is fine. */
+int image_bitmap_remove(const char *path, const char *bitmap, struct err *err);
+
 struct image_layer {
     char *path;           /* or the URI of what is no file */
     char *format;         /* "raw" where the image above records none */

@@ -3,6 +3,7 @@
 #include "base/io.h"
 #include "hypervisor/internal.h"
 #include <errno.h>
+#include <string.h>
 #include <sys/stat.h>
 
 /* Root alone can hand a folder to QEMU's group; an ordinary user's QEMU runs as that user. */
@@ -38,19 +39,34 @@ static int make_below(struct hv *hv, const char *parent, const char *prefix, cha
     return 0;
 }
 
+/* The place for what lasts as long as a session: /run/kvss, or kvss in the user's run-time folder. NULL: the user has none. */
+static int default_parent(char **ret, struct err *err)
+{
+    const char *runtime = secure_getenv("XDG_RUNTIME_DIR");
+
+    *ret = NULL;
+    if (geteuid() != 0 && (!runtime || runtime[0] != '/'))
+        return 0;
+    _cleanup_free_ char *path = geteuid() == 0 ? strdup("/run/kvss") : io_path(runtime, "kvss");
+    if (!path)
+        return err_errno(err, ENOMEM, "cannot make a folder for QEMU");
+    int r = io_mkdir_p(path, geteuid() == 0 ? 0711 : 0700, err); /* QEMU's user passes through to what is its own below */
+    if (r == 0)
+        *ret = TAKE_PTR(path);
+    return r;
+}
+
 int hv_shared_dir(struct hv *hv, const char *parent, const char *prefix, char **ret, struct err *err)
 {
+    _cleanup_free_ char *own = NULL;
+
     if (parent)
         return make_below(hv, parent, prefix, ret, err);
-    _cleanup_free_ char *path = NULL;
-    int r = io_private_dir(prefix, &path, err);
+    int r = default_parent(&own, err);
     if (r < 0)
         return r;
-    r = give_to_qemu(hv, path, err);
-    if (r < 0) {
-        (void)rmdir(path);
-        return r;
-    }
-    *ret = TAKE_PTR(path);
-    return 0;
+    if (own)
+        return make_below(hv, own, prefix, ret, err);
+    _cleanup_free_ char *marked = str_format(HV_BACKUP_MARK "-%s", prefix);
+    return marked ? io_private_dir(marked, ret, err) : err_errno(err, ENOMEM, "cannot make a folder for QEMU");
 }

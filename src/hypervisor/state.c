@@ -54,8 +54,23 @@ int hv_managed_save_drop(struct hv_domain *d, struct err *err)
     return hv_domain_refresh_state(d, err);
 }
 
+/* A save image that was never finished libvirt deletes without a word, and boots the VM afresh. */
+static int check_saved(struct hv_domain *d, struct err *err)
+{
+    if (virDomainHasManagedSaveImage(hv_handle(d), 0) != 1)
+        return 0;
+    _cleanup_free_ char *xml = virDomainManagedSaveGetXMLDesc(hv_handle(d), 0);
+    if (!xml)
+        return hv_virt_error(err, "cannot start VM %s: its saved state cannot be read", d->name);
+    return 0;
+}
+
 int hv_start(struct hv_domain *d, bool paused, struct err *err)
 {
+    int r = check_saved(d, err);
+
+    if (r < 0)
+        return r;
     if (virDomainCreateWithFlags(hv_handle(d), paused ? VIR_DOMAIN_START_PAUSED : 0) < 0)
         return hv_virt_error(err, "cannot start VM %s", d->name);
     return hv_domain_refresh_state(d, err);
