@@ -50,6 +50,7 @@ int journal_file_state(struct journal_file *f, uint64_t id, enum effect_state st
 int journal_file_settle_all(struct journal_file *f, struct err *err);
 /* Reads what was written into a journal that is empty so far. A last line that was cut off is left out. -EUCLEAN: damaged. */
 int journal_file_load(struct journal_file *f, struct journal *j, struct err *err);
+int journal_load_text(struct journal *j, const char *text, size_t n, struct err *err); /* the same, of what is in memory */
 /* A look at the list of a session whose owner lives: nothing is locked, nothing can be written through it. */
 int journal_file_peek(const char *dir, const char *session_id, struct journal_file **ret, struct err *err);
 /* Lets go of the session; remove: its folder goes. NULL is fine. */

@@ -199,6 +199,20 @@ static int load_line(struct journal *j, const char *text, size_t n, struct err *
     return 0;
 }
 
+int journal_load_text(struct journal *j, const char *text, size_t n, struct err *err)
+{
+    int r = 0;
+
+    for (size_t at = 0; r >= 0 && at < n;) {
+        const char *line = text + at, *end = memchr(line, '\n', n - at);
+        if (!end)
+            break; /* cut off while it was written: the effect had not happened yet */
+        r = load_line(j, line, (size_t)(end - line), err);
+        at += (size_t)(end - line) + 1;
+    }
+    return r;
+}
+
 int journal_file_load(struct journal_file *f, struct journal *j, struct err *err)
 {
     _cleanup_free_ char *path = io_path(f->path, "effects");
@@ -207,12 +221,7 @@ int journal_file_load(struct journal_file *f, struct journal *j, struct err *err
     if (!path)
         return err_set(err, ENOMEM, "out of memory");
     int r = io_read_file(path, FILE_MAX, &b, err);
-    for (size_t at = 0; r >= 0 && at < b.len;) {
-        const char *text = (const char *)b.data + at, *end = memchr(text, '\n', b.len - at);
-        if (!end)
-            break; /* cut off while it was written: the effect had not happened yet */
-        r = load_line(j, text, (size_t)(end - text), err);
-        at += (size_t)(end - text) + 1;
-    }
+    if (r >= 0)
+        r = journal_load_text(j, (const char *)b.data, b.len, err);
     return r < 0 ? err_context(err, "%s", path) : 0;
 }
