@@ -145,7 +145,7 @@ int io_fsync_dir(const char *path, struct err *err)
 
     if (fd < 0)
         return err_errno(err, errno, "cannot open the folder %s", path);
-    if (fsync(fd) < 0)
+    if (fsync(fd) < 0 && errno != EINVAL) /* EINVAL: a file system that does not know this for folders */
         return err_errno(err, errno, "cannot make changes to the folder %s durable", path);
     return 0;
 }

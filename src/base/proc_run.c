@@ -96,12 +96,13 @@ static int keep_tail(struct buf *tail, const char *p, size_t n)
     return 0;
 }
 
-/* Takes what is there now. 0, also at the end (then *fd is closed); -EMSGSIZE, -ENOMEM. */
+/* Takes what is there now. 0, also at the end (then *fd is closed); -EMSGSIZE, -ENOMEM. Bounded, so that who writes without end
+ * does not keep us from seeing the deadline; the bound is more than a pipe holds (fs.pipe-max-size). */
 static int drain(struct run *r, int *fd)
 {
     char piece[16384];
 
-    while (*fd >= 0) {
+    for (int i = 0; *fd >= 0 && i < 128; i++) {
         ssize_t got = read(*fd, piece, sizeof piece);
         if (got < 0 && errno == EINTR)
             continue;

@@ -145,6 +145,21 @@ static void a_child_that_overruns_is_killed_with_its_children(void **state)
     assert_false(io_exists(mark));
 }
 
+static void the_deadline_holds_however_much_is_said(void **state)
+{
+    _cleanup_buf_ struct buf tail = BUF_INIT;
+    struct proc_run run = shell(SH("exec yes >&2"));
+    struct err err = ERR_INIT;
+    int status = -1;
+    uint64_t began = clock_mono_ms();
+
+    (void)state;
+    run.timeout_ms = 200;
+    assert_fails(ETIMEDOUT, proc_run(&run, NULL, &tail, &status, &err));
+    assert_true(clock_mono_ms() - began < 10000);
+    assert_int_equal(tail.len, 4096);
+}
+
 static void a_child_that_talks_too_much_is_killed(void **state)
 {
     _cleanup_buf_ struct buf out = BUF_INIT;
@@ -402,6 +417,7 @@ int main(void)
         cmocka_unit_test(without_input_stdin_is_empty),
         cmocka_unit_test(environment_is_added_to_ours),
         test_in_dir(a_child_that_overruns_is_killed_with_its_children),
+        cmocka_unit_test(the_deadline_holds_however_much_is_said),
         cmocka_unit_test(a_child_that_talks_too_much_is_killed),
         cmocka_unit_test(output_of_exactly_the_limit_passes),
         cmocka_unit_test(unwanted_output_is_dropped),
