@@ -62,7 +62,7 @@ guest_xml() {
         words+=" kvss.$disk=$layout"
         case $layout in ext4 | none) ;; *) initrd='initrd-full' ;; esac
     done
-    [ "$bus" = virtio ] && [ -z "$net" ] || initrd='initrd-full'
+    [ "$bus" = virtio ] && [ -z "$net" ] && [[ $extra != *"<interface"* ]] || initrd='initrd-full'
     for i in ${net//,/ }; do
         nics_xml+="<interface type=\"network\"><source network=\"$i\"/><model type=\"virtio\"/></interface>"
     done

@@ -10,7 +10,7 @@ REPORT=$SANDBOX/report.json # of the last kvss_json
 command -v jq > /dev/null || skip "jq is missing: run make deps"
 # exit codes (kvss.1)
 EXIT_FAILED=1 EXIT_USAGE=2 EXIT_REFUSED=3 EXIT_DAMAGED=4 EXIT_INTERRUPTED=130
-export EXIT_FAILED EXIT_USAGE EXIT_REFUSED EXIT_DAMAGED EXIT_INTERRUPTED
+export WRITERS EXIT_FAILED EXIT_USAGE EXIT_REFUSED EXIT_DAMAGED EXIT_INTERRUPTED
 
 note() { printf '%4d s  %s\n' $SECONDS "$*"; }
 
@@ -79,9 +79,8 @@ destroy_vm() {
 
 # ---- what happens to VMs --------------------------------------------------------------------------------
 
-# lifecycle_start: records what libvirt says of all VMs from now on in $LIFECYCLE: TIME VM EVENT DETAIL, time in seconds.
+# lifecycle_start: records what libvirt says of all VMs from now on in lifecycle: TIME VM EVENT DETAIL, time in seconds
 lifecycle_start() {
-    LIFECYCLE=$SANDBOX/lifecycle
     # shellcheck disable=SC2024 # the sandbox is ours
     as_owner virsh event --event lifecycle --loop --timestamp > "$SANDBOX/events" 2>&1 &
     LIFECYCLE_PID=$!

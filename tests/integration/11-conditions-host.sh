@@ -1,0 +1,61 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# M4a, M4b, M4c, each broken in turn on real guests: check and backup use Saved State and name exactly that condition; --require
+# and --method child refuse before anything is touched; mended, it is Child VM Snapshot again. Behaviours 14, 26; M1, B3.
+# shellcheck source=tests/lib/functions.sh
+. "$(dirname "$0")/../lib/functions.sh"
+# shellcheck source=tests/lib/functions_kvss.sh
+. "$(dirname "$0")/../lib/functions_kvss.sh"
+# shellcheck source=tests/lib/functions_conditions.sh
+. "$(dirname "$0")/../lib/functions_conditions.sh"
+
+kvss_setup
+guest_define good tokens=off
+guest_define mute tokens=off agent=no
+guest_start good
+guest_start mute
+guest_wait good
+guest_wait mute
+lifecycle_start
+
+# ---- all five hold
+assert_child good
+# qemu-ga on Linux tells no application, and that is not claimed (B3)
+facts_before good
+assert_refuses good 'file-system only' --require application
+assert_facts_same
+
+# ---- M4a: no channel; then an agent that is not there, and one that hangs
+assert_broken mute M4a 'no channel'
+guest_sh good agentctl stop
+poll 10 _agent_gone good
+assert_broken good M4a 'does not run'
+guest_sh good agentctl start
+poll 20 guest_agent good guest-ping
+guest_sh good agentctl hang
+note "M4a: a hung agent"
+kvss_json check good
+assert_report_vm good .method saved-state
+assert_match "$(report_vm good '.conditions[0].why')" 'does not answer'
+guest_sh good agentctl resume
+poll 20 guest_agent good guest-ping
+
+# ---- M4b: paused by a person, and it stays so
+note "M4b: a paused VM"
+virsh -q suspend good
+ALLOW_PAUSED=good assert_broken good M4b 'paused'
+assert_state good paused
+virsh -q resume good
+
+# ---- M4c: snapshot files on another volume
+note "M4c: another volume"
+mkdir "$SANDBOX/volume"
+mount -t tmpfs -o size=64m,mode=711 tmpfs "$SANDBOX/volume"
+cleanup_fn umount -l "$SANDBOX/volume"
+export KVSS_SNAPSHOT_DIR=$SANDBOX/volume
+assert_broken good M4c 'another volume'
+unset KVSS_SNAPSHOT_DIR
+
+assert_child good
+assert_state good running
+assert_counts good

@@ -1,0 +1,95 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# What the host cannot see or must not copy is left out, listed with its reason, and stays in the definition; the rest comes back.
+# M11, behaviour 19: pass-through (lun, hostdev) and iSCSI disks; also CD-ROM, floppy, shareable. A read-only disk is backed up.
+# shellcheck source=tests/lib/functions.sh
+. "$(dirname "$0")/../lib/functions.sh"
+# shellcheck source=tests/lib/functions_kvss.sh
+. "$(dirname "$0")/../lib/functions_kvss.sh"
+
+kvss_setup
+
+# assert_not_covered NAME TARGET TEXT: named by check (with the reason), by the backup and by show
+assert_not_covered() {
+    local why
+    kvss_json check "$1"
+    why=$(report_vm "$1" ".disks[] | select(.target == \"$2\") | if .covered then \"covered\" else .why end")
+    assert_match "$why" "$3" "why $2 of $1 is not covered"
+}
+
+random_file() { # PATH MIB
+    head -c "$2M" /dev/urandom > "$1"
+}
+
+# ---- a VM that is off, with what only a definition can hold on this machine
+random_file "$SANDBOX/lun" 1
+loop=$(losetup --find --show "$SANDBOX/lun")
+cleanup_fn losetup --detach "$loop"
+guest_define off agent=no extra="
+    <disk type='block' device='lun'><driver name='qemu' type='raw'/><source dev='$loop'/><target dev='sda' bus='scsi'/></disk>
+    <disk type='network' device='disk'><driver name='qemu' type='raw'/><source protocol='iscsi' name='iqn.2001-04.com.example:disk/1'>
+      <host name='192.0.2.1' port='3260'/></source><target dev='vdb' bus='virtio'/></disk>
+    <hostdev mode='subsystem' type='scsi' managed='no'><source><adapter name='scsi_host7'/><address bus='0' target='0' unit='0'/>
+      </source></hostdev>
+    <controller type='scsi' model='virtio-scsi'/>"
+qemu-io -c 'write -q -P 0x5a 1M 8M' "$IMAGES/off-vda.qcow2" > /dev/null
+off_definition=$(definition off)
+note "defined"
+
+assert_not_covered off sda 'pass-through disk.*M11'
+assert_not_covered off vdb 'iSCSI disk.*M11'
+assert_not_covered off hostdev 'pass-through device.*M11'
+kvss check off > "$SANDBOX/out" # for people it says the same
+for word in sda vdb hostdev M11; do assert_match "$(cat "$SANDBOX/out")" "$word" "kvss check for people"; done
+
+backup off
+assert_report_vm off '.not_covered | sort | join(" ")' "hostdev sda vdb"
+assert_report_vm off .disks 1
+kvss_json show "$POINT"
+assert_match "$(report '.details[0].disks[] | select(.target == "vdb") | .why')" iSCSI "why, in the point"
+assert_match "$(kvss show "$POINT")" 'iSCSI' "kvss show for people"
+
+lun_sum=$(sha256sum < "$SANDBOX/lun")
+destroy_vm off
+kvss_json restore "$POINT" off
+assert_eq "$(definition off)" "$off_definition" "definition of off"
+assert_match "$(qemu-io -r -c 'read -P 0x5a 1M 8M' "$IMAGES/off-vda.qcow2")" 'read 8388608/8388608' "content of vda"
+assert_eq "$(sha256sum < "$SANDBOX/lun")" "$lun_sum" "content of the pass-through disk"
+note "off VM done"
+
+# ---- a VM that runs, with media, a shareable and a read-only disk
+random_file "$IMAGES/cd.iso" 1
+random_file "$IMAGES/floppy.img" 1
+random_file "$IMAGES/shared.raw" 4
+random_file "$IMAGES/lib.raw" 4
+guest_define on agent=no extra="
+    <disk type='file' device='cdrom'><source file='$IMAGES/cd.iso'/><target dev='hda' bus='ide'/><readonly/></disk>
+    <disk type='file' device='cdrom'><target dev='hdb' bus='ide'/><readonly/></disk>
+    <disk type='file' device='floppy'><source file='$IMAGES/floppy.img'/><target dev='fda' bus='fdc'/></disk>
+    <disk type='file' device='disk'><driver name='qemu' type='raw' cache='none'/><source file='$IMAGES/shared.raw'/>
+      <target dev='vdb' bus='virtio'/><shareable/></disk>
+    <disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='$IMAGES/lib.raw'/>
+      <target dev='vdc' bus='virtio'/><readonly/></disk>"
+guest_start on
+guest_wait on
+assert_not_covered on hda 'CD-ROM'
+assert_not_covered on hdb 'CD-ROM'
+assert_not_covered on fda 'floppy'
+assert_not_covered on vdb 'shareable'
+kvss_json check on
+assert_report_vm on '.disks[] | select(.target == "vdc") | .covered' true
+backup on
+assert_report_vm on '.not_covered | sort | join(" ")' "fda hda hdb vdb"
+lib_sum=$(sha256sum < "$IMAGES/lib.raw")
+shared_sum=$(sha256sum < "$IMAGES/shared.raw")
+boot=$(guest_bootid on)
+
+virsh -q destroy on
+virsh -q undefine on --checkpoints-metadata
+rm "$IMAGES/on-vda.qcow2" "$IMAGES/lib.raw" "$IMAGES/floppy.img"
+kvss_json restore "$POINT" on
+assert_eq "$(sha256sum < "$IMAGES/lib.raw")" "$lib_sum" "read-only disk"
+assert_eq "$(sha256sum < "$IMAGES/shared.raw")" "$shared_sum" "shareable disk, which is not the backup's to touch"
+guest_wait on
+assert_eq "$(guest_bootid on)" "$boot" "boot id of on"
+assert_match "$(definition on)" '<shareable/>'

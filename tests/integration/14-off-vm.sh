@@ -1,0 +1,68 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# A VM that is off is copied and stays off (behaviour 15). A start during the copy is refused, and the message names the image;
+# the copy is right, and the VM starts afterwards. M3, M10.
+# shellcheck source=tests/lib/functions.sh
+. "$(dirname "$0")/../lib/functions.sh"
+# shellcheck source=tests/lib/functions_kvss.sh
+. "$(dirname "$0")/../lib/functions_kvss.sh"
+
+kvss_setup
+guest_define off agent=no format=raw,qcow2 disks=2 size=64M
+guest_define nodisk disks=0 agent=no tokens=off
+for disk in vda.raw vdb.qcow2; do
+    head -c 600M /dev/urandom > "$SANDBOX/content"
+    qemu-img convert -f raw -O "${disk#*.}" "$SANDBOX/content" "$IMAGES/off-$disk"
+done
+rm "$SANDBOX/content"
+raw_sum=$(sha256sum < "$IMAGES/off-vda.raw")
+cp "$IMAGES/off-vdb.qcow2" "$SANDBOX/vdb.qcow2"
+before=$(definition off)
+note "1200 MiB of disks"
+
+lifecycle_start
+kvss backup off nodisk --json > "$REPORT" 2> "$SANDBOX/stderr" &
+pid=$!
+poll 20 pgrep -x qemu-nbd
+tries=0 refused=0
+while kill -0 $pid 2> /dev/null; do
+    tries=$((tries + 1))
+    pgrep -x qemu-nbd > /dev/null || break # the copy is over, and the image is free again
+    status=0
+    virsh start off > "$SANDBOX/out" 2>&1 || status=$?
+    if [ $status = 0 ]; then
+        # only right if the copy was over; then the backup says nothing of it and the VM may run
+        pgrep -x qemu-nbd > /dev/null && fail "the VM was started while its images were being copied"
+        break
+    fi
+    refused=$((refused + 1))
+    assert_match "$(cat "$SANDBOX/out")" 'lock' "message of the refused start"
+    assert_match "$(cat "$SANDBOX/out")" 'off-vd[ab]|vd[ab]' "the image is named"
+    sleep 0.2
+done
+wait $pid || fail "the backup failed: $(cat "$SANDBOX/stderr")"
+assert_ge "$refused" 2 "refused starts (of $tries)"
+note "the start was refused $refused times: $(tail -n 1 "$SANDBOX/out" | cut -c 1-150)"
+[ "$(vm_state off)" = "shut off" ] || virsh -q destroy off > /dev/null
+assert_report_vm off .state off
+assert_report_vm off .method offline
+assert_report_vm off .consistency offline
+assert_report_vm off .frozen_ms null
+assert_report_vm off .down_ms null
+assert_eq "$(lifecycle nodisk)" "" "what happened to nodisk"
+POINT=$(report .point)
+assert_eq "$(definition off)" "$before" "definition"
+assert_nothing_left
+
+# it starts now, and writes; the restore takes that back
+guest_start off
+assert_state off running
+virsh -q destroy off
+printf changed | dd of="$IMAGES/off-vda.raw" conv=notrunc bs=1M seek=3 status=none
+assert_ne "$(sha256sum < "$IMAGES/off-vda.raw")" "$raw_sum" "sum of the changed image"
+kvss_json restore "$POINT" off
+assert_state off "shut off"
+assert_eq "$(sha256sum < "$IMAGES/off-vda.raw")" "$raw_sum" "sum of the restored image"
+qemu-img compare "$SANDBOX/vdb.qcow2" "$IMAGES/off-vdb.qcow2"
+assert_eq "$(definition off)" "$before" "definition"
+guest_start off

@@ -1,0 +1,74 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The truth about consistency is kept with the restore point and told in words and JSON (B3): per VM the method, why, what was
+# frozen per mount point, for how long the guest was frozen or down, and the level.
+# shellcheck source=tests/lib/functions.sh
+. "$(dirname "$0")/../lib/functions.sh"
+# shellcheck source=tests/lib/functions_kvss.sh
+. "$(dirname "$0")/../lib/functions_kvss.sh"
+
+kvss_setup
+guest_define web fs=ext4,xfs tokens=off
+guest_define mute tokens=off agent=no
+guest_define off tokens=off agent=no
+guest_start web
+guest_start mute
+guest_wait web
+guest_wait mute
+guest_sh web 'mkdir -p /ro && mount -t ext4 -o ro,noload /dev/vda /ro || mount -o bind,ro /mnt/vda /ro' > /dev/null || :
+
+began=$(date +%s)
+backup web mute off
+cp "$REPORT" "$SANDBOX/backup.json"
+ended=$(date +%s)
+
+check_report() { # what the backup says, and what the point says later
+    assert_report_vm web .method child-vm-snapshot
+    assert_report_vm web .consistency file-system
+    assert_report_vm web .down_ms null
+    assert_ge "$(report_vm web '.frozen_ms | floor')" 1 "frozen_ms"
+    assert_le "$(report_vm web '.frozen_ms | floor')" 10000 "frozen_ms"
+    assert_report_vm mute .method saved-state
+    assert_report_vm mute .consistency saved-state
+    assert_match "$(report_vm mute .why)" 'M4a integration-service: .*channel'
+    assert_report_vm mute .frozen_ms null
+    assert_ge "$(report_vm mute '.down_ms | floor')" 100 "down_ms"
+    assert_le "$(report_vm mute '.down_ms | floor')" $(((ended - began + 1) * 1000)) "down_ms"
+    assert_report_vm off .method offline
+    assert_report_vm off .consistency offline
+    assert_match "$(report_vm off .why)" 'the VM was off'
+    # B1: the set has one instant, in the time of the backup
+    assert_eq "$(report '[.vms[] | select(.name != "off") | .instant | split(".")[0]] | unique | length')" 1 "instants of the set"
+    at=$(date -d "$(report .instant)" +%s)
+    assert_ge "$at" "$began" "instant"
+    assert_le "$at" "$ended" "instant"
+}
+check_report
+kvss_json show "$POINT"
+check_report
+for vm in web mute off; do
+    assert_eq "$(report_vm $vm -c 2> /dev/null || report_vm $vm '.method + .why + (.frozen_ms | tostring) + (.down_ms | tostring)')" \
+        "$(jq -r --arg name $vm '[.vms[] | select(.name == $name)][0] | .method + .why + (.frozen_ms | tostring) + (.down_ms | tostring)' "$SANDBOX/backup.json")" \
+        "what the point says of $vm"
+done
+detail() { report "[.details[] | select(.vm == \"$1\")][0] | $2"; }
+assert_eq "$(detail web '[.frozen[] | select(.frozen) | .mountpoint] | sort | join(" ")')" "/mnt/vda /mnt/vdb" "frozen mount points"
+assert_eq "$(detail web '[.conditions[] | select(.ok) | .clause] | join(" ")')" "M4a M4b M4c M4d M4e" "conditions of web"
+assert_eq "$(detail mute '.conditions[] | select(.clause == "M4a") | .ok')" false "condition M4a of mute"
+assert_eq "$(detail mute '[.parts[].name] | sort | join(" ")')" "definition memory" "parts of mute"
+
+# for people
+kvss show "$POINT" > "$SANDBOX/words"
+words=$(cat "$SANDBOX/words")
+for text in 'web' 'mute' 'off' '/mnt/vda' '/mnt/vdb' 'frozen' 'channel' 'child' '[Ss]aved' 'file.system'; do
+    assert_match "$words" "$text" "kvss show for people"
+done
+ms=$(report_vm web '.frozen_ms | round')
+assert_match "$words" "$ms(\.[0-9]+)? ms" "frozen time, for people"
+kvss list points > "$SANDBOX/list"
+assert_match "$(cat "$SANDBOX/list")" "${POINT:0:8}"
+# by prefix and by "latest" it is the same point
+for which in latest "${POINT:0:8}"; do
+    kvss_json show "$which"
+    assert_eq "$(report '.id // .point')" "$POINT" "point called $which"
+done

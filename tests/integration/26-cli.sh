@@ -1,0 +1,105 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The command as its manual promises: exit codes, messages that say what was tried on what and what to do, --json that is JSON, help
+# for every command; no VM is needed for most of it, and none is touched.
+# shellcheck source=tests/lib/functions.sh
+. "$(dirname "$0")/../lib/functions.sh"
+# shellcheck source=tests/lib/functions_kvss.sh
+. "$(dirname "$0")/../lib/functions_kvss.sh"
+
+# ---- help and usage
+for args in --help 'backup --help' 'restore --help' 'check --help' 'init --help' 'list --help' 'show --help' 'verify --help'; do
+    # shellcheck disable=SC2086 # words
+    kvss $args > "$SANDBOX/out"
+    assert_match "$(cat "$SANDBOX/out")" '[Uu]sage' "kvss $args"
+done
+assert_match "$(kvss --version)" '[0-9]+\.[0-9]+'
+for args in '' 'frobnicate' 'backup --no-such-option' 'backup --method sideways x' 'backup --require everything x' 'restore' 'show' \
+    'list nothing'; do
+    # shellcheck disable=SC2086 # words
+    kvss_fails "$EXIT_USAGE" $args
+done
+kvss_fails "$EXIT_USAGE" bakcup x
+assert_match "$OUTPUT" 'backup' "hint for a misspelt command"
+
+# ---- no repository, wrong password
+guest_define web01 agent=no tokens=off
+guest_define web02 agent=no tokens=off
+lifecycle_start
+kvss_fails "$EXIT_USAGE" backup web01
+assert_match "$OUTPUT" 'KVSS_REPOSITORY|--repo' "message without a repository"
+export KVSS_CONNECT=qemu:///system KVSS_PASSWORD_FILE=$SANDBOX/password
+(umask 077 && echo right > "$SANDBOX/password" && echo wrong > "$SANDBOX/wrong")
+KVSS_REPOSITORY=$SANDBOX/none kvss_fails "$EXIT_FAILED" backup web01
+assert_match "$OUTPUT" "$SANDBOX/none" "message about a repository that is not there"
+assert_match "$OUTPUT" 'kvss init' "message about a repository that is not there"
+export KVSS_REPOSITORY=$SANDBOX/repository
+kvss_json init
+assert_eq "$(report .repository)" "$KVSS_REPOSITORY" repository
+assert_eq "$(report .encrypted)" true encrypted
+kvss_fails "$EXIT_FAILED" init
+assert_match "$OUTPUT" "$KVSS_REPOSITORY" "message of a second init"
+KVSS_PASSWORD_FILE=$SANDBOX/wrong kvss_fails "$EXIT_FAILED" list points
+assert_match "$OUTPUT" '[Pp]ass(word|phrase)' "message about a wrong password"
+(unset KVSS_PASSWORD_FILE; kvss_fails "$EXIT_FAILED" list points < /dev/null; assert_match "$OUTPUT" '[Pp]ass(word|phrase)')
+grep -r right "$KVSS_REPOSITORY" && fail "the password is in the repository"
+note "repository"
+
+# ---- VMs and points that are not there
+kvss_fails "$EXIT_FAILED" backup web1
+assert_match "$OUTPUT" 'web1' "the unknown VM"
+assert_match "$OUTPUT" 'web0[12]' "what is like it"
+kvss_fails "$EXIT_FAILED" check nosuch
+kvss_fails "$EXIT_FAILED" backup
+assert_match "$OUTPUT" -- '--all' "backup without a VM"
+kvss_fails "$EXIT_FAILED" show latest
+kvss_fails "$EXIT_FAILED" restore latest
+kvss_fails "$EXIT_FAILED" show deadbeef
+assert_match "$OUTPUT" deadbeef
+KVSS_CONNECT='qemu+unix:///system?socket=/nonexistent' kvss_fails "$EXIT_FAILED" list vms
+assert_match "$OUTPUT" 'nonexistent' "message about libvirt"
+note "what is not there"
+
+# ---- lists
+for what in writers providers vms points; do
+    kvss_json list $what
+    kvss list $what > "$SANDBOX/out"
+done
+kvss_json list writers
+assert_eq "$(report '.writers[0].name')" "Microsoft Hyper-V VSS Writer" "M20"
+assert_eq "$(report '.writers[0].id' | tr -d '{}' | tr '[:upper:]' '[:lower:]')" 66841cd4-6ded-4f4b-8f17-fd23f8ddc3de "M21"
+assert_eq "$(report '.writers[0].state_name')" Stable
+assert_eq "$(report '[.writers[0].components[].caption] | sort | join(" ")')" \
+    'Backup Using Saved State\web01 Backup Using Saved State\web02' "captions (behaviour 2)"
+first=$(report '.writers[0].instance_id')
+components=$(report '.writers[0].components')
+kvss_json list writers
+assert_ne "$(report '.writers[0].instance_id')" "$first" "instance id of another start (behaviour 3)"
+assert_eq "$(report '.writers[0].components')" "$components" "components (behaviour 1)"
+words=$(kvss list writers)
+for text in 'Writer name:' 'Writer Id:' 'Writer Instance Id:' 'State:.*Stable' 'Last error: No error' '66841cd4'; do
+    assert_match "$words" "$text" "kvss list writers, in the manner of vssadmin"
+done
+kvss_json list vms
+assert_eq "$(report '[.vms[].name] | sort | join(" ")')" "web01 web02"
+assert_untouched web01 web02
+
+# ---- by UUID, all, twice; a copy
+backup --all
+assert_eq "$(report '[.vms[].name] | sort | join(" ")')" "web01 web02"
+backup --copy "$(virsh -q domuuid web01)" web01
+assert_eq "$(report '[.vms[].name] | join(" ")')" web01
+assert_eq "$(report .type)" copy
+assert_points 2
+kvss_json list points web02
+assert_eq "$(report '.points | length')" 1 "points that hold web02"
+kvss_fails "$EXIT_FAILED" restore "$POINT" web02
+assert_match "$OUTPUT" web02
+assert_untouched web01 web02
+
+# ---- the configuration file stands behind the environment
+printf 'repository = %s\npassword-file = %s\nconnect = qemu:///system\n' "$KVSS_REPOSITORY" "$KVSS_PASSWORD_FILE" > /etc/kvss/kvss.conf
+(unset KVSS_REPOSITORY KVSS_PASSWORD_FILE KVSS_CONNECT; assert_points 2)
+chmod 644 "$SANDBOX/password"
+kvss list points > /dev/null 2> "$SANDBOX/stderr" || :
+assert_match "$(cat "$SANDBOX/stderr")" 'password' "a password file that all can read"
