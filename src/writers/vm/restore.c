@@ -6,7 +6,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-static void add_text(json_t *list, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static void add_text(json_t *list, const char *fmt, va_list ap)
 {
     _cleanup_free_ char *text = NULL;
 
