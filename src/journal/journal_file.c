@@ -163,6 +163,8 @@ static int load_begin(struct journal *j, const json_t *line, struct err *err)
     size_t n = 0;
     uint64_t id;
 
+    if (!verb)
+        return err_set(err, EUCLEAN, "the verb is no text");
     _cleanup_free_ struct journal_arg *args = calloc(json_object_size(values) + 1, sizeof(*args));
     if (!args)
         return err_set(err, ENOMEM, "out of memory");
