@@ -161,10 +161,12 @@ static int load_begin(struct journal *j, const json_t *line, struct err *err)
     json_t *values = json_object_get(line, "values"), *value;
     const char *verb = json_string_value(json_object_get(line, "verb")), *name;
     size_t n = 0;
+    json_int_t number = json_integer_value(json_object_get(line, "effect"));
     uint64_t id;
 
-    if (!verb)
-        return err_set(err, EUCLEAN, "the verb is no text");
+    if (!verb || number != (json_int_t)j->n + 1)
+        return err_set(err, EUCLEAN, verb ? "effects are missing before number %lld" : "the verb of effect %lld is no text",
+                       (long long)number);
     _cleanup_free_ struct journal_arg *args = calloc(json_object_size(values) + 1, sizeof(*args));
     if (!args)
         return err_set(err, ENOMEM, "out of memory");
@@ -173,11 +175,7 @@ static int load_begin(struct journal *j, const json_t *line, struct err *err)
             return err_set(err, EUCLEAN, "the value %s is no text", name);
         args[n++] = (struct journal_arg){ name, json_string_value(value) };
     }
-    int r = journal_begin(j, verb, args, &id, err);
-    if (r >= 0 && (json_int_t)id != json_integer_value(json_object_get(line, "effect")))
-        return err_set(err, EUCLEAN, "effects are missing before number %lld",
-                       (long long)json_integer_value(json_object_get(line, "effect")));
-    return r;
+    return journal_begin(j, verb, args, &id, err);
 }
 
 static int load_line(struct journal *j, const char *text, size_t n, struct err *err)
