@@ -52,9 +52,9 @@ note "M4c: another volume"
 mkdir "$SANDBOX/volume"
 mount -t tmpfs -o size=64m,mode=711 tmpfs "$SANDBOX/volume"
 cleanup_fn umount -l "$SANDBOX/volume"
-export KVSS_SNAPSHOT_DIR=$SANDBOX/volume
+EXTRA=(--snapshot-dir "$SANDBOX/volume")
 assert_broken good M4c 'another volume'
-unset KVSS_SNAPSHOT_DIR
+EXTRA=()
 
 assert_child good
 assert_state good running

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # functions_conditions.sh: what must be seen of a VM that meets the conditions of Child VM Snapshot (M4), or not.
 
+EXTRA=() # options for every command below
+
 _agent_gone() { ! guest_agent "$1" guest-ping; }
 
 # assert_refuses NAME TEXT OPTION...: the backup is refused, says so, and nothing whatsoever happens to the VM
@@ -10,7 +12,7 @@ assert_refuses() {
     shift 2
     points=$(point_count)
     before=$(lifecycle "$name")
-    kvss_fails "$EXIT_REFUSED" backup "$name" "$@"
+    kvss_fails "$EXIT_REFUSED" backup "$name" "${EXTRA[@]}" "$@"
     assert_match "$OUTPUT" "$name" "message of kvss backup $*"
     assert_match "$OUTPUT" "$text" "message of kvss backup $*"
     assert_eq "$(lifecycle "$name")" "$before" "what kvss backup $* did to $name"
@@ -19,10 +21,10 @@ assert_refuses() {
 
 # assert_child NAME: check and backup use Child VM Snapshot, all five conditions hold
 assert_child() {
-    kvss_json check "$1"
+    kvss_json check "$1" "${EXTRA[@]}"
     assert_report_vm "$1" .method child-vm-snapshot
     assert_report_vm "$1" '[.conditions[] | select(.ok) | .clause] | join(" ")' "M4a M4b M4c M4d M4e"
-    backup "$1"
+    backup "$1" "${EXTRA[@]}"
     assert_report_vm "$1" .method child-vm-snapshot
     assert_report_vm "$1" .consistency file-system
     note "$1: child, frozen for $(report_vm "$1" .frozen_ms) ms"
@@ -33,7 +35,7 @@ assert_child() {
 assert_broken() {
     local name=$1 state why
     state=$(vm_state "$name")
-    kvss_json check "$name"
+    kvss_json check "$name" "${EXTRA[@]}"
     assert_report_vm "$name" .method saved-state
     assert_report_vm "$name" '[.conditions[] | select(.ok == false) | .clause] | join(" ")' "$2"
     why=$(report_vm "$name" '.conditions[] | select(.ok == false) | .why')
@@ -43,7 +45,7 @@ assert_broken() {
     assert_refuses "$name" "$2" --require file-system
     assert_refuses "$name" "$2" --method child
     assert_facts_same
-    backup "$name"
+    backup "$name" "${EXTRA[@]}"
     assert_report_vm "$name" .method saved-state
     assert_report_vm "$name" .consistency saved-state
     assert_match "$(report_vm "$name" .why)" "$2" "why of the backup"

@@ -125,3 +125,33 @@ assert_facts_same() {
 
 # definition NAME: without what libvirt makes anew at each start
 definition() { virsh -q dumpxml "$1" --inactive --security-info; }
+
+# ---- writers --------------------------------------------------------------------------------------------
+
+# writer_install NAME: a writer that owns the files below $SANDBOX/files-NAME and in every event runs the shell commands on stdin,
+# in which $event is the event's name; a command that fails vetoes.
+writer_install() {
+    local id
+    id=$(md5sum <<< "$1" | cut -c 1-12)
+    mkdir -p "$WRITERS" "$SANDBOX/files-$1"
+    cat > "$SANDBOX/writer" <<END
+#!/bin/bash
+set -eu
+event=\$1
+cat > /dev/null
+if [ "\$event" = identify ]; then
+    echo '{"api": 1, "name": "kvss test $1", "id": "5d4e7a10-0d2b-4c55-8a63-$id", "backup_types": ["copy"],
+ "components": [{"name": "$1", "files": [{"path": "$SANDBOX/files-$1", "filespec": "*", "recursive": true}]}]}'
+fi
+exec > /dev/null
+$(cat)
+END
+    chmod 755 "$SANDBOX/writer"
+    mv "$SANDBOX/writer" "$WRITERS/$1"
+}
+
+# guestctl_path: for scripts that are no functions
+guestctl_path() {
+    guestctl > /dev/null 2>&1 || : # builds it if need be
+    if [ -x "$KVSS_BUILD/tests/tools/guestctl" ]; then realpath "$KVSS_BUILD/tests/tools/guestctl"; else echo "$SANDBOX/guestctl"; fi
+}

@@ -1,0 +1,96 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Programs as writers (M22, M23): one takes part in backup and restore with its files; one that vetoes, in each event in turn, makes
+# the whole backup fail, and everything is put back (M10, behaviours 11, 24, 27, 43).
+# shellcheck source=tests/lib/functions.sh
+. "$(dirname "$0")/../lib/functions.sh"
+# shellcheck source=tests/lib/functions_kvss.sh
+. "$(dirname "$0")/../lib/functions_kvss.sh"
+
+kvss_setup
+guest_define web tokens=driven
+guest_define mute tokens=driven agent=no
+guest_start web
+guest_start mute
+guest_wait web
+guest_wait mute
+token_drive web mute
+boot=$(guest_bootid mute)
+
+# ---- the recorder of the unit tests, with files: what an exclude names stays out
+install -D -m 755 "$TESTS/writers/recorder" "$WRITERS/recorder"
+files=$SANDBOX/files
+mkdir -p "$files/below"
+cat > "$WRITERS/.recorder.conf" <<END
+LOG=$SANDBOX/recorder.log
+FILES=$files
+END
+echo content > "$files/one"
+head -c 3M /dev/urandom > "$files/below/two"
+echo not this > "$files/below/three.tmp"
+ln -s one "$files/link"
+chmod 640 "$files/one"
+chown 12345:54321 "$files/below/two"
+tree() { (cd "$files" && find . ! -name . -printf '%P %y %m %U:%G %l %T@ ' \( -type f -exec sha256sum '{}' \; -o -printf '\n' \) | grep -v '\.tmp' | sort); }
+tree > "$SANDBOX/tree"
+
+kvss_json list writers
+assert_eq "$(report '[.writers[].name] | sort | join(", ")')" "Microsoft Hyper-V VSS Writer, kvss test recorder" "writers"
+: > "$SANDBOX/recorder.log"
+backup web mute
+with_files=$POINT
+assert_eq "$(uniq "$SANDBOX/recorder.log" | tr '\n' ' ')" \
+    "identify prepare-backup prepare-snapshot freeze thaw post-snapshot backup-complete backup-shutdown " "events of a good run (behaviour 9)"
+assert_eq "$(report '.writers[] | select(.name == "kvss test recorder") | .components[].name')" records "component of the writer"
+assert_ge "$(report '.writers[] | select(.name == "kvss test recorder") | .components[].files')" 2 "files of the writer"
+note "the writer took part"
+
+echo changed > "$files/one"
+rm "$files/below/two" "$files/link"
+: > "$SANDBOX/recorder.log"
+kvss_json restore "$with_files" web
+assert_eq "$(grep -c restore "$SANDBOX/recorder.log")" 0 "events of a writer that was not selected"
+assert_eq "$(cat "$files/one")" changed "a file of a writer that was not selected"
+guest_wait web
+kvss_json restore "$with_files"
+assert_eq "$(grep restore "$SANDBOX/recorder.log" | tr '\n' ' ')" "pre-restore post-restore " "events of the restore"
+assert_eq "$(jq -r '.components[0].file_restore_status' "$SANDBOX/recorder.log.post-restore.json")" all "file restore status (M15)"
+assert_eq "$(jq -r '.components[0].backup_stamp' "$SANDBOX/recorder.log.post-restore.json")" "stamp of the recorder" "stamp"
+tree | diff "$SANDBOX/tree" - >&2 || fail "the files are not what they were"
+guest_wait web
+guest_wait mute
+assert_eq "$(guest_bootid mute)" "$boot" "boot id of mute"
+note "its files are restored"
+rm "$WRITERS/recorder" "$WRITERS/.recorder.conf"
+
+# ---- a veto in each event
+assert_all_as_before() {
+    sed -i 's/^== \([^ ]*\).*/== \1/' "$SANDBOX/facts"
+    _facts web mute | sed 's/^== \([^ ]*\).*/== \1/' > "$SANDBOX/facts.now"
+    diff "$SANDBOX/facts" "$SANDBOX/facts.now" >&2 || fail "the VMs are not as before"
+    assert_tokens_flow
+    assert_eq "$(guest_bootid mute)" "$boot" "boot id of mute"
+    ALLOW_CHECKPOINTS='kvss-*' assert_nothing_left
+}
+install -m 755 "$TESTS/writers/veto" "$WRITERS/veto"
+points=$(point_count)
+for event in prepare-backup prepare-snapshot freeze thaw post-snapshot backup-complete; do
+    printf 'EVENT=%s\nLOG=%s\nFILES=%s\n' "$event" "$SANDBOX/veto.log" "$SANDBOX" > "$WRITERS/.veto.conf"
+    : > "$SANDBOX/veto.log"
+    facts_before web mute
+    kvss_fails "$EXIT_FAILED" backup web mute
+    assert_match "$OUTPUT" 'kvss test veto' "the writer is named"
+    assert_match "$OUTPUT" "told to veto in $event" "its reason is given"
+    assert_all_as_before
+    assert_points "$points"
+    assert_eq "$(grep -c abort "$SANDBOX/veto.log")" 1 "Abort after a veto in $event: $(tr '\n' ' ' < "$SANDBOX/veto.log")"
+    note "veto in $event: $(tail -n 1 <<< "$OUTPUT" | cut -c 1-140)"
+done
+# in BackupShutdown nothing can be vetoed any more: the point is there
+printf 'EVENT=backup-shutdown\nFILES=%s\n' "$SANDBOX" > "$WRITERS/.veto.conf"
+kvss backup web mute > /dev/null 2> "$SANDBOX/stderr" || :
+assert_points $((points + 1))
+# a writer that cannot even identify itself is left out, and the backup says so
+printf 'EVENT=identify\nFILES=%s\n' "$SANDBOX" > "$WRITERS/.veto.conf"
+kvss_json backup web
+assert_match "$(cat "$SANDBOX/stderr")" 'veto.*left out' "a writer that is left out is told of"
