@@ -405,6 +405,26 @@ static void a_child_dies_with_a_killed_process(void **state)
     assert_true(gone);
 }
 
+/* Clause B2: what puts things back must outlive us, and know that we are gone. */
+static void a_child_apart_outlives_a_killed_process_and_sees_it(void **state)
+{
+    _cleanup_free_ char *mark = io_path(*state, "mark");
+    _cleanup_free_ char *script = str_format("cat > %s.got; mv %s.got %s", mark, mark, mark);
+
+    pid_t pid = fork();
+    if (pid == 0) {
+        int fd = -1;
+        pid_t apart = 0;
+        if (proc_start_apart(SH(script), NULL, &fd, &apart, NULL) == 0)
+            (void)io_write(fd, "last words", 10);
+        kill(getpid(), SIGKILL);
+    }
+    waitpid(pid, NULL, 0);
+    for (int i = 0; i < 500 && !io_exists(mark); i++)
+        clock_sleep_ms(20);
+    assert_file_text(mark, "last words");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -432,6 +452,7 @@ int main(void)
         cmocka_unit_test(starting_what_is_not_there_fails),
         cmocka_unit_test(a_child_outlives_the_thread_that_started_it),
         cmocka_unit_test(a_child_dies_with_a_killed_process),
+        test_in_dir(a_child_apart_outlives_a_killed_process_and_sees_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
