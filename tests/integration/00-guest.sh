@@ -26,6 +26,17 @@ assert_eq "$OUTPUT" $'one\ntwo'
 GUEST_TIMEOUT=1 assert_status 124 guest_sh web 'sleep 30'
 assert_eq "$(guest_sh web "printf 'a\\tb'; head -c 3 /dev/zero | tr '\\000' z")" $'a\tbzzz'
 
+# an agent that hangs, and one that is gone
+guest_sh web agentctl hang
+GUEST_TIMEOUT=1 assert_status 1 guest_agent web guest-ping
+guest_sh web agentctl resume
+poll 20 guest_agent web guest-ping
+guest_sh web agentctl stop
+poll 5 guest_sh web '! pidof qemu-ga'
+GUEST_TIMEOUT=1 assert_status 1 guest_agent web guest-ping
+guest_sh web agentctl start
+poll 20 guest_agent web guest-ping
+
 # tokens go to all disks of both in turn; frozen disks hold them back, and a counter does not care
 token_drive web mute
 assert_tokens_flow
@@ -36,8 +47,7 @@ acked=$(token_acked)
 assert_counts web
 sleep 1
 assert_eq "$(token_acked)" "$acked" "token written on a frozen disk"
-(assert_nothing_left) > "$SANDBOX/out" 2>&1 && fail "assert_nothing_left overlooks frozen file systems"
-assert_match "$(cat "$SANDBOX/out")" "web: file systems are frozen"
+assert_left "web: file systems are frozen"
 image_web=$(image_tokens "$IMAGES/web-vda.qcow2" "$IMAGES/web-vdb.raw")
 assert_ge "$(field a "$image_web")" "$acked" "token in the frozen image"
 virsh domfsthaw web > /dev/null
@@ -51,14 +61,19 @@ sleep 0.5
 assert_eq "$(token_acked)" "$acked" "token written by a paused guest"
 virsh suspend web > /dev/null
 assert_set_order "$(image_tokens "$IMAGES"/web-vda.qcow2 "$IMAGES"/web-vdb.raw)" "$(image_tokens "$IMAGES"/mute-vda.qcow2)"
+assert_left "web is paused"
+ALLOW_PAUSED="web mute" assert_nothing_left
 virsh resume web > /dev/null
 virsh resume mute > /dev/null
 assert_tokens_flow
 
 # managed save keeps memory: same boot, counter goes on; the driver finds the new QEMU by itself
+assert_nothing_left
 boot=$(guest_bootid mute) count=$(guest_counter mute)
 virsh managedsave mute > /dev/null
 assert_state mute "shut off, saved"
+assert_left "mute has a managed save image"
+ALLOW_SAVED=mute assert_nothing_left
 note "mute: saved in $(find /var/lib/libvirt/qemu/save -name 'mute*')"
 guest_start mute
 assert_tokens_flow
@@ -66,6 +81,34 @@ assert_eq "$(guest_bootid mute)" "$boot" "boot id after managed save"
 assert_ge "$(guest_counter mute)" "$count" "counter after managed save"
 token_drive_stop
 assert_set_order "$(guest_tokens web)" "$(guest_tokens mute)"
+assert_nothing_left
+
+# what a backup would leave behind is seen: a job, its export and checkpoint; an overlay; a file; a process
+facts=$(vm_facts web)
+echo "<domainbackup mode='pull'><server transport='unix' socket='/var/lib/libvirt/qemu/web.nbd'/></domainbackup>" > "$SANDBOX/backup.xml"
+echo "<domaincheckpoint><name>kvss-1</name><disks><disk name='vda'/><disk name='vdb' checkpoint='no'/></disks></domaincheckpoint>" > "$SANDBOX/checkpoint.xml"
+virsh backup-begin web "$SANDBOX/backup.xml" "$SANDBOX/checkpoint.xml" > /dev/null
+assert_left "web has the checkpoint kvss-1"
+assert_left "web has a job"
+assert_left "web: query-block-exports"
+assert_ne "$(vm_facts web)" "$facts" "facts during a job"
+virsh domjobabort web
+ALLOW_CHECKPOINTS='kvss-*' assert_nothing_left
+virsh checkpoint-delete web kvss-1 > /dev/null
+virsh snapshot-create-as web --disk-only --no-metadata --diskspec vda,file="$IMAGES/web-over.qcow2" \
+    --diskspec vdb,snapshot=no > /dev/null
+assert_left "web has other disks than before"
+virsh blockcommit web vda --active --pivot > /dev/null
+touch "$IMAGES/.kvss-1.scratch"
+assert_left "kvss-1.scratch"
+rm "$IMAGES/.kvss-1.scratch" "$IMAGES/web-over.qcow2"
+guest_image "$SANDBOX/spare" 1M
+qemu-nbd -f qcow2 -k "$SANDBOX/nbd" --persistent "$SANDBOX/spare" &
+poll 10 test -S "$SANDBOX/nbd"
+assert_left "qemu-nbd"
+kill $!
+wait $! || :
+assert_eq "$(vm_facts web)" "$facts" "facts after all that"
 assert_nothing_left
 
 # a guest that starts again finds its disks as they were
@@ -82,8 +125,8 @@ note "ordinary guests done"
 
 # ---- the other layouts, two guests at a time
 network_define lab 192.168.77.1
-guest_define fs fs=xfs,btrfs,vfat net=lab words=kvss.net=dhcp
-guest_define span fs=lvm,lvm
+guest_define fs fs=xfs,btrfs,vfat net=lab words='kvss.net=dhcp kvss.hook=yes'
+guest_define span fs=lvm,lvm words=kvss.agentblock=guest-file-open
 guest_define parts fs=ldm,gptldm,esp,part agent=silent bus=scsi
 
 guest_start fs
@@ -98,6 +141,13 @@ assert_match "$(virsh domfsfreeze span)" 'Froze 1'
 virsh domfsthaw span > /dev/null
 assert_match "$(virsh domfsinfo fs)" vfat
 assert_match "$(virsh domfsinfo span)" /mnt/lvm
+assert_match "$(guest_sh fs 'cut -d" " -f1 /run/kvss/hook.log | tr "\n" " "')" '^freeze thaw $' "hooks run"
+guest_sh fs 'echo "#!/bin/false" > /etc/qemu/fsfreeze-hook.d/bad; chmod +x /etc/qemu/fsfreeze-hook.d/bad'
+assert_status 1 virsh domfsfreeze fs
+assert_match "$OUTPUT" hook
+guest_sh fs 'rm /etc/qemu/fsfreeze-hook.d/bad'
+assert_status 1 guest_agent span guest-file-open '{"path":"/etc/passwd"}'
+assert_match "$OUTPUT" disabled
 poll 20 guest_sh fs 'ip addr show eth0 | grep 192.168.77.1'
 virsh suspend fs > /dev/null
 image_tokens "$IMAGES/fs-vda.qcow2" "$IMAGES/fs-vdb.qcow2"

@@ -63,3 +63,10 @@ assert_nothing_left() {
     )
     [ -z "$left" ] || fail "left behind: $left"
 }
+
+# assert_left REGEX: the opposite, for tests that look half-way: something is left, and it is this.
+assert_left() {
+    local said
+    if said=$( (assert_nothing_left) 2>&1); then fail "nothing is left, but should be: $1"; fi
+    assert_match "$said" "$1" "what is left"
+}
