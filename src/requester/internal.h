@@ -49,6 +49,7 @@ struct session_options {
     const char *checkpoint_prefix;
     char *const *only;    /* VMs to describe; NULL: all */
     bool effects;         /* a backup: with provider and journal */
+    bool restore;         /* a restore: with journal */
 };
 
 /* A connection, the service with all that is registered, and one session of it. */
@@ -76,6 +77,16 @@ int session_check_status(struct session *s, const char *doing, struct err *err);
 int hv_connect(struct requester *rq, struct hv **ret, struct err *err);
 int policy_parse(const struct requester_policy *policy, enum vm_method *ret_method, enum vm_level *ret_require, struct err *err);
 
+/* ---- recover.c ------------------------------------------------------------------------------------------------------------*/
+/* Where the journals of sessions are kept. Caller frees. */
+int sessions_dir(char **ret, struct err *err);
+/* All verbs of the parts in one table. Caller frees. */
+int session_verbs(struct journal_verb **ret, struct err *err);
+/* Undoes what dead sessions left; what cannot be undone is logged and does not fail. */
+int recover_dead_sessions(struct requester *rq, struct hv *hv, struct err *err);
+/* Starts the watchdog of a session. */
+int session_watch(struct requester *rq, struct journal *journal, const char *session_id, struct hv *hv, struct err *err);
+
 /* ---- volume.c -------------------------------------------------------------------------------------------------------------*/
 /* For struct vss_service_config: mount point that holds path (links followed, the path need not exist); locators, which do not
  * begin with '/', stand for themselves. */
@@ -86,8 +97,6 @@ int volume_find(const char *mountinfo, const char *path, char **ret_volume, stru
 /* ---- select.c -------------------------------------------------------------------------------------------------------------*/
 /* UUIDs of the VMs named (NULL: of all), in order, each once. -ENOENT: err names the one that is unknown and what is like it. */
 int select_vms(struct hv *hv, char *const *names, char ***ret_uuids, struct err *err);
-/* The candidate that looks most like `name`, or NULL if none does. */
-const char *select_similar(const char *name, const char *const *candidates, size_t n);
 
 /* ---- json.c ---------------------------------------------------------------------------------------------------------------*/
 json_t *json_text(const char *s); /* string, or null for NULL or what is not UTF-8 */

@@ -39,6 +39,7 @@ struct requester_config {
     int (*ask)(void *priv, const char *prompt, bool confirm, char **ret, struct err *err);
     void *ask_priv;
     const char *writers_dir;   /* NULL: REQUESTER_WRITERS_DIR */
+    const char *save_dir;      /* where libvirt keeps managed-save images; NULL: found out from the URI */
     const char *snapshot_dir;  /* where snapshot and scratch files of all VMs go; NULL: beside each image */
     unsigned agent_timeout_ms; /* 0: the writer's default */
     const struct log *log;
@@ -51,6 +52,9 @@ int requester_new(const struct requester_config *config, struct requester **ret,
 void requester_free(struct requester *r); /* NULL is fine */
 DEFINE_CLEANUP(struct requester *, requester_free)
 enum requester_end requester_end(const struct requester *r);
+
+/* The candidate that looks most like `name`, or NULL if none does: "did you mean". */
+const char *requester_similar(const char *name, const char *const *candidates, size_t n);
 
 /* { "repository", "guid", "encrypted": bool } */
 int requester_init(struct requester *r, bool no_encryption, json_t **ret, struct err *err);
@@ -109,5 +113,11 @@ int requester_restore(struct requester *r, const struct requester_restore *job, 
 /* Reads back and verifies a point (NULL: the whole repository). 0 also where damage is found: then REQUESTER_DAMAGED.
  * { "point": ID|null, "problems": [ { "what", "point", "name" } ], "count": NUMBER } (at most 1000 are listed) */
 int requester_verify(struct requester *r, const char *point, json_t **ret, struct err *err);
+
+/* Undoes what sessions that died have left on VMs, guests and files (B2). Fails where something could not be put back.
+ * { "sessions": [ { "session", "effects": NUMBER, "left": NUMBER, "why": TEXT|null } ] } */
+int requester_recover(struct requester *r, json_t **ret, struct err *err);
+/* The whole life of the process that looks after a session from outside; stdin is the pipe to the session's owner. */
+int requester_watchdog(struct requester *r, const char *session_id, struct err *err);
 
 #endif

@@ -80,7 +80,7 @@ static int unknown_vm(const struct restore *r, const char *name, struct err *err
     json_array_foreach (vms, i, vm)
         if (names)
             names[i] = json_get_text(vm, "name") ? json_get_text(vm, "name") : "";
-    const char *like = names ? select_similar(name, names, n) : NULL;
+    const char *like = names ? requester_similar(name, names, n) : NULL;
     return err_set(err, ENOENT, "restore point %.12s holds no VM '%s'%s%s%s", store_point_id(r->point), name,
                    like ? "; did you mean '" : "", like ? like : "", like ? "'?" : "");
 }

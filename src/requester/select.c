@@ -32,7 +32,7 @@ static size_t distance(const char *a, const char *b)
     return row[n];
 }
 
-const char *select_similar(const char *name, const char *const *candidates, size_t n)
+const char *requester_similar(const char *name, const char *const *candidates, size_t n)
 {
     size_t best = strlen(name) / 3 + 1; /* about a third of the letters may be wrong */
     const char *ret = NULL;
@@ -64,7 +64,7 @@ static int unknown(struct hv_domain *const *list, size_t n, const char *name, co
 
     for (size_t i = 0; names && i < n; i++)
         names[i] = list[i]->name;
-    const char *like = names ? select_similar(name, names, n) : NULL;
+    const char *like = names ? requester_similar(name, names, n) : NULL;
     if (like)
         return err_set(err, ENOENT, "there is no VM '%s' at %s; did you mean '%s'?", name, uri, like);
     return err_set(err, ENOENT, "there is no VM '%s' at %s (kvss list vms shows which there are)", name, uri);

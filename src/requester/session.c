@@ -35,7 +35,7 @@ int policy_parse(const struct requester_policy *policy, enum vm_method *ret_meth
 
 int hv_connect(struct requester *rq, struct hv **ret, struct err *err)
 {
-    struct hv_config c = { .uri = rq->config.uri, .log = rq->config.log };
+    struct hv_config c = { .uri = rq->config.uri, .save_dir = rq->config.save_dir, .log = rq->config.log };
 
     return hv_open(&c, ret, err);
 }
@@ -47,43 +47,28 @@ static void log_event(void *priv, const char *event, const char *writer, enum vs
     log_info(rq->config.log, "event %s: %s: [%d] %s, %s", event, writer, (int)state, vss_state_name(state), vss_error_text(hresult));
 }
 
-static size_t count_verbs(const struct journal_verb *v)
+/* What dead sessions left is put back first; from then on a session that has effects is written down and watched. */
+static int open_journal(struct session *s, const char *dir, const char *id, struct err *err)
 {
-    size_t n = 0;
+    struct requester *rq = s->rq;
 
-    while (v[n].name)
-        n++;
-    return n;
+    int r = dir ? recover_dead_sessions(rq, s->hv, err) : 0;
+    if (r >= 0)
+        r = session_verbs(&s->verbs, err);
+    if (r >= 0)
+        r = journal_new(dir, id, s->verbs, s->hv, rq->config.log, &s->journal, err);
+    return r < 0 || !dir ? r : session_watch(rq, s->journal, id, s->hv, err);
 }
 
-/* The journal knows one table: all of ours in a row. */
-static int join_verbs(struct session *s, struct err *err)
+static int open_effects(struct session *s, const struct session_options *o, struct err *err)
 {
-    const struct journal_verb *tables[] = { vm_writer_verbs, qemu_provider_verbs, requester_verbs };
-    size_t n = 0;
-
-    for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
-        n += count_verbs(tables[i]);
-    s->verbs = calloc(n + 1, sizeof(*s->verbs));
-    if (!s->verbs)
-        return err_set(err, ENOMEM, "out of memory");
-    n = 0;
-    for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
-        for (const struct journal_verb *v = tables[i]; v->name; v++)
-            s->verbs[n++] = *v;
-    return 0;
-}
-
-static int open_effects(struct session *s, struct err *err)
-{
+    _cleanup_free_ char *dir = NULL;
     struct guid id = guid_new();
 
-    int r = join_verbs(s, err);
+    int r = o->effects || o->restore ? sessions_dir(&dir, err) : 0;
     if (r >= 0)
-        r = journal_new(NULL, id.text, s->verbs, s->hv, s->rq->config.log, &s->journal, err);
-    if (r >= 0)
-        r = hv_shared_dir(s->hv, NULL, "session", &s->dir, err);
-    return r;
+        r = open_journal(s, dir, id.text, err);
+    return r < 0 ? r : hv_shared_dir(s->hv, NULL, "session", &s->dir, err);
 }
 
 static int open_vm_writer(struct session *s, const struct session_options *o, struct err *err)
@@ -141,7 +126,7 @@ int session_open(struct requester *rq, const struct session_options *options, st
     s->rq = rq;
     int r = hv_connect(rq, &s->hv, err);
     if (r >= 0)
-        r = open_effects(s, err);
+        r = open_effects(s, options, err);
     if (r >= 0)
         r = open_vm_writer(s, options, err);
     if (r >= 0)

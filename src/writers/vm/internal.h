@@ -59,7 +59,7 @@ struct vm_session {
 };
 
 /* Verbs of the writer's effects; all have the values "group" (the VM's UUID) and "vm" (its name). */
-#define VERB_FREEZE "freeze-guest"
+#define VERB_FREEZE VM_WRITER_HELD_VERB
 #define VERB_PAUSE "pause-vm"       /* paused by us, or started paused by us: undo lets it run */
 #define VERB_SAVE "save-vm"         /* "state": running or paused; undo starts it from its saved state */
 #define VERB_PART "part-file"       /* "path" */

@@ -54,6 +54,7 @@ void vm_writer_free(struct vm_writer *w);
 extern const struct kvss_writer vm_writer_ops; /* register with priv = struct vm_writer * */
 /* Undo of every effect the writer has on VMs, guests and files; ctx is the struct hv *. Ends with { NULL, NULL }. */
 extern const struct journal_verb vm_writer_verbs[];
+#define VM_WRITER_HELD_VERB "freeze-guest" /* the effect that the watchdog's deadline is about */
 
 /* ---- The report on one VM, made without touching it (kvss check; M4, B3) ----------------------------------------------------*/
 struct vm_condition {

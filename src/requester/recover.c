@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Sessions that died: their effects are undone by the watchdog of the session, by the next command that touches VMs, by
+ * `kvss recover`, or at boot (B2). */
+#include "base/io.h"
+#include "requester/effects.h"
+#include "requester/internal.h"
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define SYSTEM_SESSIONS "/var/lib/kvss/sessions"
+
+/* Root's sessions are the host's; a user's lie in the user's own folder for state. */
+int sessions_dir(char **ret, struct err *err)
+{
+    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+
+    if (geteuid() == 0)
+        *ret = strdup(SYSTEM_SESSIONS);
+    else if (state && *state == '/')
+        *ret = str_format("%s/kvss/sessions", state);
+    else if (home && *home == '/')
+        *ret = str_format("%s/.local/state/kvss/sessions", home);
+    else
+        return err_set(err, ENOENT, "there is no place for the journal of a session: set HOME or XDG_STATE_HOME");
+    return *ret ? 0 : err_set(err, ENOMEM, "out of memory");
+}
+
+static size_t count_verbs(const struct journal_verb *v)
+{
+    size_t n = 0;
+
+    while (v[n].name)
+        n++;
+    return n;
+}
+
+int session_verbs(struct journal_verb **ret, struct err *err)
+{
+    const struct journal_verb *tables[] = { vm_writer_verbs, qemu_provider_verbs, requester_verbs };
+    size_t n = 0;
+
+    for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
+        n += count_verbs(tables[i]);
+    struct journal_verb *verbs = calloc(n + 1, sizeof(*verbs));
+    if (!verbs)
+        return err_set(err, ENOMEM, "out of memory");
+    n = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
+        for (const struct journal_verb *v = tables[i]; v->name; v++)
+            verbs[n++] = *v;
+    *ret = verbs;
+    return 0;
+}
+
+/* ---- Recovery ---------------------------------------------------------------------------------------------------------------*/
+
+struct recovery {
+    struct requester *rq;
+    json_t *sessions;
+    size_t left;
+    struct err first;
+};
+
+static void note(void *priv, const struct journal_recovered *r)
+{
+    struct recovery *rec = priv;
+
+    rec->left += r->left;
+    if (r->left && !rec->first.code)
+        err_set(&rec->first, EIO, "session %s died and could not be put back: %s", r->session_id, r->text ? r->text : "unknown cause");
+    if (r->effects)
+        log_warning(rec->rq->config.log, "session %s had died; %zu of its %zu effects were undone", r->session_id,
+                    r->effects - (r->left < r->effects ? r->left : r->effects), r->effects);
+    json_array_append_new(rec->sessions, json_pack("{s:s, s:I, s:I, s:o}", "session", r->session_id, "effects",
+                                                   (json_int_t)r->effects, "left", (json_int_t)r->left, "why",
+                                                   json_text(r->text)));
+}
+
+static int recover(struct requester *rq, struct hv *hv, struct recovery *rec, struct err *err)
+{
+    _cleanup_free_ struct journal_verb *verbs = NULL;
+    _cleanup_free_ char *dir = NULL;
+
+    rec->rq = rq;
+    rec->sessions = json_array();
+    int r = sessions_dir(&dir, err);
+    if (r < 0 || (r = session_verbs(&verbs, err)) < 0)
+        return r;
+    return journal_recover(dir, verbs, hv, rq->config.log, note, rec, err);
+}
+
+int recover_dead_sessions(struct requester *rq, struct hv *hv, struct err *err)
+{
+    struct recovery rec = { 0 };
+
+    int r = recover(rq, hv, &rec, err);
+    json_decref(rec.sessions);
+    /* What is left belongs to other VMs, perhaps; the backup of these must not fail for it, but nobody may miss it. */
+    if (r >= 0 && rec.left)
+        log_error(rq->config.log, "%s; run: kvss recover", rec.first.text);
+    return r;
+}
+
+int requester_recover(struct requester *rq, json_t **ret, struct err *err)
+{
+    _cleanup_(hv_close_p) struct hv *hv = NULL;
+    struct recovery rec = { 0 };
+
+    rq->end = REQUESTER_DONE;
+    int r = hv_connect(rq, &hv, err);
+    if (r >= 0)
+        r = recover(rq, hv, &rec, err);
+    if (r >= 0 && rec.left)
+        r = err_move(err, &rec.first);
+    if (r >= 0)
+        *ret = json_pack("{s:O}", "sessions", rec.sessions);
+    json_decref(rec.sessions);
+    return job_end(rq, r, err);
+}
+
+/* ---- The watchdog's process ---------------------------------------------------------------------------------------------------*/
+
+int requester_watchdog(struct requester *rq, const char *session_id, struct err *err)
+{
+    _cleanup_free_ struct journal_verb *verbs = NULL;
+    _cleanup_(hv_close_p) struct hv *hv = NULL;
+    _cleanup_free_ char *dir = NULL;
+
+    int r = sessions_dir(&dir, err);
+    if (r < 0 || (r = session_verbs(&verbs, err)) < 0 || (r = hv_connect(rq, &hv, err)) < 0)
+        return r;
+    /* Best effort: page faults of ours must not wait for a disk that a frozen guest's backup keeps busy. */
+    (void)mlockall(MCL_CURRENT);
+    const struct journal_watch_config c = {
+        .fd = STDIN_FILENO,
+        .dir = dir,
+        .session_id = session_id,
+        .held_verb = VM_WRITER_HELD_VERB,
+        .verbs = verbs,
+        .ctx = hv,
+        .log = rq->config.log,
+    };
+    return journal_watch_run(&c, err);
+}
+
+/* The command itself, run as a watchdog; `kvss watchdog` is not for people. */
+int session_watch(struct requester *rq, struct journal *journal, const char *session_id, struct hv *hv, struct err *err)
+{
+    char *argv[] = { (char *)"/proc/self/exe", (char *)"--connect", (char *)hv_uri(hv), (char *)"watchdog", (char *)session_id, NULL };
+
+    (void)rq;
+    int r = journal_watch_start(journal, argv, NULL, err);
+    return r < 0 ? err_context(err, "the watchdog that looks after the VMs could not be started") : 0;
+}
