@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "cli/ask.h"
+#include "base/cleanup.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <termios.h>
+
+#define PASSPHRASE_MAX 1024
+
+bool ask_possible(void)
+{
+    _cleanup_close_ int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+
+    return fd >= 0;
+}
+
+/* A line without its end. -EINTR where a signal came: echo is on again then. */
+static int read_line(int fd, char *buf, size_t size)
+{
+    size_t n = 0;
+
+    for (;;) {
+        ssize_t got = read(fd, buf + n, 1);
+        if (got < 0)
+            return -errno;
+        if (got == 0 || buf[n] == '\n')
+            break;
+        if (++n == size - 1)
+            return -E2BIG;
+    }
+    buf[n] = '\0';
+    return 0;
+}
+
+static int ask_once(int fd, const char *prompt, char *buf, struct err *err)
+{
+    struct termios before, silent;
+
+    if (tcgetattr(fd, &before) < 0)
+        return err_errno(err, errno, "cannot ask for a passphrase");
+    silent = before;
+    silent.c_lflag &= ~(tcflag_t)(ECHO | ECHOE | ECHOK | ECHONL);
+    if (write(fd, prompt, strlen(prompt)) < 0 || tcsetattr(fd, TCSAFLUSH, &silent) < 0)
+        return err_errno(err, errno, "cannot ask for a passphrase");
+    int r = read_line(fd, buf, PASSPHRASE_MAX);
+    (void)tcsetattr(fd, TCSAFLUSH, &before);
+    (void)!write(fd, "\n", 1);
+    return r < 0 ? err_errno(err, -r, "no passphrase was given") : 0;
+}
+
+int ask_passphrase(void *priv, const char *prompt, bool confirm, char **ret, struct err *err)
+{
+    char first[PASSPHRASE_MAX], second[PASSPHRASE_MAX];
+    _cleanup_close_ int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+
+    (void)priv;
+    if (fd < 0)
+        return err_errno(err, errno, "cannot ask for a passphrase");
+    int r = ask_once(fd, prompt, first, err);
+    if (r >= 0 && confirm)
+        r = ask_once(fd, "The same again: ", second, err);
+    if (r >= 0 && !*first)
+        r = err_set(err, EINVAL, "an empty passphrase protects nothing");
+    if (r >= 0 && confirm && strcmp(first, second))
+        r = err_set(err, EINVAL, "the two passphrases differ");
+    if (r >= 0 && !(*ret = strdup(first)))
+        r = err_set(err, ENOMEM, "out of memory");
+    explicit_bzero(first, sizeof(first));
+    explicit_bzero(second, sizeof(second));
+    return r;
+}

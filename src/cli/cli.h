@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The command kvss: a table of commands, one file each. Only this folder prints and knows a terminal. */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include "requester/requester.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+/* Exit codes, documented in kvss(1). */
+enum {
+    EXIT_OK = 0,
+    EXIT_FAILED = 1,
+    EXIT_USAGE = 2,       /* also a wrong configuration */
+    EXIT_REFUSED = 3,
+    EXIT_DAMAGED = 4,
+    EXIT_INTERRUPTED = 130,
+};
+
+/* What may be set by option, environment and configuration file; the first that sets a value wins. Strings are owned. */
+struct settings {
+    char *repository, *connect, *password_file, *key_file, *writers_dir, *snapshot_dir, *save_dir, *agent_timeout, *method, *require;
+};
+
+struct bar;
+
+struct cli {
+    struct settings settings;
+    char *passphrase;          /* from the environment; wiped */
+    bool json, verbose, quiet;
+    const char *config_file;
+    struct log log;
+    struct par_cancel *cancel;
+    struct progress *progress;
+    struct bar *bar;           /* NULL: none is shown */
+    struct requester *rq;      /* ready when a command runs */
+};
+
+/* One option of the command line. The table is also what --help prints. */
+struct cli_option {
+    const char *name;
+    char letter;          /* 0: none */
+    const char *arg;      /* what --help calls its value; NULL: a flag */
+    const char *help;
+    size_t offset;        /* of a bool (flag) or const char * in the struct that is filled */
+    const char *choices;  /* "auto|child|saved-state"; NULL: any text */
+};
+
+struct cli_command {
+    const char *name;
+    const char *args;     /* "POINT [VM...]" */
+    const char *summary;  /* one line, no full stop */
+    const char *about;    /* more for --help; may be NULL */
+    bool hidden;          /* not for people: in no list */
+    int min_args, max_args; /* max_args -1: any number */
+    const struct cli_option *options; /* ends with a NULL name; may be NULL */
+    size_t options_size;
+    /* options: zeroed struct of options_size, filled. args: NULL-terminated. Returns an exit code; with err set the text is printed. */
+    int (*run)(struct cli *cli, const void *options, char **args, struct err *err);
+};
+
+extern const struct cli_command cmd_init, cmd_list, cmd_check, cmd_backup, cmd_show, cmd_restore, cmd_verify, cmd_recover, cmd_watchdog;
+
+/* Makes the requester ready, from the settings; commands may have set some of those from their options. */
+int cli_prepare(struct cli *cli, struct err *err);
+
+/* Prints the report of a job (r < 0: none) as JSON, or through `render`, and says how the command ends. Takes over report. */
+typedef void render_fn(FILE *f, const json_t *report, bool verbose);
+int cli_finish(struct cli *cli, int r, json_t *report, render_fn *render);
+
+/* Wrong use: err is set, the exit code returned. */
+__attribute__((format(printf, 2, 3))) int cli_usage(struct err *err, const char *fmt, ...);
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "cli/policy.h"
+#include "cli/render.h"
+
+static const struct cli_option options[] = {
+    POLICY_OPTIONS,
+    { NULL },
+};
+
+static int run(struct cli *cli, const void *opts, char **args, struct err *err)
+{
+    struct requester_policy policy;
+    char *const *vms;
+    json_t *report = NULL;
+
+    int code = policy_apply(cli, opts, args, &policy, &vms, err);
+    if (code != EXIT_OK)
+        return code;
+    int r = requester_check(cli->rq, vms, &policy, &report, err);
+    return cli_finish(cli, r, report, render_check);
+}
+
+const struct cli_command cmd_check = {
+    .name = "check",
+    .args = "VM...",
+    .summary = "tell how VMs would be backed up, and why",
+    .about = "Nothing is touched. For each VM: the method, what the backup would be worth, the five conditions of Child VM Snapshot\n"
+             "with the reason and the remedy where one fails, and the disks. Exit code 3 if a backup would be refused.",
+    .max_args = -1,
+    .options = options,
+    .options_size = sizeof(struct policy_options),
+    .run = run,
+};

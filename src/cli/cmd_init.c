@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "cli/cli.h"
+#include "cli/render.h"
+
+struct init_options {
+    bool no_encryption;
+};
+
+static const struct cli_option options[] = {
+    { "no-encryption", 0, NULL, "anyone who can read the folder can read the VMs", offsetof(struct init_options, no_encryption),
+      NULL },
+    { NULL },
+};
+
+static int run(struct cli *cli, const void *opts, char **args, struct err *err)
+{
+    const struct init_options *o = opts;
+    json_t *report = NULL;
+
+    (void)args;
+    int r = cli_prepare(cli, err);
+    if (r < 0)
+        return EXIT_FAILED;
+    r = requester_init(cli->rq, o->no_encryption, &report, err);
+    return cli_finish(cli, r, report, render_init);
+}
+
+const struct cli_command cmd_init = {
+    .name = "init",
+    .args = "",
+    .summary = "make a repository",
+    .about = "Makes an empty repository in the folder named by --repository. It is encrypted with a passphrase (--password-file,\n"
+             "KVSS_PASSWORD_FILE, KVSS_PASSWORD, or asked for) or a key file, unless --no-encryption is given.",
+    .options = options,
+    .options_size = sizeof(struct init_options),
+    .run = run,
+};

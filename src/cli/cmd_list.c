@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "cli/cli.h"
+#include "cli/render.h"
+#include <string.h>
+
+static int points(struct cli *cli, char **args, json_t **ret, struct err *err)
+{
+    return requester_list_points(cli->rq, args[1], ret, err);
+}
+
+static int writers(struct cli *cli, char **args, json_t **ret, struct err *err)
+{
+    (void)args;
+    return requester_list_writers(cli->rq, ret, err);
+}
+
+static int providers(struct cli *cli, char **args, json_t **ret, struct err *err)
+{
+    (void)args;
+    return requester_list_providers(cli->rq, ret, err);
+}
+
+static int vms(struct cli *cli, char **args, json_t **ret, struct err *err)
+{
+    (void)args;
+    return requester_list_vms(cli->rq, ret, err);
+}
+
+static const struct {
+    const char *name;
+    int (*list)(struct cli *cli, char **args, json_t **ret, struct err *err);
+    render_fn *render;
+    int max_args;
+} lists[] = {
+    { "writers", writers, render_writers, 1 },
+    { "providers", providers, render_providers, 1 },
+    { "vms", vms, render_vms, 1 },
+    { "points", points, render_points, 2 },
+};
+
+static int run(struct cli *cli, const void *options, char **args, struct err *err)
+{
+    json_t *report = NULL;
+    size_t i = 0;
+
+    (void)options;
+    while (i < ARRAY_SIZE(lists) && strcmp(lists[i].name, args[0]))
+        i++;
+    if (i == ARRAY_SIZE(lists))
+        return cli_usage(err, "kvss list takes writers, providers, vms or points, not '%s'", args[0]);
+    if (lists[i].max_args == 1 && args[1])
+        return cli_usage(err, "kvss list %s takes no further argument", args[0]);
+    int r = cli_prepare(cli, err);
+    if (r < 0)
+        return EXIT_FAILED;
+    r = lists[i].list(cli, args, &report, err);
+    return cli_finish(cli, r, report, lists[i].render);
+}
+
+const struct cli_command cmd_list = {
+    .name = "list",
+    .args = "writers|providers|vms|points [VM]",
+    .summary = "list writers, providers, VMs or restore points",
+    .about = "points VM lists only the restore points that hold the VM.",
+    .min_args = 1,
+    .max_args = 2,
+    .run = run,
+};

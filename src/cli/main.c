@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "cli/ask.h"
+#include "cli/bar.h"
+#include "cli/cli.h"
+#include "cli/options.h"
+#include "cli/out.h"
+#include "cli/settings.h"
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+/* The one object that a signal handler can reach. */
+static struct par_cancel cancel;
+
+static const struct cli_command *const commands[] = {
+    &cmd_init, &cmd_list, &cmd_check, &cmd_backup, &cmd_show, &cmd_restore, &cmd_verify, &cmd_recover,
+    &cmd_watchdog,
+};
+
+struct globals {
+    const char *repository, *connect, *config, *password_file, *key_file;
+    bool json, verbose, quiet, help, version;
+};
+
+static const struct cli_option global_options[] = {
+    { "repository", 'r', "FOLDER", "the repository [KVSS_REPOSITORY]", offsetof(struct globals, repository), NULL },
+    { "connect", 'c', "URI", "libvirt to talk to [KVSS_CONNECT]", offsetof(struct globals, connect), NULL },
+    { "password-file", 0, "FILE", "first line: the repository's passphrase [KVSS_PASSWORD_FILE]",
+      offsetof(struct globals, password_file), NULL },
+    { "key-file", 0, "FILE", "the repository's key, instead of a passphrase [KVSS_KEY_FILE]", offsetof(struct globals, key_file),
+      NULL },
+    { "config", 0, "FILE", "read this kvss.conf and no other", offsetof(struct globals, config), NULL },
+    { "json", 0, NULL, "print a report as JSON", offsetof(struct globals, json), NULL },
+    { "verbose", 'v', NULL, "say each step", offsetof(struct globals, verbose), NULL },
+    { "quiet", 'q', NULL, "no progress, no warnings", offsetof(struct globals, quiet), NULL },
+    { "help", 'h', NULL, "this text; kvss COMMAND --help: a command's", offsetof(struct globals, help), NULL },
+    { "version", 0, NULL, "print the version", offsetof(struct globals, version), NULL },
+    { NULL },
+};
+
+/* ---- Help -----------------------------------------------------------------------------------------------------------------*/
+
+static void print_help(FILE *f)
+{
+    fputs("kvss: backup of libvirt's virtual machines, all of one instant, in the manner of VSS\n\n"
+          "Usage: kvss [OPTION...] COMMAND [ARGUMENT...]\n\nCommands:\n", f);
+    for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+        if (!commands[i]->hidden)
+            fprintf(f, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
+    fputs("\nOptions of every command:\n", f);
+    options_print(global_options, f);
+    fputs("\nSee kvss(1), kvss-COMMAND(1) and kvss.conf(5).\n", f);
+}
+
+static void print_command_help(const struct cli_command *c, FILE *f)
+{
+    fprintf(f, "kvss %s: %s\n\nUsage: kvss %s%s%s%s\n", c->name, c->summary, c->name, c->options ? " [OPTION...]" : "",
+            *c->args ? " " : "", c->args);
+    if (c->about)
+        fprintf(f, "\n%s\n", c->about);
+    if (c->options) {
+        fputs("\nOptions:\n", f);
+        options_print(c->options, f);
+    }
+    fprintf(f, "\nOptions of every command: kvss --help. More: man kvss-%s\n", c->name);
+}
+
+int cli_usage(struct err *err, const char *fmt, ...)
+{
+    char text[512];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    err_set(err, EINVAL, "%s", text);
+    return EXIT_USAGE;
+}
+
+static const struct cli_command *find_command(const char *name, struct err *err)
+{
+    const char *names[ARRAY_SIZE(commands)];
+
+    for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+        if (!strcmp(commands[i]->name, name))
+            return commands[i];
+        names[i] = commands[i]->name;
+    }
+    const char *like = requester_similar(name, names, ARRAY_SIZE(commands));
+    if (like)
+        cli_usage(err, "there is no command '%s'; did you mean '%s'?", name, like);
+    else
+        cli_usage(err, "there is no command '%s'; kvss --help lists them", name);
+    return NULL;
+}
+
+/* ---- Surroundings of a command --------------------------------------------------------------------------------------------*/
+
+static void on_signal(int sig)
+{
+    (void)sig;
+    par_cancel_raise(&cancel);
+}
+
+static void catch_signals(void)
+{
+    static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+    struct sigaction a = { .sa_handler = on_signal }; /* no SA_RESTART: whoever waits wakes and looks */
+
+    for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+        sigaction(signals[i], &a, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static void write_log(void *priv, enum log_level level, const char *line)
+{
+    static const char *const names[] = { "error: ", "warning: ", "", "" };
+    struct cli *cli = priv;
+    char text[KVSS_ERR_TEXT_MAX + 64];
+
+    snprintf(text, sizeof(text), "kvss: %s%s", names[level], line);
+    for (char *c = text; *c; c++)
+        if ((unsigned char)*c < 0x20 && *c != '\n')
+            *c = '?';
+    bar_line(cli->bar, stderr, text);
+}
+
+static int keep(char **to, const char *value)
+{
+    if (!value)
+        return 0;
+    *to = strdup(value);
+    return *to ? 0 : -ENOMEM;
+}
+
+static int collect_settings(struct cli *cli, const struct globals *g, struct err *err)
+{
+    struct settings *s = &cli->settings;
+    const char *passphrase = getenv("KVSS_PASSWORD");
+
+    if (keep(&s->repository, g->repository) < 0 || keep(&s->connect, g->connect) < 0 ||
+        keep(&s->password_file, g->password_file) < 0 || keep(&s->key_file, g->key_file) < 0 ||
+        keep(&cli->passphrase, passphrase) < 0)
+        return err_set(err, ENOMEM, "out of memory");
+    /* A passphrase in the environment goes before a file named in kvss.conf. */
+    int r = settings_from_env(s, err);
+    bool named = s->password_file || s->key_file;
+    if (r >= 0)
+        r = settings_check(s, "environment", err);
+    if (r >= 0)
+        r = g->config ? settings_from_file(g->config, s, err) : settings_from_files(s, err);
+    if (r == -ENOENT)
+        return err_set(err, ENOENT, "cannot read %s: No such file or directory", g->config);
+    if (r >= 0 && cli->passphrase && !named) {
+        free(TAKE_PTR(s->password_file));
+        free(TAKE_PTR(s->key_file));
+    }
+    return r;
+}
+
+static int make_requester(struct cli *cli, struct err *err)
+{
+    const struct settings *s = &cli->settings;
+    struct requester_config c = {
+        .repository = s->repository,
+        .uri = s->connect,
+        .password_file = s->password_file,
+        .key_file = s->key_file,
+        .passphrase = cli->passphrase,
+        .ask = ask_possible() ? ask_passphrase : NULL,
+        .writers_dir = s->writers_dir,
+        .save_dir = s->save_dir,
+        .snapshot_dir = s->snapshot_dir,
+        .agent_timeout_ms = s->agent_timeout ? (unsigned)strtoul(s->agent_timeout, NULL, 10) * 1000 : 0,
+        .log = &cli->log,
+        .cancel = cli->cancel,
+        .progress = cli->progress,
+    };
+
+    return requester_new(&c, &cli->rq, err);
+}
+
+static void cleanup(struct cli *cli)
+{
+    bar_stop(TAKE_PTR(cli->bar));
+    requester_free(cli->rq);
+    progress_free(cli->progress);
+    settings_clear(&cli->settings);
+    if (cli->passphrase)
+        explicit_bzero(cli->passphrase, strlen(cli->passphrase));
+    free(cli->passphrase);
+}
+
+int cli_prepare(struct cli *cli, struct err *err)
+{
+    int r = settings_check(&cli->settings, "command line", err);
+
+    if (r >= 0)
+        r = progress_new(&cli->progress, err);
+    if (r >= 0)
+        r = make_requester(cli, err);
+    if (r >= 0 && !cli->quiet)
+        cli->bar = bar_start(cli->progress, stderr, isatty(STDERR_FILENO) == 1);
+    return r;
+}
+
+static int exit_code(const struct cli *cli, int r)
+{
+    switch (requester_end(cli->rq)) {
+    case REQUESTER_REFUSED:
+        return EXIT_REFUSED;
+    case REQUESTER_DAMAGED:
+        return EXIT_DAMAGED;
+    case REQUESTER_INTERRUPTED:
+        return EXIT_INTERRUPTED;
+    default:
+        return r < 0 ? EXIT_FAILED : EXIT_OK;
+    }
+}
+
+int cli_finish(struct cli *cli, int r, json_t *report, render_fn *render)
+{
+    int code = exit_code(cli, r);
+
+    bar_stop(TAKE_PTR(cli->bar));
+    if (r < 0)
+        return code;
+    if (cli->json)
+        out_json(stdout, report);
+    else
+        render(stdout, report, cli->verbose);
+    json_decref(report);
+    if (fflush(stdout) != 0 || ferror(stdout))
+        return EXIT_FAILED;
+    return code;
+}
+
+static void print_error(const struct cli *cli, const struct err *err)
+{
+    fputs("kvss: ", stderr);
+    out_text(stderr, err->text);
+    fputc('\n', stderr);
+    if (!cli->json)
+        return;
+    char hresult[16];
+    snprintf(hresult, sizeof(hresult), "0x%08x", err->hresult);
+    json_t *o = json_pack("{s:{s:s, s:s, s:s}}", "error", "text", err->text, "errno", strerrorname_np(err->code), "hresult",
+                          hresult);
+    if (o)
+        out_json(stdout, o);
+    json_decref(o);
+}
+
+/* ---- main -----------------------------------------------------------------------------------------------------------------*/
+
+static int run_command(struct cli *cli, const struct cli_command *c, struct globals *g, int argc, char **argv, struct err *err)
+{
+    _cleanup_free_ void *options = calloc(1, c->options_size ? c->options_size : 1);
+    struct option_set set = { global_options, c->options, g, options };
+    int first = 1;
+
+    if (!options)
+        return err_set(err, ENOMEM, "out of memory"), EXIT_FAILED;
+    if (options_parse(&set, argc, argv, false, &first, err) < 0)
+        return EXIT_USAGE;
+    if (g->help) {
+        print_command_help(c, stdout);
+        return EXIT_OK;
+    }
+    int n = argc - first;
+    if (n < c->min_args || (c->max_args >= 0 && n > c->max_args))
+        return cli_usage(err, "kvss %s takes %s; see kvss %s --help", c->name, *c->args ? c->args : "no arguments", c->name);
+    cli->json = g->json;
+    cli->verbose = g->verbose;
+    cli->quiet = g->quiet;
+    cli->log.max = g->quiet ? LOG_LEVEL_ERROR : g->verbose ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING;
+    if (collect_settings(cli, g, err) < 0)
+        return EXIT_USAGE;
+    return c->run(cli, options, argv + first, err);
+}
+
+static int run(struct cli *cli, int argc, char **argv, struct err *err)
+{
+    struct globals g = { 0 };
+    struct option_set set = { global_options, NULL, &g, NULL };
+    int first = 1;
+
+    if (options_parse(&set, argc, argv, true, &first, err) < 0)
+        return EXIT_USAGE;
+    if (g.version) {
+        puts("kvss " KVSS_VERSION);
+        return EXIT_OK;
+    }
+    if (first == argc || !strcmp(argv[first], "help")) {
+        const struct cli_command *c = first + 1 < argc ? find_command(argv[first + 1], err) : NULL;
+        if (first + 1 < argc && !c)
+            return EXIT_USAGE;
+        if (c)
+            print_command_help(c, stdout);
+        else
+            print_help(first == argc && !g.help ? stderr : stdout);
+        return first == argc && !g.help ? EXIT_USAGE : EXIT_OK;
+    }
+    const struct cli_command *c = find_command(argv[first], err);
+    return c ? run_command(cli, c, &g, argc - first, argv + first, err) : EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    struct cli cli = { .cancel = &cancel };
+    struct err err = ERR_INIT;
+
+    cli.log = (struct log){ write_log, &cli, LOG_LEVEL_WARNING };
+    catch_signals();
+    int code = run(&cli, argc, argv, &err);
+    bar_stop(TAKE_PTR(cli.bar));
+    if (err.code)
+        print_error(&cli, &err);
+    cleanup(&cli);
+    return code;
+}

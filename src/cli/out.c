@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "cli/out.h"
+#include "base/cleanup.h"
+#include "base/num.h"
+#include <string.h>
+
+struct table {
+    size_t columns, rows;
+    char **cells; /* header first, row after row */
+};
+
+/* How many columns of a terminal: UTF-8 continuation bytes take none. Wide characters are rare in names of VMs. */
+static size_t width_of(const char *s)
+{
+    size_t n = 0;
+
+    for (; *s; s++)
+        n += ((unsigned char)*s & 0xc0) != 0x80;
+    return n;
+}
+
+/* A copy with control characters replaced. */
+static char *clean(const char *s)
+{
+    char *copy = strdup(s ? s : "");
+
+    for (char *c = copy; c && *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = '?';
+    return copy;
+}
+
+struct table *table_new(const char *const *header, size_t columns)
+{
+    struct table *t = calloc(1, sizeof(*t));
+
+    if (t) {
+        t->columns = columns;
+        table_add(t, header);
+    }
+    return t;
+}
+
+void table_add(struct table *t, const char *const *cells)
+{
+    char **more = t ? realloc(t->cells, (t->rows + 1) * t->columns * sizeof(*more)) : NULL;
+
+    if (!more)
+        return;
+    t->cells = more;
+    for (size_t i = 0; i < t->columns; i++)
+        more[t->rows * t->columns + i] = clean(cells[i]);
+    t->rows++;
+}
+
+static size_t column_width(const struct table *t, size_t column)
+{
+    size_t max = 0;
+
+    for (size_t r = 0; r < t->rows; r++) {
+        const char *cell = t->cells[r * t->columns + column];
+        size_t w = cell ? width_of(cell) : 0;
+        max = w > max ? w : max;
+    }
+    return max;
+}
+
+static void print_row(const struct table *t, size_t row, const size_t *widths, FILE *f)
+{
+    size_t pending = 0; /* blanks not printed yet: none at the end of a line */
+
+    for (size_t c = 0; c < t->columns; c++) {
+        const char *cell = t->cells[row * t->columns + c] ? t->cells[row * t->columns + c] : "";
+        if (*cell)
+            fprintf(f, "%*s%s", (int)pending, "", cell);
+        pending = (*cell ? 0 : pending) + widths[c] - width_of(cell) + 2;
+    }
+    fputc('\n', f);
+}
+
+void table_print(struct table *t, FILE *f)
+{
+    if (!t)
+        return;
+    size_t *widths = calloc(t->columns, sizeof(*widths));
+    for (size_t c = 0; widths && c < t->columns; c++)
+        widths[c] = column_width(t, c);
+    for (size_t r = 0; widths && r < t->rows; r++)
+        print_row(t, r, widths, f);
+    for (size_t i = 0; i < t->rows * t->columns; i++)
+        free(t->cells[i]);
+    free(widths);
+    free(t->cells);
+    free(t);
+}
+
+void out_text(FILE *f, const char *s)
+{
+    for (; s && *s; s++)
+        fputc(((unsigned char)*s < 0x20 && *s != '\n') || *s == 0x7f ? '?' : *s, f);
+}
+
+const char *out_get(const json_t *o, const char *key)
+{
+    const char *s = json_string_value(json_object_get(o, key));
+
+    return s && *s ? s : "-";
+}
+
+uint64_t out_number(const json_t *o, const char *key)
+{
+    json_int_t n = json_integer_value(json_object_get(o, key));
+
+    return n > 0 ? (uint64_t)n : 0;
+}
+
+char *out_ms(const json_t *ms, char buf[static 24])
+{
+    double v = json_number_value(ms);
+
+    if (!json_is_number(ms))
+        snprintf(buf, 24, "-");
+    else if (v < 1000)
+        snprintf(buf, 24, "%.0f ms", v);
+    else
+        snprintf(buf, 24, "%.1f s", v / 1000);
+    return buf;
+}
+
+char *out_size(const json_t *o, const char *key, char buf[static 16])
+{
+    return num_format_size(out_number(o, key), buf);
+}
+
+void out_list(FILE *f, const json_t *list, const char *lead)
+{
+    size_t i;
+    json_t *text;
+
+    json_array_foreach (list, i, text) {
+        fputs(lead, f);
+        out_text(f, json_string_value(text));
+        fputc('\n', f);
+    }
+}
+
+int out_json(FILE *f, const json_t *report)
+{
+    int r = json_dumpf(report, f, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+
+    fputc('\n', f);
+    return r;
+}

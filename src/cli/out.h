@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Words, tables and JSON on a stream. */
+#ifndef CLI_OUT_H
+#define CLI_OUT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* A table: a header and rows of cells, columns as wide as they must be. Cells are copied; NULL is an empty one. */
+struct table;
+struct table *table_new(const char *const *header, size_t columns); /* NULL: out of memory; then the calls below do nothing */
+void table_add(struct table *t, const char *const *cells);
+void table_print(struct table *t, FILE *f); /* and frees it */
+
+/* Text that came from guests, definitions or a repository: control characters become '?', so that no terminal obeys them. */
+void out_text(FILE *f, const char *s);
+/* "key: " of a JSON object, printed as out_text() does; "-" where there is none. */
+const char *out_get(const json_t *o, const char *key);
+uint64_t out_number(const json_t *o, const char *key);
+/* "52 ms", "2.1 s" from milliseconds; "-" for null. Returns buf. */
+char *out_ms(const json_t *ms, char buf[static 24]);
+/* "1.5 GiB"; returns buf (>= 16 bytes). */
+char *out_size(const json_t *o, const char *key, char buf[static 16]);
+/* Prints " - text" for each of a list of texts. */
+void out_list(FILE *f, const json_t *list, const char *lead);
+int out_json(FILE *f, const json_t *report);
+
+#endif

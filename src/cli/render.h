@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Reports of the requester in words. Each takes the JSON that requester.h describes. */
+#ifndef CLI_RENDER_H
+#define CLI_RENDER_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+void render_init(FILE *f, const json_t *report, bool verbose);
+void render_writers(FILE *f, const json_t *report, bool verbose);
+void render_providers(FILE *f, const json_t *report, bool verbose);
+void render_vms(FILE *f, const json_t *report, bool verbose);
+void render_points(FILE *f, const json_t *report, bool verbose);
+void render_check(FILE *f, const json_t *report, bool verbose);
+void render_backup(FILE *f, const json_t *report, bool verbose);
+void render_show(FILE *f, const json_t *report, bool verbose);
+void render_restore(FILE *f, const json_t *report, bool verbose);
+void render_verify(FILE *f, const json_t *report, bool verbose);
+
+/* "Child VM Snapshot" for "child-vm-snapshot"; unknown names as they are. */
+const char *render_method(const char *method);
+/* "file-system consistent"; "as it lay (off)". */
+const char *render_level(const char *level);
+
+#endif

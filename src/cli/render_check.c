@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/cleanup.h"
+#include "cli/out.h"
+#include "cli/render.h"
+#include <string.h>
+
+const char *render_method(const char *method)
+{
+    static const char *const names[][2] = {
+        { "child-vm-snapshot", "Child VM Snapshot" },
+        { "saved-state", "Saved State" },
+        { "offline", "copied as it lies" },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        if (!strcmp(names[i][0], method))
+            return names[i][1];
+    return method;
+}
+
+const char *render_level(const char *level)
+{
+    static const char *const names[][2] = {
+        { "application", "application consistent" },
+        { "file-system", "file-system consistent" },
+        { "saved-state", "saved state, memory included" },
+        { "offline", "nothing was running" },
+        { "crash", "crash consistent" },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        if (!strcmp(names[i][0], level))
+            return names[i][1];
+    return level;
+}
+
+static void conditions(FILE *f, const json_t *vm)
+{
+    size_t i;
+    json_t *c;
+
+    json_array_foreach (json_object_get(vm, "conditions"), i, c) {
+        json_t *ok = json_object_get(c, "ok");
+        fprintf(f, "   %s %-20s %-6s ", out_get(c, "clause"), out_get(c, "name"),
+                json_is_true(ok) ? "ok" : json_is_false(ok) ? "FAILED" : "-");
+        out_text(f, out_get(c, "why"));
+        fputc('\n', f);
+    }
+}
+
+static void disks(FILE *f, const json_t *vm)
+{
+    size_t i;
+    json_t *d;
+
+    json_array_foreach (json_object_get(vm, "disks"), i, d) {
+        bool covered = json_is_true(json_object_get(d, "covered"));
+        fprintf(f, "   disk %-6s ", out_get(d, "target"));
+        out_text(f, out_get(d, "path"));
+        fprintf(f, " (%s): %s", out_get(d, "format"), covered ? "backed up" : "NOT backed up: ");
+        if (!covered)
+            out_text(f, out_get(d, "why"));
+        fputc('\n', f);
+    }
+}
+
+static void file_systems(FILE *f, const json_t *vm)
+{
+    size_t i;
+    json_t *fs;
+
+    json_array_foreach (json_object_get(vm, "file_systems"), i, fs) {
+        fputs("   file system ", f);
+        out_text(f, out_get(fs, "mountpoint"));
+        fprintf(f, " (");
+        out_text(f, out_get(fs, "type"));
+        fputs(")\n", f);
+    }
+}
+
+void render_check(FILE *f, const json_t *report, bool verbose)
+{
+    size_t i;
+    json_t *vm;
+
+    json_array_foreach (json_object_get(report, "vms"), i, vm) {
+        const char *refused = json_string_value(json_object_get(vm, "refused"));
+        fputs(i ? "\n" : "", f);
+        out_text(f, out_get(vm, "name"));
+        fprintf(f, " (%s): %s%s, %s\n", out_get(vm, "state"), refused ? "REFUSED. It would be " : "",
+                render_method(out_get(vm, "method")), render_level(out_get(vm, "level")));
+        if (refused) {
+            fputs("   refused: ", f);
+            out_text(f, refused);
+            fputc('\n', f);
+        }
+        conditions(f, vm);
+        disks(f, vm);
+        if (verbose)
+            file_systems(f, vm);
+        out_list(f, json_object_get(vm, "warnings"), "   warning: ");
+    }
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Writers and providers in the manner of vssadmin; VMs and restore points as tables. */
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/num.h"
+#include "cli/out.h"
+#include "cli/render.h"
+#include <string.h>
+
+void render_init(FILE *f, const json_t *report, bool verbose)
+{
+    (void)verbose;
+    fprintf(f, "Repository %s is ready, %s.\n", out_get(report, "repository"),
+            json_is_true(json_object_get(report, "encrypted")) ? "encrypted" : "not encrypted");
+    if (json_is_true(json_object_get(report, "encrypted")))
+        fputs("Keep the passphrase or key: without it nothing in the repository can be read, by anyone.\n", f);
+}
+
+void render_writers(FILE *f, const json_t *report, bool verbose)
+{
+    size_t i, k;
+    json_t *w, *c;
+
+    json_array_foreach (json_object_get(report, "writers"), i, w) {
+        fputs(i ? "\nWriter name: '" : "Writer name: '", f);
+        out_text(f, out_get(w, "name"));
+        fprintf(f, "'\n   Writer Id: {%s}\n   Writer Instance Id: {%s}\n   State: [%llu] %s\n   Last error: %s\n", out_get(w, "id"),
+                out_get(w, "instance_id"), (unsigned long long)out_number(w, "state"), out_get(w, "state_name"),
+                out_get(w, "error_text"));
+        json_array_foreach (json_object_get(w, "components"), k, c) {
+            if (!verbose)
+                break;
+            fprintf(f, "   Component: %s  ", out_get(c, "name"));
+            out_text(f, out_get(c, "caption"));
+            fputc('\n', f);
+        }
+    }
+}
+
+void render_providers(FILE *f, const json_t *report, bool verbose)
+{
+    size_t i;
+    json_t *p;
+
+    (void)verbose;
+    json_array_foreach (json_object_get(report, "providers"), i, p) {
+        const char *type = out_get(p, "type");
+        fprintf(f, "%sProvider name: '%s'\n   Provider type: %s\n   Provider Id: {%s}\n   Version: %s\n", i ? "\n" : "",
+                out_get(p, "name"), !strcmp(type, "system") ? "System" : !strcmp(type, "hardware") ? "Hardware" : "Software",
+                out_get(p, "id"), out_get(p, "version"));
+    }
+}
+
+void render_vms(FILE *f, const json_t *report, bool verbose)
+{
+    static const char *const header[] = { "NAME", "STATE", "DISKS", "SIZE", "UUID" };
+    struct table *t = table_new(header, ARRAY_SIZE(header));
+    size_t i, k;
+    json_t *vm, *d;
+
+    (void)verbose;
+    json_array_foreach (json_object_get(report, "vms"), i, vm) {
+        uint64_t size = 0;
+        char disks[24], total[16];
+        json_array_foreach (json_object_get(vm, "disks"), k, d)
+            size += out_number(d, "size");
+        snprintf(disks, sizeof(disks), "%zu", json_array_size(json_object_get(vm, "disks")));
+        const char *cells[] = { out_get(vm, "name"), out_get(vm, "state"), disks, num_format_size(size, total), out_get(vm, "uuid") };
+        table_add(t, cells);
+    }
+    table_print(t, f);
+}
+
+/* "web01 file-system, app01 saved-state" */
+static char *vm_names(const json_t *point)
+{
+    struct buf b = BUF_INIT;
+    size_t i;
+    json_t *vm;
+
+    json_array_foreach (json_object_get(point, "vms"), i, vm)
+        buf_addf(&b, "%s%s (%s)", i ? ", " : "", out_get(vm, "name"), out_get(vm, "consistency"));
+    return buf_take_str(&b);
+}
+
+void render_points(FILE *f, const json_t *report, bool verbose)
+{
+    static const char *const header[] = { "POINT", "INSTANT", "TYPE", "STORED", "VMS (CONSISTENCY)" };
+    struct table *t = table_new(header, ARRAY_SIZE(header));
+    size_t i;
+    json_t *p;
+
+    json_array_foreach (json_object_get(report, "points"), i, p) {
+        char id[65], instant[32], stored[16];
+        _cleanup_free_ char *vms = vm_names(p);
+        snprintf(id, verbose ? sizeof(id) : 13, "%s", out_get(p, "id"));
+        snprintf(instant, 20, "%s", strcmp(out_get(p, "instant"), "-") ? out_get(p, "instant") : out_get(p, "time"));
+        if (strchr(instant, 'T'))
+            *strchr(instant, 'T') = ' ';
+        const char *cells[] = { id, instant, out_get(p, "type"), out_size(p, "stored", stored), vms };
+        table_add(t, cells);
+    }
+    table_print(t, f);
+    if (out_number(report, "unreadable"))
+        fprintf(f, "\n%llu restore points cannot be read; kvss verify says why.\n",
+                (unsigned long long)out_number(report, "unreadable"));
+}

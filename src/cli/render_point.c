@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A restore point, just made or shown: what each VM's copy is worth, and why (B3). */
+#include "base/cleanup.h"
+#include "cli/out.h"
+#include "cli/render.h"
+#include <string.h>
+
+/* How long the guest stood still: "frozen 52 ms", "down 2.1 s", "-". */
+static const char *held(const json_t *vm, char buf[static 40])
+{
+    char ms[24];
+
+    if (json_is_number(json_object_get(vm, "down_ms")))
+        snprintf(buf, 40, "down %s", out_ms(json_object_get(vm, "down_ms"), ms));
+    else if (json_is_number(json_object_get(vm, "frozen_ms")))
+        snprintf(buf, 40, "frozen %s", out_ms(json_object_get(vm, "frozen_ms"), ms));
+    else
+        snprintf(buf, 40, "-");
+    return buf;
+}
+
+static void vm_table(FILE *f, const json_t *report)
+{
+    static const char *const header[] = { "VM", "METHOD", "CONSISTENCY", "GUEST HELD", "DISKS", "READ", "STORED" };
+    struct table *t = table_new(header, ARRAY_SIZE(header));
+    size_t i;
+    json_t *vm;
+
+    json_array_foreach (json_object_get(report, "vms"), i, vm) {
+        char hold[40], disks[24], read[16], stored[16];
+        snprintf(disks, sizeof(disks), "%llu", (unsigned long long)out_number(vm, "disks"));
+        const char *cells[] = { out_get(vm, "name"), render_method(out_get(vm, "method")), out_get(vm, "consistency"), held(vm, hold),
+                                disks, out_size(vm, "read", read), out_size(vm, "stored", stored) };
+        table_add(t, cells);
+    }
+    table_print(t, f);
+}
+
+static void writers(FILE *f, const json_t *report)
+{
+    size_t i, k;
+    json_t *w, *c;
+    char size[16];
+
+    json_array_foreach (json_object_get(report, "writers"), i, w)
+        json_array_foreach (json_object_get(w, "components"), k, c) {
+            fputs("writer ", f);
+            out_text(f, out_get(w, "name"));
+            fputs(", component ", f);
+            out_text(f, out_get(c, "name"));
+            fprintf(f, ": %llu files, %s\n", (unsigned long long)out_number(c, "files"), out_size(c, "size", size));
+        }
+}
+
+static void warnings(FILE *f, const json_t *report)
+{
+    size_t i;
+    json_t *vm;
+
+    json_array_foreach (json_object_get(report, "vms"), i, vm) {
+        char lead[300];
+        snprintf(lead, sizeof(lead), "warning: %s: ", out_get(vm, "name"));
+        out_list(f, json_object_get(vm, "warnings"), lead);
+        if (json_array_size(json_object_get(vm, "not_covered"))) {
+            snprintf(lead, sizeof(lead), "warning: %s: not backed up: disk ", out_get(vm, "name"));
+            out_list(f, json_object_get(vm, "not_covered"), lead);
+        }
+    }
+}
+
+static void summary(FILE *f, const json_t *report, const char *id)
+{
+    fprintf(f, "Restore point %.12s (%s), %zu %s at the instant %s\n", id, out_get(report, "type"),
+            json_array_size(json_object_get(report, "vms")),
+            json_array_size(json_object_get(report, "vms")) == 1 ? "VM" : "VMs", out_get(report, "instant"));
+    vm_table(f, report);
+    writers(f, report);
+}
+
+void render_backup(FILE *f, const json_t *report, bool verbose)
+{
+    char read[16], stored[16], ms[24];
+
+    (void)verbose;
+    summary(f, report, out_get(report, "point"));
+    warnings(f, report);
+    fprintf(f, "%s read, %s stored in %s.\n", out_size(report, "read", read), out_size(report, "stored", stored),
+            out_ms(json_object_get(report, "elapsed_ms"), ms));
+}
+
+/* ---- show -----------------------------------------------------------------------------------------------------------------*/
+
+static void frozen(FILE *f, const json_t *vm)
+{
+    size_t i;
+    json_t *fs;
+
+    json_array_foreach (json_object_get(vm, "frozen"), i, fs) {
+        fputs("   file system ", f);
+        out_text(f, out_get(fs, "mountpoint"));
+        fputs(" (", f);
+        out_text(f, out_get(fs, "type"));
+        fputs(json_is_true(json_object_get(fs, "frozen")) ? "): frozen" : "): not frozen", f);
+        if (json_is_string(json_object_get(fs, "why"))) {
+            fputs(", ", f);
+            out_text(f, out_get(fs, "why"));
+        }
+        fputc('\n', f);
+    }
+}
+
+static void failed_conditions(FILE *f, const json_t *vm)
+{
+    size_t i;
+    json_t *c;
+
+    json_array_foreach (json_object_get(vm, "conditions"), i, c) {
+        if (!json_is_false(json_object_get(c, "ok")))
+            continue;
+        fprintf(f, "   condition %s %s failed: ", out_get(c, "clause"), out_get(c, "name"));
+        out_text(f, out_get(c, "why"));
+        fputc('\n', f);
+    }
+}
+
+static void disks(FILE *f, const json_t *vm)
+{
+    size_t i;
+    json_t *d;
+    char size[16];
+
+    json_array_foreach (json_object_get(vm, "disks"), i, d) {
+        bool covered = json_is_true(json_object_get(d, "covered"));
+        fprintf(f, "   disk %s: ", out_get(d, "target"));
+        out_text(f, out_get(d, "path"));
+        fprintf(f, " (%s, %s)", out_get(d, "format"), out_size(d, "size", size));
+        if (json_array_size(json_object_get(d, "backing")))
+            fputs(", with its backing images, as one", f);
+        fputs(covered ? "" : ": NOT in this restore point: ", f);
+        if (!covered)
+            out_text(f, out_get(d, "why"));
+        fputc('\n', f);
+    }
+}
+
+static void parts(FILE *f, const json_t *vm)
+{
+    size_t i;
+    json_t *p;
+
+    json_array_foreach (json_object_get(vm, "parts"), i, p) {
+        char size[16];
+        fprintf(f, "   %s (%s)", out_get(p, "name"), out_size(p, "size", size));
+        if (json_is_string(json_object_get(p, "restore_path"))) {
+            fputs(": ", f);
+            out_text(f, out_get(p, "restore_path"));
+        }
+        fputc('\n', f);
+    }
+}
+
+static void detail(FILE *f, const json_t *vm)
+{
+    char hold[40];
+
+    fputc('\n', f);
+    out_text(f, out_get(vm, "vm"));
+    fprintf(f, " {%s}: was %s\n", out_get(vm, "uuid"), out_get(vm, "state"));
+    fprintf(f, "   method: %s: ", render_method(out_get(vm, "method")));
+    out_text(f, out_get(vm, "why"));
+    fprintf(f, "\n   consistency: %s\n   guest held: %s\n", render_level(out_get(vm, "consistency")), held(vm, hold));
+    failed_conditions(f, vm);
+    frozen(f, vm);
+    disks(f, vm);
+    parts(f, vm);
+    if (json_is_string(json_object_get(vm, "checkpoint")))
+        fprintf(f, "   checkpoint: %s\n", out_get(vm, "checkpoint"));
+    out_list(f, json_object_get(vm, "warnings"), "   warning: ");
+}
+
+void render_show(FILE *f, const json_t *report, bool verbose)
+{
+    size_t i;
+    json_t *e;
+    char size[16];
+
+    summary(f, report, out_get(report, "id"));
+    fprintf(f, "id %s\nsnapshot set {%s}\nmade on %s (%s) by kvss %s, committed %s\n", out_get(report, "id"), out_get(report, "set"),
+            out_get(report, "host"), out_get(report, "connection"), out_get(report, "kvss"), out_get(report, "time"));
+    json_array_foreach (json_object_get(report, "details"), i, e)
+        detail(f, e);
+    if (!verbose)
+        return;
+    fputs("\nDocuments:\n", f);
+    out_list(f, json_object_get(report, "documents"), "   ");
+    fputs("Images:\n", f);
+    json_array_foreach (json_object_get(report, "images"), i, e) {
+        fputs("   ", f);
+        out_text(f, out_get(e, "name"));
+        fprintf(f, " (%s)\n", out_size(e, "size", size));
+    }
+}

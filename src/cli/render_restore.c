@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "cli/out.h"
+#include "cli/render.h"
+#include <string.h>
+
+static void vm(FILE *f, const json_t *v, bool verbose)
+{
+    size_t i;
+    json_t *d;
+    char size[16];
+
+    fputs("VM ", f);
+    out_text(f, out_get(v, "name"));
+    fprintf(f, ": restored, %s%s\n", out_get(v, "state"),
+            json_is_true(json_object_get(v, "memory")) ? ", its memory as at the instant" : "");
+    json_array_foreach (json_object_get(v, "disks"), i, d) {
+        fprintf(f, "   disk %s: ", out_get(d, "target"));
+        out_text(f, out_get(d, "path"));
+        fprintf(f, " (%s, %s)\n", out_get(d, "format"), out_size(d, "size", size));
+    }
+    if (verbose)
+        out_list(f, json_object_get(v, "steps"), "   step: ");
+    out_list(f, json_object_get(v, "warnings"), "   warning: ");
+}
+
+void render_restore(FILE *f, const json_t *report, bool verbose)
+{
+    size_t i;
+    json_t *e;
+    char ms[24];
+
+    json_array_foreach (json_object_get(report, "vms"), i, e)
+        vm(f, e, verbose);
+    json_array_foreach (json_object_get(report, "files"), i, e) {
+        fputs("Component ", f);
+        out_text(f, out_get(e, "component"));
+        fprintf(f, ": %llu files restored\n", (unsigned long long)out_number(e, "files"));
+    }
+    fprintf(f, "Restored from %.12s in %s.\n", out_get(report, "point"), out_ms(json_object_get(report, "elapsed_ms"), ms));
+}
+
+void render_verify(FILE *f, const json_t *report, bool verbose)
+{
+    size_t i;
+    json_t *p;
+    uint64_t count = out_number(report, "count");
+
+    (void)verbose;
+    json_array_foreach (json_object_get(report, "problems"), i, p) {
+        if (json_is_string(json_object_get(p, "point")))
+            fprintf(f, "%.12s ", out_get(p, "point"));
+        if (json_is_string(json_object_get(p, "name"))) {
+            out_text(f, out_get(p, "name"));
+            fputs(": ", f);
+        }
+        out_text(f, out_get(p, "what"));
+        fputc('\n', f);
+    }
+    bool one = json_is_string(json_object_get(report, "point"));
+    fprintf(f, "%s%.12s: ", one ? "Restore point " : "Repository", one ? out_get(report, "point") : "");
+    if (count)
+        fprintf(f, "DAMAGED, %llu findings.\n", (unsigned long long)count);
+    else
+        fputs("everything was read back and is as it was written.\n", f);
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* kvss.conf and the environment. */
+#ifndef CLI_SETTINGS_H
+#define CLI_SETTINGS_H
+
+#include "cli/cli.h"
+
+/* Each sets only what is not set yet. */
+int settings_from_env(struct settings *s, struct err *err);
+/* -ENOENT: no such file, err untouched. Unknown names and bad values are errors "FILE:LINE: ...". */
+int settings_from_file(const char *path, struct settings *s, struct err *err);
+/* The user's file, then the system's; those that are absent are passed over. */
+int settings_from_files(struct settings *s, struct err *err);
+/* What a value must be, whoever set it. `where` begins the error. */
+int settings_check(const struct settings *s, const char *where, struct err *err);
+void settings_clear(struct settings *s);
+
+#endif
