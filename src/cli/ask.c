@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cli/ask.h"
 #include "base/cleanup.h"
+#include "base/par.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <termios.h>
 
 #define PASSPHRASE_MAX 1024
+#define LOOK_AT_CANCEL_MS 200
 
 bool ask_possible(void)
 {
@@ -15,12 +18,16 @@ bool ask_possible(void)
     return fd >= 0;
 }
 
-/* A line without its end. -EINTR where a signal came: echo is on again then. */
-static int read_line(int fd, char *buf, size_t size)
+/* A line without its end. -EINTR where the flag was raised. */
+static int read_line(int fd, char *buf, size_t size, const struct par_cancel *cancel)
 {
+    struct pollfd p = { .fd = fd, .events = POLLIN };
     size_t n = 0;
 
     for (;;) {
+        while (poll(&p, 1, LOOK_AT_CANCEL_MS) == 0)
+            if (par_cancelled(cancel))
+                return -EINTR;
         ssize_t got = read(fd, buf + n, 1);
         if (got < 0)
             return -errno;
@@ -33,7 +40,7 @@ static int read_line(int fd, char *buf, size_t size)
     return 0;
 }
 
-static int ask_once(int fd, const char *prompt, char *buf, struct err *err)
+static int ask_once(int fd, const char *prompt, char *buf, const struct par_cancel *cancel, struct err *err)
 {
     struct termios before, silent;
 
@@ -43,7 +50,7 @@ static int ask_once(int fd, const char *prompt, char *buf, struct err *err)
     silent.c_lflag &= ~(tcflag_t)(ECHO | ECHOE | ECHOK | ECHONL);
     if (write(fd, prompt, strlen(prompt)) < 0 || tcsetattr(fd, TCSAFLUSH, &silent) < 0)
         return err_errno(err, errno, "cannot ask for a passphrase");
-    int r = read_line(fd, buf, PASSPHRASE_MAX);
+    int r = read_line(fd, buf, PASSPHRASE_MAX, cancel);
     (void)tcsetattr(fd, TCSAFLUSH, &before);
     (void)!write(fd, "\n", 1);
     return r < 0 ? err_errno(err, -r, "no passphrase was given") : 0;
@@ -54,12 +61,11 @@ int ask_passphrase(void *priv, const char *prompt, bool confirm, char **ret, str
     char first[PASSPHRASE_MAX], second[PASSPHRASE_MAX];
     _cleanup_close_ int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
 
-    (void)priv;
     if (fd < 0)
         return err_errno(err, errno, "cannot ask for a passphrase");
-    int r = ask_once(fd, prompt, first, err);
+    int r = ask_once(fd, prompt, first, priv, err);
     if (r >= 0 && confirm)
-        r = ask_once(fd, "The same again: ", second, err);
+        r = ask_once(fd, "The same again: ", second, priv, err);
     if (r >= 0 && !*first)
         r = err_set(err, EINVAL, "an empty passphrase protects nothing");
     if (r >= 0 && confirm && strcmp(first, second))

@@ -5,7 +5,8 @@
 #include <kvss/error.h>
 #include <stdbool.h>
 
-/* Asks for a passphrase on the terminal, echo off; confirm: twice. *ret is malloc'd. For struct requester_config. */
+/* Asks for a passphrase on the terminal, echo off; confirm: twice. *ret is malloc'd. For struct requester_config; priv is a
+ * struct par_cancel *. */
 int ask_passphrase(void *priv, const char *prompt, bool confirm, char **ret, struct err *err);
 /* Whether there is a terminal to ask at. */
 bool ask_possible(void);

@@ -31,7 +31,7 @@ struct cli {
     bool json, verbose, quiet;
     const char *config_file;
     struct log log;
-    struct par_cancel *cancel;
+    struct par_cancel cancel;  /* raised by SIGINT, SIGTERM, SIGHUP */
     struct progress *progress;
     struct bar *bar;           /* NULL: none is shown */
     struct requester *rq;      /* ready when a command runs */
@@ -53,6 +53,7 @@ struct cli_command {
     const char *summary;  /* one line, no full stop */
     const char *about;    /* more for --help; may be NULL */
     bool hidden;          /* not for people: in no list */
+    bool hidden;          /* not for people: not listed */
     int min_args, max_args; /* max_args -1: any number */
     const struct cli_option *options; /* ends with a NULL name; may be NULL */
     size_t options_size;

@@ -9,7 +9,7 @@ struct backup_options {
 
 static const struct cli_option options[] = {
     POLICY_OPTIONS,
-    { "copy", 0, NULL, "leave no checkpoint on the VMs: no later backup builds on this one", offsetof(struct backup_options, copy),
+    { "copy", 0, NULL, "leave no checkpoint for later backups", offsetof(struct backup_options, copy),
       NULL },
     { NULL },
 };
@@ -31,8 +31,8 @@ const struct cli_command cmd_backup = {
     .name = "backup",
     .args = "VM...",
     .summary = "back up VMs, all at one instant",
-    .about = "Makes one restore point of all VMs named, all of one instant, or none: if one VM fails, no VM is backed up and each\n"
-             "is as it was.",
+    .about = "Makes one restore point of all VMs named, all of one instant, or none: if one\n"
+             "VM fails, no VM is backed up and each is as it was.",
     .max_args = -1,
     .options = options,
     .options_size = sizeof(struct backup_options),

@@ -24,8 +24,9 @@ const struct cli_command cmd_check = {
     .name = "check",
     .args = "VM...",
     .summary = "tell how VMs would be backed up, and why",
-    .about = "Nothing is touched. For each VM: the method, what the backup would be worth, the five conditions of Child VM Snapshot\n"
-             "with the reason and the remedy where one fails, and the disks. Exit code 3 if a backup would be refused.",
+    .about = "Nothing is touched. For each VM: the method, what the backup would be worth,\n"
+             "the five conditions of Child VM Snapshot with the reason and the remedy where\n"
+             "one fails, and the disks. Exit code 3 if a backup would be refused.",
     .max_args = -1,
     .options = options,
     .options_size = sizeof(struct policy_options),

@@ -29,8 +29,9 @@ const struct cli_command cmd_init = {
     .name = "init",
     .args = "",
     .summary = "make a repository",
-    .about = "Makes an empty repository in the folder named by --repository. It is encrypted with a passphrase (--password-file,\n"
-             "KVSS_PASSWORD_FILE, KVSS_PASSWORD, or asked for) or a key file, unless --no-encryption is given.",
+    .about = "Makes an empty repository in the folder that is named as the repository. It\n"
+             "is encrypted, with a passphrase (from a file, the environment or asked for)\n"
+             "or a key file, unless encryption is switched off.",
     .options = options,
     .options_size = sizeof(struct init_options),
     .run = run,

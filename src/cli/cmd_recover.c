@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cli/cli.h"
-#include <inttypes.h>
 
 static void render(FILE *f, const json_t *report, bool verbose)
 {
@@ -23,7 +22,10 @@ static int run(struct cli *cli, const void *options, char **args, struct err *er
 
     (void)options;
     (void)args;
-    int r = requester_recover(cli->rq, &report, err);
+    int r = cli_prepare(cli, err);
+    if (r < 0)
+        return EXIT_FAILED;
+    r = requester_recover(cli->rq, &report, err);
     return cli_finish(cli, r, report, render);
 }
 
@@ -31,9 +33,10 @@ const struct cli_command cmd_recover = {
     .name = "recover",
     .args = "",
     .summary = "put back what sessions that died have left on VMs",
-    .about = "Thaws guests, resumes or starts VMs, ends backup jobs and removes files that a session left behind because it was\n"
-             "killed or the host went down. Sessions that live are not touched. Every command that acts on VMs does the same\n"
-             "first; the unit kvss-recover.service does it at boot.",
+    .about = "Thaws guests, resumes or starts VMs, ends backup jobs and removes files that a\n"
+             "session left behind because it was killed or the host went down. Sessions that\n"
+             "live are not touched. Every command that acts on VMs does the same first; the\n"
+             "unit kvss-recover.service does it at boot.",
     .max_args = 0,
     .run = run,
 };

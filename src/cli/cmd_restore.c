@@ -19,8 +19,9 @@ const struct cli_command cmd_restore = {
     .name = "restore",
     .args = "POINT [VM...]",
     .summary = "bring VMs back from a restore point",
-    .about = "VMs that exist are turned off and replaced. Without VM: all that the restore point holds, and the files of other\n"
-             "writers. POINT is an id, the begin of one (at least 6 digits), or latest.",
+    .about = "VMs that exist are turned off and replaced. Without VM: all that the restore\n"
+             "point holds, and the files of other writers. POINT is an id, the begin of one\n"
+             "(at least 6 digits), or latest.",
     .min_args = 1,
     .max_args = -1,
     .run = run,

@@ -5,6 +5,9 @@
 static int run(struct cli *cli, const void *options, char **args, struct err *err)
 {
     (void)options;
+    cli->quiet = true; /* nobody watches progress here */
+    if (cli_prepare(cli, err) < 0)
+        return EXIT_FAILED;
     return requester_watchdog(cli->rq, args[0], err) < 0 ? EXIT_FAILED : EXIT_OK;
 }
 

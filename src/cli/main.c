@@ -5,15 +5,12 @@
 #include "cli/options.h"
 #include "cli/out.h"
 #include "cli/settings.h"
+#include "cli/signals.h"
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
 
-/* The one object that a signal handler can reach. */
-static struct par_cancel cancel;
-
 static const struct cli_command *const commands[] = {
-    &cmd_init, &cmd_list, &cmd_check, &cmd_backup, &cmd_show, &cmd_restore, &cmd_verify, &cmd_recover,
+    &cmd_init, &cmd_list, &cmd_check, &cmd_backup, &cmd_show, &cmd_restore, &cmd_verify, &cmd_recover, &cmd_watchdog, &cmd_recover,
     &cmd_watchdog,
 };
 
@@ -33,7 +30,7 @@ static const struct cli_option global_options[] = {
     { "json", 0, NULL, "print a report as JSON", offsetof(struct globals, json), NULL },
     { "verbose", 'v', NULL, "say each step", offsetof(struct globals, verbose), NULL },
     { "quiet", 'q', NULL, "no progress, no warnings", offsetof(struct globals, quiet), NULL },
-    { "help", 'h', NULL, "this text; kvss COMMAND --help: a command's", offsetof(struct globals, help), NULL },
+    { "help", 'h', NULL, "help, also after a COMMAND", offsetof(struct globals, help), NULL },
     { "version", 0, NULL, "print the version", offsetof(struct globals, version), NULL },
     { NULL },
 };
@@ -62,7 +59,7 @@ static void print_command_help(const struct cli_command *c, FILE *f)
         fputs("\nOptions:\n", f);
         options_print(c->options, f);
     }
-    fprintf(f, "\nOptions of every command: kvss --help. More: man kvss-%s\n", c->name);
+    fprintf(f, "\nOptions of every command are in kvss(1); more on this one in kvss-%s(1).\n", c->name);
 }
 
 int cli_usage(struct err *err, const char *fmt, ...)
@@ -95,22 +92,6 @@ static const struct cli_command *find_command(const char *name, struct err *err)
 }
 
 /* ---- Surroundings of a command --------------------------------------------------------------------------------------------*/
-
-static void on_signal(int sig)
-{
-    (void)sig;
-    par_cancel_raise(&cancel);
-}
-
-static void catch_signals(void)
-{
-    static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
-    struct sigaction a = { .sa_handler = on_signal }; /* no SA_RESTART: whoever waits wakes and looks */
-
-    for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
-        sigaction(signals[i], &a, NULL);
-    signal(SIGPIPE, SIG_IGN);
-}
 
 static void write_log(void *priv, enum log_level level, const char *line)
 {
@@ -168,12 +149,13 @@ static int make_requester(struct cli *cli, struct err *err)
         .key_file = s->key_file,
         .passphrase = cli->passphrase,
         .ask = ask_possible() ? ask_passphrase : NULL,
+        .ask_priv = &cli->cancel,
         .writers_dir = s->writers_dir,
         .save_dir = s->save_dir,
         .snapshot_dir = s->snapshot_dir,
         .agent_timeout_ms = s->agent_timeout ? (unsigned)strtoul(s->agent_timeout, NULL, 10) * 1000 : 0,
         .log = &cli->log,
-        .cancel = cli->cancel,
+        .cancel = &cli->cancel,
         .progress = cli->progress,
     };
 
@@ -307,12 +289,11 @@ static int run(struct cli *cli, int argc, char **argv, struct err *err)
 
 int main(int argc, char **argv)
 {
-    struct cli cli = { .cancel = &cancel };
+    struct cli cli = { .json = false };
     struct err err = ERR_INIT;
 
     cli.log = (struct log){ write_log, &cli, LOG_LEVEL_WARNING };
-    catch_signals();
-    int code = run(&cli, argc, argv, &err);
+    int code = signals_raise(&cli.cancel, &err) < 0 ? EXIT_FAILED : run(&cli, argc, argv, &err);
     bar_stop(TAKE_PTR(cli.bar));
     if (err.code)
         print_error(&cli, &err);

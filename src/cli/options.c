@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define OPTIONS_MAX 64
-#define HELP_COLUMN 30
+#define HELP_COLUMN 28
 #define FIRST_VALUE 256 /* above all letters */
 
 /* What getopt_long() wants, and our option for each of its values. */

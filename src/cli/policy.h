@@ -15,10 +15,10 @@ struct policy_options {
     { "all", 'a', NULL, "all VMs", offsetof(struct policy_options, all), NULL },                                                  \
     { "method", 'm', "METHOD", "auto (default), child or saved-state", offsetof(struct policy_options, method),                   \
       "auto|child|saved-state" },                                                                                                 \
-    { "require", 0, "LEVEL", "refuse below application, file-system or saved-state", offsetof(struct policy_options, require),    \
+    { "require", 0, "LEVEL", "refuse if less: application, file-system, ...", offsetof(struct policy_options, require),    \
       "application|file-system|saved-state" },                                                                                    \
     { "snapshot-dir", 0, "FOLDER", "where scratch and snapshot files go", offsetof(struct policy_options, snapshot_dir), NULL },  \
-    { "agent-timeout", 0, "SECONDS", "how long a guest agent may take to answer", offsetof(struct policy_options, agent_timeout), \
+    { "agent-timeout", 0, "SECONDS", "how long a guest agent may take", offsetof(struct policy_options, agent_timeout), \
       NULL }
 
 /* Puts the options before the settings, checks --all against the VMs named, and makes the requester ready. *ret_vms: NULL for all.
