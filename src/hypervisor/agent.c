@@ -201,6 +201,7 @@ int hv_agent_probe(struct hv_domain *d, unsigned timeout_ms, struct hv_agent_inf
 {
     struct hv_agent_info info = { .status = HV_AGENT_OK };
 
+    hv_pool_enter(d);
     int r = hv_domain_refresh_state(d, err);
     if (r < 0)
         return r;

@@ -173,6 +173,7 @@ int hv_backup_prepare(struct hv_domain *d, const struct hv_backup *b, struct hv_
     int r = check(d, b, err);
     if (r < 0)
         return r;
+    hv_pool_enter(d);
     _cleanup_(hv_backup_request_free_p) struct hv_backup_request *req = calloc(1, sizeof *req);
     if (!req)
         return err_errno(err, ENOMEM, "cannot prepare the backup job of VM %s", d->name);

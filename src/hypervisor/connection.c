@@ -25,17 +25,17 @@ static char *user_dir(const char *name, const char *fallback)
     return home && home[0] == '/' ? io_path(home, fallback) : NULL;
 }
 
-/* Where libvirt's qemu driver keeps managed-save images (qemu_conf.c of libvirt). NULL: not known. */
-static char *find_save_dir(const struct hv *hv)
+/* Folder `name` of libvirt's qemu driver, for what lasts (qemu_conf.c of libvirt). NULL: not known. */
+static char *state_dir(const struct hv *hv, const char *name)
 {
     if (!hv->local)
         return NULL;
     if (hv->root)
-        return io_path(hv->root, "lib/qemu/save");
+        return str_format("%s/lib/qemu/%s", hv->root, name);
     if (!hv->session)
-        return strdup("/var/lib/libvirt/qemu/save");
+        return str_format("/var/lib/libvirt/qemu/%s", name);
     _cleanup_free_ char *config = user_dir("XDG_CONFIG_HOME", ".config");
-    return config ? io_path(config, "libvirt/qemu/save") : NULL;
+    return config ? str_format("%s/libvirt/qemu/%s", config, name) : NULL;
 }
 
 static int connect_to(struct hv *hv, const char *uri, struct err *err)
@@ -67,14 +67,9 @@ static int learn_kind(struct hv *hv, const struct hv_config *config, struct err 
     hv->local = kind.local;
     hv->session = kind.session || (kind.root && geteuid() != 0);
     hv->root = kind.root;
-    if (config->save_dir) {
-        hv->save_dir = strdup(config->save_dir);
-        if (!hv->save_dir)
-            return err_errno(err, ENOMEM, "cannot open %s", hv->uri);
-    } else {
-        hv->save_dir = find_save_dir(hv);
-    }
-    return 0;
+    hv->nvram_dir = state_dir(hv, "nvram");
+    hv->save_dir = config->save_dir ? strdup(config->save_dir) : state_dir(hv, "save");
+    return config->save_dir && !hv->save_dir ? err_errno(err, ENOMEM, "cannot open %s", hv->uri) : 0;
 }
 
 static int start_libvirt(struct hv *hv, const char *uri, struct err *err)
@@ -116,6 +111,7 @@ void hv_close(struct hv *hv)
 {
     if (!hv)
         return;
+    hv_pool_close(hv);
     if (hv->conn)
         virConnectClose(hv->conn);
     hv_loop_stop(hv->loop);
@@ -123,6 +119,7 @@ void hv_close(struct hv *hv)
     free(hv->uri);
     free(hv->root);
     free(hv->save_dir);
+    free(hv->nvram_dir);
     free(hv);
 }
 

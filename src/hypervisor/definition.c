@@ -203,20 +203,28 @@ static void drop_attribute(xmlNodePtr node, const char *name)
     xmlUnsetProp(node, BAD_CAST name);
 }
 
-/* A new element before `sibling` (NULL: last), indented as its neighbours are. NULL: out of memory. */
+static xmlNodePtr blank_before(xmlNodePtr node)
+{
+    return node && node->prev && xmlIsBlankNode(node->prev) ? xmlCopyNode(node->prev, 1) : NULL;
+}
+
+/* A new element before `sibling`, or after the last one where that is NULL; indented as its neighbour is. NULL: out of memory. */
 static xmlNodePtr insert_node(xmlNodePtr parent, xmlNodePtr sibling, const char *name)
 {
-    xmlNodePtr node = xmlNewDocNode(parent->doc, parent->ns, BAD_CAST name, NULL);
+    xmlNodePtr node = xmlNewDocNode(parent->doc, parent->ns, BAD_CAST name, NULL), last = xmlLastElementChild(parent);
+    xmlNodePtr blank = blank_before(sibling ? sibling : last);
 
-    if (!node)
-        return NULL;
-    if (!sibling)
-        return xmlAddChild(parent, node);
-    xmlNodePtr before = sibling->prev;
-    xmlNodePtr space = before && before->type == XML_TEXT_NODE && xmlIsBlankNode(before) ? xmlCopyNode(before, 1) : NULL;
-    xmlAddPrevSibling(sibling, node);
-    if (space)
-        xmlAddPrevSibling(sibling, space);
+    if (!node || !parent->children || (!sibling && !last))
+        return node ? xmlAddChild(parent, node) : NULL;
+    if (sibling) {
+        xmlAddPrevSibling(sibling, node);
+        if (blank)
+            xmlAddPrevSibling(sibling, blank);
+    } else {
+        xmlAddNextSibling(last, node);
+        if (blank)
+            xmlAddPrevSibling(node, blank);
+    }
     return node;
 }
 
@@ -230,6 +238,8 @@ static void clean_source(xmlNodePtr source)
     for (size_t i = 0; i < ARRAY_SIZE(attributes); i++)
         drop_attribute(source, attributes[i]);
     remove_child(source, "*[not(self::seclabel or self::encryption)]");
+    if (!xmlFirstElementChild(source))
+        xmlNodeSetContent(source, BAD_CAST ""); /* the white space between what was there */
 }
 
 int hv_def_set_disk(struct hv_def *def, const char *target, const char *path, const char *format, struct err *err)
@@ -255,6 +265,7 @@ int hv_def_set_disk(struct hv_def *def, const char *target, const char *path, co
         xmlSetProp(driver, BAD_CAST "type", BAD_CAST format);
     remove_child(disk->node, "backingStore");
     remove_child(disk->node, "mirror");
+    remove_child(disk->node, "auth"); /* to the server of a network disk */
     free(disk->path);
     disk->path = TAKE_PTR(new_path);
     if (format) {

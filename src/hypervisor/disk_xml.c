@@ -28,7 +28,7 @@ static enum hv_disk_device device_of(const char *s)
 
 char *disk_xml_source_path(xmlNodePtr source)
 {
-    static const char *const attributes[] = { "file", "dev", "dir", "name" };
+    static const char *const attributes[] = { "file", "dev", "dir", "name", "path" };
 
     for (size_t i = 0; source && i < ARRAY_SIZE(attributes); i++) {
         char *s = xml_attr(source, attributes[i]);
@@ -94,17 +94,19 @@ static int parse_path(const char *type, xmlNodePtr source, struct hv_disk *disk)
     return disk->locator ? 0 : -ENOMEM;
 }
 
-/* "nvme:0000:01:00.0/1": a drive given to the VM with its PCI device. */
+static long number(xmlNodePtr node, const char *xpath)
+{
+    _cleanup_free_ char *s = xml_get(node, xpath);
+
+    return s ? strtol(s, NULL, 0) : 0;
+}
+
+/* "nvme:0000:01:00.0/1": a drive given to the VM with its PCI device; after the slash its name space. */
 static int parse_nvme(xmlNodePtr source, struct hv_disk *disk)
 {
-    _cleanup_free_ char *bus = xml_get(source, "address/@bus");
-    _cleanup_free_ char *slot = xml_get(source, "address/@slot");
-    _cleanup_free_ char *function = xml_get(source, "address/@function");
-    _cleanup_free_ char *namespace = xml_attr(source, "namespace");
-
     disk->source = HV_SOURCE_OTHER;
-    disk->locator = str_format("nvme:%s:%s.%s/%s", bus ? bus : "", slot ? slot : "", function ? function : "",
-                               namespace ? namespace : "1");
+    disk->locator = str_format("nvme:%04lx:%02lx:%02lx.%lx/%ld", number(source, "address/@domain"), number(source, "address/@bus"),
+                               number(source, "address/@slot"), number(source, "address/@function"), number(source, "@namespace"));
     return disk->locator ? 0 : -ENOMEM;
 }
 

@@ -11,6 +11,7 @@ void hv_domain_free(struct hv_domain *d)
 {
     if (!d)
         return;
+    hv_pool_leave(d);
     if (d->handle)
         virDomainFree(d->handle);
     for (size_t i = 0; i < d->n_disks; i++)

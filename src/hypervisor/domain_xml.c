@@ -93,7 +93,16 @@ static char *get_nonempty(xmlNodePtr node, const char *xpath)
     return s;
 }
 
-static void parse_boot(xmlNodePtr domain, struct hv_domain *d)
+/* libvirt 9.0 writes the NVRAM that it chose for firmware='efi' into the active definition only. */
+static char *implied_nvram(xmlNodePtr domain, const struct domain_xml_env *env)
+{
+    _cleanup_free_ char *name = xml_get(domain, "name");
+    bool efi = xml_find(domain, "os[@firmware='efi']") || xml_find(domain, "os/loader[@type='pflash' and not(@stateless='yes')]");
+
+    return efi && name && env && env->default_nvram ? env->default_nvram(env->ctx, name) : NULL;
+}
+
+static void parse_boot(xmlNodePtr domain, const struct domain_xml_env *env, struct hv_domain *d)
 {
     d->loader = get_nonempty(domain, "os/loader");
     d->kernel = get_nonempty(domain, "os/kernel");
@@ -102,10 +111,10 @@ static void parse_boot(xmlNodePtr domain, struct hv_domain *d)
     d->nvram = get_nonempty(domain, "os/nvram/source/@file"); /* libvirt 8.5 and later: <nvram type='file'> */
     if (!d->nvram)
         d->nvram = get_nonempty(domain, "os/nvram[not(source)]");
-    if (d->nvram && d->nvram[0] != '/') {
-        free(d->nvram);
-        d->nvram = NULL;
-    }
+    if (d->nvram && d->nvram[0] != '/')
+        free(TAKE_PTR(d->nvram));
+    else if (!d->nvram)
+        d->nvram = implied_nvram(domain, env);
 }
 
 static void parse_agent(xmlNodePtr domain, struct hv_domain *d)
@@ -129,7 +138,7 @@ int domain_xml_parse(const char *xml, const struct domain_xml_env *env, struct h
         return err_set(err, EINVAL, "the VM's definition is no <domain> but a <%s>", (const char *)domain->name);
     d->title = get_nonempty(domain, "title");
     d->memory_bytes = parse_memory(domain);
-    parse_boot(domain, d);
+    parse_boot(domain, env, d);
     parse_agent(domain, d);
     d->tpm = xml_find(domain, "devices/tpm/backend[@type='emulator']");
     r = parse_disks(domain, env, d, err);

@@ -17,7 +17,9 @@ struct domain_xml_env {
     int (*resolve_volume)(void *ctx, const char *pool, const char *volume, struct hv_disk *disk);
     /* Whether the PCI device "0000:01:00.0" of the host carries storage: 1 yes, 0 no, -1 cannot tell. */
     int (*pci_is_storage)(void *ctx, const char *address);
-    /* The same for the USB device of these ids ("0x0951"). */
+    /* Where libvirt keeps the NVRAM of the VM if its definition does not say: a file that exists, or NULL. Caller frees. */
+    char *(*default_nvram)(void *ctx, const char *name);
+    /* As pci_is_storage for the USB device of these ids ("0x0951"). */
     int (*usb_is_storage)(void *ctx, const char *vendor, const char *product);
 };
 
@@ -30,7 +32,7 @@ int disk_xml_parse(xmlNodePtr node, const struct domain_xml_env *env, struct hv_
 void hv_disk_clear(struct hv_disk *disk);
 /* True if the <disk> describes its backing chain to the end, so that nobody needs to look into the images. */
 bool disk_xml_has_chain(xmlNodePtr node);
-/* "file", "dev", "dir" or "name" of a <source>: what names the image. NULL: none. Caller frees. */
+/* "file", "dev", "dir", "name" or "path" of a <source>: what names the image. NULL: none. Caller frees. */
 char *disk_xml_source_path(xmlNodePtr source);
 
 /* One <interface>. */

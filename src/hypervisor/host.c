@@ -147,11 +147,26 @@ static int usb_is_storage(void *ctx, const char *vendor, const char *product)
     return dir ? 0 : -1;
 }
 
+static char *default_nvram(void *ctx, const char *name)
+{
+    static const char *const endings[] = { "fd", "qcow2" };
+    struct hv *hv = ctx;
+
+    for (size_t i = 0; hv->nvram_dir && i < ARRAY_SIZE(endings); i++) {
+        char *path = str_format("%s/%s_VARS.%s", hv->nvram_dir, name, endings[i]);
+        if (path && io_exists(path))
+            return path;
+        free(path);
+    }
+    return NULL;
+}
+
 struct domain_xml_env host_env(struct hv *hv)
 {
     return (struct domain_xml_env){
         .ctx = hv,
         .resolve_volume = resolve_volume,
+        .default_nvram = default_nvram,
         .pci_is_storage = pci_is_storage,
         .usb_is_storage = usb_is_storage,
     };

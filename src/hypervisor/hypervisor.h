@@ -95,6 +95,7 @@ struct hv_domain {
     size_t n_checkpoints;
     char **checkpoints;       /* names, parents first; NULL: none */
     void *handle;             /* virDomainPtr */
+    bool pooled;              /* private: has a place on one of the connections that work is spread over */
     struct hv *hv;
 };
 

@@ -9,6 +9,11 @@
 #include <libvirt/virterror.h>
 #include <pthread.h>
 
+/* libvirtd works on no more than five requests of one connection at a time (max_client_requests), and a call to a hung guest
+ * agent is one until its deadline. VMs that are worked on are therefore spread over several connections. */
+#define CONNECTIONS_MAX 4u
+#define DOMAINS_PER_CONNECTION 4u
+
 struct hv_loop; /* libvirt's event loop in a thread of its own (event_loop.c) */
 
 struct hv {
@@ -16,11 +21,16 @@ struct hv {
     char *uri;
     char *root;     /* qemu:///embed: the folder that all of libvirt's own lie in; else NULL */
     char *save_dir;
+    char *nvram_dir; /* where libvirt puts NVRAMs by itself; NULL: not known */
     bool local;     /* QEMU runs on this host */
     bool session;   /* an ordinary user's QEMU */
     const struct log *log;
     struct hv_loop *loop;
-    pthread_mutex_t lock;   /* of what is below: found out when first asked for */
+    pthread_mutex_t lock;   /* of what is below */
+    struct {
+        virConnectPtr conn; /* NULL: not opened yet; [0] is the first one */
+        unsigned domains;   /* VMs that work over it */
+    } pool[CONNECTIONS_MAX];
     bool ids_known;
     uid_t qemu_uid;
     gid_t qemu_gid;
@@ -52,6 +62,11 @@ struct uri_kind {
     char *root; /* of qemu:///embed; caller frees */
 };
 int hv_uri_kind(const char *uri, struct uri_kind *ret, struct err *err);
+
+/* Gives a VM that is about to be worked on a connection with room; keeps the one it has where there is none better. */
+void hv_pool_enter(struct hv_domain *d);
+void hv_pool_leave(struct hv_domain *d);
+void hv_pool_close(struct hv *hv);
 
 /* Reads all of a VM; handle is taken over, also on failure. */
 int hv_domain_build(struct hv *hv, virDomainPtr handle, struct hv_domain **ret, struct err *err);

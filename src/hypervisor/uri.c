@@ -32,7 +32,7 @@ static char *decode(const char *s, size_t n)
     return out;
 }
 
-/* Value of a parameter in "a=1&b=2". *ret NULL: not there. */
+/* Value of a parameter in "a=1&b=2". *ret NULL: not there, or empty. */
 static int parameter(const char *query, const char *name, char **ret)
 {
     size_t n = strlen(name);
@@ -40,7 +40,7 @@ static int parameter(const char *query, const char *name, char **ret)
     *ret = NULL;
     while (query && *query) {
         size_t len = strcspn(query, "&;");
-        if (len > n && strncmp(query, name, n) == 0 && query[n] == '=') {
+        if (len > n + 1 && strncmp(query, name, n) == 0 && query[n] == '=') {
             *ret = decode(query + n + 1, len - n - 1);
             return *ret ? 0 : -ENOMEM;
         }

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Corrections before a restored VM is registered (M17, M18): what is asked for changes, nothing else does. */
+#include "test_hv.h"
+
+static void hv_def_free_p(struct hv_def **d)
+{
+    hv_def_free(*d);
+}
+
+static struct hv_def *load(const char *name)
+{
+    _cleanup_free_ char *xml = golden_read(name, "xml");
+    struct hv_def *def = NULL;
+    struct err err = ERR_INIT;
+
+    if (hv_def_parse(xml, &def, &err) < 0)
+        fail_msg("%s", err.text);
+    return def;
+}
+
+static char *text_of(const struct hv_def *def)
+{
+    char *text = NULL;
+
+    assert_int_equal(hv_def_text(def, &text, NULL), 0);
+    return text;
+}
+
+/* Quoting is libxml2's own: " where libvirt writes '. Apart from that and newlines at the end the text is the same. */
+static void normalise(char *s)
+{
+    size_t n = strlen(s);
+
+    while (n && s[n - 1] == '\n')
+        s[--n] = '\0';
+    for (; *s; s++)
+        if (*s == '\'')
+            *s = '"';
+}
+
+static void untouched_is_unchanged(void **state)
+{
+    static const char *const names[] = { "disks", "hardware", "live-efi-chain", "inactive-efi", "minimal" };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        _cleanup_(hv_def_free_p) struct hv_def *def = load(names[i]);
+        _cleanup_free_ char *text = text_of(def), *was = golden_read(names[i], "xml");
+        normalise(text);
+        normalise(was);
+        assert_string_equal(text, was);
+    }
+}
+
+static void set_disk(struct hv_def *def, const char *target, const char *path, const char *format)
+{
+    struct err err = ERR_INIT;
+    const char *got_path, *got_format;
+
+    if (hv_def_set_disk(def, target, path, format, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_int_equal(hv_def_disk(def, target, &got_path, &got_format, &err), 0);
+    assert_string_equal(got_path, path);
+    if (format)
+        assert_string_equal(got_format, format);
+}
+
+static void m17_disks_are_corrected(void **state)
+{
+    _cleanup_(hv_def_free_p) struct hv_def *def = load("disks");
+
+    (void)state;
+    set_disk(def, "vda", "/new/a & b.qcow2", NULL);
+    set_disk(def, "vdb", "/new/was-block.raw", "raw");
+    set_disk(def, "vde", "/new/was-rbd.raw", NULL);
+    set_disk(def, "vdf", "/new/was-iscsi.qcow2", "qcow2");
+    set_disk(def, "vdi", "/new/was-volume.qcow2", NULL);
+    set_disk(def, "vdn", "/new/flat.qcow2", NULL);
+    set_disk(def, "sdb", "/new/had-no-driver.qcow2", "qcow2");
+    set_disk(def, "hdb", "/new/put-in.iso", NULL);
+    _cleanup_free_ char *text = text_of(def);
+    golden_check("disks", "corrected", text);
+}
+
+static void m17_block_devices_are_told_by_what_they_are(void **state)
+{
+    _cleanup_(hv_def_free_p) struct hv_def *def = load("disks");
+    _cleanup_free_ char *text = NULL;
+
+    (void)state;
+    if (!io_exists("/dev/vda") && !io_exists("/dev/loop0"))
+        skip();
+    const char *device = io_exists("/dev/vda") ? "/dev/vda" : "/dev/loop0";
+    set_disk(def, "vda", device, "raw");
+    text = text_of(def);
+    _cleanup_free_ char *wanted = str_format("<source dev=\"%s\"/>", device);
+    assert_non_null(strstr(text, wanted));
+    assert_non_null(strstr(text, "<disk type=\"block\" device=\"disk\">\n      <driver name=\"qemu\" type=\"raw\" cache=\"none\""));
+}
+
+static void disks_that_are_not_there(void **state)
+{
+    _cleanup_(hv_def_free_p) struct hv_def *def = load("disks");
+    const char *path = "kept", *format = "kept";
+    struct err err = ERR_INIT;
+
+    (void)state;
+    assert_int_equal(hv_def_disk(def, "vdz", &path, &format, &err), -ENOENT);
+    assert_string_equal(path, "kept");
+    assert_int_equal(hv_def_set_disk(def, "vdz", "/x", NULL, &err), -ENOENT);
+    assert_int_equal(hv_def_disk(def, "vde", &path, &format, NULL), 0); /* on the network */
+    assert_null(path);
+    assert_string_equal(format, "raw");
+    assert_string_equal(hv_def_name(def), "disks");
+    assert_string_equal(hv_def_uuid(def), "3f0c7c9e-3c61-4d1f-9f6e-0b0f2f2a7a01");
+}
+
+static void b7_nvram_is_corrected(void **state)
+{
+    static const struct {
+        const char *name, *was, *wanted;
+    } cases[] = {
+        { "live-efi-chain", "/var/lib/libvirt/qemu/nvram/live_VARS.fd",
+          "<nvram template=\"/usr/share/OVMF/OVMF_VARS_4M.fd\">/n &amp; m</nvram>" },
+        { "hardware", "/var/lib/libvirt/qemu/nvram/hardware_VARS.fd", "<source file=\"/n &amp; m\"/>" },
+        { "minimal", NULL, "<os><type>hvm</type><nvram>/n &amp; m</nvram></os>" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        _cleanup_(hv_def_free_p) struct hv_def *def = load(cases[i].name);
+        if (cases[i].was)
+            assert_string_equal(hv_def_nvram(def), cases[i].was);
+        else
+            assert_null(hv_def_nvram(def));
+        assert_int_equal(hv_def_set_nvram(def, "/n & m", NULL), 0);
+        assert_string_equal(hv_def_nvram(def), "/n & m");
+        _cleanup_free_ char *text = text_of(def);
+        assert_non_null(strstr(text, cases[i].wanted));
+    }
+}
+
+static void m18_new_ports(void **state)
+{
+    _cleanup_(hv_def_free_p) struct hv_def *def = load("hardware");
+    struct hv_nic nic;
+
+    (void)state;
+    assert_int_equal(hv_def_nic_count(def), 5);
+    assert_int_equal(hv_def_nic(def, 1, &nic, NULL), 0);
+    assert_string_equal(nic.interface_id, "09b11c53-8b5c-4eeb-8f00-d84eaa0aaa4f");
+    for (size_t i = 0; i < 5; i++)
+        assert_int_equal(hv_def_nic_new_port(def, i, NULL), 0);
+    assert_int_equal(hv_def_nic_link(def, 0, false, NULL), 0);
+    assert_int_equal(hv_def_nic_link(def, 1, true, NULL), 0);
+    assert_int_equal(hv_def_nic_link(def, 3, true, NULL), 0);
+    assert_int_equal(hv_def_nic(def, 0, &nic, NULL), 0);
+    assert_true(nic.link_down);
+    assert_null(nic.target);
+    assert_int_equal(hv_def_nic(def, 1, &nic, NULL), 0);
+    assert_false(nic.link_down);
+    assert_null(nic.interface_id);
+    assert_string_equal(nic.target, "tap-web"); /* chosen by the user, not by libvirt */
+    _cleanup_free_ char *text = text_of(def);
+    golden_check("hardware", "ports", text);
+}
+
+static void nics_that_are_not_there(void **state)
+{
+    _cleanup_(hv_def_free_p) struct hv_def *def = load("minimal");
+    struct hv_nic nic = { .mac = NULL };
+
+    (void)state;
+    assert_int_equal(hv_def_nic_count(def), 0);
+    assert_int_equal(hv_def_nic(def, 0, &nic, NULL), -ENOENT);
+    assert_int_equal(hv_def_nic_new_port(def, 0, NULL), -ENOENT);
+    assert_int_equal(hv_def_nic_link(def, SIZE_MAX, true, NULL), -ENOENT);
+}
+
+static void nonsense_is_refused(void **state)
+{
+    struct hv_def *def = NULL;
+
+    (void)state;
+    assert_int_equal(hv_def_parse("<domain", &def, NULL), -EINVAL);
+    assert_int_equal(hv_def_parse("<pool/>", &def, NULL), -EINVAL);
+    assert_int_equal(hv_def_parse("<domain><devices><disk/></devices></domain>", &def, NULL), -EINVAL);
+    assert_null(def);
+    assert_int_equal(hv_def_parse("<domain><name>x</name></domain>", &def, NULL), 0);
+    assert_int_equal(hv_def_set_nvram(def, "/x", NULL), -EINVAL); /* no <os> to put it in */
+    hv_def_free(def);
+    hv_def_free(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(untouched_is_unchanged),
+        cmocka_unit_test(m17_disks_are_corrected),
+        cmocka_unit_test(m17_block_devices_are_told_by_what_they_are),
+        cmocka_unit_test(disks_that_are_not_there),
+        cmocka_unit_test(b7_nvram_is_corrected),
+        cmocka_unit_test(m18_new_ports),
+        cmocka_unit_test(nics_that_are_not_there),
+        cmocka_unit_test(nonsense_is_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Definitions of many shapes: what is read out of NAME.xml is in NAME.txt. KVSS_UPDATE_GOLDEN=1 writes the latter anew. */
+#include "base/io.h"
+#include "hypervisor/domain_xml.h"
+#include "test_hv.h"
+
+static int resolve_volume(void *ctx, const char *pool, const char *volume, struct hv_disk *disk)
+{
+    (void)ctx;
+    if (strcmp(pool, "fast") != 0)
+        return -ENOENT;
+    disk->source = HV_SOURCE_FILE;
+    disk->path = str_format("/pools/fast/%s", volume);
+    disk->locator = strdup(disk->path);
+    return 0;
+}
+
+static int pci_is_storage(void *ctx, const char *address)
+{
+    (void)ctx;
+    return strcmp(address, "0000:01:00.0") == 0 ? 1 : strcmp(address, "0000:02:00.0") == 0 ? 0 : -1;
+}
+
+static char *default_nvram(void *ctx, const char *name)
+{
+    (void)ctx;
+    return str_format("/nvram/%s_VARS.fd", name);
+}
+
+static int usb_is_storage(void *ctx, const char *vendor, const char *product)
+{
+    (void)ctx, (void)product;
+    return strcmp(vendor, "0x0951") == 0;
+}
+
+static const struct domain_xml_env host = {
+    .resolve_volume = resolve_volume,
+    .default_nvram = default_nvram,
+    .pci_is_storage = pci_is_storage,
+    .usb_is_storage = usb_is_storage,
+};
+
+static void add_line(struct buf *b, const char *name, const char *value)
+{
+    if (value)
+        assert_int_equal(buf_addf(b, "%s: %s\n", name, value), 0);
+}
+
+static void add_strv(struct buf *b, const char *name, char *const *v)
+{
+    for (; v && *v; v++)
+        add_line(b, name, *v);
+}
+
+static void add_disk(struct buf *b, const struct hv_disk *d)
+{
+    static const char *const devices[] = { "disk", "cdrom", "floppy", "lun" };
+    static const char *const sources[] = { "none", "file", "block", "network", "other" };
+
+    buf_addf(b, "disk: %s %s %s %s [%s]%s%s%s%s%s\n", d->target, devices[d->device], sources[d->source], d->format, d->locator,
+             d->readonly ? " readonly" : "", d->shareable ? " shareable" : "", d->transient ? " transient" : "",
+             d->protocol ? " protocol=" : "", d->protocol ? d->protocol : "");
+    add_line(b, "  path", d->path);
+    add_strv(b, "  backing", d->backing);
+}
+
+static void add_nic(struct buf *b, const struct hv_nic *n)
+{
+    buf_addf(b, "nic: %s%s\n", n->type, n->link_down ? " down" : "");
+    add_line(b, "  mac", n->mac);
+    add_line(b, "  alias", n->alias);
+    add_line(b, "  source", n->source);
+    add_line(b, "  target", n->target);
+    add_line(b, "  virtualport", n->virtualport);
+    add_line(b, "  interface_id", n->interface_id);
+}
+
+static void describe(const struct hv_domain *d, struct buf *b)
+{
+    add_line(b, "title", d->title);
+    buf_addf(b, "memory: %llu\n", (unsigned long long)d->memory_bytes);
+    add_line(b, "nvram", d->nvram);
+    add_line(b, "template", d->nvram_template);
+    add_line(b, "loader", d->loader);
+    add_line(b, "kernel", d->kernel);
+    add_line(b, "initrd", d->initrd);
+    buf_addf(b, "tpm: %d\nchannel: %d\nconnected: %d\n", d->tpm, d->agent_channel, d->agent_connected);
+    for (size_t i = 0; i < d->n_disks; i++)
+        add_disk(b, &d->disks[i]);
+    for (size_t i = 0; i < d->n_nics; i++)
+        add_nic(b, &d->nics[i]);
+    add_strv(b, "passthrough", d->passthrough);
+}
+
+static void check_golden(const char *name)
+{
+    _cleanup_(hv_domain_free_p) struct hv_domain *d = calloc(1, sizeof *d);
+    _cleanup_free_ char *xml = golden_read(name, "xml");
+    _cleanup_buf_ struct buf b = BUF_INIT;
+    struct err err = ERR_INIT;
+
+    assert_int_equal(domain_xml_parse(xml, &host, d, &err), 0);
+    describe(d, &b);
+    golden_check(name, "txt", (char *)b.data);
+}
+
+static void m11_disks_of_every_kind(void **state)
+{
+    (void)state;
+    check_golden("disks");
+}
+
+static void m11_host_devices_with_storage_are_told(void **state)
+{
+    (void)state;
+    check_golden("hardware");
+}
+
+static void real_definitions(void **state)
+{
+    (void)state;
+    check_golden("live-efi-chain");
+    check_golden("inactive-efi");
+    check_golden("minimal");
+}
+
+static int parse(const char *xml, struct err *err)
+{
+    _cleanup_(hv_domain_free_p) struct hv_domain *d = calloc(1, sizeof *d);
+
+    return domain_xml_parse(xml, NULL, d, err);
+}
+
+/* libvirt's active definition has the path, its inactive one has not: both must lead to the NVRAM. */
+static void b7_nvram_without_a_path(void **state)
+{
+    static const struct {
+        const char *os, *wanted;
+    } cases[] = {
+        { "<os firmware='efi'/>", "/nvram/x_VARS.fd" },
+        { "<os firmware='bios'/>", NULL },
+        { "<os><loader type='pflash'>/code.fd</loader></os>", "/nvram/x_VARS.fd" },
+        { "<os><loader type='pflash' stateless='yes'>/code.fd</loader></os>", NULL },
+        { "<os><loader type='rom'>/bios</loader></os>", NULL },
+        { "<os firmware='efi'><nvram>/own.fd</nvram></os>", "/own.fd" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        _cleanup_(hv_domain_free_p) struct hv_domain *d = calloc(1, sizeof *d);
+        _cleanup_free_ char *xml = str_format("<domain><name>x</name>%s</domain>", cases[i].os);
+        assert_int_equal(domain_xml_parse(xml, &host, d, NULL), 0);
+        if (cases[i].wanted)
+            assert_string_equal(d->nvram, cases[i].wanted);
+        else
+            assert_null(d->nvram);
+    }
+}
+
+static void nonsense_is_refused(void **state)
+{
+    struct err err = ERR_INIT;
+
+    (void)state;
+    assert_int_equal(parse("", &err), -EINVAL);
+    assert_int_equal(parse("<domain>", &err), -EINVAL);
+    assert_int_equal(parse("<network/>", &err), -EINVAL);
+    assert_non_null(strstr(err.text, "<network>"));
+    assert_int_equal(parse("<domain><devices><disk type='file'><source file='/x'/></disk></devices></domain>", &err), -EINVAL);
+    assert_non_null(strstr(err.text, "no target"));
+    assert_int_equal(parse("<domain><devices><disk><target dev=''/></disk></devices></domain>", &err), -EINVAL);
+    assert_int_equal(parse("<domain><devices><interface/></devices></domain>", &err), -EINVAL);
+    assert_int_equal(parse("<!DOCTYPE domain [<!ENTITY a 'b'>]><domain><title>&a;</title></domain>", &err), -EINVAL);
+}
+
+/* A relative path would be looked for in our working folder. */
+static void relative_paths_are_no_files(void **state)
+{
+    _cleanup_(hv_domain_free_p) struct hv_domain *d = calloc(1, sizeof *d);
+
+    (void)state;
+    assert_int_equal(domain_xml_parse("<domain><os><nvram>vars.fd</nvram></os><devices><disk type='file'><source file='a.img'/>"
+                                      "<target dev='vda'/></disk></devices></domain>", NULL, d, NULL), 0);
+    assert_int_equal(d->disks[0].source, HV_SOURCE_OTHER);
+    assert_null(d->disks[0].path);
+    assert_string_equal(d->disks[0].locator, "file:a.img");
+    assert_null(d->nvram);
+}
+
+static void too_many_disks_are_refused(void **state)
+{
+    _cleanup_buf_ struct buf b = BUF_INIT;
+    struct err err = ERR_INIT;
+
+    (void)state;
+    buf_adds(&b, "<domain><devices>");
+    for (unsigned i = 0; i <= DISKS_MAX; i++)
+        buf_addf(&b, "<disk><target dev='vd%u'/></disk>", i);
+    buf_adds(&b, "</devices></domain>");
+    assert_int_equal(parse((char *)b.data, &err), -E2BIG);
+}
+
+static void memory_that_does_not_fit_is_unknown(void **state)
+{
+    static const struct {
+        const char *xml;
+        uint64_t bytes;
+    } cases[] = {
+        { "<memory>5</memory>", 5120 },
+        { "<memory unit='b'>5</memory>", 5 },
+        { "<memory unit='TiB'>2</memory>", 2199023255552 },
+        { "<memory unit='TiB'>99999999999</memory>", 0 },
+        { "<memory>-5</memory>", 0 },
+        { "", 0 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        _cleanup_(hv_domain_free_p) struct hv_domain *d = calloc(1, sizeof *d);
+        _cleanup_free_ char *xml = str_format("<domain>%s</domain>", cases[i].xml);
+        assert_int_equal(domain_xml_parse(xml, NULL, d, NULL), 0);
+        assert_int_equal(d->memory_bytes, cases[i].bytes);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(m11_disks_of_every_kind),
+        cmocka_unit_test(m11_host_devices_with_storage_are_told),
+        cmocka_unit_test(real_definitions),
+        cmocka_unit_test(b7_nvram_without_a_path),
+        cmocka_unit_test(nonsense_is_refused),
+        cmocka_unit_test(relative_paths_are_no_files),
+        cmocka_unit_test(too_many_disks_are_refused),
+        cmocka_unit_test(memory_that_does_not_fit_is_unknown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Images, with the real qemu-img and qemu-nbd. */
+#include "hypervisor/image.h"
+#include "test_hv.h"
+#include <fcntl.h>
+#include <libnbd.h>
+#include <sys/stat.h>
+
+struct lab {
+    char *dir, *base, *mid, *top;
+};
+
+static int setup(void **state)
+{
+    struct lab *lab = calloc(1, sizeof *lab);
+    struct err err = ERR_INIT;
+
+    assert_int_equal(io_private_dir("test", &lab->dir, &err), 0);
+    lab->base = io_path(lab->dir, "base, one.raw");
+    lab->mid = io_path(lab->dir, "mid:two.qcow2");
+    lab->top = io_path(lab->dir, "top.qcow2");
+    *state = lab;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct lab *lab = *state;
+
+    io_remove_tree(lab->dir, NULL);
+    free(lab->dir);
+    free(lab->base);
+    free(lab->mid);
+    free(lab->top);
+    free(lab);
+    return 0;
+}
+
+static void create(const char *path, const char *format, const char *options, const char *backing, const char *backing_format)
+{
+    struct err err = ERR_INIT;
+
+    if (hv_image_create(path, format, 4 << 20, options, backing, backing_format, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+static void make_chain(const struct lab *lab)
+{
+    create(lab->base, "raw", NULL, NULL, NULL);
+    create(lab->mid, "qcow2", "cluster_size=4096", lab->base, "raw");
+    create(lab->top, "qcow2", "compat=0.10", "./mid:two.qcow2", "qcow2"); /* ./ since QEMU takes "mid:" for a protocol */
+}
+
+static void writes_are_there_after_stop(const char *path, const char *format, uint64_t off, uint8_t byte)
+{
+    struct hv_export *e = NULL;
+    struct err err = ERR_INIT;
+    uint8_t data[4096], got[4096];
+
+    memset(data, byte, sizeof data);
+    if (hv_export_start(path, format, HV_EXPORT_WRITE, &e, &err) < 0)
+        fail_msg("%s", err.text);
+    struct nbd_handle *h = nbd_create();
+    assert_int_equal(nbd_connect_uri(h, hv_export_uri(e)), 0);
+    assert_int_equal(nbd_pwrite(h, data, sizeof data, off, 0), 0);
+    nbd_close(h);
+    assert_int_equal(hv_export_stop(e, &err), 0);
+    assert_int_equal(hv_image_peek(path, format, off, got, sizeof got, &err), 0);
+    assert_memory_equal(got, data, sizeof data);
+}
+
+static void m17_info_tells_how_to_make_it_again(void **state)
+{
+    const struct lab *lab = *state;
+    struct hv_image_info i;
+
+    make_chain(lab);
+    assert_int_equal(hv_image_info(lab->mid, "qcow2", false, &i, NULL), 0);
+    assert_string_equal(i.format, "qcow2");
+    assert_int_equal(i.size, 4 << 20);
+    assert_int_equal(i.cluster_size, 4096);
+    assert_string_equal(i.backing, lab->base);
+    assert_string_equal(i.backing_format, "raw");
+    assert_string_equal(i.compat, "1.1");
+    assert_string_equal(i.preallocation, "off");
+    hv_image_info_clear(&i);
+    assert_int_equal(hv_image_info(lab->top, NULL, true, &i, NULL), 0);
+    assert_string_equal(i.compat, "0.10");
+    hv_image_info_clear(&i);
+}
+
+static void existing_images_are_not_overwritten(void **state)
+{
+    const struct lab *lab = *state;
+    struct err err = ERR_INIT;
+
+    create(lab->top, "qcow2", NULL, NULL, NULL);
+    assert_int_equal(hv_image_create(lab->top, "qcow2", 1 << 20, NULL, NULL, NULL, &err), -EEXIST);
+    assert_int_equal(symlink("nowhere", lab->mid), 0);
+    assert_int_equal(hv_image_create(lab->mid, "raw", 1 << 20, NULL, NULL, NULL, &err), -EEXIST);
+}
+
+static void chains_are_read_and_written_through(void **state)
+{
+    const struct lab *lab = *state;
+    _cleanup_chain_ struct image_chain c = { 0 };
+    uint8_t got[4096], wanted[4096];
+
+    make_chain(lab);
+    writes_are_there_after_stop(lab->base, "raw", 0, 0xaa);
+    writes_are_there_after_stop(lab->mid, "qcow2", 4096, 0xbb);
+    writes_are_there_after_stop(lab->top, "qcow2", 8192, 0xcc);
+    for (unsigned i = 0; i < 3; i++) {
+        memset(wanted, 0xaa + 0x11 * (int)i, sizeof wanted);
+        assert_int_equal(hv_image_peek(lab->top, "qcow2", 4096 * i, got, sizeof got, NULL), 0);
+        assert_memory_equal(got, wanted, sizeof got);
+    }
+    assert_int_equal(image_chain_read(lab->top, "qcow2", &c, NULL), 0);
+    assert_int_equal(c.n, 3);
+    assert_string_equal(c.layers[2].path, lab->base);
+    assert_string_equal(c.layers[2].format, "raw");
+}
+
+/* A guest writes the header of a qcow2 image into its raw disk, naming a file of the host as the backing one. */
+static void a_raw_image_is_never_taken_for_another_format(void **state)
+{
+    const struct lab *lab = *state;
+    _cleanup_free_ char *secret = io_path(lab->dir, "secret"), *trap = io_path(lab->dir, "trap");
+    _cleanup_chain_ struct image_chain c = { 0 };
+    _cleanup_buf_ struct buf header = BUF_INIT;
+    char got[6] = "";
+
+    create(secret, "raw", NULL, NULL, NULL);
+    writes_are_there_after_stop(secret, "raw", 0, 'S');
+    create(trap, "qcow2", NULL, secret, "raw");
+    assert_int_equal(io_read_file(trap, 1 << 20, &header, NULL), 0);
+    assert_int_equal(io_replace_file(lab->base, header.data, header.len, 0600, NULL), 0);
+    assert_int_equal(hv_image_peek(lab->base, "raw", 0, got, 3, NULL), 0);
+    assert_memory_equal(got, "QFI", 3);
+    /* As a backing image of which no format is recorded, too. */
+    create(lab->mid, "qcow2", NULL, lab->base, "raw");
+    assert_int_equal(image_chain_read(lab->mid, "qcow2", &c, NULL), 0);
+    assert_int_equal(c.n, 2);
+    c.layers[1].format_recorded = false; /* what older tools leave behind */
+    _cleanup_free_ char *options = NULL;
+    assert_int_equal(image_options(&c, true, true, &options, NULL), 0);
+    assert_non_null(strstr(options, ",backing.driver=raw"));
+}
+
+static void options_are_safe_for_every_path(void **state)
+{
+    struct image_layer layers[] = { { (char *)"/a,b/file.driver=x", (char *)"qcow2", true },
+                                    { (char *)"/b", (char *)"qcow2", true },
+                                    { (char *)"/c", (char *)"raw", false } };
+    struct image_chain c = { 3, layers };
+    _cleanup_free_ char *read = NULL, *shared = NULL, *write = NULL;
+
+    (void)state;
+    assert_int_equal(image_options(&c, true, false, &read, NULL), 0);
+    assert_int_equal(image_options(&c, true, true, &shared, NULL), 0);
+    assert_int_equal(image_options(&c, false, false, &write, NULL), 0);
+    assert_string_equal(read, "driver=qcow2,file.filename=/a,,b/file.driver=x,read-only=on,backing.backing.driver=raw");
+    assert_string_equal(shared, "driver=qcow2,file.filename=/a,,b/file.driver=x,read-only=on,force-share=on,backing.backing.driver=raw");
+    assert_string_equal(write,
+                        "driver=qcow2,file.filename=/a,,b/file.driver=x,discard=unmap,detect-zeroes=unmap,backing.backing.driver=raw");
+}
+
+static void an_image_being_written_is_busy(void **state)
+{
+    const struct lab *lab = *state;
+    struct hv_export *writer = NULL, *other = NULL;
+    struct err err = ERR_INIT;
+    char got[16];
+
+    create(lab->top, "qcow2", NULL, NULL, NULL);
+    assert_int_equal(hv_export_start(lab->top, "qcow2", HV_EXPORT_WRITE, &writer, &err), 0);
+    assert_int_equal(hv_export_start(lab->top, "qcow2", HV_EXPORT_READ, &other, &err), -EBUSY);
+    assert_non_null(strstr(err.text, lab->top));
+    assert_int_equal(hv_export_start(lab->top, "qcow2", HV_EXPORT_WRITE, &other, &err), -EBUSY);
+    assert_int_equal(hv_image_peek(lab->top, "qcow2", 0, got, sizeof got, &err), 0);
+    assert_null(other);
+    assert_int_equal(hv_export_stop(writer, &err), 0);
+    assert_int_equal(hv_export_start(lab->top, "qcow2", HV_EXPORT_READ, &writer, &err), 0);
+    assert_int_equal(hv_export_start(lab->top, "qcow2", HV_EXPORT_READ, &other, &err), 0); /* readers do not exclude readers */
+    assert_int_equal(hv_export_stop(writer, &err), 0);
+    assert_int_equal(hv_export_stop(other, &err), 0);
+    assert_int_equal(hv_export_stop(NULL, &err), 0);
+}
+
+static void what_cannot_be_served_is_told(void **state)
+{
+    const struct lab *lab = *state;
+    struct hv_export *e = NULL;
+    struct err err = ERR_INIT;
+    char got[16];
+
+    assert_int_equal(hv_export_start(lab->top, "qcow2", HV_EXPORT_READ, &e, &err), -EIO);
+    assert_non_null(strstr(err.text, lab->top));
+    create(lab->base, "raw", NULL, NULL, NULL);
+    assert_int_equal(hv_export_start(lab->base, "qcow2", HV_EXPORT_READ, &e, &err), -EIO);
+    assert_non_null(strstr(err.text, "not in qcow2 format"));
+    assert_int_equal(hv_image_peek(lab->base, "raw", (4 << 20) - 8, got, sizeof got, &err), -ENODATA);
+    assert_null(e);
+}
+
+static void descriptions_without_sense(void **state)
+{
+    static const char *const texts[] = { "", "{}", "[]", "{\"format\":\"raw\"}", "{\"format\":\"raw\",\"virtual-size\":-1}",
+                                         "{\"format\":7,\"virtual-size\":1}", "{\"format\":\"raw\",\"virtual-size\":\"1\"}",
+                                         "{\"format\":\"raw\",\"virtual-size\":1" };
+    struct hv_image_info i = { .size = 77 };
+
+    (void)state;
+    for (size_t t = 0; t < ARRAY_SIZE(texts); t++)
+        assert_int_equal(image_json_parse(texts[t], strlen(texts[t]), &i, NULL), -EBADMSG);
+    assert_int_equal(i.size, 77);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(m17_info_tells_how_to_make_it_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(existing_images_are_not_overwritten, setup, teardown),
+        cmocka_unit_test_setup_teardown(chains_are_read_and_written_through, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_raw_image_is_never_taken_for_another_format, setup, teardown),
+        cmocka_unit_test(options_are_safe_for_every_path),
+        cmocka_unit_test_setup_teardown(an_image_being_written_is_busy, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_cannot_be_served_is_told, setup, teardown),
+        cmocka_unit_test(descriptions_without_sense),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
