@@ -53,7 +53,6 @@ struct cli_command {
     const char *summary;  /* one line, no full stop */
     const char *about;    /* more for --help; may be NULL */
     bool hidden;          /* not for people: in no list */
-    bool hidden;          /* not for people: not listed */
     int min_args, max_args; /* max_args -1: any number */
     const struct cli_option *options; /* ends with a NULL name; may be NULL */
     size_t options_size;

@@ -10,8 +10,7 @@
 #include <string.h>
 
 static const struct cli_command *const commands[] = {
-    &cmd_init, &cmd_list, &cmd_check, &cmd_backup, &cmd_show, &cmd_restore, &cmd_verify, &cmd_recover, &cmd_watchdog, &cmd_recover,
-    &cmd_watchdog,
+    &cmd_init, &cmd_list, &cmd_check, &cmd_backup, &cmd_show, &cmd_restore, &cmd_verify, &cmd_recover, &cmd_watchdog,
 };
 
 struct globals {
