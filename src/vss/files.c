@@ -133,7 +133,8 @@ int vss_component_files(const struct vss_writer_info *w, size_t component, const
     for (size_t i = 0; i < k.c->n_files; i++) {
         k.set = &k.c->files[i];
         k.seen = false;
-        int r = list_folder(&k, k.set->path);
+        _cleanup_free_ char *path = strndup(k.set->path, path_len(k.set->path));
+        int r = path ? list_folder(&k, path) : err_errno(err, ENOMEM, "cannot list '%s'", k.set->path);
         if (r < 0)
             return r;
         if (!k.seen && !has_wildcard(k.set->filespec) && !is_excluded(w, k.set->path, k.set->filespec))

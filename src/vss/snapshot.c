@@ -145,12 +145,14 @@ static unsigned hold_limit(const struct vss_session *v)
     return limit;
 }
 
-/* A step while writers are held, in which they run out of time even if it went well itself. */
+/* A step while writers are held, in which they run out of time even if it went well itself. If it did not, that is the cause, and
+ * what happened to the others is in their states. */
 static int check_time(struct vss_session *v, enum event_kind kind, const struct deadline *held, int r, struct err *err)
 {
-    int late = deadline_left_ms(v, held) == 0 ? dispatch_expire(v, kind, held, err) : 0;
-
-    return late < 0 ? late : r;
+    if (deadline_left_ms(v, held) != 0)
+        return r;
+    int late = dispatch_expire(v, kind, held, r == 0 ? err : NULL);
+    return r == 0 ? late : r;
 }
 
 /* The commit has a limit of its own, as file systems hold their writes for it. */

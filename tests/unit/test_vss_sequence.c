@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The order of events and calls: behaviours 9 to 13, 28, 30 of the VSS protocol. */
-#include "vss_fake.h"
+#include "vss_world.h"
 
 /* The lines of one writer, without its name. Caller frees. */
 static char *lines_of(struct trace *t, const char *who)
