@@ -124,7 +124,7 @@ int files_save(struct store *store, struct store_writer *w, struct file_list *l,
 {
     _cleanup_free_ char *name = point_files_name(job->number, "data");
     struct store_image_writer *iw = NULL;
-    uint64_t size, content = 0;
+    uint64_t size = 0, content = 0;
 
     if (!name)
         return err_set(err, ENOMEM, "out of memory");
