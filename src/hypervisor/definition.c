@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 struct def_disk {
     xmlNodePtr node;
@@ -384,4 +385,44 @@ int hv_def_nic_link(struct hv_def *def, size_t i, bool up, struct err *err)
         return err_errno(err, ENOMEM, "cannot correct network interface %zu of the definition", i);
     xmlSetProp(link, BAD_CAST "state", BAD_CAST(up ? "up" : "down"));
     return reload_nic(def, i, err);
+}
+
+int hv_def_nic_unplug(struct hv_def *def, size_t i, bool root, struct err *err)
+{
+    int r = hv_def_nic_new_port(def, i, err);
+
+    if (r < 0)
+        return r;
+    xmlNodePtr node = def->nic_nodes[i];
+    remove_child(node, "source");
+    remove_child(node, "virtualport");
+    remove_child(node, "vlan");
+    xmlSetProp(node, BAD_CAST "type", BAD_CAST(root ? "ethernet" : "user"));
+    return hv_def_nic_link(def, i, false, err);
+}
+
+static bool is_removable(xmlNodePtr disk)
+{
+    _cleanup_free_ char *device = xml_attr(disk, "device");
+
+    return device && (strcmp(device, "cdrom") == 0 || strcmp(device, "floppy") == 0);
+}
+
+int hv_def_eject_missing(struct hv_def *def, char ***ret, struct err *err)
+{
+    _cleanup_strv_ char **ejected = NULL;
+
+    for (size_t i = 0; i < def->n_disks; i++) {
+        struct def_disk *disk = &def->disks[i];
+        if (!disk->path || !is_removable(disk->node) || access(disk->path, F_OK) == 0)
+            continue;
+        remove_child(disk->node, "source");
+        remove_child(disk->node, "backingStore");
+        free(disk->path);
+        disk->path = NULL;
+        if (strv_add(&ejected, disk->target) < 0)
+            return err_errno(err, ENOMEM, "cannot correct the drives of the definition");
+    }
+    *ret = TAKE_PTR(ejected);
+    return 0;
 }
