@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "store/chunks.h"
+#include "base/clock.h"
+#include <errno.h>
+#include <string.h>
+
+#define KEPT 96           /* segments of 256 KiB as a rule */
+#define SETTLE_TRIES 10000 /* of a millisecond */
+#define RELOAD_MS 1000    /* the list of index files is not read again sooner */
+
+struct kept {
+    struct object_name pack;
+    uint32_t off;
+    bool used, loading;
+    uint64_t tick;
+    struct segment_data *segment;
+};
+
+struct chunks {
+    struct env *env;
+    struct index *index;
+    struct packer *packer;
+    pthread_mutex_t lock; /* all below */
+    pthread_cond_t loaded;
+    struct kept kept[KEPT];
+    uint64_t tick;
+    uint64_t reloaded_ms;
+};
+
+int chunks_new(struct env *env, struct index *ix, struct packer *packer, struct chunks **ret, struct err *err)
+{
+    struct chunks *c = calloc(1, sizeof *c);
+
+    if (!c)
+        return err_errno(err, ENOMEM, "cannot prepare reading");
+    c->env = env;
+    c->index = ix;
+    c->packer = packer;
+    pthread_mutex_init(&c->lock, NULL);
+    pthread_cond_init(&c->loaded, NULL);
+    *ret = c;
+    return 0;
+}
+
+void chunks_free(struct chunks *c)
+{
+    if (!c)
+        return;
+    for (size_t i = 0; i < KEPT; i++)
+        segment_unref(c->kept[i].segment);
+    pthread_mutex_destroy(&c->lock);
+    pthread_cond_destroy(&c->loaded);
+    free(c);
+}
+
+static struct segment_data *ref(struct segment_data *s)
+{
+    atomic_fetch_add(&s->refs, 1);
+    return s;
+}
+
+static struct kept *find(struct chunks *c, const struct location *at)
+{
+    for (size_t i = 0; i < KEPT; i++) {
+        struct kept *k = &c->kept[i];
+        if (k->used && k->off == at->off && memcmp(&k->pack, &at->pack, sizeof k->pack) == 0)
+            return k;
+    }
+    return NULL;
+}
+
+/* A place for one more: an unused one or the least recently used; NULL if all are being loaded. */
+static struct kept *make_room(struct chunks *c)
+{
+    struct kept *best = NULL;
+
+    for (size_t i = 0; i < KEPT; i++) {
+        struct kept *k = &c->kept[i];
+        if (!k->loading && (!best || !k->used || (best->used && k->tick < best->tick)))
+            best = k;
+    }
+    if (best) {
+        segment_unref(best->segment);
+        *best = (struct kept){0};
+    }
+    return best;
+}
+
+/* The segment if it is kept (1); else 0 and *ret_place, where this caller is to put it (NULL: nowhere). Waits for others who
+ * are loading it. */
+static int lookup(struct chunks *c, const struct location *at, struct segment_data **ret, struct kept **ret_place)
+{
+    SCOPED_LOCK(&c->lock);
+    struct kept *k;
+    while ((k = find(c, at)) && k->loading)
+        pthread_cond_wait(&c->loaded, &c->lock);
+    if (k) {
+        k->tick = ++c->tick;
+        *ret = ref(k->segment);
+        return 1;
+    }
+    k = make_room(c);
+    if (k)
+        *k = (struct kept){.pack = at->pack, .off = at->off, .used = true, .loading = true};
+    *ret_place = k;
+    return 0;
+}
+
+static int load(struct chunks *c, const struct location *at, struct segment_data **ret, struct err *err)
+{
+    struct segment_data *s = NULL;
+    struct kept *place;
+
+    if (lookup(c, at, ret, &place))
+        return 0;
+    int r = pack_read_segment(c->env, &at->pack, at->off, at->len, &s, err);
+    if (place) {
+        SCOPED_LOCK(&c->lock);
+        if (r < 0) {
+            *place = (struct kept){0};
+        } else {
+            place->loading = false;
+            place->tick = ++c->tick;
+            place->segment = ref(s);
+        }
+        pthread_cond_broadcast(&c->loaded);
+    }
+    if (r == 0)
+        *ret = s;
+    return r;
+}
+
+/* Reads the index's list again, unless that was just done. True if it was. */
+static bool reload(struct chunks *c)
+{
+    uint64_t now = clock_mono_ms();
+
+    pthread_mutex_lock(&c->lock);
+    bool due = c->reloaded_ms == 0 || now - c->reloaded_ms >= RELOAD_MS;
+    if (due)
+        c->reloaded_ms = now;
+    pthread_mutex_unlock(&c->lock);
+    return due && index_reload(c->index, NULL, NULL) == 0;
+}
+
+/* A chunk that this process has claimed: makes it durable. One that was claimed a moment ago may not have reached the packer yet,
+ * so that this is tried again for a while. */
+static int settle(struct chunks *c, const struct chunk_id *id, struct location *ret, struct err *err)
+{
+    int r = -EINPROGRESS;
+
+    for (unsigned i = 0; r == -EINPROGRESS && i < SETTLE_TRIES; i++) {
+        if (i > 0)
+            clock_sleep_ms(1);
+        r = packer_flush(c->packer, err);
+        if (r == 0)
+            r = index_find(c->index, id, ret, err);
+    }
+    return r;
+}
+
+static int locate(struct chunks *c, const struct chunk_id *id, struct location *ret, struct err *err)
+{
+    char hex[2 * CRYPT_ID_LEN + 1];
+    int r = index_find(c->index, id, ret, err);
+
+    if (r == -EINPROGRESS && c->packer)
+        r = settle(c, id, ret, err);
+    if (r == 0 && reload(c))
+        r = index_find(c->index, id, ret, err);
+    if (r == -EINPROGRESS)
+        return err_set(err, EBUSY, "chunk %s is being written for too long", crypt_hex(id->b, sizeof id->b, hex));
+    if (r == 0)
+        return err_set(err, EUCLEAN, "chunk %s is missing from the repository", crypt_hex(id->b, sizeof id->b, hex));
+    return r < 0 ? r : 0;
+}
+
+int chunks_get(struct chunks *c, const struct chunk_ref *want, struct chunk_view *ret, struct err *err)
+{
+    char hex[2 * CRYPT_ID_LEN + 1];
+    struct location at;
+
+    for (bool again = false;; again = true) {
+        _cleanup_(segment_unref_p) struct segment_data *s = NULL;
+        int r = locate(c, &want->id, &at, err);
+        if (r < 0)
+            return r;
+        r = load(c, &at, &s, err);
+        /* Another host's prune may have moved the chunk to another pack since the index was read. */
+        if (r == -ENOENT && !again && index_reload(c->index, NULL, NULL) == 0)
+            continue;
+        if (r == -ENOENT)
+            return err_set(err, EUCLEAN, "chunk %s is missing: its pack is gone", crypt_hex(want->id.b, sizeof want->id.b, hex));
+        if (r == 0)
+            r = segment_chunk(c->env, s, at.ordinal, want, &ret->p, &ret->n, err);
+        else if (r == -EUCLEAN)
+            err_context(err, "chunk %s", crypt_hex(want->id.b, sizeof want->id.b, hex));
+        if (r == 0)
+            ret->segment = TAKE_PTR(s);
+        return r;
+    }
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Where each chunk is: sorted tables in the repository (one block read per lookup, a fence per 85 chunks in memory), and a
+ * table in memory of the chunks written since. docs/format.md, "Index". Thread-safe. */
+#ifndef STORE_INDEX_H
+#define STORE_INDEX_H
+
+#include "store/env.h"
+#include "store/pack.h"
+
+struct index;
+
+int index_new(struct env *env, struct index **ret, struct err *err);
+void index_free(struct index *ix); /* NULL is fine */
+
+/* Reads the list of index files again: new ones are opened, vanished and superseded ones dropped. A damaged one is left out,
+ * logged and counted in *ret_bad (may be NULL); its chunks are then not found. */
+int index_reload(struct index *ix, size_t *ret_bad, struct err *err);
+
+/* 1 found, 0 not in the repository, -EINPROGRESS claimed but not durable yet, or -errno. ret may be NULL. */
+int index_find(struct index *ix, const struct chunk_id *id, struct location *ret, struct err *err);
+
+/* 1: the chunk is new, and the caller must hand it to the packer; 0: it is there or on its way. */
+int index_claim(struct index *ix, const struct chunk_id *id, struct err *err);
+/* A pack is durable: its footer (plaintext) tells what it holds. */
+int index_add_pack(struct index *ix, const struct object_name *pack, const struct buf *footer);
+/* Entries of durable packs that no index file has yet. */
+size_t index_unsaved(struct index *ix);
+/* Writes them into index files, durably. */
+int index_save(struct index *ix, struct err *err);
+
+#endif

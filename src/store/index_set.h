@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The index files in force, as one immutable, shared list. */
+#ifndef STORE_INDEX_SET_H
+#define STORE_INDEX_SET_H
+
+#include "base/num.h"
+#include "store/index.h"
+#include "store/index_table.h"
+
+struct index_set {
+    atomic_uint refs;
+    size_t n;
+    struct index_table **tables;
+};
+
+int index_set_new(struct index_set **ret, struct err *err);
+struct index_set *index_set_ref(struct index_set *set);
+void index_set_unref(struct index_set *set); /* NULL is fine */
+DEFINE_CLEANUP(struct index_set *, index_set_unref)
+
+/* Reads the list of the repository; files that `old` has open are taken over. See index_reload(). */
+int index_set_load(struct env *env, atomic_size_t *budget, struct index_set *old, struct index_set **ret, size_t *ret_bad,
+                   struct err *err);
+int index_set_copy(struct index_set *set, struct index_set **ret, struct err *err);
+int index_set_add(struct index_set *set, struct env *env, const struct object_name *name, atomic_size_t *budget,
+                  struct err *err);
+
+/* Where an entry stands, for bitmaps over all entries. */
+struct index_position {
+    size_t table;
+    uint64_t entry;
+};
+/* 1, 0 or -errno. Both results may be NULL. */
+int index_set_find(struct index_set *set, const struct chunk_id *id, struct location *ret, struct index_position *ret_at,
+                   struct err *err);
+
+/* The set in force; unref it. */
+struct index_set *index_set_get(struct index *ix);
+
+#endif

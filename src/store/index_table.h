@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One index file: reading, and making one from sorted entries. */
+#ifndef STORE_INDEX_TABLE_H
+#define STORE_INDEX_TABLE_H
+
+#include "store/env.h"
+#include "store/pack.h"
+#include <stdatomic.h>
+
+#define INDEX_MAGIC "KVSSINDX"
+#define INDEX_BLOCK 4096
+#define INDEX_ENTRY 48
+#define INDEX_PER_BLOCK ((INDEX_BLOCK - CRYPT_TAG_LEN) / INDEX_ENTRY)
+#define INDEX_ENTRIES_MAX ((uint64_t)1 << 18) /* per file */
+#define INDEX_PACKS_MAX ((uint64_t)1 << 20)
+#define INDEX_TOP_UNIT (1ULL << 63)
+
+struct index_entry {
+    struct chunk_id id;
+    struct location at;
+};
+
+/* What the top of an index file says. */
+struct index_top {
+    uint64_t entries;
+    uint32_t packs, superseded;
+    const struct object_name *pack_names, *superseded_names;
+    uint64_t *fences; /* one per block */
+    struct chunk_id last;
+    struct buf bytes; /* what the above points into */
+};
+/* Takes over bytes' contents on success. -EBADMSG. */
+int index_top_parse(struct buf *bytes, struct index_top *ret);
+void index_top_free(struct index_top *top);
+
+struct index_table {
+    struct env *env;
+    struct object_name name;
+    struct crypt_object key;
+    struct index_top top;
+    uint64_t blocks;
+    atomic_uint refs;
+    atomic_size_t *budget;          /* bytes of blocks that may still be kept in memory */
+    _Atomic(uint8_t *) *kept;       /* opened blocks, by number */
+};
+
+/* -EUCLEAN damaged; -ENOENT gone; -EPROTONOSUPPORT. */
+int index_table_open(struct env *env, const struct object_name *name, atomic_size_t *budget, struct index_table **ret,
+                     struct err *err);
+void index_table_unref(struct index_table *t); /* NULL is fine */
+/* 1, 0 or -errno; *ret_number (may be NULL): which entry it is. */
+int index_table_find(struct index_table *t, const struct chunk_id *id, struct location *ret, uint64_t *ret_number,
+                     struct err *err);
+/* Entry number i, for walking. */
+int index_table_entry(struct index_table *t, uint64_t i, struct index_entry *ret, struct err *err);
+
+/* Writes one file of the entries (sorted by id, at most INDEX_ENTRIES_MAX), durably. */
+int index_table_write(struct env *env, const struct index_entry *entries, size_t n, const struct object_name *superseded,
+                      size_t superseded_n, struct object_name *ret_name, struct err *err);
+
+int index_entry_compare(const void *a, const void *b);
+
+#endif

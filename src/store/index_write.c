@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Making one index file. */
+#include "store/index_table.h"
+#include "base/num.h"
+#include <errno.h>
+#include <string.h>
+
+int index_entry_compare(const void *a, const void *b)
+{
+    return memcmp(((const struct index_entry *)a)->id.b, ((const struct index_entry *)b)->id.b, CRYPT_ID_LEN);
+}
+
+static int name_compare(const void *a, const void *b)
+{
+    return memcmp(a, b, OBJECT_NAME_LEN);
+}
+
+/* The different packs of the entries, sorted. Caller frees. */
+static int collect_packs(const struct index_entry *entries, size_t n, struct object_name **ret, size_t *ret_n)
+{
+    struct object_name *names = calloc(n + 1, sizeof *names);
+    size_t used = 0;
+
+    if (!names)
+        return -ENOMEM;
+    for (size_t i = 0; i < n; i++)
+        names[i] = entries[i].at.pack;
+    qsort(names, n, sizeof *names, name_compare);
+    for (size_t i = 0; i < n; i++)
+        if (used == 0 || name_compare(&names[i], &names[used - 1]) != 0)
+            names[used++] = names[i];
+    *ret = names;
+    *ret_n = used;
+    return 0;
+}
+
+static void encode(const struct index_entry *e, const struct object_name *packs, size_t packs_n, uint8_t *p)
+{
+    const struct object_name *at = bsearch(&e->at.pack, packs, packs_n, sizeof *packs, name_compare);
+
+    memcpy(p, e->id.b, CRYPT_ID_LEN);
+    num_put_le32(p + 32, (uint32_t)(at - packs));
+    num_put_le32(p + 36, e->at.off);
+    num_put_le32(p + 40, e->at.len);
+    num_put_le32(p + 44, e->at.chunk_len << 8 | e->at.ordinal);
+}
+
+struct maker {
+    struct env *env;
+    const struct index_entry *entries;
+    size_t n;
+    struct object_name *packs;
+    size_t packs_n;
+    struct crypt_object key;
+    struct buf out;
+};
+
+static int add_sealed(struct maker *m, uint64_t unit, const void *p, size_t n)
+{
+    if (buf_reserve(&m->out, n + CRYPT_TAG_LEN) < 0)
+        return -ENOMEM;
+    int r = crypt_seal(m->env->crypt, &m->key, unit, p, n, m->out.data + m->out.len);
+    if (r == 0)
+        m->out.len += n + CRYPT_TAG_LEN;
+    return r;
+}
+
+static int add_blocks(struct maker *m)
+{
+    uint8_t block[INDEX_BLOCK - CRYPT_TAG_LEN];
+
+    for (size_t i = 0; i < m->n; i += INDEX_PER_BLOCK) {
+        memset(block, 0, sizeof block);
+        for (size_t k = 0; k < INDEX_PER_BLOCK && i + k < m->n; k++)
+            encode(&m->entries[i + k], m->packs, m->packs_n, block + k * INDEX_ENTRY);
+        int r = add_sealed(m, i / INDEX_PER_BLOCK, block, sizeof block);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int add_top(struct maker *m, const struct object_name *superseded, size_t superseded_n)
+{
+    _cleanup_buf_ struct buf top = BUF_INIT;
+    uint8_t head[16], fence[8], tail[OBJECT_TAIL_LEN];
+    static const uint8_t none[CRYPT_ID_LEN];
+
+    num_put_le64(head, m->n);
+    num_put_le32(head + 8, (uint32_t)m->packs_n);
+    num_put_le32(head + 12, (uint32_t)superseded_n);
+    int r = buf_add(&top, head, sizeof head);
+    if (r == 0)
+        r = buf_add(&top, m->packs, m->packs_n * sizeof *m->packs);
+    if (r == 0)
+        r = buf_add(&top, superseded, superseded_n * sizeof *superseded);
+    for (size_t i = 0; r == 0 && i < m->n; i += INDEX_PER_BLOCK) {
+        num_put_le64(fence, __builtin_bswap64(num_get_le64(m->entries[i].id.b)));
+        r = buf_add(&top, fence, sizeof fence);
+    }
+    if (r == 0)
+        r = buf_add(&top, m->n ? m->entries[m->n - 1].id.b : none, CRYPT_ID_LEN);
+    if (r == 0)
+        r = add_sealed(m, INDEX_TOP_UNIT, top.data, top.len);
+    object_tail((uint32_t)(top.len + CRYPT_TAG_LEN), tail);
+    return r == 0 ? buf_add(&m->out, tail, sizeof tail) : r;
+}
+
+int index_table_write(struct env *env, const struct index_entry *entries, size_t n, const struct object_name *superseded,
+                      size_t superseded_n, struct object_name *ret_name, struct err *err)
+{
+    struct maker m = {.env = env, .entries = entries, .n = n};
+    char path[OBJECT_PATH_SIZE];
+    struct object_name name;
+    uint8_t header[CRYPT_HEADER_LEN];
+    int r = crypt_random(&name, sizeof name);
+
+    object_header(INDEX_MAGIC, name.b, header);
+    if (r == 0)
+        r = crypt_object_init(env->crypt, header, &m.key);
+    if (r == 0)
+        r = collect_packs(entries, n, &m.packs, &m.packs_n);
+    if (r == 0)
+        r = buf_add(&m.out, header, sizeof header);
+    if (r == 0)
+        r = add_blocks(&m);
+    if (r == 0)
+        r = add_top(&m, superseded, superseded_n);
+    r = r < 0 ? err_errno(err, -r, "cannot make an index file")
+              : backend_put(env->backend, object_name_path("index", &name, path), m.out.data, m.out.len, BACKEND_REPLACE, err);
+    if (r == 0 && ret_name)
+        *ret_name = name;
+    free(m.packs);
+    buf_free(&m.out);
+    crypt_object_wipe(&m.key);
+    return r;
+}

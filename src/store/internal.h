@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The handles behind store.h. */
+#ifndef STORE_INTERNAL_H
+#define STORE_INTERNAL_H
+
+#include "base/guid.h"
+#include "store/chunks.h"
+#include "store/index.h"
+#include "store/packer.h"
+#include "store/point.h"
+#include "store/session.h"
+#include "store/store.h"
+#include "store/tree.h"
+
+struct store {
+    struct env env;
+    char *location;
+    struct guid guid;
+    struct index *index;
+    struct packer *packer;
+    struct chunks *chunks;
+    struct packer_stream meta; /* nodes and documents */
+    pthread_mutex_t lock;      /* below */
+    struct session *session;   /* while there are writers */
+    unsigned writers;
+};
+
+/* As store_open(), on any backend, which is taken over (also on failure). */
+int store_open_backend(struct backend *b, const char *location, const struct store_open *options, struct store **ret,
+                       struct err *err);
+/* As store_create() on an empty backend; b stays the caller's. */
+int store_create_backend(struct backend *b, const struct store_init *init, struct err *err);
+
+/* Full id, unambiguous prefix or "latest". -ENOENT, -ENOTUNIQ, -EINVAL. */
+int store_resolve(struct store *s, const char *id, struct chunk_id *ret, struct err *err);
+
+/* Stores n bytes as the tree of a document. */
+int store_put_document(struct store *s, const void *p, size_t n, struct tree_root *ret, struct err *err);
+
+/* A session for writing is held from the first call to the matching last store_unhold(). */
+int store_hold(struct store *s, struct err *err);
+void store_unhold(struct store *s);
+
+struct store_writer {
+    struct store *store;
+    pthread_mutex_t lock; /* data */
+    struct point_data data;
+};
+/* Adds the finished stream; -EEXIST if there is one of that kind and name. */
+int writer_add(struct store_writer *w, const struct point_stream *s, struct err *err);
+
+#endif

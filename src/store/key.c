@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "store/key.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "store/lines.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define TITLE "kvss key 1"
+
+void key_secret_wipe(struct key_secret *s)
+{
+    if (s->p)
+        crypt_wipe(s->p, s->n);
+    free(s->p);
+    *s = (struct key_secret){0};
+}
+
+int key_secret_get(const struct store_key *key, struct key_secret *ret, struct err *err)
+{
+    struct buf b = BUF_INIT;
+
+    if (key->passphrase && key->key_file)
+        return err_set(err, EINVAL, "both a passphrase and a key file were given; give one of them");
+    if (!key->passphrase && !key->key_file)
+        return err_set(err, EACCES, "the repository is encrypted; give its passphrase or key file");
+    if (key->passphrase) {
+        size_t n = strlen(key->passphrase);
+        if (n == 0)
+            return err_set(err, EINVAL, "the passphrase is empty");
+        uint8_t *copy = malloc(n);
+        if (!copy)
+            return err_errno(err, ENOMEM, "cannot use the passphrase");
+        memcpy(copy, key->passphrase, n);
+        *ret = (struct key_secret){false, copy, n};
+        return 0;
+    }
+    int r = io_read_file(key->key_file, KEY_FILE_MAX, &b, err);
+    if (r < 0)
+        return r;
+    if (b.len < 16) {
+        buf_free(&b);
+        return err_set(err, EINVAL, "the key file %s is too short (%zu bytes): make one of 32 random bytes", key->key_file, b.len);
+    }
+    *ret = (struct key_secret){true, b.data, b.len};
+    return 0;
+}
+
+void key_text_free(struct key_text *k)
+{
+    free(k->aad);
+    k->aad = NULL;
+}
+
+static bool get_small(const struct lines *l, const char *name, unsigned min, unsigned max, unsigned *ret)
+{
+    uint64_t v;
+
+    if (lines_get_u64(l, name, min, max, &v) < 0)
+        return false;
+    *ret = (unsigned)v;
+    return true;
+}
+
+static bool parse_lines(const struct lines *l, struct key_text *k)
+{
+    const char *kind = lines_get(l, "kind"), *kdf = lines_get(l, "kdf"), *salt = lines_get(l, "salt");
+    const char *wrapped = lines_get(l, "wrapped"), *created = lines_get(l, "created"), *label = lines_get(l, "label");
+
+    if (!kind || !kdf || !salt || !wrapped || !created || !label || strcmp(kdf, "scrypt") != 0)
+        return false;
+    k->file = strcmp(kind, "file") == 0;
+    snprintf(k->created, sizeof k->created, "%s", created);
+    snprintf(k->label, sizeof k->label, "%s", label);
+    return (k->file || strcmp(kind, "passphrase") == 0) && get_small(l, "log_n", KEY_LOG_N_MIN, KEY_LOG_N_MAX, &k->kdf.log_n) &&
+           get_small(l, "r", 1, 16, &k->kdf.r) && get_small(l, "p", 1, 4, &k->kdf.p) &&
+           crypt_unhex(salt, k->kdf.salt, sizeof k->kdf.salt) && crypt_unhex(wrapped, k->wrapped, sizeof k->wrapped) &&
+           l->count > 0 && strcmp(l->names[l->count - 1], "wrapped") == 0;
+}
+
+int key_parse(const void *p, size_t n, struct key_text *ret, struct err *err)
+{
+    _cleanup_lines_ struct lines l = {0};
+    struct key_text k = {0};
+    size_t last = strlen("wrapped=") + 2 * CRYPT_WRAPPED_LEN + 1;
+    int r = n > KEY_BYTES_MAX ? -EBADMSG : lines_parse(p, n, TITLE, "the key", &l, err);
+
+    if (r < 0 || !parse_lines(&l, &k) || n < last)
+        return r == -ENOMEM ? r : err_set(err, EBADMSG, "the key is damaged");
+    k.aad = strndup(p, n - last);
+    if (!k.aad)
+        return err_errno(err, ENOMEM, "cannot read the key");
+    *ret = k;
+    return 0;
+}
+
+static int make_text(const struct key_secret *s, const struct crypt_kdf *kdf, struct buf *b)
+{
+    char when[32], hex[2 * CRYPT_SALT_LEN + 1], host[65] = "";
+    int r = buf_adds(b, TITLE "\n");
+
+    (void)gethostname(host, sizeof host - 1);
+    if (r == 0)
+        r = lines_add(b, "kind", s->file ? "file" : "passphrase");
+    if (r == 0)
+        r = lines_add(b, "created", clock_format(clock_wall_us(), when));
+    if (r == 0)
+        r = lines_addf(b, "label", "uid %u on %s", (unsigned)getuid(), host);
+    if (r == 0)
+        r = lines_add(b, "kdf", "scrypt");
+    if (r == 0)
+        r = lines_addf(b, "log_n", "%u", kdf->log_n);
+    if (r == 0)
+        r = lines_addf(b, "r", "%u", kdf->r);
+    if (r == 0)
+        r = lines_addf(b, "p", "%u", kdf->p);
+    return r < 0 ? r : lines_add(b, "salt", crypt_hex(kdf->salt, sizeof kdf->salt, hex));
+}
+
+int key_put(struct backend *b, const struct key_secret *s, unsigned log_n, const uint8_t *master,
+            struct object_name *ret_name, struct err *err)
+{
+    struct crypt_kdf kdf = {.log_n = log_n ? log_n : KEY_LOG_N_DEFAULT, .r = 8, .p = 1};
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    uint8_t wrapped[CRYPT_WRAPPED_LEN];
+    char path[OBJECT_PATH_SIZE], hex[2 * CRYPT_WRAPPED_LEN + 1];
+    struct object_name name;
+
+    if (kdf.log_n < KEY_LOG_N_MIN || kdf.log_n > KEY_LOG_N_MAX)
+        return err_set(err, EINVAL, "the work factor of scrypt must be %d to %d", KEY_LOG_N_MIN, KEY_LOG_N_MAX);
+    int r = crypt_random(kdf.salt, sizeof kdf.salt);
+    if (r == 0)
+        r = crypt_random(&name, sizeof name);
+    if (r == 0)
+        r = make_text(s, &kdf, &text);
+    if (r == 0)
+        r = crypt_wrap(s->p, s->n, &kdf, (const char *)text.data, master, wrapped);
+    if (r == 0)
+        r = lines_add(&text, "wrapped", crypt_hex(wrapped, sizeof wrapped, hex));
+    if (r < 0)
+        return err_errno(err, -r, "cannot make a key");
+    r = backend_put(b, object_name_path("keys", &name, path), text.data, text.len, BACKEND_REPLACE, err);
+    if (r == 0 && ret_name)
+        *ret_name = name;
+    return r;
+}
+
+struct trying {
+    struct backend *backend;
+    const struct key_secret *secret;
+    const struct log *log;
+    uint8_t master[CRYPT_KEY_LEN];
+    struct object_name name;
+    bool opened;
+    unsigned tried, bad;
+};
+
+/* Tries one key object; a damaged one is passed over, for another may open. */
+static int try_key(void *priv, const char *name)
+{
+    struct trying *t = priv;
+    _cleanup_buf_ struct buf b = BUF_INIT;
+    struct err err = ERR_INIT;
+    struct key_text k = {0};
+    char path[OBJECT_PATH_SIZE];
+
+    if (!crypt_unhex(name, t->name.b, sizeof t->name.b))
+        return 0;
+    if (t->tried + t->bad >= KEY_COUNT_MAX)
+        return -E2BIG;
+    int r = backend_read(t->backend, object_name_path("keys", &t->name, path), KEY_BYTES_MAX, &b, &err);
+    if (r == 0)
+        r = key_parse(b.data, b.len, &k, &err);
+    if (r < 0) {
+        log_warning(t->log, "%s: %s", path, err.text);
+        t->bad++;
+        return 0;
+    }
+    if (k.file == t->secret->file) {
+        t->tried++;
+        r = crypt_unwrap(t->secret->p, t->secret->n, &k.kdf, k.aad, k.wrapped, t->master);
+        t->opened = r == 0;
+    }
+    key_text_free(&k);
+    return t->opened ? -EALREADY : r == -ENOMEM ? r : 0;
+}
+
+int key_open(struct backend *b, const struct key_secret *s, const struct log *log, uint8_t ret_master[static CRYPT_KEY_LEN],
+             struct object_name *ret_name, struct err *err)
+{
+    struct trying t = {.backend = b, .secret = s, .log = log};
+    int r = backend_list(b, "keys", try_key, &t, err);
+
+    if (t.opened) {
+        memcpy(ret_master, t.master, CRYPT_KEY_LEN);
+        if (ret_name)
+            *ret_name = t.name;
+        crypt_wipe(&t, sizeof t);
+        err_clear(err);
+        return 0;
+    }
+    if (r < 0)
+        return r;
+    if (t.tried == 0 && t.bad)
+        return err_set(err, EACCES, "the repository's key is damaged; put keys/ back from a copy");
+    if (t.tried == 0)
+        return err_set(err, EACCES, "the repository has no key for a %s", s->file ? "key file" : "passphrase");
+    return err_set(err, EACCES, "the %s does not open the repository", s->file ? "key file" : "passphrase");
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Key objects: the master key wrapped by a passphrase or a key file. docs/format.md, "Keys and sealed units". */
+#ifndef STORE_KEY_H
+#define STORE_KEY_H
+
+#include "base/buf.h"
+#include "store/env.h"
+#include "store/store.h"
+
+#define KEY_BYTES_MAX 4096
+#define KEY_COUNT_MAX 64
+#define KEY_FILE_MAX ((size_t)64 << 10)
+#define KEY_LOG_N_DEFAULT 16
+#define KEY_LOG_N_MIN 10
+#define KEY_LOG_N_MAX 22
+
+/* What opens a key object. Wipe with key_secret_wipe(). */
+struct key_secret {
+    bool file;
+    uint8_t *p;
+    size_t n;
+};
+/* -EACCES nothing given; -EINVAL both given, or unfit; file errors. */
+int key_secret_get(const struct store_key *key, struct key_secret *ret, struct err *err);
+void key_secret_wipe(struct key_secret *s);
+#define _cleanup_secret_ _cleanup_(key_secret_wipe)
+
+/* A key object as text. */
+struct key_text {
+    bool file;
+    struct crypt_kdf kdf;
+    char *aad; /* all text before the line "wrapped" */
+    uint8_t wrapped[CRYPT_WRAPPED_LEN];
+    char created[32], label[128];
+};
+int key_parse(const void *p, size_t n, struct key_text *ret, struct err *err); /* -EBADMSG */
+void key_text_free(struct key_text *k);
+
+/* Wraps master for the secret and puts the key object; log_n 0: default. */
+int key_put(struct backend *b, const struct key_secret *s, unsigned log_n, const uint8_t *master,
+            struct object_name *ret_name, struct err *err);
+/* Tries all key objects of the secret's kind. -EACCES none opens. ret_name may be NULL. */
+int key_open(struct backend *b, const struct key_secret *s, const struct log *log, uint8_t ret_master[static CRYPT_KEY_LEN],
+             struct object_name *ret_name, struct err *err);
+
+#endif

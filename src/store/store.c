@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Making, opening and closing a repository. */
+#include "store/store.h"
+#include "store/config.h"
+#include "store/internal.h"
+#include "store/key.h"
+#include <errno.h>
+#include <string.h>
+
+#define LEVEL_DEFAULT 1
+
+static int random_master(uint8_t master[static CRYPT_KEY_LEN], struct err *err)
+{
+    int r = crypt_random(master, CRYPT_KEY_LEN);
+
+    return r < 0 ? err_errno(err, -r, "cannot make a master key") : 0;
+}
+
+/* The key objects of a new repository. */
+static int create_key(struct backend *b, const struct store_init *init, uint8_t master[static CRYPT_KEY_LEN], struct err *err)
+{
+    _cleanup_secret_ struct key_secret secret = {0};
+    int r = key_secret_get(&init->key, &secret, err);
+
+    if (r == -EACCES)
+        return err_set(err, EINVAL, "an encrypted repository needs a passphrase or a key file");
+    if (r == 0)
+        r = random_master(master, err);
+    return r < 0 ? r : key_put(b, &secret, init->scrypt_log_n, master, NULL, err);
+}
+
+int store_create_backend(struct backend *b, const struct store_init *init, struct err *err)
+{
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    uint8_t master[CRYPT_KEY_LEN];
+    struct crypt *crypt = NULL;
+    struct guid guid = guid_new();
+    int r = init->no_encryption ? 0 : create_key(b, init, master, err);
+
+    if (r == 0)
+        r = crypt_new(init->no_encryption ? NULL : master, &crypt, err);
+    crypt_wipe(master, sizeof master);
+    if (r == 0)
+        r = config_make(crypt, &guid, &text, err);
+    /* Last, and exclusive: a folder without config is no repository, and two that create at once do not both think they did. */
+    if (r == 0)
+        r = backend_put(b, "config", text.data, text.len, BACKEND_EXCLUSIVE, err);
+    crypt_free(crypt);
+    return r;
+}
+
+int store_create(const char *location, const struct store_init *init, struct err *err)
+{
+    struct backend *b;
+    int r = backend_dir_create(location, err);
+
+    if (r == 0)
+        r = backend_dir_open(location, &b, err);
+    if (r < 0)
+        return r;
+    r = store_create_backend(b, init, err);
+    backend_close(b);
+    return r < 0 ? (err_context(err, "cannot make a repository in %s", location), r) : 0;
+}
+
+/* ---- opening --------------------------------------------------------------------------------------------------------------*/
+
+static int open_keys(struct store *s, const struct config *c, const struct store_key *key, const struct buf *text,
+                     struct err *err)
+{
+    _cleanup_secret_ struct key_secret secret = {0};
+    uint8_t master[CRYPT_KEY_LEN];
+    int r = 0;
+
+    if (!c->encrypted && (key->passphrase || key->key_file))
+        return err_set(err, EACCES, "the repository says it is not encrypted, but a key was given; if that is right, open it without");
+    if (c->encrypted)
+        r = key_secret_get(key, &secret, err);
+    if (r == 0 && c->encrypted)
+        r = key_open(s->env.backend, &secret, s->env.log, master, NULL, err);
+    if (r == 0)
+        r = crypt_new(c->encrypted ? master : NULL, &s->env.crypt, err);
+    crypt_wipe(master, sizeof master);
+    return r < 0 ? r : config_check(c, s->env.crypt, text->data, err);
+}
+
+static int open_config(struct store *s, const struct store_key *key, struct err *err)
+{
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    struct config c;
+    int r = backend_read(s->env.backend, "config", 4096, &text, err);
+
+    if (r == -ENOENT)
+        return err_set(err, ENOENT, "there is no repository in %s; `kvss init` makes one", s->location);
+    if (r == -EFBIG)
+        return err_set(err, EUCLEAN, "config is damaged: it is too long");
+    if (r == 0)
+        r = config_parse(text.data, text.len, &c, err);
+    if (r == -EBADMSG) {
+        err->code = EUCLEAN;
+        return -EUCLEAN;
+    }
+    if (r < 0)
+        return r;
+    s->guid = c.guid;
+    return open_keys(s, &c, key, &text, err);
+}
+
+static int open_parts(struct store *s, const struct store_open *o, struct err *err)
+{
+    int r = zip_new(o->zstd_level ? o->zstd_level : LEVEL_DEFAULT, &s->env.zip, err);
+
+    if (r == 0)
+        r = pool_new(o->threads, &s->env.pool, err);
+    if (r == 0)
+        r = index_new(&s->env, &s->index, err);
+    if (r == 0)
+        r = packer_new(&s->env, s->index, &s->packer, err);
+    if (r == 0)
+        r = chunks_new(&s->env, s->index, s->packer, &s->chunks, err);
+    if (r == 0)
+        r = index_reload(s->index, NULL, err);
+    if (r == 0)
+        packer_stream_init(&s->meta, s->packer, PACK_META);
+    return r;
+}
+
+int store_open_backend(struct backend *b, const char *location, const struct store_open *options, struct store **ret,
+                       struct err *err)
+{
+    struct err local = ERR_INIT;
+    struct store *s = calloc(1, sizeof *s);
+
+    if (!s) {
+        backend_close(b);
+        return err_errno(err, ENOMEM, "cannot open the repository %s", location);
+    }
+    s->env.backend = b;
+    s->env.log = options->log;
+    pthread_mutex_init(&s->lock, NULL);
+    s->location = strdup(location);
+    int r = s->location ? open_config(s, &options->key, &local) : err_errno(&local, ENOMEM, "out of memory");
+    if (r == 0)
+        r = open_parts(s, options, &local);
+    if (r < 0) {
+        err_context(&local, "cannot open the repository %s", location);
+        err_move(err, &local);
+        store_close(s);
+        return r;
+    }
+    *ret = s;
+    return 0;
+}
+
+int store_open(const char *location, const struct store_open *options, struct store **ret, struct err *err)
+{
+    struct backend *b;
+    int r = backend_dir_open(location, &b, err);
+
+    return r < 0 ? r : store_open_backend(b, location, options, ret, err);
+}
+
+void store_close(struct store *s)
+{
+    if (!s)
+        return;
+    if (s->packer)
+        packer_stream_drop(&s->meta);
+    packer_free(s->packer);
+    chunks_free(s->chunks);
+    index_free(s->index);
+    session_end(s->session);
+    pool_stop(s->env.pool);
+    zip_free(s->env.zip);
+    crypt_free(s->env.crypt);
+    backend_close(s->env.backend);
+    pthread_mutex_destroy(&s->lock);
+    free(s->location);
+    free(s);
+}
+
+const char *store_guid(const struct store *s)
+{
+    return s->guid.text;
+}
+
+const char *store_location(const struct store *s)
+{
+    return s->location;
+}
+
+uint64_t store_chunk_size(const struct store *s)
+{
+    (void)s;
+    return CHUNK_SIZE;
+}
+
+int store_hold(struct store *s, struct err *err)
+{
+    SCOPED_LOCK(&s->lock);
+    if (s->writers == 0) {
+        int r = session_begin(&s->env, "backup", &s->session, err);
+        /* The index is read after the lock stands: what it tells from now on no prune takes away. */
+        if (r == 0)
+            r = index_reload(s->index, NULL, err);
+        if (r < 0) {
+            session_end(TAKE_PTR(s->session));
+            return r;
+        }
+    }
+    s->writers++;
+    return 0;
+}
+
+void store_unhold(struct store *s)
+{
+    SCOPED_LOCK(&s->lock);
+    if (--s->writers == 0)
+        session_end(TAKE_PTR(s->session));
+}

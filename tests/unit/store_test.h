@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the tests of the store share: repositories in a scratch folder, reproducible bytes, comparing images. */
+#ifndef STORE_TEST_H
+#define STORE_TEST_H
+
+#include "test.h"
+#include "base/num.h"
+#include "store/store.h"
+
+#define CHUNK ((size_t)65536)
+
+/* xorshift: the same bytes in every run. */
+static inline uint64_t rnd(uint64_t *seed)
+{
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 7;
+    return *seed ^= *seed << 17;
+}
+
+static inline void fill(void *p, size_t n, uint64_t seed)
+{
+    uint8_t *b = p;
+
+    seed = seed * 0x9e3779b97f4a7c15ULL + 1;
+    for (size_t i = 0; i < n; i++)
+        b[i] = (uint8_t)(rnd(&seed) >> 32);
+}
+
+static inline struct store_init test_init(bool encrypted)
+{
+    return encrypted ? (struct store_init){.key.passphrase = "correct horse", .scrypt_log_n = 10}
+                     : (struct store_init){.no_encryption = true};
+}
+
+static inline struct store *test_open(const char *path, bool encrypted)
+{
+    struct store_open o = {.key.passphrase = encrypted ? "correct horse" : NULL, .threads = 3};
+    struct err err = ERR_INIT;
+    struct store *s;
+
+    assert_ok(store_open(path, &o, &s, &err));
+    return s;
+}
+
+/* A new repository in state/repo, opened. */
+static inline struct store *test_repo(const char *dir, bool encrypted)
+{
+    struct store_init init = test_init(encrypted);
+    char *path = io_path(dir, "repo");
+    struct err err = ERR_INIT;
+
+    assert_ok(store_create(path, &init, &err));
+    struct store *s = test_open(path, encrypted);
+    free(path);
+    return s;
+}
+
+/* A point with one image "disk" of these bytes; id to ret. */
+static inline struct store_stats test_backup(struct store *s, const void *p, size_t n, const char *parent, char *ret)
+{
+    struct err err = ERR_INIT;
+    struct store_stats stats;
+    struct store_writer *w;
+    struct store_image_writer *iw;
+
+    assert_ok(store_write_begin(s, &w, &err));
+    assert_ok(store_image_begin(w, "disk", n, parent, "disk", &iw, &err));
+    assert_ok(store_image_write(iw, 0, p, n, &err));
+    assert_ok(store_image_end(iw, &stats, &err));
+    assert_ok(store_write_commit(w, "{}", ret, &err));
+    return stats;
+}
+
+/* The image "disk" of the point reads as these bytes, whole and by its extents. */
+static inline void test_same(struct store *s, const char *id, const uint8_t *want, size_t n)
+{
+    struct err err = ERR_INIT;
+    struct store_point *p;
+    struct store_image *i;
+    uint8_t *got = malloc(n + 1);
+
+    assert_ok(store_point_open(s, id, &p, &err));
+    assert_ok(store_image_open(p, "disk", &i, &err));
+    assert_int_equal(store_image_size(i), n);
+    assert_ok(store_image_read(i, 0, got, n, &err));
+    assert_memory_equal(got, want, n);
+    for (uint64_t off = 0, len; off < n; off += len) {
+        bool hole;
+        assert_ok(store_image_extent(i, off, &len, &hole, &err));
+        assert_true(len > 0 && len <= n - off);
+        for (uint64_t k = off; hole && k < off + len; k++)
+            assert_int_equal(want[k], 0);
+    }
+    store_image_close(i);
+    store_point_close(p);
+    free(got);
+}
+
+static inline void test_clean(struct store *s)
+{
+    struct err err = ERR_INIT;
+    uint64_t problems;
+
+    assert_ok(store_verify(s, NULL, NULL, NULL, NULL, &problems, &err));
+    assert_int_equal(problems, 0);
+}
+
+#endif
