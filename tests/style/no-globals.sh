@@ -8,8 +8,8 @@ build=${KVSS_BUILD:-build}
 # OBJECT:SYMBOL that may be writable, each with its reason.
 allowed='event_loop\.c\.o:registered' # libvirt has one event implementation per process; this is its pthread_once_t
 
-mapfile -t objects < <(find "$build/src" -name '*.o' 2> /dev/null | sort)
-[ ${#objects[@]} -ge 10 ] || { echo "no objects in $build/src: build first" && exit 1; }
+list=$(tests/lib/objects "$build") || exit 1
+mapfile -t objects < <(echo "$list")
 found=$(nm --print-file-name --format=sysv "${objects[@]}" | awk -F'|' '
     { gsub(/ +/, "", $0); split($0, f, "|") }
     f[3] ~ /^[bBdDcCgGsS]$/ && f[7] !~ /^\.data\.rel\.ro/ && f[1] !~ /__(asan|ubsan|sancov)/ { print f[1] " in " f[7] }' |

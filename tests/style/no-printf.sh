@@ -7,10 +7,10 @@ cd "$(dirname "$0")/../.." || exit 1
 build=${KVSS_BUILD:-build}
 
 banned='^(__)?(printf|vprintf|puts|putchar|putc|perror|psignal|error|error_at_line|err|errx|warn|warnx|vwarn|syslog|exit|quick_exit|abort|__assert_fail|stdout|stderr|system|popen)(_chk)?$'
-allowed='base_guid.c.o abort|guid.c.o abort'
+allowed='guid.c.o abort'
 
-mapfile -t objects < <(find "$build/src" -name '*.o' -not -path '*/cli/*' 2> /dev/null | sort)
-[ ${#objects[@]} -ge 10 ] || { echo "no objects in $build/src: build first" && exit 1; }
+list=$(tests/lib/objects "$build") || exit 1
+mapfile -t objects < <(echo "$list" | grep -v /cli/)
 found=$(nm --print-file-name --undefined-only --format=posix "${objects[@]}" |
     sed -E 's/^(.*):? ([^ ]+) U.*$/\1 \2/; s/@.*//; s/: / /' |
     awk -v banned="$banned" -v allowed="^($allowed)$" '
