@@ -165,10 +165,6 @@ static int add_warnings(const struct hv_domain *d, struct vm_report *r)
         return -ENOMEM;
     if (d->tpm && strv_addf(&r->warnings, "the state of the VM's emulated TPM is not backed up yet") < 0)
         return -ENOMEM;
-    if (r->method == VM_METHOD_CHILD && r->level == VM_LEVEL_FILE_SYSTEM &&
-        strv_addf(&r->warnings, "the guest's file systems are frozen, its applications are not told unless the agent's freeze "
-                                "hook does it; kvss cannot see whether it does") < 0)
-        return -ENOMEM;
     return 0;
 }
 
