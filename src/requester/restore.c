@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The restore job: VSS's sequence (M24). Stored documents, selection, PreRestore (VMs turned off and deleted, M13), files (M14),
- * statuses, PostRestore (VMs registered, M15-M18). The new files are made beside the old ones and swapped in when all of them are
- * whole; a VM that could not be registered gets its old files and definition back. */
+ * statuses, PostRestore (VMs registered, M15-M18). The new files are made beside the old ones before PreRestore, so that a damaged
+ * restore point or a full disk is found while every VM is as it was, and put into place after it. A VM that could not be registered
+ * gets its old files and definition back. */
 #include "requester/restore.h"
 #include "base/clock.h"
 #include <errno.h>
@@ -134,6 +135,8 @@ static int prepare(struct restore *r, struct err *err)
         rc = restore_prepare_parts(r, err);
     if (rc >= 0)
         rc = stage_new(r->s->journal, &r->stage, err);
+    if (rc >= 0)
+        rc = restore_stage(r, err);
     return rc < 0 ? rc : job_cancelled(r->rq, err);
 }
 
@@ -141,17 +144,14 @@ static int run(struct restore *r, struct err *err)
 {
     int rc = prepare(r, err);
 
-    if (rc >= 0)
-        rc = vss_pre_restore(r->s->vss, err);
+    if (rc < 0)
+        return err_context(err, "nothing was changed");
+    rc = vss_pre_restore(r->s->vss, err);
     if (rc >= 0)
         rc = session_check_status(r->s, "PreRestore", err);
     if (rc < 0)
         return rc;
-    rc = restore_stage(r, err);
-    if (rc >= 0)
-        rc = job_cancelled(r->rq, err);
-    if (rc >= 0)
-        rc = restore_swap(r, err);
+    rc = restore_files_in_place(r, err);
     if (rc >= 0)
         return post_restore(r, err);
     /* The writers hear of it all the same (M15); what they then say adds nothing to the cause. */

@@ -67,9 +67,11 @@ int restore_plan(struct restore *r, struct err *err);
 int restore_check(struct restore *r, struct err *err);
 /* restore_data.c. Definitions and memory, for the VM writer, before PreRestore. */
 int restore_prepare_parts(struct restore *r, struct err *err);
-/* Files beside their targets: nothing that exists is touched (but block devices). Then all of them into place. */
+/* Files beside their targets, before PreRestore too: all that is read from the point is verified on the way, and nothing that exists
+ * is touched. */
 int restore_stage(struct restore *r, struct err *err);
-int restore_swap(struct restore *r, struct err *err);
+/* After PreRestore (M14): block devices are written, everything staged goes into place. */
+int restore_files_in_place(struct restore *r, struct err *err);
 /* restore_report.c */
 json_t *restore_report(struct restore *r);
 

@@ -228,16 +228,12 @@ static int restore_one_disk(void *ctx, size_t i, struct err *err)
     int rc = job_cancelled(all->r->rq, err);
     if (rc < 0)
         return rc;
-    if (d->block_device) {
-        all->vms[i]->files_touched = true;
-        rc = write_exported(all->r, d, d->path, false, err);
-    } else {
-        rc = make_image(all->r, d, err);
-    }
+    rc = d->block_device ? write_exported(all->r, d, d->path, false, err) : make_image(all->r, d, err);
     return rc < 0 ? err_context(err, "VM %s, disk %s", all->vms[i]->name, d->target) : 0;
 }
 
-static int stage_disks(struct restore *r, struct err *err)
+/* All disks that are block devices, or all that are not; several at once. */
+static int restore_disks(struct restore *r, bool block_devices, struct err *err)
 {
     size_t max = 1;
     for (size_t i = 0; i < r->n_vms; i++)
@@ -250,9 +246,13 @@ static int stage_disks(struct restore *r, struct err *err)
     for (size_t i = 0; i < r->n_vms && rc >= 0; i++)
         for (size_t k = 0; k < r->vms[i].n_disks && rc >= 0; k++) {
             struct restore_disk *d = &r->vms[i].disks[k];
+            if (d->block_device != block_devices)
+                continue;
             vms[all.n] = &r->vms[i];
             disks[all.n++] = d;
-            if (!d->block_device)
+            if (block_devices)
+                r->vms[i].files_touched = true;
+            else
                 rc = stage_add(r->stage, r->vms[i].uuid, d->path, false, &d->made, err);
         }
     return rc < 0 ? rc : par_each(all.n, IMAGES_AT_ONCE, restore_one_disk, &all, err);
@@ -284,7 +284,7 @@ static int stage_component(struct restore *r, struct restore_files *f, struct er
 
 int restore_stage(struct restore *r, struct err *err)
 {
-    int rc = stage_disks(r, err);
+    int rc = restore_disks(r, false, err);
 
     for (size_t i = 0; i < r->n_vms && rc >= 0; i++)
         if ((rc = stage_nvram(r, &r->vms[i], err)) < 0)
@@ -296,9 +296,9 @@ int restore_stage(struct restore *r, struct err *err)
 
 /* ---- Into place -----------------------------------------------------------------------------------------------------------*/
 
-int restore_swap(struct restore *r, struct err *err)
+int restore_files_in_place(struct restore *r, struct err *err)
 {
-    int rc = 0;
+    int rc = restore_disks(r, true, err);
 
     for (size_t i = 0; i < r->n_vms && rc >= 0; i++) {
         r->vms[i].files_touched = true;
