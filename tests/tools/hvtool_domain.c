@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/io.h"
 #include "hvtool.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -251,6 +252,30 @@ static int cmd_busy(struct call *c, struct err *err)
     return with_domain(c, busy, err);
 }
 
+#define COPIES_MAX 64
+
+/* So many objects of one VM, each worked on: they share the connections. */
+static int cmd_pool(struct call *c, struct err *err)
+{
+    struct hv_domain *copies[COPIES_MAX] = { NULL };
+    int n = atoi(c->argv[1]), r = 0;
+
+    for (int i = 0; i < n && i < COPIES_MAX && r == 0; i++) {
+        struct hv_agent_info info = { 0 };
+        r = hv_domain_get(c->hv, c->argv[0], &copies[i], err);
+        if (r == 0)
+            r = hv_agent_probe(copies[i], 5000, &info, err);
+        if (r == 0 && info.status != HV_AGENT_OK)
+            r = err_set(err, EIO, "copy %d: %s", i, info.why);
+        hv_agent_info_clear(&info);
+    }
+    if (r == 0 && argument(c, 2, NULL))
+        r = system(c->argv[2]) == 0 ? 0 : err_set(err, EIO, "%s failed", c->argv[2]); /* a test's own words */
+    for (int i = 0; i < COPIES_MAX; i++)
+        hv_domain_free(copies[i]);
+    return r;
+}
+
 const struct command hvtool_domain_commands[] = {
     { "list", "", 0, false, cmd_list },
     { "info", "VM", 1, false, cmd_info },
@@ -265,5 +290,6 @@ const struct command hvtool_domain_commands[] = {
     { "save-path", "VM", 1, false, cmd_save_path },
     { "autostart", "VM on|off", 2, false, cmd_autostart },
     { "busy", "VM", 1, false, cmd_busy },
+    { "pool", "VM COUNT [COMMAND]", 2, false, cmd_pool },
     { NULL, NULL, 0, false, NULL },
 };
