@@ -274,13 +274,20 @@ int vss_register_provider(struct vss_service *s, const struct kvss_provider *pro
     return 0;
 }
 
+static pthread_mutex_t *lock_of(const struct vss_service *s)
+{
+    return (pthread_mutex_t *)(uintptr_t)&s->lock;
+}
+
 size_t vss_provider_count(const struct vss_service *s)
 {
+    SCOPED_LOCK(lock_of(s));
     return s->n_providers;
 }
 
 struct vss_provider_info vss_provider_get(const struct vss_service *s, size_t i)
 {
+    SCOPED_LOCK(lock_of(s));
     const struct kvss_provider *p = &s->providers[i]->provider;
 
     return (struct vss_provider_info){ .name = p->name, .id = p->id, .version = p->version, .type = p->type };

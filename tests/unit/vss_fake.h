@@ -467,7 +467,7 @@ static inline int fake_begin_prepare(void *priv, const char *set_id, const char 
     if (!*set_id || !*snapshot_id || !*volume)
         return -EINVAL;
     int r = fake_provider_step(p, "begin_prepare", err);
-    p->copies += r == 0;
+    __atomic_add_fetch(&p->copies, r == 0, __ATOMIC_SEQ_CST);
     return r;
 }
 
@@ -488,8 +488,8 @@ static inline int fake_abort_snapshots(void *priv, const char *set_id, struct er
     struct fake_provider *p = priv;
 
     (void)set_id;
-    p->copies = 0;
-    p->aborted++;
+    __atomic_store_n(&p->copies, 0, __ATOMIC_SEQ_CST);
+    __atomic_add_fetch(&p->aborted, 1, __ATOMIC_SEQ_CST);
     return fake_provider_step(p, "abort_snapshots", err);
 }
 
@@ -498,8 +498,8 @@ static inline int fake_delete_snapshots(void *priv, const char *set_id, struct e
     struct fake_provider *p = priv;
 
     (void)set_id;
-    p->copies = 0;
-    p->deleted++;
+    __atomic_store_n(&p->copies, 0, __ATOMIC_SEQ_CST);
+    __atomic_add_fetch(&p->deleted, 1, __ATOMIC_SEQ_CST);
     return fake_provider_step(p, "delete_snapshots", err);
 }
 
