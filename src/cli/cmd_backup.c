@@ -29,7 +29,7 @@ static int run(struct cli *cli, const void *opts, char **args, struct err *err)
 
 const struct cli_command cmd_backup = {
     .name = "backup",
-    .args = "VM...",
+    .args = "VM...|--all",
     .summary = "back up VMs, all at one instant",
     .about = "Makes one restore point of all VMs named, all of one instant, or none: if one\n"
              "VM fails, no VM is backed up and each is as it was.",

@@ -22,7 +22,7 @@ static int run(struct cli *cli, const void *opts, char **args, struct err *err)
 
 const struct cli_command cmd_check = {
     .name = "check",
-    .args = "VM...",
+    .args = "VM...|--all",
     .summary = "tell how VMs would be backed up, and why",
     .about = "Nothing is touched. For each VM: the method, what the backup would be worth,\n"
              "the five conditions of Child VM Snapshot with the reason and the remedy where\n"

@@ -18,7 +18,8 @@ const struct cli_command cmd_verify = {
     .name = "verify",
     .args = "[POINT]",
     .summary = "read back and verify a restore point, or all",
-    .about = "Exit code 4 if damage is found. POINT is an id, the begin of one (at least 6 digits), or latest.",
+    .about = "Exit code 4 if damage is found. POINT is an id, the begin of one (at least 6\n"
+             "digits), or latest.",
     .max_args = 1,
     .run = run,
 };

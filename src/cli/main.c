@@ -21,9 +21,9 @@ struct globals {
 static const struct cli_option global_options[] = {
     { "repository", 'r', "FOLDER", "the repository [KVSS_REPOSITORY]", offsetof(struct globals, repository), NULL },
     { "connect", 'c', "URI", "libvirt to talk to [KVSS_CONNECT]", offsetof(struct globals, connect), NULL },
-    { "password-file", 0, "FILE", "first line: the repository's passphrase [KVSS_PASSWORD_FILE]",
+    { "password-file", 0, "FILE", "passphrase: its first line [KVSS_PASSWORD_FILE]",
       offsetof(struct globals, password_file), NULL },
-    { "key-file", 0, "FILE", "the repository's key, instead of a passphrase [KVSS_KEY_FILE]", offsetof(struct globals, key_file),
+    { "key-file", 0, "FILE", "key instead of a passphrase [KVSS_KEY_FILE]", offsetof(struct globals, key_file),
       NULL },
     { "config", 0, "FILE", "read this kvss.conf and no other", offsetof(struct globals, config), NULL },
     { "json", 0, NULL, "print a report as JSON", offsetof(struct globals, json), NULL },
@@ -38,7 +38,7 @@ static const struct cli_option global_options[] = {
 
 static void print_help(FILE *f)
 {
-    fputs("kvss: backup of libvirt's virtual machines, all of one instant, in the manner of VSS\n\n"
+    fputs("kvss: backup of libvirt's virtual machines in the manner of VSS\n\n"
           "Usage: kvss [OPTION...] COMMAND [ARGUMENT...]\n\nCommands:\n", f);
     for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
         if (!commands[i]->hidden)

@@ -44,6 +44,17 @@ int job_end(struct requester *rq, int r, struct err *err)
     return r;
 }
 
+/* What a person can do about it. */
+static int explain(int r, struct err *err)
+{
+    struct err why = { 0 };
+
+    if (r != -ENOENT || !err)
+        return r;
+    why = *err;
+    return err_set(err, ENOENT, "%s; kvss init makes a repository", why.text);
+}
+
 int repository_open(struct requester *rq, struct err *err)
 {
     _cleanup_(key_wipe_p) char *passphrase = NULL;
@@ -62,7 +73,7 @@ int repository_open(struct requester *rq, struct err *err)
     bool nothing_given = !passphrase && !c->key_file;
     r = store_open(c->repository, &o, &rq->store, err);
     if (r != -EACCES || !nothing_given)
-        return r;
+        return explain(r, err);
 
     /* Encrypted, and only now is it worth asking someone. */
     r = key_asked(rq, "Passphrase of the repository: ", false, &passphrase, err);
