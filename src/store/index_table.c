@@ -244,7 +244,7 @@ int index_table_find(struct index_table *t, const struct chunk_id *id, struct lo
 {
     uint64_t prefix = prefix_of(id);
     uint8_t scratch[INDEX_BLOCK];
-    const uint8_t *block;
+    const uint8_t *block = NULL;
 
     if (t->blocks == 0 || prefix < t->top.fences[0] || memcmp(id, &t->top.last, sizeof *id) > 0)
         return 0;
@@ -266,7 +266,7 @@ int index_table_find(struct index_table *t, const struct chunk_id *id, struct lo
 int index_table_entry(struct index_table *t, uint64_t i, struct index_entry *ret, struct err *err)
 {
     uint8_t scratch[INDEX_BLOCK];
-    const uint8_t *block;
+    const uint8_t *block = NULL;
     int r = block_get(t, i / INDEX_PER_BLOCK, scratch, &block, err);
 
     if (r < 0)

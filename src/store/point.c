@@ -11,6 +11,13 @@ void point_data_free(struct point_data *d)
     *d = (struct point_data){0};
 }
 
+bool point_is_original(const struct point_data *d)
+{
+    static const struct chunk_id none;
+
+    return memcmp(&d->origin, &none, sizeof none) == 0;
+}
+
 int point_data_add(struct point_data *d, const struct point_stream *s)
 {
     if (d->n >= POINT_STREAMS_MAX)
@@ -78,7 +85,7 @@ int point_encode(const struct point_data *d, struct buf *ret)
 {
     _cleanup_buf_ struct buf b = BUF_INIT;
     size_t meta = strlen(d->meta);
-    uint8_t number[12];
+    uint8_t number[8 + CRYPT_ID_LEN + 4];
 
     if (meta > POINT_BYTES_MAX / 2)
         return -EFBIG;
@@ -87,7 +94,8 @@ int point_encode(const struct point_data *d, struct buf *ret)
     if (r == 0)
         r = buf_add(&b, d->meta, meta);
     num_put_le64(number, (uint64_t)d->time_us);
-    num_put_le32(number + 8, (uint32_t)d->n);
+    memcpy(number + 8, d->origin.b, CRYPT_ID_LEN);
+    num_put_le32(number + 8 + CRYPT_ID_LEN, (uint32_t)d->n);
     if (r == 0)
         r = buf_add(&b, number, sizeof number);
     for (size_t i = 0; r == 0 && i < d->n; i++)
@@ -150,12 +158,14 @@ int point_parse(const uint8_t *p, size_t n, struct point_data *ret)
 {
     _cleanup_point_data_ struct point_data d = {0};
     struct cursor c = {p, n};
-    const uint8_t *len = take(&c, 4), *meta = len ? take(&c, num_get_le32(len)) : NULL, *fixed = meta ? take(&c, 12) : NULL;
+    const uint8_t *len = take(&c, 4), *meta = len ? take(&c, num_get_le32(len)) : NULL;
+    const uint8_t *fixed = meta ? take(&c, 8 + CRYPT_ID_LEN + 4) : NULL;
 
     if (!fixed || n > POINT_BYTES_MAX || memchr(meta, 0, num_get_le32(len)))
         return -EBADMSG;
     d.time_us = (int64_t)num_get_le64(fixed);
-    uint32_t count = num_get_le32(fixed + 8);
+    memcpy(d.origin.b, fixed + 8, CRYPT_ID_LEN);
+    uint32_t count = num_get_le32(fixed + 8 + CRYPT_ID_LEN);
     d.meta = strndup((const char *)meta, num_get_le32(len));
     int r = !d.meta ? -ENOMEM : count > POINT_STREAMS_MAX ? -EBADMSG : 0;
     for (uint32_t i = 0; r == 0 && i < count; i++)

@@ -25,12 +25,14 @@ struct point_stream {
 struct point_data {
     char *meta;
     int64_t time_us;
+    struct chunk_id origin; /* the point this is a copy of; all zeros: none */
     struct point_stream *streams;
     size_t n;
 };
 void point_data_free(struct point_data *d);
 #define _cleanup_point_data_ _cleanup_(point_data_free)
 
+bool point_is_original(const struct point_data *d);
 /* 0 or -ENOMEM; room for one more at the end. */
 int point_data_add(struct point_data *d, const struct point_stream *s);
 const struct point_stream *point_data_find(const struct point_data *d, enum stream_kind kind, const char *name);

@@ -48,6 +48,8 @@ int store_list(struct store *s, struct store_point_info **ret, size_t *ret_n, si
         if (r < 0)
             continue;
         crypt_hex(ids[i].b, sizeof ids[i].b, list[used].id);
+        if (!point_is_original(&d))
+            crypt_hex(d.origin.b, sizeof d.origin.b, list[used].origin);
         list[used].time_us = d.time_us;
         list[used++].meta = TAKE_PTR(d.meta);
     }

@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/par.h"
+#include "store/store_keep.h"
 #include <kvss/error.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -92,6 +93,7 @@ struct store_point_info {
     char id[STORE_ID_LEN + 1];
     int64_t time_us; /* of the commit, wall clock, microseconds since 1970 */
     char *meta;      /* JSON text given at the commit */
+    char origin[STORE_ID_LEN + 1]; /* id of the point in another repository that this is a copy of; "" if none */
 };
 /* All points, oldest first. A point that cannot be read is left out, logged, and counted in *ret_bad (may be NULL). */
 int store_list(struct store *s, struct store_point_info **ret, size_t *ret_n, size_t *ret_bad, struct err *err);

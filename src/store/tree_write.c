@@ -228,7 +228,7 @@ static int leaf_of(struct tree_writer *t, uint64_t chunk, bool change, struct br
 
 int tree_set(struct tree_writer *t, uint64_t chunk, const struct chunk_id *id, struct err *err)
 {
-    struct branch *leaf;
+    struct branch *leaf = NULL;
 
     SCOPED_LOCK(&t->lock);
     int r = make_room(t, err);
@@ -252,7 +252,7 @@ int tree_set(struct tree_writer *t, uint64_t chunk, const struct chunk_id *id, s
 
 int tree_get(struct tree_writer *t, uint64_t chunk, struct chunk_id *ret, struct err *err)
 {
-    struct branch *leaf;
+    struct branch *leaf = NULL;
 
     SCOPED_LOCK(&t->lock);
     int r = leaf_of(t, chunk, false, &leaf, err);
@@ -301,7 +301,7 @@ int tree_end(struct tree_writer *t, unsigned level, struct tree_root *ret, struc
 
     SCOPED_LOCK(&t->lock);
     while (t->root->node.level > level) {
-        struct branch *top = t->root, *below;
+        struct branch *top = t->root, *below = NULL;
         int r = descend(t, top, 0, &below, err);
         if (r < 0)
             return r;

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Keeping a repository: keys, forgetting, pruning, checking, repairing, counting, copying. Included by store.h. */
+#ifndef STORE_STORE_KEEP_H
+#define STORE_STORE_KEEP_H
+
+#include "base/par.h"
+#include "base/progress.h"
+#include <kvss/error.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct store;
+struct store_key;
+struct store_problem;
+
+/* ---- Keys: each opens the repository; none of these calls touches data. -ENOTSUP if the repository is not encrypted. --------*/
+struct store_key_info {
+    char id[33];
+    bool key_file;      /* else a passphrase */
+    bool current;       /* the one that opened this handle */
+    char created[32], label[128];
+};
+/* Caller frees with free(). */
+int store_key_list(struct store *s, struct store_key_info **ret, size_t *ret_n, struct err *err);
+int store_key_add(struct store *s, const struct store_key *key, unsigned scrypt_log_n, char ret_id[static 33], struct err *err);
+/* -EBUSY: it is the only one. -ENOENT. Who has seen the master key before can still use it: removal is for lost passphrases. */
+int store_key_remove(struct store *s, const char *id, struct err *err);
+
+/* ---- Forgetting -----------------------------------------------------------------------------------------------------------*/
+/* Removes the points (full ids). Their chunks stay until store_prune(). Those not there are no error. */
+int store_forget(struct store *s, const char *const *ids, size_t n, struct err *err);
+
+/* How many points of each kind to keep: the newest of each hour, day ... (local time) that has one. 0: none by that rule. */
+struct store_policy {
+    unsigned last, hourly, daily, weekly, monthly, yearly;
+};
+struct store_policy_item {
+    int64_t time_us;
+    const char *const *groups; /* NULL-terminated: the VMs in the point; the policy holds for each VM by itself */
+    bool keep;                 /* result: some group wants it */
+    const char *why;           /* result: the rule ("daily"), static; NULL if !keep */
+};
+/* Pure. Items in any order. A point without groups is kept. 0 or -ENOMEM. */
+int store_policy_apply(const struct store_policy *policy, struct store_policy_item *items, size_t n, struct err *err);
+
+/* ---- Pruning --------------------------------------------------------------------------------------------------------------*/
+struct store_prune {
+    bool dry_run;
+    unsigned max_unused_percent; /* packs with more unused bytes than that are written again; 0: default (20) */
+    const struct par_cancel *cancel;
+    struct progress *progress;
+};
+struct store_prune_result {
+    uint64_t points, chunks;                /* in use */
+    uint64_t packs, packs_deleted, packs_repacked;
+    uint64_t bytes_used, bytes_unused;      /* in packs, before */
+    uint64_t bytes_freed;                   /* deleted now (net of what was written again) */
+    uint64_t bytes_later;                   /* deleted by the next prune, when running backups have ended */
+    char waits_for[192];                    /* whose, if bytes_later; "" otherwise */
+};
+/* Removes what no point uses. Safe beside running backups, of other hosts too. -EBUSY: another prune or repair runs (named).
+ * -EUCLEAN: a point is damaged or a chunk missing: nothing was removed; check tells more. */
+int store_prune(struct store *s, const struct store_prune *options, struct store_prune_result *ret, struct err *err);
+
+/* ---- Checking and repairing -----------------------------------------------------------------------------------------------*/
+struct store_check {
+    unsigned read_data_percent;  /* 0: structure only; 100: every byte; between: that share of the packs, chosen by chance */
+    const struct par_cancel *cancel;
+    struct progress *progress;
+};
+struct store_check_result {
+    uint64_t points, points_damaged, packs, packs_read, chunks, bytes_read;
+    uint64_t problems;
+    uint64_t unused_packs;       /* no index names them: left by an interrupted backup, or one that runs; prune removes them */
+};
+/* Each finding names the chunk or file and, where it touches one, the point and the image; fn from one thread at a time. */
+int store_check(struct store *s, const struct store_check *options,
+                void (*fn)(void *priv, const struct store_problem *p), void *priv, struct store_check_result *ret,
+                struct err *err);
+
+struct store_repair_result {
+    uint64_t packs, chunks;         /* in the new index */
+    uint64_t packs_damaged;         /* of these some chunks could not be read and are left out: the next full backup of a VM that
+                                       still has them stores them again, which heals older points too */
+    uint64_t chunks_lost;
+};
+/* Makes the index anew from the packs. read_data: every chunk is read and only good ones are kept. */
+int store_repair_index(struct store *s, bool read_data, const struct par_cancel *cancel, struct store_repair_result *ret,
+                       struct err *err);
+
+/* ---- Counting -------------------------------------------------------------------------------------------------------------*/
+struct store_usage {
+    char *group;            /* NULL: the total */
+    uint64_t points, images;
+    uint64_t logical;       /* sum of the sizes of all images and documents of all points */
+    uint64_t data;          /* of these, what is not holes */
+    uint64_t unique;        /* bytes of the different chunks they use */
+    uint64_t stored;        /* what these chunks take in packs, compressed and sealed */
+    uint64_t exclusive;     /* of stored, what no other group uses; of the total: all of it */
+};
+/* group: names the group (a VM) of a stream, or NULL for none; called from one thread. The total is first. Free with
+ * store_usage_free(). */
+int store_usage(struct store *s, const char *(*group)(void *priv, const char *point, const char *meta, const char *stream),
+                void *priv, struct store_usage **ret, size_t *ret_n, struct err *err);
+void store_usage_free(struct store_usage *u, size_t n);
+
+/* ---- Copying --------------------------------------------------------------------------------------------------------------*/
+/* Copies a point to another repository, where it gets an id of its own but keeps time and meta; only chunks that `to` lacks
+ * are read. *ret_id: its id there. 1: it was there already (copied before); 0 copied. Every chunk is verified on the way. */
+int store_copy_point(struct store *from, const char *id, struct store *to, struct progress *progress,
+                     const struct par_cancel *cancel, char ret_id[static 65], struct err *err);
+
+/* ---- Locks ----------------------------------------------------------------------------------------------------------------*/
+struct store_lock_info {
+    char id[33];
+    char owner[192];        /* "backup, host web, pid 17, since 2026-11-22T21:13:05Z" */
+    bool stale, maintenance;
+};
+int store_lock_list(struct store *s, struct store_lock_info **ret, size_t *ret_n, struct err *err);
+/* Removes stale locks; `all`: live ones too (only when it is certain that their owners are gone). *ret_n: how many. */
+int store_unlock(struct store *s, bool all, size_t *ret_n, struct err *err);
+
+#endif
