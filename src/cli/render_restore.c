@@ -39,24 +39,36 @@ void render_restore(FILE *f, const json_t *report, bool verbose)
     fprintf(f, "Restored from %.12s in %s.\n", out_get(report, "point"), out_ms(json_object_get(report, "elapsed_ms"), ms));
 }
 
+/* "5f2c01d4a7b1 web01 disk/vda: ..." */
+static void problem(FILE *f, const json_t *p)
+{
+    const char *name = json_string_value(json_object_get(p, "name")), *vm = json_string_value(json_object_get(p, "vm"));
+
+    if (json_is_string(json_object_get(p, "point")))
+        fprintf(f, "%.12s ", out_get(p, "point"));
+    if (vm) {
+        fputs("VM ", f);
+        out_text(f, vm);
+        fputc(' ', f);
+        for (int part = 0; part < 2 && name && strchr(name, '/'); part++)
+            name = strchr(name, '/') + 1; /* vm/UUID/ */
+    }
+    out_text(f, name);
+    fputs(name ? ": " : "", f);
+    out_text(f, out_get(p, "what"));
+    fputc('\n', f);
+}
+
 void render_verify(FILE *f, const json_t *report, bool verbose)
 {
     size_t i;
     json_t *p;
     uint64_t count = out_number(report, "count");
+    bool one = json_is_string(json_object_get(report, "point"));
 
     (void)verbose;
-    json_array_foreach (json_object_get(report, "problems"), i, p) {
-        if (json_is_string(json_object_get(p, "point")))
-            fprintf(f, "%.12s ", out_get(p, "point"));
-        if (json_is_string(json_object_get(p, "name"))) {
-            out_text(f, out_get(p, "name"));
-            fputs(": ", f);
-        }
-        out_text(f, out_get(p, "what"));
-        fputc('\n', f);
-    }
-    bool one = json_is_string(json_object_get(report, "point"));
+    json_array_foreach (json_object_get(report, "problems"), i, p)
+        problem(f, p);
     fprintf(f, "%s%.12s: ", one ? "Restore point " : "Repository", one ? out_get(report, "point") : "");
     if (count)
         fprintf(f, "DAMAGED, %llu findings.\n", (unsigned long long)count);

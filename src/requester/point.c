@@ -12,7 +12,7 @@ char *point_wmd_name(size_t i)
 
 char *point_vm_name(const char *uuid, const char *rest)
 {
-    return str_format("vm/%s/%s", uuid, rest);
+    return str_format(POINT_VM_PREFIX "%s/%s", uuid, rest);
 }
 
 char *point_files_name(size_t i, const char *rest)

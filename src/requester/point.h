@@ -19,6 +19,7 @@
 
 #define POINT_BCD "bcd.xml"
 #define POINT_WMD_PREFIX "wmd/"
+#define POINT_VM_PREFIX "vm/"
 #define POINT_FILES_PREFIX "files/"
 #define POINT_DOCUMENT_MAX ((uint64_t)32 << 20) /* parts longer than this become images */
 
