@@ -153,6 +153,14 @@ static inline void fake_let_go(struct fake_writer *w)
     pthread_mutex_unlock(&w->lock);
 }
 
+static inline bool fake_is_hanging(struct fake_writer *w)
+{
+    pthread_mutex_lock(&w->lock);
+    bool hanging = w->hanging;
+    pthread_mutex_unlock(&w->lock);
+    return hanging;
+}
+
 static inline struct fake_vm *fake_vm(struct fake_writer *w, const struct kvss_component *c)
 {
     for (size_t i = 0; i < w->n_vms; i++)
