@@ -217,7 +217,8 @@ int hv_agent_probe(struct hv_domain *d, unsigned timeout_ms, struct hv_agent_inf
 bool hv_fs_freezable(const char *type, bool windows)
 {
     /* Linux: file systems whose super block has freeze_fs or whose freezing the VFS does alone, with a device below. */
-    static const char *const linux_types[] = { "ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "jfs", "nilfs2", "reiserfs", "gfs2", "bcachefs" };
+    static const char *const linux_types[] = { "ext2", "ext3",   "ext4",     "xfs",  "btrfs",   "f2fs",
+                                               "jfs",  "nilfs2", "reiserfs", "gfs2", "bcachefs" };
     static const char *const windows_types[] = { "NTFS", "ReFS", "CSVFS" };
     const char *const *types = windows ? windows_types : linux_types;
     size_t n = windows ? ARRAY_SIZE(windows_types) : ARRAY_SIZE(linux_types);
@@ -245,7 +246,7 @@ static void undo_freeze(struct hv_domain *d, struct err *err)
         return;
     struct err why = ERR_INIT;
     if (hv_agent_thaw(d, RESCUE_TIMEOUT_MS, NULL, &why) < 0 && err)
-        err_set(err, err->code, "%s; the thaw that was tried after it failed too, so that the guest may still be frozen or freeze late (%s)",
+        err_set(err, err->code, "%s; the thaw that was tried after it failed too: the guest may still be frozen or freeze late (%s)",
                 err->text, why.text);
 }
 

@@ -39,14 +39,25 @@ static void export_free(struct hv_export *e)
 }
 DEFINE_CLEANUP(struct hv_export *, export_free)
 
-static int export_new(const char *path, enum hv_export_mode mode, struct hv_export **ret, struct err *err)
+static int make_dir(const char *parent, char **ret, struct err *err)
+{
+    if (!parent)
+        return io_private_dir("nbd", ret, err);
+    _cleanup_free_ char *path = str_format("%s/nbd-XXXXXX", parent);
+    if (!path || !mkdtemp(path))
+        return err_errno(err, path ? errno : ENOMEM, "cannot make a folder in %s", parent);
+    *ret = TAKE_PTR(path);
+    return 0;
+}
+
+static int export_new(const char *dir, const char *path, enum hv_export_mode mode, struct hv_export **ret, struct err *err)
 {
     _cleanup_(export_free_p) struct hv_export *e = calloc(1, sizeof *e);
 
     if (!e)
         return err_errno(err, ENOMEM, "cannot serve the image %s", path);
     e->mode = mode;
-    int r = io_private_dir("nbd", &e->dir, err);
+    int r = make_dir(dir, &e->dir, err);
     if (r < 0)
         return r;
     e->socket = io_path(e->dir, "socket");
@@ -126,13 +137,14 @@ static int wait_ready(struct hv_export *e, struct err *err)
     }
 }
 
-int hv_export_start(const char *path, const char *format, enum hv_export_mode mode, struct hv_export **ret, struct err *err)
+int hv_export_start(const char *dir, const char *path, const char *format, enum hv_export_mode mode, struct hv_export **ret,
+                    struct err *err)
 {
     _cleanup_(export_free_p) struct hv_export *e = NULL;
     _cleanup_chain_ struct image_chain chain = { 0 };
     _cleanup_free_ char *options = NULL;
 
-    int r = export_new(path, mode, &e, err);
+    int r = export_new(dir, path, mode, &e, err);
     if (r == 0)
         r = image_chain_read(path, format, &chain, err);
     if (r == 0)
@@ -221,12 +233,12 @@ static int peek_raw(const char *path, uint64_t off, void *p, size_t n, struct er
     return r < 0 ? err_errno(err, -r, "cannot read %zu bytes at %llu of the image %s", n, (unsigned long long)off, path) : 0;
 }
 
-int hv_image_peek(const char *path, const char *format, uint64_t off, void *p, size_t n, struct err *err)
+int hv_image_peek(const char *dir, const char *path, const char *format, uint64_t off, void *p, size_t n, struct err *err)
 {
     _cleanup_(export_free_p) struct hv_export *e = NULL;
 
     if (format && strcmp(format, "raw") == 0)
         return peek_raw(path, off, p, n, err);
-    int r = hv_export_start(path, format, HV_EXPORT_READ_SHARED, &e, err);
+    int r = hv_export_start(dir, path, format, HV_EXPORT_READ_SHARED, &e, err);
     return r < 0 ? r : peek_export(e, off, p, n, err);
 }

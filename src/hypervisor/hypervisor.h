@@ -218,12 +218,14 @@ int hv_image_create(const char *path, const char *format, uint64_t size, const c
 struct hv_export;             /* a qemu-nbd that dies with us */
 enum hv_export_mode { HV_EXPORT_READ, HV_EXPORT_READ_SHARED, HV_EXPORT_WRITE };
 /* Serves the image (its whole chain) on a private UNIX socket. READ holds QEMU's image lock: a VM that wants to write the image
- * cannot start meanwhile, and the image cannot be in use by one (-EBUSY). READ_SHARED takes no lock (peeking). WRITE: exclusive. */
-int hv_export_start(const char *path, const char *format, enum hv_export_mode mode, struct hv_export **ret, struct err *err);
+ * cannot start meanwhile, and the image cannot be in use by one (-EBUSY). READ_SHARED takes no lock (peeking). WRITE: exclusive.
+ * dir: where the socket's own folder is made (NULL: the run-time folder), so that who removes dir removes that too. */
+int hv_export_start(const char *dir, const char *path, const char *format, enum hv_export_mode mode, struct hv_export **ret,
+                    struct err *err);
 const char *hv_export_uri(const struct hv_export *e);
 int hv_export_stop(struct hv_export *e, struct err *err); /* waits until all is flushed; frees; NULL is fine */
 /* Reads n bytes of the image's content at off, also while a VM has it open. For partition tables: not for data. */
-int hv_image_peek(const char *path, const char *format, uint64_t off, void *p, size_t n, struct err *err);
+int hv_image_peek(const char *dir, const char *path, const char *format, uint64_t off, void *p, size_t n, struct err *err);
 
 /* ---- Networks (M18) ----------------------------------------------------------------------------------------------------------*/
 enum hv_switch { HV_SWITCH_ACTIVE, HV_SWITCH_INACTIVE, HV_SWITCH_ABSENT };

@@ -86,6 +86,7 @@ sleep 1
 assert_eq "$(hv frozen web)" frozen=0 "after the hung agent came back"
 
 # an agent that hangs while it freezes: the freeze comes late; a thaw that waits for the agent ends it (B2)
+# shellcheck disable=SC2016 # for the guest's shell
 guest_sh web 'printf "#!/bin/sh\n[ \$1 != freeze ] || sleep 12\n" > /etc/qemu/fsfreeze-hook.d/slow; chmod +x /etc/qemu/fsfreeze-hook.d/slow'
 began=$(ms)
 hv_fails ETIMEDOUT "may still be frozen or freeze late" freeze web 1000

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Answers of guest agents and of qemu-img. */
+#include "fuzz.h"
+#include "hypervisor/agent.h"
+#include "hypervisor/image.h"
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    _cleanup_free_ char *text = strndup((const char *)data, size);
+    struct agent_commands c = { 0 };
+    struct hv_image_info info = { 0 };
+    struct err err = ERR_INIT;
+    bool frozen = false;
+
+    if (!text)
+        return 0;
+    if (agent_json_commands(text, &c, &err) < 0)
+        FUZZ_REQUIRE(err.text[0] && !c.version);
+    FUZZ_REQUIRE(!(c.freeze && c.freeze_disabled));
+    free(c.version);
+    if (agent_json_frozen(text, &frozen, &err) < 0)
+        FUZZ_REQUIRE(err.text[0] && !frozen);
+    if (image_json_parse(text, strlen(text), &info, &err) == 0)
+        FUZZ_REQUIRE(info.format);
+    hv_image_info_clear(&info);
+    return 0;
+}
