@@ -16,6 +16,7 @@ struct store {
     struct env env;
     char *location;
     struct guid guid;
+    struct object_name key_name; /* of the key that opened it */
     struct index *index;
     struct packer *packer;
     struct chunks *chunks;

@@ -1,30 +1,198 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A lock of our own: put, refreshed by a thread, removed. */
 #include "store/session.h"
+#include "base/clock.h"
+#include "store/lock.h"
 #include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
 
 struct session {
     struct env *env;
+    struct object_name name;
+    char path[OBJECT_PATH_SIZE];
+    struct buf text;
+    pthread_t refresher;
+    bool refreshing;
+    pthread_mutex_t lock; /* below */
+    pthread_cond_t wake;
+    bool stop, lost;
+    uint64_t fresh_s;     /* when it was put last, by the clock that counts suspended time too */
 };
 
-int session_begin(struct env *env, const char *purpose, struct session **ret, struct err *err)
+static uint64_t boot_s(void)
 {
-    (void)purpose;
+    struct timespec t;
+
+    clock_gettime(CLOCK_BOOTTIME, &t);
+    return (uint64_t)t.tv_sec;
+}
+
+static int put(struct session *s, enum backend_put how, struct err *err)
+{
+    int r = backend_put(s->env->backend, s->path, s->text.data, s->text.len, how, err);
+
+    if (r == 0)
+        s->fresh_s = boot_s();
+    return r;
+}
+
+/* Whether the lock may be gone: others may have broken it once it was not refreshed for LOCK_STALE_S. It is never put back. */
+static bool is_lost(struct session *s)
+{
+    struct backend_stat st;
+
+    if (!s->lost && (boot_s() - s->fresh_s > LOCK_LOST_S || backend_stat(s->env->backend, s->path, &st, NULL) == -ENOENT))
+        s->lost = true;
+    return s->lost;
+}
+
+static void *refresh(void *priv)
+{
+    struct session *s = priv;
+
+    pthread_mutex_lock(&s->lock);
+    while (!s->stop) {
+        struct timespec until;
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_sec += LOCK_REFRESH_S;
+        while (!s->stop && pthread_cond_timedwait(&s->wake, &s->lock, &until) != ETIMEDOUT)
+            ;
+        struct err err = ERR_INIT;
+        if (!s->stop && !is_lost(s) && put(s, BACKEND_REPLACE, &err) < 0)
+            log_warning(s->env->log, "cannot refresh the lock of the repository: %s", err.text);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+static int start(struct session *s, struct err *err)
+{
+    pthread_condattr_t attr;
+    sigset_t all, old;
+
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->wake, &attr);
+    pthread_condattr_destroy(&attr);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    s->refreshing = pthread_create(&s->refresher, NULL, refresh, s) == 0;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return s->refreshing ? 0 : err_set(err, EAGAIN, "cannot start the thread that keeps the repository locked");
+}
+
+/* The backend's idea of now: when it says that our lock was put. */
+static int64_t backend_now(struct session *s)
+{
+    struct backend_stat st;
+
+    SCOPED_LOCK(&s->lock);
+    if (backend_stat(s->env->backend, s->path, &st, NULL) < 0)
+        return 0;
+    return st.mtime_us + (int64_t)(boot_s() - s->fresh_s) * 1000000;
+}
+
+int session_others(struct session *s, struct lock **ret, size_t *ret_n, struct err *err)
+{
+    struct lock *list;
+    size_t n, used = 0;
+    char path[OBJECT_PATH_SIZE], owner[192];
+    int r = lock_list(s->env, backend_now(s), &list, &n, err);
+
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < n; i++) {
+        if (memcmp(&list[i].name, &s->name, sizeof s->name) == 0)
+            continue;
+        if (list[i].stale) {
+            lock_owner(&list[i], owner, sizeof owner);
+            log_info(s->env->log, "removing the stale lock of %s", owner);
+            (void)backend_del(s->env->backend, object_name_path("locks", &list[i].name, path), NULL);
+            continue;
+        }
+        list[used++] = list[i];
+    }
+    *ret = list;
+    *ret_n = used;
+    return 0;
+}
+
+/* Removes stale locks; fails if a live one stands in the way of `kind`. Both of two that begin at once see the other. */
+static int look_around(struct session *s, enum lock_kind kind, struct err *err)
+{
+    _cleanup_free_ struct lock *others = NULL;
+    char owner[192];
+    size_t n;
+    int r = session_others(s, &others, &n, err);
+
+    for (size_t i = 0; r == 0 && kind == LOCK_MAINTENANCE && i < n; i++) {
+        if (others[i].readable && others[i].text.kind != LOCK_MAINTENANCE)
+            continue;
+        lock_owner(&others[i], owner, sizeof owner);
+        r = err_set(err, EBUSY, "the repository is locked by %s; try again when that has ended", owner);
+    }
+    return r;
+}
+
+int session_begin(struct env *env, enum lock_kind kind, const char *purpose, struct session **ret, struct err *err)
+{
     struct session *s = calloc(1, sizeof *s);
+    struct lock_text text;
+
     if (!s)
         return err_errno(err, ENOMEM, "cannot lock the repository");
     s->env = env;
+    pthread_mutex_init(&s->lock, NULL);
+    lock_text_own(&text, kind, purpose);
+    int r = crypt_random(&s->name, sizeof s->name);
+    object_name_path("locks", &s->name, s->path);
+    if (r == 0)
+        r = lock_make(&text, &s->text);
+    r = r < 0 ? err_errno(err, -r, "cannot lock the repository") : put(s, BACKEND_REPLACE, err);
+    if (r == 0)
+        r = start(s, err);
+    if (r == 0)
+        r = look_around(s, kind, err);
+    if (r < 0) {
+        session_end(s);
+        return r;
+    }
+    backend_dir_tidy(env->backend, 3600 * 1000000LL);
     *ret = s;
     return 0;
 }
 
 int session_still_ours(struct session *s, struct err *err)
 {
-    (void)s;
-    (void)err;
-    return 0;
+    if (!s)
+        return 0;
+    SCOPED_LOCK(&s->lock);
+    return is_lost(s) ? err_set(err, ESTALE, "the lock of the repository was lost: it was not refreshed in time (was this host "
+                                             "suspended?) or was removed; run the command again") : 0;
+}
+
+const struct object_name *session_name(const struct session *s)
+{
+    return &s->name;
 }
 
 void session_end(struct session *s)
 {
+    if (!s)
+        return;
+    if (s->refreshing) {
+        pthread_mutex_lock(&s->lock);
+        s->stop = true;
+        pthread_cond_broadcast(&s->wake);
+        pthread_mutex_unlock(&s->lock);
+        pthread_join(s->refresher, NULL);
+        pthread_cond_destroy(&s->wake);
+    }
+    (void)backend_del(s->env->backend, s->path, NULL);
+    pthread_mutex_destroy(&s->lock);
+    buf_free(&s->text);
     free(s);
 }

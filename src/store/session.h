@@ -7,12 +7,44 @@
 
 #include "store/env.h"
 
+#define LOCK_REFRESH_S 60
+#define LOCK_STALE_S 900   /* not refreshed for so long: its owner is gone */
+#define LOCK_LOST_S 600    /* an owner that could not refresh for so long gives up by itself */
+#define LOCK_BYTES_MAX 4096
+#define LOCKS_MAX 4096
+
+enum lock_kind { LOCK_SESSION, LOCK_MAINTENANCE };
+
+struct lock_text {
+    enum lock_kind kind;
+    char purpose[32], host[65], boot[37], since[32];
+    uint64_t pid, start, pidns;
+};
+/* -EBADMSG */
+int lock_parse(const void *p, size_t n, struct lock_text *ret, struct err *err);
+
+/* A lock that is in the repository. */
+struct lock {
+    struct object_name name;
+    struct lock_text text;
+    bool readable; /* else text says nothing */
+    bool stale;
+};
+/* now_us: the time by the backend's clock; 0: by ours. Caller frees. */
+int lock_list(struct env *env, int64_t now_us, struct lock **ret, size_t *ret_n, struct err *err);
+/* "backup, host web, pid 17, since ..." */
+void lock_owner(const struct lock *l, char *ret, size_t n);
+
 struct session;
 
-/* Puts a session lock and keeps it fresh. `purpose` is a word for people. */
-int session_begin(struct env *env, const char *purpose, struct session **ret, struct err *err);
-/* -ESTALE: the lock is no longer ours (someone found it stale and broke it). s NULL: 0. */
+/* Puts a lock and keeps it fresh; stale ones of others are removed on the way. LOCK_MAINTENANCE: -EBUSY if another is live (its
+ * owner is named). `purpose` is a word for people. */
+int session_begin(struct env *env, enum lock_kind kind, const char *purpose, struct session **ret, struct err *err);
+/* -ESTALE: the lock is no longer ours (it was found stale and broken). s NULL: 0. */
 int session_still_ours(struct session *s, struct err *err);
+const struct object_name *session_name(const struct session *s);
+/* The other locks that are live now; stale ones are removed. Caller frees. */
+int session_others(struct session *s, struct lock **ret, size_t *ret_n, struct err *err);
 void session_end(struct session *s); /* NULL is fine */
 
 #endif

@@ -77,7 +77,7 @@ static int open_keys(struct store *s, const struct config *c, const struct store
     if (c->encrypted)
         r = key_secret_get(key, &secret, err);
     if (r == 0 && c->encrypted)
-        r = key_open(s->env.backend, &secret, s->env.log, master, NULL, err);
+        r = key_open(s->env.backend, &secret, s->env.log, master, &s->key_name, err);
     if (r == 0)
         r = crypt_new(c->encrypted ? master : NULL, &s->env.crypt, err);
     crypt_wipe(master, sizeof master);
@@ -199,7 +199,7 @@ int store_hold(struct store *s, struct err *err)
 {
     SCOPED_LOCK(&s->lock);
     if (s->writers == 0) {
-        int r = session_begin(&s->env, "backup", &s->session, err);
+        int r = session_begin(&s->env, LOCK_SESSION, "backup", &s->session, err);
         /* The index is read after the lock stands: what it tells from now on no prune takes away. */
         if (r == 0)
             r = index_reload(s->index, NULL, err);

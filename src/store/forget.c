@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Removing points, and looking after locks. */
+#include "store/internal.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+int store_forget(struct store *s, const char *const *ids, size_t n, struct err *err)
+{
+    char path[OBJECT_PATH_SIZE];
+    struct chunk_id id;
+
+    for (size_t i = 0; i < n; i++) {
+        if (!crypt_unhex(ids[i], id.b, sizeof id.b))
+            return err_set(err, EINVAL, "'%.80s' is not the full id of a restore point", ids[i]);
+        int r = backend_del(s->env.backend, object_path("points", id.b, sizeof id.b, path), err);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+int store_lock_list(struct store *s, struct store_lock_info **ret, size_t *ret_n, struct err *err)
+{
+    _cleanup_free_ struct lock *locks = NULL;
+    size_t n;
+    int r = lock_list(&s->env, 0, &locks, &n, err);
+
+    if (r < 0)
+        return r;
+    struct store_lock_info *list = calloc(n + 1, sizeof *list);
+    if (!list)
+        return err_errno(err, ENOMEM, "cannot list the locks");
+    for (size_t i = 0; i < n; i++) {
+        crypt_hex(locks[i].name.b, sizeof locks[i].name.b, list[i].id);
+        lock_owner(&locks[i], list[i].owner, sizeof list[i].owner);
+        list[i].stale = locks[i].stale;
+        list[i].maintenance = locks[i].readable && locks[i].text.kind == LOCK_MAINTENANCE;
+    }
+    *ret = list;
+    *ret_n = n;
+    return 0;
+}
+
+int store_unlock(struct store *s, bool all, size_t *ret_n, struct err *err)
+{
+    _cleanup_free_ struct lock *locks = NULL;
+    char path[OBJECT_PATH_SIZE];
+    size_t n, removed = 0;
+    int r = lock_list(&s->env, 0, &locks, &n, err);
+
+    for (size_t i = 0; r == 0 && i < n; i++) {
+        if (!all && !locks[i].stale)
+            continue;
+        r = backend_del(s->env.backend, object_name_path("locks", &locks[i].name, path), err);
+        removed += r == 0;
+    }
+    if (r == 0)
+        *ret_n = removed;
+    return r;
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The keys of an open repository. The master key stays, so no data is touched. */
+#include "base/strv.h"
+#include "store/internal.h"
+#include "store/key.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static int need_encryption(struct store *s, struct err *err)
+{
+    return crypt_encrypted(s->env.crypt) ? 0 : err_set(err, ENOTSUP, "the repository %s is not encrypted: it has no keys", s->location);
+}
+
+struct listing {
+    struct store *store;
+    struct store_key_info *list;
+    size_t n;
+};
+
+static int add_info(void *priv, const char *name)
+{
+    struct listing *x = priv;
+    _cleanup_buf_ struct buf b = BUF_INIT;
+    struct store_key_info info = {0};
+    struct object_name id;
+    struct key_text k = {0};
+    char path[OBJECT_PATH_SIZE];
+
+    if (!crypt_unhex(name, id.b, sizeof id.b))
+        return 0;
+    int r = backend_read(x->store->env.backend, object_name_path("keys", &id, path), KEY_BYTES_MAX, &b, NULL);
+    if (r == -ENOENT)
+        return 0;
+    snprintf(info.id, sizeof info.id, "%s", name);
+    info.current = memcmp(&id, &x->store->key_name, sizeof id) == 0;
+    if (r < 0 || key_parse(b.data, b.len, &k, NULL) < 0) {
+        snprintf(info.label, sizeof info.label, "(damaged)");
+    } else {
+        info.key_file = k.file;
+        snprintf(info.created, sizeof info.created, "%s", k.created);
+        snprintf(info.label, sizeof info.label, "%s", k.label);
+        key_text_free(&k);
+    }
+    struct store_key_info *list = reallocarray(x->list, x->n + 1, sizeof *list);
+    if (!list)
+        return -ENOMEM;
+    x->list = list;
+    list[x->n++] = info;
+    return 0;
+}
+
+int store_key_list(struct store *s, struct store_key_info **ret, size_t *ret_n, struct err *err)
+{
+    struct listing x = {.store = s};
+    int r = need_encryption(s, err);
+
+    if (r == 0)
+        r = backend_list(s->env.backend, "keys", add_info, &x, err);
+    if (r < 0) {
+        free(x.list);
+        return r;
+    }
+    *ret = x.list;
+    *ret_n = x.n;
+    return 0;
+}
+
+int store_key_add(struct store *s, const struct store_key *key, unsigned scrypt_log_n, char ret_id[static 33], struct err *err)
+{
+    _cleanup_secret_ struct key_secret secret = {0};
+    _cleanup_free_ struct store_key_info *list = NULL;
+    struct object_name name;
+    size_t n;
+    int r = store_key_list(s, &list, &n, err);
+
+    if (r == 0 && n >= KEY_COUNT_MAX)
+        return err_set(err, E2BIG, "the repository has %zu keys already; remove one first", n);
+    if (r == 0)
+        r = key_secret_get(key, &secret, err);
+    if (r == -EACCES)
+        return err_set(err, EINVAL, "no passphrase or key file was given for the new key");
+    if (r == 0)
+        r = key_put(s->env.backend, &secret, scrypt_log_n, crypt_master(s->env.crypt), &name, err);
+    if (r == 0)
+        crypt_hex(name.b, sizeof name.b, ret_id);
+    return r;
+}
+
+int store_key_remove(struct store *s, const char *id, struct err *err)
+{
+    _cleanup_free_ struct store_key_info *list = NULL;
+    char path[OBJECT_PATH_SIZE];
+    size_t n, usable = 0, found = 0;
+    int r = store_key_list(s, &list, &n, err);
+
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < n; i++) {
+        bool it = strcmp(list[i].id, id) == 0;
+        found += it;
+        usable += !it && list[i].created[0];
+    }
+    if (!found)
+        return err_set(err, ENOENT, "the repository has no key %.40s", id);
+    if (!usable)
+        return err_set(err, EBUSY, "%s is the only key that opens the repository; add another one first", id);
+    snprintf(path, sizeof path, "keys/%s", id);
+    return backend_del(s->env.backend, path, err);
+}
