@@ -18,6 +18,7 @@ struct qemu_provider_config {
     struct hv *hv;
     struct journal *journal;  /* its verbs include qemu_provider_verbs; NULL: only questions (is_volume_supported) */
     const char *snapshot_dir; /* for scratch files; NULL: beside each image */
+    const char *session_dir;  /* for sockets: goes with the session; NULL: the run-time folder */
     const struct log *log;
 };
 int qemu_provider_new(const struct qemu_provider_config *config, struct qemu_provider **ret, struct err *err);

@@ -82,12 +82,12 @@ void qemu_point_free(struct qemu_point *pt)
 
 /* ---- Making ready ---------------------------------------------------------------------------------------------------------*/
 
-static int export_disk(const struct qemu_point *pt, struct qemu_disk *d, struct err *err)
+static int export_disk(const struct qemu_provider *p, const struct qemu_point *pt, struct qemu_disk *d, struct err *err)
 {
     if (!d->path)
         return err_set(err, EOPNOTSUPP, "disk %s of VM %s is on the network and no QEMU has it open: start the VM to back it up",
                        d->target, pt->vm_name);
-    int r = hv_export_start(d->path, d->format, HV_EXPORT_READ, &d->export, err);
+    int r = hv_export_start(p->config.session_dir, d->path, d->format, HV_EXPORT_READ, &d->export, err);
     return r < 0 ? err_context(err, "disk %s of VM %s", d->target, pt->vm_name) : 0;
 }
 
@@ -184,7 +184,7 @@ static int announce_job(struct qemu_provider *p, struct qemu_point *pt, struct e
 
 static int make_dir(struct qemu_provider *p, struct qemu_point *pt, struct err *err)
 {
-    int r = hv_shared_dir(p->config.hv, NULL, "nbd", &pt->dir, err);
+    int r = hv_shared_dir(p->config.hv, p->config.session_dir, "nbd", &pt->dir, err);
     if (r < 0)
         return r;
     /* Entered after the fact: the name is only known then, and an empty run-time folder harms no one. */
@@ -205,7 +205,7 @@ int qemu_point_prepare(struct qemu_provider *p, struct qemu_point *pt, struct er
         job |= !pt->disks[i].readonly;
         if (!pt->disks[i].readonly)
             continue;
-        int r = export_disk(pt, &pt->disks[i], err);
+        int r = export_disk(p, pt, &pt->disks[i], err);
         if (r < 0)
             return r;
     }

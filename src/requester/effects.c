@@ -33,7 +33,14 @@ static int undo_replaced(void *ctx, const struct journal_effect *effect, struct 
     return io_fsync_parent(path, err);
 }
 
+static int undo_session_dir(void *ctx, const struct journal_effect *effect, struct err *err)
+{
+    (void)ctx;
+    return io_remove_tree(journal_value(effect, "path"), err);
+}
+
 const struct journal_verb requester_verbs[] = {
+    { VERB_SESSION_DIR, undo_session_dir },
     { VERB_STAGED_FILE, undo_staged },
     { VERB_REPLACED_FILE, undo_replaced },
     { NULL, NULL },

@@ -57,6 +57,7 @@ struct session {
     struct requester *rq;
     struct hv *hv;
     char *dir;            /* private to us and QEMU; removed at the end */
+    uint64_t fx_dir;      /* its effect; 0: none */
     struct journal *journal;
     struct journal_verb *verbs;
     struct qemu_provider *provider;

@@ -172,7 +172,7 @@ static int write_exported(struct restore *r, struct restore_disk *d, const char 
     struct transfer t = transfer_of(r);
     struct hv_export *e = NULL;
 
-    int rc = hv_export_start(path, d->format, HV_EXPORT_WRITE, &e, err);
+    int rc = hv_export_start(r->s->dir, path, d->format, HV_EXPORT_WRITE, &e, err);
     if (rc < 0)
         return rc;
     struct transfer_out out = { .label = d->label, .image = d->content, .nbd_uri = hv_export_uri(e), .fd = -1, .fresh = fresh };

@@ -68,13 +68,18 @@ static int open_effects(struct session *s, const struct session_options *o, stru
     int r = o->effects || o->restore ? sessions_dir(&dir, err) : 0;
     if (r >= 0)
         r = open_journal(s, dir, id.text, err);
-    return r < 0 ? r : hv_shared_dir(s->hv, NULL, "session", &s->dir, err);
+    if (r >= 0)
+        r = hv_shared_dir(s->hv, NULL, "session", &s->dir, err);
+    if (r < 0)
+        return r;
+    const struct journal_arg args[] = { { "path", s->dir }, { NULL, NULL } };
+    return journal_begin(s->journal, VERB_SESSION_DIR, args, &s->fx_dir, err);
 }
 
 static int open_vm_writer(struct session *s, const struct session_options *o, struct err *err)
 {
     const struct requester_config *c = &s->rq->config;
-    struct qemu_provider_config pc = { .hv = s->hv, .journal = s->journal, .snapshot_dir = c->snapshot_dir, .log = c->log };
+    struct qemu_provider_config pc = { .hv = s->hv, .journal = s->journal, .snapshot_dir = c->snapshot_dir, .session_dir = s->dir, .log = c->log };
 
     int r = qemu_provider_new(&pc, &s->provider, err);
     if (r < 0)
@@ -181,11 +186,13 @@ void session_close(struct session *s, struct err *err)
     /* The release may have had effects of its own to reverse. */
     if (s->journal && journal_open_effects(s->journal) && journal_undo_all(s->journal, &why) < 0)
         also_failed(s, err, &why);
+    if (s->dir && io_remove_tree(s->dir, &why) < 0)
+        log_warning(s->rq->config.log, "%s", why.text);
+    else if (s->journal)
+        journal_settled(s->journal, s->fx_dir);
     journal_free(s->journal);
     free(s->verbs);
     hv_close(s->hv);
-    if (s->dir && io_remove_tree(s->dir, &why) < 0)
-        log_warning(s->rq->config.log, "%s", why.text);
     free(s->dir);
     free(s);
 }

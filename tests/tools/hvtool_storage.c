@@ -182,7 +182,7 @@ static int cmd_export(struct call *c, struct err *err)
                                                                     HV_EXPORT_WRITE;
     struct hv_export *e;
 
-    int r = hv_export_start(c->argv[0], c->argv[1], mode, &e, err);
+    int r = hv_export_start(NULL, c->argv[0], c->argv[1], mode, &e, err);
     if (r < 0)
         return r;
     printf("uri=%s\n", hv_export_uri(e));
@@ -197,7 +197,7 @@ static int cmd_peek(struct call *c, struct err *err)
     size_t n = (size_t)atoi(c->argv[3]);
     _cleanup_free_ char *p = calloc(1, n + 1);
 
-    int r = hv_image_peek(c->argv[0], c->argv[1], strtoull(c->argv[2], NULL, 10), p, n, err);
+    int r = hv_image_peek(NULL, c->argv[0], c->argv[1], strtoull(c->argv[2], NULL, 10), p, n, err);
     if (r == 0)
         fwrite(p, 1, n, stdout);
     return r;

@@ -58,14 +58,14 @@ static void writes_are_there_after_stop(const char *path, const char *format, ui
     uint8_t data[4096], got[4096];
 
     memset(data, byte, sizeof data);
-    if (hv_export_start(path, format, HV_EXPORT_WRITE, &e, &err) < 0)
+    if (hv_export_start(NULL, path, format, HV_EXPORT_WRITE, &e, &err) < 0)
         fail_msg("%s", err.text);
     struct nbd_handle *h = nbd_create();
     assert_int_equal(nbd_connect_uri(h, hv_export_uri(e)), 0);
     assert_int_equal(nbd_pwrite(h, data, sizeof data, off, 0), 0);
     nbd_close(h);
     assert_int_equal(hv_export_stop(e, &err), 0);
-    assert_int_equal(hv_image_peek(path, format, off, got, sizeof got, &err), 0);
+    assert_int_equal(hv_image_peek(NULL, path, format, off, got, sizeof got, &err), 0);
     assert_memory_equal(got, data, sizeof data);
 }
 
@@ -112,7 +112,7 @@ static void chains_are_read_and_written_through(void **state)
     writes_are_there_after_stop(lab->top, "qcow2", 8192, 0xcc);
     for (unsigned i = 0; i < 3; i++) {
         memset(wanted, 0xaa + 0x11 * (int)i, sizeof wanted);
-        assert_int_equal(hv_image_peek(lab->top, "qcow2", 4096 * i, got, sizeof got, NULL), 0);
+        assert_int_equal(hv_image_peek(NULL, lab->top, "qcow2", 4096 * i, got, sizeof got, NULL), 0);
         assert_memory_equal(got, wanted, sizeof got);
     }
     assert_int_equal(image_chain_read(lab->top, "qcow2", &c, NULL), 0);
@@ -135,7 +135,7 @@ static void a_raw_image_is_never_taken_for_another_format(void **state)
     create(trap, "qcow2", NULL, secret, "raw");
     assert_int_equal(io_read_file(trap, 1 << 20, &header, NULL), 0);
     assert_int_equal(io_replace_file(lab->base, header.data, header.len, 0600, NULL), 0);
-    assert_int_equal(hv_image_peek(lab->base, "raw", 0, got, 3, NULL), 0);
+    assert_int_equal(hv_image_peek(NULL, lab->base, "raw", 0, got, 3, NULL), 0);
     assert_memory_equal(got, "QFI", 3);
     /* As a backing image of which no format is recorded, too. */
     create(lab->mid, "qcow2", NULL, lab->base, "raw");
@@ -173,15 +173,15 @@ static void an_image_being_written_is_busy(void **state)
     char got[16];
 
     create(lab->top, "qcow2", NULL, NULL, NULL);
-    assert_int_equal(hv_export_start(lab->top, "qcow2", HV_EXPORT_WRITE, &writer, &err), 0);
-    assert_int_equal(hv_export_start(lab->top, "qcow2", HV_EXPORT_READ, &other, &err), -EBUSY);
+    assert_int_equal(hv_export_start(NULL, lab->top, "qcow2", HV_EXPORT_WRITE, &writer, &err), 0);
+    assert_int_equal(hv_export_start(NULL, lab->top, "qcow2", HV_EXPORT_READ, &other, &err), -EBUSY);
     assert_non_null(strstr(err.text, lab->top));
-    assert_int_equal(hv_export_start(lab->top, "qcow2", HV_EXPORT_WRITE, &other, &err), -EBUSY);
-    assert_int_equal(hv_image_peek(lab->top, "qcow2", 0, got, sizeof got, &err), 0);
+    assert_int_equal(hv_export_start(NULL, lab->top, "qcow2", HV_EXPORT_WRITE, &other, &err), -EBUSY);
+    assert_int_equal(hv_image_peek(NULL, lab->top, "qcow2", 0, got, sizeof got, &err), 0);
     assert_null(other);
     assert_int_equal(hv_export_stop(writer, &err), 0);
-    assert_int_equal(hv_export_start(lab->top, "qcow2", HV_EXPORT_READ, &writer, &err), 0);
-    assert_int_equal(hv_export_start(lab->top, "qcow2", HV_EXPORT_READ, &other, &err), 0); /* readers do not exclude readers */
+    assert_int_equal(hv_export_start(NULL, lab->top, "qcow2", HV_EXPORT_READ, &writer, &err), 0);
+    assert_int_equal(hv_export_start(NULL, lab->top, "qcow2", HV_EXPORT_READ, &other, &err), 0); /* readers do not exclude readers */
     assert_int_equal(hv_export_stop(writer, &err), 0);
     assert_int_equal(hv_export_stop(other, &err), 0);
     assert_int_equal(hv_export_stop(NULL, &err), 0);
@@ -194,12 +194,12 @@ static void what_cannot_be_served_is_told(void **state)
     struct err err = ERR_INIT;
     char got[16];
 
-    assert_int_equal(hv_export_start(lab->top, "qcow2", HV_EXPORT_READ, &e, &err), -EIO);
+    assert_int_equal(hv_export_start(NULL, lab->top, "qcow2", HV_EXPORT_READ, &e, &err), -EIO);
     assert_non_null(strstr(err.text, lab->top));
     create(lab->base, "raw", NULL, NULL, NULL);
-    assert_int_equal(hv_export_start(lab->base, "qcow2", HV_EXPORT_READ, &e, &err), -EIO);
+    assert_int_equal(hv_export_start(NULL, lab->base, "qcow2", HV_EXPORT_READ, &e, &err), -EIO);
     assert_non_null(strstr(err.text, "not in qcow2 format"));
-    assert_int_equal(hv_image_peek(lab->base, "raw", (4 << 20) - 8, got, sizeof got, &err), -ENODATA);
+    assert_int_equal(hv_image_peek(NULL, lab->base, "raw", (4 << 20) - 8, got, sizeof got, &err), -ENODATA);
     assert_null(e);
 }
 

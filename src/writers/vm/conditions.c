@@ -104,13 +104,13 @@ static bool target_covered(const struct vm_report *r, const char *target)
     return false;
 }
 
-static bool disk_is_basic(const struct hv_disk *disk, struct vm_condition *c)
+static bool disk_is_basic(const struct vm_writer *w, const struct hv_disk *disk, struct vm_condition *c)
 {
     _cleanup_free_ uint8_t *start = malloc(VM_PARTITION_BYTES);
     size_t n = disk->size ? (size_t)num_min(disk->size, VM_PARTITION_BYTES) : 512;
     struct err err = ERR_INIT;
 
-    if (!start || hv_image_peek(disk->path, disk->format, 0, start, n, &err) < 0) {
+    if (!start || hv_image_peek(w->config.session_dir, disk->path, disk->format, 0, start, n, &err) < 0) {
         found(c, false, "the partition table of disk %s cannot be read: %s", disk->target, err.text);
         return false;
     }
@@ -138,13 +138,13 @@ static bool fs_is_whole(const struct vm_report *r, const struct hv_guest_fs *fs,
     return true;
 }
 
-static void check_basic(const struct hv_domain *d, const struct vm_report *r, struct vm_condition *c)
+static void check_basic(const struct vm_writer *w, const struct hv_domain *d, const struct vm_report *r, struct vm_condition *c)
 {
     for (size_t i = 0; i < r->n_fs; i++)
         if (!fs_is_whole(r, &r->fs[i], c))
             return;
     for (size_t i = 0; i < d->n_disks; i++)
-        if (r->disks[i].covered && d->disks[i].path && hv_is_local(d->hv) && !disk_is_basic(&d->disks[i], c))
+        if (r->disks[i].covered && d->disks[i].path && hv_is_local(d->hv) && !disk_is_basic(w, &d->disks[i], c))
             return;
     found(c, true, "all disks are basic and all guest volumes lie on disks that are backed up");
 }
@@ -221,5 +221,5 @@ void vm_check_conditions(struct vm_writer *w, struct hv_domain *d, struct vm_rep
     check_running(d, &r->conditions[COND_RUNNING]);
     ask_agent(w, d, r);
     check_place(w, d, r, &r->conditions[COND_PLACE]);
-    check_basic(d, r, &r->conditions[COND_BASIC]);
+    check_basic(w, d, r, &r->conditions[COND_BASIC]);
 }
