@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* kvss.conf and the environment: what is wrong is named with file and line; the first that sets a value wins. */
+#include "test.h"
+
+#include "cli/options.h"
+#include "cli/settings.h"
+
+static int read_conf(const char *dir, const char *text, struct settings *s, struct err *err)
+{
+    _cleanup_free_ char *path = io_path(dir, "kvss.conf");
+
+    write_text(path, text);
+    return settings_from_file(path, s, err);
+}
+
+static void values_are_read_and_comments_passed_over(void **state)
+{
+    _cleanup_(settings_clear) struct settings s = { 0 };
+    struct err err = ERR_INIT;
+
+    assert_ok(read_conf(*state, "# a comment\nrepository = /srv/backup folder\n\n; another\nagent-timeout=20\nmethod = child\n", &s, &err));
+    assert_string_equal(s.repository, "/srv/backup folder");
+    assert_string_equal(s.agent_timeout, "20");
+    assert_string_equal(s.method, "child");
+    assert_null(s.connect);
+}
+
+static void what_is_set_already_stays(void **state)
+{
+    _cleanup_(settings_clear) struct settings s = { .repository = strdup("/from/an/option") };
+    struct err err = ERR_INIT;
+
+    assert_ok(read_conf(*state, "repository = /srv/backup\nconnect = qemu:///system\n", &s, &err));
+    assert_string_equal(s.repository, "/from/an/option");
+    assert_string_equal(s.connect, "qemu:///system");
+}
+
+static void mistakes_name_file_and_line(void **state)
+{
+    static const struct { const char *text, *says; } wrong[] = {
+        { "repository = /a\nrepositroy = /b\n", "kvss.conf:2: unknown setting 'repositroy'" },
+        { "repository = /a\nrepository = /b\n", "kvss.conf:2: repository is set a second time" },
+        { "\n\nmethod = sideways\n", "kvss.conf:3: method = sideways: not one of" },
+        { "agent-timeout = 0\n", "kvss.conf:1: agent-timeout = 0: not a number of seconds" },
+        { "agent-timeout = soon\n", "kvss.conf:1: agent-timeout" },
+        { "snapshot-dir = here\n", "kvss.conf:1: snapshot-dir = here: not an absolute path" },
+        { "repository =\n", "kvss.conf:1: repository has no value" },
+        { "[section]\nrepository = /a\n", "kvss.conf:2: there are no sections" },
+        { "just words\n", "kvss.conf:1: not 'name = value'" },
+    };
+
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        _cleanup_(settings_clear) struct settings s = { 0 };
+        struct err err = ERR_INIT;
+        assert_fails(EINVAL, read_conf(*state, wrong[i].text, &s, &err));
+        if (!strstr(err.text, wrong[i].says))
+            fail_msg("'%s' does not say '%s'", err.text, wrong[i].says);
+    }
+}
+
+static void a_file_that_is_not_there_is_told_apart(void **state)
+{
+    (void)state;
+    struct settings s = { 0 };
+    struct err err = ERR_INIT;
+
+    assert_int_equal(settings_from_file("/nonexistent/kvss.conf", &s, &err), -ENOENT);
+    assert_int_equal(err.code, 0);
+}
+
+static void the_environment_goes_before_files(void **state)
+{
+    _cleanup_(settings_clear) struct settings s = { 0 };
+    struct err err = ERR_INIT;
+
+    setenv("KVSS_REPOSITORY", "/from/the/environment", 1);
+    setenv("KVSS_CONNECT", "", 1); /* as if it were not set */
+    assert_ok(settings_from_env(&s, &err));
+    assert_ok(read_conf(*state, "repository = /srv/backup\nconnect = qemu:///session\n", &s, &err));
+    unsetenv("KVSS_REPOSITORY");
+    unsetenv("KVSS_CONNECT");
+    assert_string_equal(s.repository, "/from/the/environment");
+    assert_string_equal(s.connect, "qemu:///session");
+}
+
+/* ---- Options --------------------------------------------------------------------------------------------------------------*/
+
+struct own {
+    bool copy;
+    const char *method;
+};
+struct common {
+    bool json;
+    const char *repository;
+};
+static const struct cli_option own_options[] = {
+    { "copy", 0, NULL, "", offsetof(struct own, copy), NULL },
+    { "method", 'm', "METHOD", "", offsetof(struct own, method), "auto|child" },
+    { NULL },
+};
+static const struct cli_option common_options[] = {
+    { "json", 0, NULL, "", offsetof(struct common, json), NULL },
+    { "repository", 'r', "FOLDER", "", offsetof(struct common, repository), NULL },
+    { NULL },
+};
+
+static int parse(struct common *c, struct own *o, char **argv, int *first, struct err *err)
+{
+    struct option_set set = { common_options, own_options, c, o };
+    int argc = 0;
+
+    while (argv[argc])
+        argc++;
+    return options_parse(&set, argc, argv, false, first, err);
+}
+
+#define ARGV(...) ((char *[]){ (char *)"kvss", __VA_ARGS__, NULL })
+
+static void options_stand_anywhere(void **state)
+{
+    (void)state;
+    struct common c = { 0 };
+    struct own o = { 0 };
+    struct err err = ERR_INIT;
+    char **argv = ARGV((char *)"web", (char *)"--copy", (char *)"-r", (char *)"/srv", (char *)"db", (char *)"--method=child",
+                       (char *)"--json", (char *)"--", (char *)"--copy");
+    int first = 0;
+
+    assert_ok(parse(&c, &o, argv, &first, &err));
+    assert_true(o.copy && c.json);
+    assert_string_equal(o.method, "child");
+    assert_string_equal(c.repository, "/srv");
+    assert_string_equal(argv[first], "web");
+    assert_string_equal(argv[first + 1], "db");
+    assert_string_equal(argv[first + 2], "--copy");
+}
+
+static void assert_refused(char **argv, const char *says)
+{
+    struct common c = { 0 };
+    struct own o = { 0 };
+    struct err err = ERR_INIT;
+    int first;
+
+    assert_fails(EINVAL, parse(&c, &o, argv, &first, &err));
+    if (!strstr(err.text, says))
+        fail_msg("'%s' does not say '%s'", err.text, says);
+}
+
+static void wrong_options_are_explained(void **state)
+{
+    (void)state;
+    assert_refused(ARGV((char *)"--methud", (char *)"child"), "did you mean --method?");
+    assert_refused(ARGV((char *)"--method"), "--method needs a value");
+    assert_refused(ARGV((char *)"-r"), "-r needs a value");
+    assert_refused(ARGV((char *)"-x"), "unknown option -x");
+    assert_refused(ARGV((char *)"--copy=yes"), "takes no value");
+    assert_refused(ARGV((char *)"--method", (char *)"chil"), "'chil' is not one of auto|child");
+    assert_refused(ARGV((char *)"--repository", (char *)""), "empty value");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        test_in_dir(values_are_read_and_comments_passed_over),
+        test_in_dir(what_is_set_already_stays),
+        test_in_dir(mistakes_name_file_and_line),
+        cmocka_unit_test(a_file_that_is_not_there_is_told_apart),
+        test_in_dir(the_environment_goes_before_files),
+        cmocka_unit_test(options_stand_anywhere),
+        cmocka_unit_test(wrong_options_are_explained),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

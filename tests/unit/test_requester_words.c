@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* From what people write to what is meant: names, policies, volumes. */
+#include "test.h"
+
+#include "requester/internal.h"
+
+static const char mountinfo[] =
+    "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
+    "23 22 0:21 / /proc rw,nosuid - proc proc rw\n"
+    "30 22 8:2 / /srv rw - xfs /dev/sdb rw\n"
+    "31 30 8:3 / /srv/vm\\040images rw - btrfs /dev/sdc rw\n"
+    "32 22 8:4 / /srv-other rw - ext4 /dev/sdd rw\n"
+    "broken line\n";
+
+static void assert_volume(const char *path, const char *wanted)
+{
+    _cleanup_free_ char *volume = NULL;
+    struct err err = ERR_INIT;
+
+    assert_ok(volume_find(mountinfo, path, &volume, &err));
+    assert_string_equal(volume, wanted);
+}
+
+static void a_volume_is_the_nearest_mount_point(void **state)
+{
+    (void)state;
+    assert_volume("/etc/passwd", "/");
+    assert_volume("/", "/");
+    assert_volume("/srv", "/srv");
+    assert_volume("/srv/a/b", "/srv");
+    assert_volume("/srv-other/a", "/srv-other");
+    assert_volume("/srvx", "/");
+    assert_volume("/srv/vm images/web.qcow2", "/srv/vm images");
+    assert_volume("/srv/vm imagesx", "/srv");
+}
+
+static void no_mount_point_is_an_error(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *volume = NULL;
+    struct err err = ERR_INIT;
+
+    assert_fails(ENOENT, volume_find("30 22 8:2 / /srv rw - xfs /dev/sdb rw\n", "/etc", &volume, &err));
+    assert_null(volume);
+}
+
+static void the_volume_of_a_file_need_not_wait_for_the_file(void **state)
+{
+    _cleanup_free_ char *volume = NULL, *same = NULL, *path = str_format("%s/not/there/yet", (char *)*state);
+    struct err err = ERR_INIT;
+
+    assert_ok(volume_of(NULL, path, &volume, &err));
+    assert_ok(volume_of(NULL, *state, &same, &err));
+    assert_string_equal(volume, same);
+}
+
+static void a_network_disk_is_its_own_volume(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *volume = NULL;
+    struct err err = ERR_INIT;
+
+    assert_ok(volume_of(NULL, "rbd:pool/image", &volume, &err));
+    assert_string_equal(volume, "rbd:pool/image");
+}
+
+static void what_is_like_a_name_is_found(void **state)
+{
+    (void)state;
+    const char *const names[] = { "web01", "web02", "database", "mail" };
+
+    assert_string_equal(requester_similar("web1", names, 4), "web01");
+    assert_string_equal(requester_similar("WEB02", names, 4), "web02");
+    assert_string_equal(requester_similar("databse", names, 4), "database");
+    assert_string_equal(requester_similar("mial", names, 4), "mail");
+    assert_null(requester_similar("kubernetes", names, 4));
+    assert_null(requester_similar("x", names, 0));
+}
+
+static void policies_are_parsed_and_others_refused(void **state)
+{
+    (void)state;
+    enum vm_method method;
+    enum vm_level require;
+    struct err err = ERR_INIT;
+
+    assert_ok(policy_parse(&(struct requester_policy){ 0 }, &method, &require, &err));
+    assert_int_equal(method, VM_METHOD_AUTO);
+    assert_int_equal(require, VM_LEVEL_CRASH);
+    assert_ok(policy_parse(&(struct requester_policy){ "child", "file-system" }, &method, &require, &err));
+    assert_int_equal(method, VM_METHOD_CHILD);
+    assert_int_equal(require, VM_LEVEL_FILE_SYSTEM);
+    assert_fails(EINVAL, policy_parse(&(struct requester_policy){ "sideways", NULL }, &method, &require, &err));
+    assert_fails(EINVAL, policy_parse(&(struct requester_policy){ NULL, "crash" }, &method, &require, &err));
+    assert_int_equal(method, VM_METHOD_CHILD); /* outputs are untouched on failure */
+}
+
+static void the_first_line_of_a_password_file_is_the_passphrase(void **state)
+{
+    _cleanup_free_ char *path = io_path(*state, "password");
+    struct requester rq = { .config = { .password_file = path, .passphrase = "from the environment" } };
+    _cleanup_(key_wipe_p) char *key = NULL;
+    struct err err = ERR_INIT;
+
+    write_text(path, "s3cret word\r\nsecond line\n");
+    assert_ok(key_given(&rq, &key, &err));
+    assert_string_equal(key, "s3cret word");
+    key_wipe(TAKE_PTR(key));
+    write_text(path, "\nsecond line\n");
+    assert_fails(EINVAL, key_given(&rq, &key, &err));
+    rq.config.password_file = NULL;
+    assert_ok(key_given(&rq, &key, &err));
+    assert_string_equal(key, "from the environment");
+}
+
+static void nobody_to_ask_is_an_error_that_says_what_to_do(void **state)
+{
+    (void)state;
+    struct requester rq = { 0 };
+    char *key = NULL;
+    struct err err = ERR_INIT;
+
+    assert_fails(EACCES, key_asked(&rq, "?", false, &key, &err));
+    assert_non_null(strstr(err.text, "--password-file"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_volume_is_the_nearest_mount_point),
+        cmocka_unit_test(no_mount_point_is_an_error),
+        test_in_dir(the_volume_of_a_file_need_not_wait_for_the_file),
+        cmocka_unit_test(a_network_disk_is_its_own_volume),
+        cmocka_unit_test(what_is_like_a_name_is_found),
+        cmocka_unit_test(policies_are_parsed_and_others_refused),
+        test_in_dir(the_first_line_of_a_password_file_is_the_passphrase),
+        cmocka_unit_test(nobody_to_ask_is_an_error_that_says_what_to_do),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
