@@ -204,22 +204,21 @@ static bool fail(struct kvss_event *ev, uint32_t hresult, const char *text)
 bool command_event(const struct command_writer *w, struct kvss_event *ev, const char *event)
 {
     _cleanup_json_ json_t *input = describe_event(ev, event);
-    _cleanup_json_ json_t *answer = NULL;
+    _cleanup_result_ struct command_result result = { 0 };
+    struct command_call call = { w->path, event, input, time_for(w, ev) };
     uint32_t failure = VSS_E_WRITERERROR_NONRETRYABLE;
-    enum command_exit verdict;
     struct err err = ERR_INIT;
-    char text[1024];
 
     if (!input)
         return fail(ev, VSS_E_WRITERERROR_OUTOFRESOURCES, "out of memory");
-    int r = command_run(w->path, event, input, time_for(w, ev), &answer, &verdict, text, sizeof text, &err);
-    if (r == 0 && verdict == COMMAND_NOT_HANDLED)
+    int r = command_run(&call, &result, &err);
+    if (r == 0 && result.verdict == COMMAND_NOT_HANDLED)
         return true;
-    if (r == 0 && (r = take_answer(ev, answer, &failure, &err)) < 0)
+    if (r == 0 && (r = take_answer(ev, result.answer, &failure, &err)) < 0)
         err_context(&err, "writer program %s, event %s", w->path, event);
     if (r < 0)
         return fail(ev, r == -ETIMEDOUT ? VSS_E_WRITERERROR_TIMEOUT : VSS_E_WRITERERROR_NONRETRYABLE, err.text);
-    if (verdict == COMMAND_FAILED)
-        return fail(ev, failure, *text ? text : "the program failed and gave no reason");
+    if (result.verdict == COMMAND_FAILED)
+        return fail(ev, failure, *result.text ? result.text : "the program failed and gave no reason");
     return true;
 }

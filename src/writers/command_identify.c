@@ -23,7 +23,6 @@ static const char *const writer_restores[] = { "never", "if-replace-fails", "alw
 static const char *const component_types[] = { "database", "file-group", NULL };
 static const char *const file_kinds[] = { "files", "database", "database-log", NULL };
 
-/* The keys of an object, by jansson's format; a key that is not in it is an error. */
 static int unpack_failed(const json_error_t *e, const char *what, struct err *err)
 {
     return err_set(err, EBADMSG, "%s: %s", what, e->text);
@@ -32,20 +31,20 @@ static int unpack_failed(const json_error_t *e, const char *what, struct err *er
 int command_identify(const char *path, json_t **ret, struct err *err)
 {
     _cleanup_json_ json_t *input = json_pack("{s:i, s:s}", "api", COMMAND_API, "event", "identify");
-    _cleanup_json_ json_t *answer = NULL;
-    enum command_exit verdict;
-    char text[1024];
+    _cleanup_result_ struct command_result result = { 0 };
+    struct command_call call = { path, "identify", input, COMMAND_IDENTIFY_MS };
 
     if (!input)
         return err_errno(err, ENOMEM, "cannot run %s", path);
-    int r = command_run(path, "identify", input, COMMAND_IDENTIFY_MS, &answer, &verdict, text, sizeof text, err);
+    int r = command_run(&call, &result, err);
     if (r < 0)
         return r;
-    if (verdict != COMMAND_OK)
-        return err_set(err, EIO, "writer program %s failed in identify: %s", path, *text ? text : "it gave no reason");
-    if (!answer)
+    if (result.verdict != COMMAND_OK)
+        return err_set(err, EIO, "writer program %s failed in identify: %s", path,
+                       *result.text ? result.text : "it gave no reason");
+    if (!result.answer)
         return err_set(err, EBADMSG, "writer program %s printed nothing in identify", path);
-    *ret = TAKE_PTR(answer);
+    *ret = TAKE_PTR(result.answer);
     return 0;
 }
 

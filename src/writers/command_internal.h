@@ -31,11 +31,25 @@ struct command_writer { /* one program */
 enum command_exit { COMMAND_OK, COMMAND_FAILED, COMMAND_NOT_HANDLED };
 
 /* ---- command_run.c --------------------------------------------------------------------------------------------------------*/
-/* Runs the program for one event. *ret_answer: the object it printed, or NULL; caller decrefs. *ret_exit: what it says. Where it
- * says that it failed, text (of n bytes) is what it said about it, in printable characters. Fails where it says nothing that
- * counts: not startable, killed after timeout_ms (-ETIMEDOUT), an exit code that has no meaning, no JSON, too long. */
-int command_run(const char *path, const char *event, json_t *input, unsigned timeout_ms, json_t **ret_answer,
-                enum command_exit *ret_exit, char *text, size_t n, struct err *err);
+struct command_call {
+    const char *path, *event;
+    json_t *input;       /* borrowed */
+    unsigned timeout_ms;
+};
+struct command_result {
+    enum command_exit verdict;
+    json_t *answer;      /* the object it printed, or NULL; the caller's */
+    char text[1024];     /* what it wrote to stderr: the end of it, one line, printable */
+};
+static inline void command_result_done(struct command_result *r)
+{
+    json_decref(r->answer);
+}
+#define _cleanup_result_ _cleanup_(command_result_done)
+
+/* Runs the program for one event. Fails where it says nothing that counts: not startable, killed after timeout_ms (-ETIMEDOUT), an
+ * exit code that has no meaning, no JSON object, too long. */
+int command_run(const struct command_call *call, struct command_result *ret, struct err *err);
 
 /* ---- command_identify.c ---------------------------------------------------------------------------------------------------*/
 /* Identity out of the answer to identify. Strings of *ret belong to the caller. */

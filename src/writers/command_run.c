@@ -59,43 +59,40 @@ static int judge(int status, const char *text, enum command_exit *ret, struct er
     return 0;
 }
 
-static int run(const char *path, const char *event, json_t *input, unsigned timeout_ms, struct buf *out, struct buf *tail,
-               int *ret_status, struct err *err)
+static int run(const struct command_call *call, struct buf *out, struct buf *tail, int *ret_status, struct err *err)
 {
-    _cleanup_free_ char *in = json_dumps(input, JSON_COMPACT);
+    _cleanup_free_ char *in = json_dumps(call->input, JSON_COMPACT);
 
     if (!in)
-        return err_errno(err, ENOMEM, "cannot run %s", path);
+        return err_errno(err, ENOMEM, "cannot run it");
     struct proc_run r = {
-        .argv = PROC_ARGV(path, event),
+        .argv = PROC_ARGV(call->path, call->event),
         .in = in,
         .in_len = strlen(in),
         .out_max = COMMAND_OUT_MAX,
-        .timeout_ms = timeout_ms,
+        .timeout_ms = call->timeout_ms,
         .die_with_us = true,
     };
     return proc_run(&r, out, tail, ret_status, err);
 }
 
-int command_run(const char *path, const char *event, json_t *input, unsigned timeout_ms, json_t **ret_answer,
-                enum command_exit *ret_exit, char *text, size_t n, struct err *err)
+int command_run(const struct command_call *call, struct command_result *ret, struct err *err)
 {
     _cleanup_buf_ struct buf out = BUF_INIT, tail = BUF_INIT;
-    _cleanup_json_ json_t *answer = NULL;
-    enum command_exit verdict = COMMAND_FAILED;
+    struct command_result result = { .verdict = COMMAND_FAILED };
     int status = 0;
-    int r = run(path, event, input, timeout_ms, &out, &tail, &status, err);
+    int r = run(call, &out, &tail, &status, err);
 
-    text[0] = '\0';
     if (r == 0 && tail.data)
-        tidy(&tail, text, n);
+        tidy(&tail, result.text, sizeof result.text);
     if (r == 0)
-        r = judge(status, text, &verdict, err);
+        r = judge(status, result.text, &result.verdict, err);
     if (r == 0)
-        r = parse_answer(&out, &answer, err);
-    if (r < 0)
-        return err_context(err, "writer program %s, event %s", path, event);
-    *ret_answer = TAKE_PTR(answer);
-    *ret_exit = verdict;
+        r = parse_answer(&out, &result.answer, err);
+    if (r < 0) {
+        err_context(err, "writer program %s, event %s", call->path, call->event);
+        return r;
+    }
+    *ret = result;
     return 0;
 }

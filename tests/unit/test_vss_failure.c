@@ -440,6 +440,16 @@ static void behaviour_30_a_complete_backup_is_not_aborted(void **state)
     assert_int_equal(w->provider.copies, 0);
 }
 
+static void behaviour_30_release_between_prepare_and_snapshot(void **state)
+{
+    struct world *w = *state;
+
+    vss_session_release(session_prepared(w));
+    assert_true(w->vm.told_failure);
+    assert_int_equal(w->provider.aborted, 1);
+    assert_int_equal(w->provider.copies, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -463,6 +473,7 @@ int main(void)
         world_test(behaviour_27_abort_after_a_failure_in_every_event_and_twice),
         world_test(behaviour_27_a_failed_abort_is_told_and_can_be_repeated),
         world_test(behaviour_27_a_failed_automatic_abort_is_in_the_message),
+        world_test(behaviour_30_release_between_prepare_and_snapshot),
         world_test(behaviour_30_a_complete_backup_is_not_aborted),
     };
 

@@ -351,16 +351,6 @@ static void behaviour_30_release_without_complete_is_a_failed_backup(void **stat
     assert_int_equal(w->vm.vms[1].power, FAKE_RUNNING);
 }
 
-static void behaviour_30_release_between_prepare_and_snapshot(void **state)
-{
-    struct world *w = *state;
-
-    vss_session_release(session_prepared(w));
-    assert_true(w->vm.told_failure);
-    assert_int_equal(w->provider.aborted, 1);
-    assert_int_equal(w->provider.copies, 0);
-}
-
 static void behaviour_30_persistent_copies_stay_until_deleted(void **state)
 {
     struct world *w = *state;
@@ -489,7 +479,6 @@ int main(void)
         world_test(behaviour_28_abort_before_prepare_is_harmless),
         world_test(behaviour_28_backup_complete_after_abort_is_refused),
         world_test(behaviour_30_release_without_complete_is_a_failed_backup),
-        world_test(behaviour_30_release_between_prepare_and_snapshot),
         world_test(behaviour_30_persistent_copies_stay_until_deleted),
         world_test(without_writers_only_the_provider_is_asked),
         world_test(whole_volume_backup_sends_events_to_all),
