@@ -255,6 +255,8 @@ note "root's side done"
 
 # ---- libvirt without a daemon, in this process
 mkdir -m 711 "$SANDBOX/embed"
+echo leak:libvirt_driver_qemu > "$SANDBOX/lsan" # with ASan: libvirt's driver leaves some of its own when the process ends
+export LSAN_OPTIONS="suppressions=$SANDBOX/lsan:print_suppressions=0"
 embed="qemu:///embed?root=$SANDBOX/embed"
 guest_xml emb > "$SANDBOX/emb.xml"
 hv -c "$embed" define "$SANDBOX/emb.xml" > /dev/null
@@ -271,6 +273,7 @@ hv -c "$embed" change emb destroy > /dev/null
 hv -c "$embed" undefine emb
 rmdir "$dir"
 assert_eq "$(cat "$SANDBOX/hv.err")" "" "what libvirt wrote to stderr"
+unset LSAN_OPTIONS
 note "embedded libvirt done"
 
 # ---- an ordinary user
