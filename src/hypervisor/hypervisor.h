@@ -38,6 +38,9 @@ int hv_default_image_dir(struct hv *hv, char **ret, struct err *err);
 /* A new folder that QEMU can enter and write: mode 0770 of the QEMU group where we are root, else 0700; name made unique
  * below `parent` (NULL: /run/kvss as root, else the user's run-time folder). Caller frees the path. */
 int hv_shared_dir(struct hv *hv, const char *parent, const char *prefix, char **ret, struct err *err);
+/* The same in two steps, so that the name can be written down before the folder is there. */
+int hv_shared_dir_name(const char *parent, const char *prefix, char **ret, struct err *err);
+int hv_shared_dir_make(struct hv *hv, const char *path, struct err *err);
 
 /* ---- Domains --------------------------------------------------------------------------------------------------------------*/
 enum hv_state {
@@ -199,6 +202,11 @@ int hv_checkpoint_xml(struct hv_domain *d, const char *name, char **ret, struct 
 int hv_checkpoint_redefine(struct hv_domain *d, const char *xml, struct err *err); /* validated against the bitmap */
 
 /* ---- Images without a running QEMU -------------------------------------------------------------------------------------------*/
+struct hv_bitmap {
+    char *name;
+    bool in_use;              /* a QEMU has it open, or was killed: what it holds then is not to be trusted */
+    bool recording;           /* every QEMU that opens the image for writing goes on recording in it */
+};
 struct hv_image_info {
     char *format;
     uint64_t size;            /* virtual */
@@ -207,6 +215,8 @@ struct hv_image_info {
     char *compat;             /* qcow2: "0.10" or "1.1" */
     bool lazy_refcounts, extended_l2, encrypted;
     char *preallocation;      /* "off", "metadata", "falloc" ... as far as it can be told; NULL */
+    size_t n_bitmaps;         /* persistent dirty bitmaps of a qcow2 image; of one that is open: as of when it was opened */
+    struct hv_bitmap *bitmaps;
 };
 /* qemu-img info; format NULL: probed (only where the definition does not say). share: also while a VM has it open. */
 int hv_image_info(const char *path, const char *format, bool share, struct hv_image_info *ret, struct err *err);
@@ -222,6 +232,9 @@ enum hv_export_mode { HV_EXPORT_READ, HV_EXPORT_READ_SHARED, HV_EXPORT_WRITE };
  * dir: where the socket's own folder is made (NULL: the run-time folder), so that who removes dir removes that too. */
 int hv_export_start(const char *dir, const char *path, const char *format, enum hv_export_mode mode, struct hv_export **ret,
                     struct err *err);
+/* READ, and the image's persistent dirty bitmap is told too, as the NBD meta context hv_export_dirty_context(). */
+int hv_export_start_dirty(const char *path, const char *format, const char *bitmap, struct hv_export **ret, struct err *err);
+const char *hv_export_dirty_context(const struct hv_export *e); /* NULL: none */
 const char *hv_export_uri(const struct hv_export *e);
 int hv_export_stop(struct hv_export *e, struct err *err); /* waits until all is flushed; frees; NULL is fine */
 /* Reads n bytes of the image's content at off, also while a VM has it open. For partition tables: not for data. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Folders that kvss and QEMU share: sockets of backup jobs, scratch files, overlays. */
+#include "base/guid.h"
 #include "base/io.h"
 #include "hypervisor/internal.h"
 #include <errno.h>
@@ -22,23 +23,6 @@ static int give_to_qemu(struct hv *hv, const char *path, struct err *err)
     return 0;
 }
 
-static int make_below(struct hv *hv, const char *parent, const char *prefix, char **ret, struct err *err)
-{
-    _cleanup_free_ char *path = str_format("%s/%s-XXXXXX", parent, prefix);
-
-    if (!path)
-        return err_errno(err, ENOMEM, "cannot make a folder in %s", parent);
-    if (!mkdtemp(path))
-        return err_errno(err, errno, "cannot make a folder in %s", parent);
-    int r = give_to_qemu(hv, path, err);
-    if (r < 0) {
-        (void)rmdir(path);
-        return r;
-    }
-    *ret = TAKE_PTR(path);
-    return 0;
-}
-
 /* The place for what lasts as long as a session: /run/kvss, or kvss in the user's run-time folder. NULL: the user has none. */
 static int default_parent(char **ret, struct err *err)
 {
@@ -56,17 +40,45 @@ static int default_parent(char **ret, struct err *err)
     return r;
 }
 
-int hv_shared_dir(struct hv *hv, const char *parent, const char *prefix, char **ret, struct err *err)
+int hv_shared_dir_name(const char *parent, const char *prefix, char **ret, struct err *err)
 {
     _cleanup_free_ char *own = NULL;
+    const char *tmp = secure_getenv("TMPDIR"), *mark = "";
+    struct guid id = guid_new();
 
-    if (parent)
-        return make_below(hv, parent, prefix, ret, err);
-    int r = default_parent(&own, err);
+    int r = parent ? 0 : default_parent(&own, err);
     if (r < 0)
         return r;
-    if (own)
-        return make_below(hv, own, prefix, ret, err);
-    _cleanup_free_ char *marked = str_format(HV_BACKUP_MARK "-%s", prefix);
-    return marked ? io_private_dir(marked, ret, err) : err_errno(err, ENOMEM, "cannot make a folder for QEMU");
+    if (!parent && !own) {
+        parent = tmp && tmp[0] == '/' ? tmp : "/tmp";
+        mark = HV_BACKUP_MARK "-";
+    }
+    char *path = str_format("%s/%s%s-%.8s", parent ? parent : own, mark, prefix, id.text);
+    if (!path)
+        return err_errno(err, ENOMEM, "cannot make a folder for QEMU");
+    *ret = path;
+    return 0;
+}
+
+int hv_shared_dir_make(struct hv *hv, const char *path, struct err *err)
+{
+    /* Never one that is there already: it would be someone else's. */
+    if (mkdir(path, 0700) < 0)
+        return err_errno(err, errno, "cannot make the folder %s", path);
+    int r = give_to_qemu(hv, path, err);
+    if (r < 0)
+        (void)rmdir(path);
+    return r;
+}
+
+int hv_shared_dir(struct hv *hv, const char *parent, const char *prefix, char **ret, struct err *err)
+{
+    _cleanup_free_ char *path = NULL;
+
+    int r = hv_shared_dir_name(parent, prefix, &path, err);
+    if (r >= 0)
+        r = hv_shared_dir_make(hv, path, err);
+    if (r >= 0)
+        *ret = TAKE_PTR(path);
+    return r;
 }

@@ -184,15 +184,13 @@ static int announce_job(struct qemu_provider *p, struct qemu_point *pt, struct e
 
 static int make_dir(struct qemu_provider *p, struct qemu_point *pt, struct err *err)
 {
-    int r = hv_shared_dir(p->config.hv, p->config.session_dir, "nbd", &pt->dir, err);
+    int r = hv_shared_dir_name(p->config.session_dir, "nbd", &pt->dir, err);
+    if (r >= 0)
+        r = qemu_effect(p, pt, VERB_SHADOW_DIR, "path", pt->dir, &pt->fx_dir, err);
+    if (r >= 0)
+        r = hv_shared_dir_make(p->config.hv, pt->dir, err);
     if (r < 0)
         return r;
-    /* Entered after the fact: the name is only known then, and an empty run-time folder harms no one. */
-    r = qemu_effect(p, pt, VERB_SHADOW_DIR, "path", pt->dir, &pt->fx_dir, err);
-    if (r < 0) {
-        (void)io_remove_tree(pt->dir, NULL);
-        return r;
-    }
     pt->socket = str_format("%s/nbd.sock", pt->dir);
     return pt->socket ? 0 : err_set(err, ENOMEM, "out of memory");
 }

@@ -5,6 +5,7 @@
 #include "requester/effects.h"
 #include "requester/internal.h"
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -147,9 +148,13 @@ int requester_watchdog(struct requester *rq, const char *session_id, struct err 
 /* The command itself, run as a watchdog; `kvss watchdog` is not for people. */
 int session_watch(struct requester *rq, struct journal *journal, const char *session_id, struct hv *hv, struct err *err)
 {
-    char *argv[] = { (char *)"/proc/self/exe", (char *)"--connect", (char *)hv_uri(hv), (char *)"watchdog", (char *)session_id, NULL };
+    char path[PATH_MAX] = "";
+    char *argv[] = { path, (char *)"--connect", (char *)hv_uri(hv), (char *)"watchdog", (char *)session_id, NULL };
 
     (void)rq;
+    /* By its name, so that process lists show what it is; a binary that was replaced meanwhile has none any more. */
+    if (readlink("/proc/self/exe", path, sizeof(path) - 1) < 0 || access(path, X_OK) < 0)
+        strcpy(path, "/proc/self/exe");
     int r = journal_watch_start(journal, argv, NULL, err);
     return r < 0 ? err_context(err, "the watchdog that looks after the VMs could not be started") : 0;
 }

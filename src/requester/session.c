@@ -69,11 +69,12 @@ static int open_effects(struct session *s, const struct session_options *o, stru
     if (r >= 0)
         r = open_journal(s, dir, id.text, err);
     if (r >= 0)
-        r = hv_shared_dir(s->hv, NULL, "session", &s->dir, err);
+        r = hv_shared_dir_name(NULL, "session", &s->dir, err);
     if (r < 0)
         return r;
     const struct journal_arg args[] = { { "path", s->dir }, { NULL, NULL } };
-    return journal_begin(s->journal, VERB_SESSION_DIR, args, &s->fx_dir, err);
+    r = journal_begin(s->journal, VERB_SESSION_DIR, args, &s->fx_dir, err);
+    return r < 0 ? r : hv_shared_dir_make(s->hv, s->dir, err);
 }
 
 static int open_vm_writer(struct session *s, const struct session_options *o, struct err *err)

@@ -25,7 +25,7 @@ boot=$(guest_bootid mute)
 
 # facts without what a start from the saved state changes
 facts() { _facts web mute off | sed 's/^== \([^ ]*\).*/== \1/'; }
-has_session() { compgen -G "/var/lib/kvss/sessions/*/effects" > /dev/null; }
+has_session() { compgen -G "/var/lib/kvss/sessions/*/watched" > /dev/null; }
 no_kvss() { [ -z "$(pgrep -x kvss)" ]; }
 reading() { [ "$(du -sm "$KVSS_REPOSITORY" | cut -f 1)" -ge $((start + 20)) ]; }
 frozen() { timeout 2 virsh -q qemu-agent-command web '{"execute":"guest-fsfreeze-status"}' | grep -q frozen; }
