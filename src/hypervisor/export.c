@@ -18,7 +18,7 @@
 #define CLIENTS "16"
 
 struct hv_export {
-    char *dir, *socket, *log_path, *uri, *image;
+    char *dir, *socket, *log_path, *uri, *image, *bitmap, *dirty_context;
     enum hv_export_mode mode;
     struct proc *proc;
 };
@@ -35,6 +35,8 @@ static void export_free(struct hv_export *e)
     free(e->log_path);
     free(e->uri);
     free(e->image);
+    free(e->bitmap);
+    free(e->dirty_context);
     free(e);
 }
 DEFINE_CLEANUP(struct hv_export *, export_free)
@@ -73,13 +75,16 @@ static int export_new(const char *dir, const char *path, enum hv_export_mode mod
 static int start_server(struct hv_export *e, const char *options, struct err *err)
 {
     _cleanup_free_ char *socket = str_format("--socket=%s", e->socket);
+    _cleanup_free_ char *bitmap = e->bitmap ? str_format("--bitmap=%s", e->bitmap) : NULL;
     /* The page cache is used: O_DIRECT is refused by some file systems (tmpfs). What was written is flushed when it ends. */
     char *argv[12] = { (char *)"qemu-nbd", (char *)"--persistent", (char *)"--shared=" CLIENTS, (char *)"--cache=writeback",
                        (char *)"--aio=threads", socket };
     size_t n = 6;
 
-    if (!socket)
+    if (!socket || (e->bitmap && !bitmap))
         return err_errno(err, ENOMEM, "cannot serve the image %s", e->image);
+    if (bitmap)
+        argv[n++] = bitmap;
     if (e->mode != HV_EXPORT_WRITE)
         argv[n++] = (char *)"--read-only";
     argv[n++] = (char *)"--image-opts";
@@ -137,26 +142,55 @@ static int wait_ready(struct hv_export *e, struct err *err)
     }
 }
 
+static int serve(struct hv_export *e, const char *format, struct err *err)
+{
+    _cleanup_chain_ struct image_chain chain = { 0 };
+    _cleanup_free_ char *options = NULL;
+
+    int r = image_chain_read(e->image, format, &chain, err);
+    if (r == 0)
+        r = image_options(&chain, e->mode != HV_EXPORT_WRITE, e->mode == HV_EXPORT_READ_SHARED, &options, err);
+    if (r == 0)
+        r = start_server(e, options, err);
+    return r < 0 ? r : wait_ready(e, err);
+}
+
 int hv_export_start(const char *dir, const char *path, const char *format, enum hv_export_mode mode, struct hv_export **ret,
                     struct err *err)
 {
     _cleanup_(export_free_p) struct hv_export *e = NULL;
-    _cleanup_chain_ struct image_chain chain = { 0 };
-    _cleanup_free_ char *options = NULL;
 
     int r = export_new(dir, path, mode, &e, err);
     if (r == 0)
-        r = image_chain_read(path, format, &chain, err);
-    if (r == 0)
-        r = image_options(&chain, mode != HV_EXPORT_WRITE, mode == HV_EXPORT_READ_SHARED, &options, err);
-    if (r == 0)
-        r = start_server(e, options, err);
-    if (r == 0)
-        r = wait_ready(e, err);
+        r = serve(e, format, err);
     if (r < 0)
         return r;
     *ret = TAKE_PTR(e);
     return 0;
+}
+
+int hv_export_start_dirty(const char *dir, const char *path, const char *format, const char *bitmap, struct hv_export **ret,
+                          struct err *err)
+{
+    _cleanup_(export_free_p) struct hv_export *e = NULL;
+
+    int r = export_new(dir, path, HV_EXPORT_READ, &e, err);
+    if (r < 0)
+        return r;
+    e->bitmap = strdup(bitmap);
+    e->dirty_context = str_format("qemu:dirty-bitmap:%s", bitmap);
+    if (!e->bitmap || !e->dirty_context)
+        return err_errno(err, ENOMEM, "cannot serve the image %s", path);
+    r = serve(e, format, err);
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(e);
+    return 0;
+}
+
+const char *hv_export_dirty_context(const struct hv_export *e)
+{
+    return e->dirty_context;
 }
 
 const char *hv_export_uri(const struct hv_export *e)

@@ -233,7 +233,8 @@ enum hv_export_mode { HV_EXPORT_READ, HV_EXPORT_READ_SHARED, HV_EXPORT_WRITE };
 int hv_export_start(const char *dir, const char *path, const char *format, enum hv_export_mode mode, struct hv_export **ret,
                     struct err *err);
 /* READ, and the image's persistent dirty bitmap is told too, as the NBD meta context hv_export_dirty_context(). */
-int hv_export_start_dirty(const char *path, const char *format, const char *bitmap, struct hv_export **ret, struct err *err);
+int hv_export_start_dirty(const char *dir, const char *path, const char *format, const char *bitmap, struct hv_export **ret,
+                          struct err *err);
 const char *hv_export_dirty_context(const struct hv_export *e); /* NULL: none */
 const char *hv_export_uri(const struct hv_export *e);
 int hv_export_stop(struct hv_export *e, struct err *err); /* waits until all is flushed; frees; NULL is fine */

@@ -19,6 +19,9 @@ void hv_image_info_clear(struct hv_image_info *i)
     free(i->backing_format);
     free(i->compat);
     free(i->preallocation);
+    for (size_t k = 0; k < i->n_bitmaps; k++)
+        free(i->bitmaps[k].name);
+    free(i->bitmaps);
     *i = (struct hv_image_info){ 0 };
 }
 

@@ -18,6 +18,35 @@ static uint64_t get_size(json_t *object, const char *key)
     return n > 0 ? (uint64_t)n : 0;
 }
 
+static bool has_flag(json_t *bitmap, const char *flag)
+{
+    json_t *e;
+    size_t i;
+
+    json_array_foreach (json_object_get(bitmap, "flags"), i, e)
+        if (json_is_string(e) && strcmp(json_string_value(e), flag) == 0)
+            return true;
+    return false;
+}
+
+static int copy_bitmaps(json_t *list, struct hv_image_info *info)
+{
+    size_t n = json_array_size(list);
+
+    if (n == 0)
+        return 0;
+    info->bitmaps = calloc(n, sizeof *info->bitmaps);
+    if (!info->bitmaps)
+        return -ENOMEM;
+    for (size_t i = 0; i < n; i++) {
+        json_t *from = json_array_get(list, i);
+        char *name = copy_string(from, "name");
+        if (name) /* without a name it is of no use to anyone */
+            info->bitmaps[info->n_bitmaps++] = (struct hv_bitmap){ name, has_flag(from, "in-use"), has_flag(from, "auto") };
+    }
+    return 0;
+}
+
 int image_json_parse(const char *text, size_t n, struct hv_image_info *ret, struct err *err)
 {
     json_error_t why;
@@ -39,7 +68,7 @@ int image_json_parse(const char *text, size_t n, struct hv_image_info *ret, stru
         .extended_l2 = json_is_true(json_object_get(data, "extended-l2")),
         .encrypted = json_is_true(json_object_get(root, "encrypted")),
     };
-    if (!info.format) {
+    if (copy_bitmaps(json_object_get(data, "bitmaps"), &info) < 0 || !info.format) {
         hv_image_info_clear(&info);
         return err_errno(err, ENOMEM, "cannot read qemu-img's description of the image");
     }
