@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #define END_TIMEOUT_MS 60000u
+#define END_AGAIN_MS 500u
 
 struct hv_backup_request {
     char *backup_xml, *checkpoint_xml, *checkpoint;
@@ -226,8 +227,11 @@ static int add_scratch_paths(xmlNodePtr root, char ***scratch)
     return r;
 }
 
-/* 1: a backup job of kvss runs, *ret_scratch (may be NULL) gets its scratch files; 0: none, or another program's. */
-static int own_job(struct hv_domain *d, char ***ret_scratch, struct err *err)
+enum own_job { JOB_NOT_OURS, JOB_OURS, JOB_BEGINNING };
+
+/* Whether a backup job of kvss runs; *scratch, where empty so far, gets its scratch files. BEGINNING: libvirt is at one of which it
+ * does not tell yet whose it is; a call of a process that was killed since goes on in libvirtd. JOB_* or -errno. */
+static int own_job(struct hv_domain *d, char ***scratch, struct err *err)
 {
     int operation = 0;
     int r = busy_operation(d, &operation, err);
@@ -235,32 +239,41 @@ static int own_job(struct hv_domain *d, char ***ret_scratch, struct err *err)
     if (r <= 0)
         return r;
     if (operation != VIR_DOMAIN_JOB_OPERATION_BACKUP)
-        return 0;
+        return JOB_NOT_OURS;
     _cleanup_free_ char *text = virDomainBackupGetXMLDesc(hv_handle(d), 0);
     _cleanup_xml_ xmlDocPtr doc = NULL;
     if (!text)
-        return hv_virt_code() == VIR_ERR_NO_DOMAIN_BACKUP ? 0 : hv_virt_error(err, "cannot read the backup job of VM %s", d->name);
+        return hv_virt_code() == VIR_ERR_NO_DOMAIN_BACKUP ? JOB_BEGINNING : hv_virt_error(err, "cannot read the backup job of VM %s", d->name);
     r = xml_parse(text, strlen(text), "the backup job", &doc, err);
     if (r < 0)
         return r;
     _cleanup_free_ char *socket = xml_get(xmlDocGetRootElement(doc), "server/@socket");
     if (!socket || !strstr(socket, HV_BACKUP_MARK))
-        return 0;
-    if (ret_scratch && add_scratch_paths(xmlDocGetRootElement(doc), ret_scratch) < 0)
+        return JOB_NOT_OURS;
+    if (!*scratch && add_scratch_paths(xmlDocGetRootElement(doc), scratch) < 0)
         return err_errno(err, ENOMEM, "cannot read the backup job of VM %s", d->name);
-    return 1;
+    return JOB_OURS;
 }
 
-static int wait_gone(struct hv_domain *d, struct err *err)
+/* Told to end again and again: a job that is just beginning does not listen. */
+static int end_own_job(struct hv_domain *d, char ***scratch, struct err *err)
 {
-    uint64_t deadline = clock_mono_ms() + END_TIMEOUT_MS;
+    uint64_t deadline = clock_mono_ms() + END_TIMEOUT_MS, next = 0;
+    struct err why = ERR_INIT;
 
     for (;;) {
-        int r = virDomainIsActive(hv_handle(d)) == 1 ? own_job(d, NULL, err) : 0;
-        if (r <= 0)
-            return r;
-        if (clock_mono_ms() > deadline)
-            return err_set(err, ETIMEDOUT, "the backup job of VM %s did not end within %u s", d->name, END_TIMEOUT_MS / 1000);
+        uint64_t now = clock_mono_ms();
+        int r = virDomainIsActive(hv_handle(d)) == 1 ? own_job(d, scratch, err) : JOB_NOT_OURS;
+        if (r < 0 || r == JOB_NOT_OURS)
+            return r < 0 ? r : 0;
+        if (now > deadline)
+            return err_set(err, ETIMEDOUT, "the backup job of VM %s did not end within %u s%s%s", d->name, END_TIMEOUT_MS / 1000,
+                           why.code ? ": " : "", why.text);
+        if (r == JOB_OURS && now >= next) {
+            if (virDomainAbortJob(hv_handle(d)) < 0)
+                hv_virt_error(&why, "cannot end the backup job of VM %s", d->name);
+            next = now + END_AGAIN_MS;
+        }
         clock_sleep_ms(5);
     }
 }
@@ -269,19 +282,8 @@ int hv_backup_end(struct hv_domain *d, struct err *err)
 {
     _cleanup_strv_ char **scratch = NULL;
 
-    if (virDomainIsActive(hv_handle(d)) != 1)
-        return 0;
-    int r = own_job(d, &scratch, err);
-    if (r <= 0)
-        return r;
-    if (virDomainAbortJob(hv_handle(d)) < 0) {
-        r = hv_virt_error(err, "cannot end the backup job of VM %s", d->name);
-        /* It may have ended by itself since we looked. */
-        if (virDomainIsActive(hv_handle(d)) == 1 && own_job(d, NULL, NULL) != 0)
-            return r;
-    }
-    r = wait_gone(d, err);
-    for (size_t i = 0; r == 0 && d->hv->local && scratch && scratch[i]; i++)
-        r = io_unlink(scratch[i], err);
+    int r = end_own_job(d, &scratch, err);
+    for (size_t i = 0; r == 0 && d->hv->local && job.scratch && job.scratch[i]; i++)
+        r = io_unlink(job.scratch[i], err);
     return r;
 }
