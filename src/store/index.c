@@ -97,10 +97,15 @@ int index_find(struct index *ix, const struct chunk_id *id, struct location *ret
 {
     int r = find_fresh(ix, id, ret);
 
-    if (r != 0)
-        return r;
-    _cleanup_(index_set_unref_p) struct index_set *set = index_set_get(ix);
-    return index_set_find(set, id, ret, NULL, err);
+    for (unsigned tries = 0; r == 0; tries++) {
+        _cleanup_(index_set_unref_p) struct index_set *set = index_set_get(ix);
+        r = index_set_find(set, id, ret, NULL, err);
+        /* An index file may have been merged away by another host; the new one tells all that still holds. */
+        if (r != -ENOENT || tries >= 3)
+            return r;
+        r = index_reload(ix, NULL, err);
+    }
+    return r;
 }
 
 int index_claim(struct index *ix, const struct chunk_id *id, struct err *err)
@@ -207,4 +212,23 @@ int index_save(struct index *ix, struct err *err)
     fresh_drop(&ix->fresh, entries, n);
     pthread_mutex_unlock(&ix->lock);
     return 0;
+}
+
+int index_unsaved_list(struct index *ix, struct index_entry **ret, size_t *ret_n, struct err *err)
+{
+    int r = durable_entries(ix, ret, ret_n);
+
+    return r < 0 ? err_errno(err, -r, "cannot write the index") : 0;
+}
+
+void index_saved(struct index *ix, const struct index_entry *list, size_t n)
+{
+    SCOPED_LOCK(&ix->lock);
+    fresh_drop(&ix->fresh, list, n);
+}
+
+void index_forget_unsaved(struct index *ix)
+{
+    SCOPED_LOCK(&ix->lock);
+    fresh_free(&ix->fresh);
 }

@@ -8,6 +8,7 @@
 #include "store/pack.h"
 
 struct index;
+struct index_entry;
 
 int index_new(struct env *env, struct index **ret, struct err *err);
 void index_free(struct index *ix); /* NULL is fine */
@@ -27,5 +28,12 @@ int index_add_pack(struct index *ix, const struct object_name *pack, const struc
 size_t index_unsaved(struct index *ix);
 /* Writes them into index files, durably. */
 int index_save(struct index *ix, struct err *err);
+
+/* The entries of durable packs that no index file has yet, sorted; for a merge that writes them. Caller frees. */
+int index_unsaved_list(struct index *ix, struct index_entry **ret, size_t *ret_n, struct err *err);
+/* These are in index files now, and the index has been reloaded. */
+void index_saved(struct index *ix, const struct index_entry *list, size_t n);
+/* Forgets all chunks of this process that no index file has. Nothing may be under way. */
+void index_forget_unsaved(struct index *ix);
 
 #endif

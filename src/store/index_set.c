@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "store/index_set.h"
+#include "store/names.h"
 #include <errno.h>
 #include <string.h>
 
@@ -27,6 +28,7 @@ void index_set_unref(struct index_set *set)
     for (size_t i = 0; i < set->n; i++)
         index_table_unref(set->tables[i]);
     free(set->tables);
+    free(set->present);
     free(set);
 }
 
@@ -69,26 +71,6 @@ int index_set_add(struct index_set *set, struct env *env, const struct object_na
 
 /* ---- loading --------------------------------------------------------------------------------------------------------------*/
 
-struct names {
-    struct object_name *list;
-    size_t n;
-};
-
-static int add_name(void *priv, const char *name)
-{
-    struct names *names = priv;
-    struct object_name one;
-
-    if (!crypt_unhex(name, one.b, sizeof one.b))
-        return 0; /* not ours */
-    struct object_name *list = reallocarray(names->list, names->n + 1, sizeof *list);
-    if (!list)
-        return -ENOMEM;
-    names->list = list;
-    list[names->n++] = one;
-    return 0;
-}
-
 static struct index_table *opened(struct index_set *old, const struct object_name *name)
 {
     for (size_t i = 0; old && i < old->n; i++)
@@ -127,7 +109,7 @@ static bool superseded(const struct index_set *set, const struct object_name *na
     return false;
 }
 
-static int drop_superseded(struct index_set *set, struct index_set **ret, struct err *err)
+static int drop_superseded(struct index_set *set, struct names *names, struct index_set **ret, struct err *err)
 {
     _cleanup_(index_set_unref_p) struct index_set *kept = NULL;
     int r = index_set_new(&kept, err);
@@ -138,29 +120,31 @@ static int drop_superseded(struct index_set *set, struct index_set **ret, struct
         atomic_fetch_add(&set->tables[i]->refs, 1);
         r = push(kept, set->tables[i], err);
     }
-    if (r == 0)
-        *ret = TAKE_PTR(kept);
-    return r;
+    if (r < 0)
+        return r;
+    kept->present = TAKE_PTR(names->list);
+    kept->present_n = names->n;
+    *ret = TAKE_PTR(kept);
+    return 0;
 }
 
 int index_set_load(struct env *env, atomic_size_t *budget, struct index_set *old, struct index_set **ret, size_t *ret_bad,
                    struct err *err)
 {
     _cleanup_(index_set_unref_p) struct index_set *set = NULL;
-    struct names names = {0};
+    _cleanup_names_ struct names names = {0};
     size_t bad = 0;
     int r = index_set_new(&set, err);
 
     if (r == 0)
-        r = backend_list(env->backend, "index", add_name, &names, err);
+        r = names_list(env, "index", &names, err);
     for (size_t i = 0; r == 0 && i < names.n; i++) {
         r = load_one(set, env, budget, opened(old, &names.list[i]), &names.list[i], &bad);
         if (r < 0)
             err_errno(err, -r, "cannot read the index");
     }
-    free(names.list);
     if (r == 0)
-        r = drop_superseded(set, ret, err);
+        r = drop_superseded(set, &names, ret, err);
     if (r == 0 && ret_bad)
         *ret_bad = bad;
     return r;

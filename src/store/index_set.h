@@ -11,6 +11,8 @@ struct index_set {
     atomic_uint refs;
     size_t n;
     struct index_table **tables;
+    struct object_name *present; /* all index files that were there when it was loaded, in force or superseded */
+    size_t present_n;
 };
 
 int index_set_new(struct index_set **ret, struct err *err);

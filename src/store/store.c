@@ -200,7 +200,9 @@ int store_hold(struct store *s, struct err *err)
     SCOPED_LOCK(&s->lock);
     if (s->writers == 0) {
         int r = session_begin(&s->env, LOCK_SESSION, "backup", &s->session, err);
-        /* The index is read after the lock stands: what it tells from now on no prune takes away. */
+        /* The index is read after the lock stands: what it tells from now on no prune takes away. What this process knows
+         * from an earlier session (none, unless saving it failed) is not protected. */
+        index_forget_unsaved(s->index);
         if (r == 0)
             r = index_reload(s->index, NULL, err);
         if (r < 0) {
@@ -212,9 +214,20 @@ int store_hold(struct store *s, struct err *err)
     return 0;
 }
 
+/* Also of points that were given up: their chunks are good and the next attempt will look for them. */
+static void save_leftovers(struct store *s)
+{
+    struct err err = ERR_INIT;
+
+    if (packer_flush(s->packer, &err) < 0 || index_save(s->index, &err) < 0)
+        log_debug(s->env.log, "chunks of an unfinished restore point are not kept: %s", err.text);
+}
+
 void store_unhold(struct store *s)
 {
     SCOPED_LOCK(&s->lock);
-    if (--s->writers == 0)
-        session_end(TAKE_PTR(s->session));
+    if (--s->writers > 0)
+        return;
+    save_leftovers(s);
+    session_end(TAKE_PTR(s->session));
 }

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "store/garbage.h"
+#include "base/num.h"
+#include "store/lines.h"
+#include <errno.h>
+#include <string.h>
+
+#define TITLE "kvss gc 1"
+#define PACKS_PER_RECORD 8192 /* 38 bytes each: well below GARBAGE_BYTES_MAX */
+
+void garbage_record_free(struct garbage_record *g)
+{
+    names_free(&g->packs);
+    names_free(&g->sessions);
+}
+
+int garbage_parse(const void *p, size_t n, struct garbage_record *ret, struct err *err)
+{
+    _cleanup_lines_ struct lines l = {0};
+    struct garbage_record g = {0};
+    struct object_name name;
+    int r = n > GARBAGE_BYTES_MAX ? -EBADMSG : lines_parse(p, n, TITLE, "the gc record", &l, err);
+
+    for (size_t i = 0; r == 0 && i < l.count; i++) {
+        bool pack = strcmp(l.names[i], "pack") == 0;
+        if ((!pack && strcmp(l.names[i], "session") != 0) || !crypt_unhex(l.values[i], name.b, sizeof name.b))
+            r = -EBADMSG;
+        else
+            r = names_add(pack ? &g.packs : &g.sessions, &name);
+    }
+    if (r < 0) {
+        garbage_record_free(&g);
+        return err_set(err, -r, "the gc record is damaged");
+    }
+    names_sort(&g.packs);
+    names_sort(&g.sessions);
+    *ret = g;
+    return 0;
+}
+
+void garbage_free(struct garbage *g)
+{
+    for (size_t i = 0; i < g->n; i++)
+        garbage_record_free(&g->records[i]);
+    free(g->records);
+    *g = (struct garbage){0};
+}
+
+static int load_one(struct env *env, const struct object_name *name, struct garbage *g, struct err *err)
+{
+    _cleanup_buf_ struct buf b = BUF_INIT;
+    struct garbage_record record = {0};
+    char path[OBJECT_PATH_SIZE];
+    int r = backend_read(env->backend, object_name_path("gc", name, path), GARBAGE_BYTES_MAX, &b, err);
+
+    if (r == 0)
+        r = garbage_parse(b.data, b.len, &record, err);
+    if (r == -EBADMSG || r == -EFBIG) {
+        log_warning(env->log, "%s is damaged; removing it", path);
+        return backend_del(env->backend, path, err);
+    }
+    if (r < 0)
+        return r == -ENOENT ? 0 : r;
+    record.name = *name;
+    struct garbage_record *records = reallocarray(g->records, g->n + 1, sizeof *records);
+    if (!records) {
+        garbage_record_free(&record);
+        return err_errno(err, ENOMEM, "cannot read the gc records");
+    }
+    g->records = records;
+    records[g->n++] = record;
+    return 0;
+}
+
+int garbage_load(struct env *env, struct garbage *ret, struct err *err)
+{
+    _cleanup_names_ struct names names = {0};
+    struct garbage g = {0};
+    int r = names_list(env, "gc", &names, err);
+
+    for (size_t i = 0; r == 0 && i < names.n; i++)
+        r = load_one(env, &names.list[i], &g, err);
+    if (r < 0) {
+        garbage_free(&g);
+        return r;
+    }
+    *ret = g;
+    return 0;
+}
+
+const struct garbage_record *garbage_find(const struct garbage *g, const struct object_name *pack)
+{
+    for (size_t i = 0; i < g->n; i++)
+        if (names_has(&g->records[i].packs, pack))
+            return &g->records[i];
+    return NULL;
+}
+
+static int add_lines(struct buf *b, const char *what, const struct object_name *names, size_t n)
+{
+    char hex[2 * OBJECT_NAME_LEN + 1];
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < n; i++)
+        r = lines_add(b, what, crypt_hex(names[i].b, sizeof names[i].b, hex));
+    return r;
+}
+
+int garbage_put(struct env *env, const struct names *packs, const struct names *sessions, struct err *err)
+{
+    for (size_t done = 0; done < packs->n; done += PACKS_PER_RECORD) {
+        _cleanup_buf_ struct buf b = BUF_INIT;
+        char path[OBJECT_PATH_SIZE];
+        struct object_name name;
+        int r = crypt_random(&name, sizeof name);
+        if (r == 0)
+            r = buf_adds(&b, TITLE "\n");
+        if (r == 0)
+            r = add_lines(&b, "session", sessions->list, sessions->n);
+        if (r == 0)
+            r = add_lines(&b, "pack", packs->list + done, num_min(packs->n - done, PACKS_PER_RECORD));
+        r = r < 0 ? err_errno(err, -r, "cannot write a gc record")
+                  : backend_put(env->backend, object_name_path("gc", &name, path), b.data, b.len, BACKEND_REPLACE, err);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+int garbage_drop(struct env *env, const struct garbage *g, struct err *err)
+{
+    char path[OBJECT_PATH_SIZE];
+
+    for (size_t i = 0; i < g->n; i++) {
+        int r = backend_del(env->backend, object_name_path("gc", &g->records[i].name, path), err);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Deleting packs that no index names, as soon as nobody can count on them. */
+#include "store/index_merge.h"
+#include "store/prune_internal.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+struct collecting {
+    struct pruning *p;
+    struct names indexed;            /* packs that the index names now */
+    struct lock *others;             /* sessions that are live now */
+    size_t others_n;
+    struct names sessions;           /* their names */
+    struct names doomed;             /* packs to delete now */
+    struct names later;              /* packs that became garbage now and wait for `sessions` */
+    struct names *kept;              /* per old record: its packs that still wait */
+};
+
+static int add_indexed(void *priv, const struct index_entry *e, struct index_position at, struct err *err)
+{
+    struct names *x = priv;
+
+    (void)at;
+    if (x->n && memcmp(&x->list[x->n - 1], &e->at.pack, sizeof e->at.pack) == 0)
+        return 0;
+    if (x->n >= 65536 && (x->n & (x->n - 1)) == 0)
+        names_sort(x); /* entries are in no order of packs: drop repetitions before it grows */
+    return names_add(x, &e->at.pack) < 0 ? err_errno(err, ENOMEM, "cannot keep track of the packs") : 0;
+}
+
+/* Who runs, then what the index names, in this order: whoever has ended by then has saved its index. */
+static int look(struct collecting *c, struct err *err)
+{
+    struct store *s = c->p->store;
+    int r = session_others(c->p->session, &c->others, &c->others_n, err);
+
+    for (size_t i = 0; r == 0 && i < c->others_n; i++)
+        if (names_add(&c->sessions, &c->others[i].name) < 0)
+            r = err_errno(err, ENOMEM, "cannot keep track of running backups");
+    names_sort(&c->sessions);
+    if (r == 0)
+        r = index_reload(s->index, NULL, err);
+    if (r < 0)
+        return r;
+    _cleanup_(index_set_unref_p) struct index_set *set = index_set_get(s->index);
+    r = index_set_each(set, add_indexed, &c->indexed, err);
+    names_sort(&c->indexed);
+    return r;
+}
+
+static bool any_running(const struct collecting *c, const struct names *sessions)
+{
+    for (size_t i = 0; i < sessions->n; i++)
+        if (names_has(&c->sessions, &sessions->list[i]))
+            return true;
+    return false;
+}
+
+/* Sorts one pack that is not indexed into doomed or waiting. One that was indexed when this prune began became garbage just
+ * now, whatever an old record says. */
+static int sort_out(struct collecting *c, const struct pack_use *u)
+{
+    const struct garbage_record *record = u->indexed ? NULL : garbage_find(&c->p->garbage, &u->name);
+    struct names *where = &c->later;
+
+    if (c->sessions.n == 0 || (record && !any_running(c, &record->sessions)))
+        where = &c->doomed;
+    else if (record)
+        where = &c->kept[record - c->p->garbage.records];
+    if (where != &c->doomed)
+        c->p->result.bytes_later += u->size;
+    return names_add(where, &u->name);
+}
+
+static int sort_all(struct collecting *c, struct err *err)
+{
+    struct pruning *p = c->p;
+
+    c->kept = calloc(p->garbage.n + 1, sizeof *c->kept);
+    int r = c->kept ? 0 : -ENOMEM;
+    for (size_t i = 0; r == 0 && i < p->packs_n; i++)
+        if (!names_has(&c->indexed, &p->packs[i].name))
+            r = sort_out(c, &p->packs[i]);
+    return r < 0 ? err_errno(err, -r, "cannot keep track of unused packs") : 0;
+}
+
+/* Points made since the survey, by sessions that ran then. If one needs a pack that is to go, none goes this time. */
+static int look_at_new_points(struct collecting *c, bool *ret_needed, struct err *err)
+{
+    struct pruning *p = c->p;
+    _cleanup_mark_ struct mark mark = {0};
+    _cleanup_free_ struct chunk_id *ids = NULL;
+    size_t n, fresh = 0;
+    int r = point_list(&p->store->env, &ids, &n, err);
+
+    for (size_t i = 0; r == 0 && i < n; i++) {
+        bool old = false;
+        for (size_t k = 0; k < p->points_n && !old; k++)
+            old = memcmp(&p->points[k], &ids[i], sizeof ids[i]) == 0;
+        if (!old)
+            ids[fresh++] = ids[i];
+    }
+    if (r < 0 || fresh == 0)
+        return r;
+    r = mark_new(p->store, p->options->cancel, &mark, err);
+    if (r == 0)
+        r = mark_points(&mark, ids, fresh, err);
+    *ret_needed = r == -EUCLEAN;
+    return r == -EUCLEAN ? 0 : r;
+}
+
+static int adopt_doomed(struct collecting *c, struct err *err)
+{
+    struct store *s = c->p->store;
+    int r = 0;
+
+    log_info(s->env.log, "a restore point made meanwhile uses packs that were to go; they stay");
+    for (size_t i = 0; r == 0 && i < c->doomed.n; i++)
+        r = prune_adopt_pack(s, &c->doomed.list[i], err);
+    names_free(&c->doomed);
+    return r == 0 ? index_save(s->index, err) : r;
+}
+
+/* New records before old ones go: a crash in between leaves packs named twice, which is harmless. */
+static int write_records(struct collecting *c, struct err *err)
+{
+    struct env *env = &c->p->store->env;
+    int r = garbage_put(env, &c->later, &c->sessions, err);
+
+    for (size_t i = 0; r == 0 && i < c->p->garbage.n; i++)
+        r = garbage_put(env, &c->kept[i], &c->p->garbage.records[i].sessions, err);
+    return r == 0 ? garbage_drop(env, &c->p->garbage, err) : r;
+}
+
+static int delete_doomed(struct collecting *c, struct err *err)
+{
+    struct store_prune_result *result = &c->p->result;
+    char path[OBJECT_PATH_SIZE];
+
+    for (size_t i = 0; i < c->doomed.n; i++) {
+        int r = i % 64 == 0 ? session_still_ours(c->p->session, err) : 0;
+        if (r == 0)
+            r = backend_del(c->p->store->env.backend, object_name_path("packs", &c->doomed.list[i], path), err);
+        if (r < 0)
+            return r;
+        result->packs_deleted++;
+        result->bytes_freed += prune_pack(c->p, &c->doomed.list[i])->size;
+    }
+    return 0;
+}
+
+static int collect(struct collecting *c, struct err *err)
+{
+    bool needed = false;
+    int r = look(c, err);
+
+    if (r == 0)
+        r = sort_all(c, err);
+    if (r == 0 && c->doomed.n)
+        r = look_at_new_points(c, &needed, err);
+    if (r == 0 && needed)
+        r = adopt_doomed(c, err);
+    if (r == 0)
+        r = write_records(c, err);
+    if (r == 0)
+        r = delete_doomed(c, err);
+    if (r == 0 && c->p->result.bytes_later && c->others_n)
+        lock_owner(&c->others[0], c->p->result.waits_for, sizeof c->p->result.waits_for);
+    return r;
+}
+
+int prune_collect(struct pruning *p, struct err *err)
+{
+    struct collecting c = {.p = p};
+    int r = collect(&c, err);
+
+    for (size_t i = 0; c.kept && i < p->garbage.n; i++)
+        names_free(&c.kept[i]);
+    free(c.kept);
+    free(c.others);
+    names_free(&c.indexed);
+    names_free(&c.sessions);
+    names_free(&c.doomed);
+    names_free(&c.later);
+    return r;
+}

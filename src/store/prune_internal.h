@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef STORE_PRUNE_INTERNAL_H
+#define STORE_PRUNE_INTERNAL_H
+
+#include "store/garbage.h"
+#include "store/mark.h"
+
+enum pack_plan { PLAN_KEEP, PLAN_DROP, PLAN_REPACK };
+
+struct pack_use {
+    struct object_name name;
+    uint64_t raw, used;     /* bytes of its chunks as the index tells them, and of these in use */
+    uint64_t size;          /* of the object */
+    bool indexed;
+    enum pack_plan plan;
+};
+
+struct pruning {
+    struct store *store;
+    const struct store_prune *options;
+    struct session *session;
+    struct chunk_id *points;
+    size_t points_n;
+    struct mark mark;
+    struct pack_use *packs;  /* sorted by name */
+    size_t packs_n;
+    struct garbage garbage;
+    struct store_prune_result result;
+};
+
+struct pack_use *prune_pack(const struct pruning *p, const struct object_name *name);
+
+/* Takes the chunks of a pack into the index (in memory; index_save() makes it last). */
+int prune_adopt_pack(struct store *s, const struct object_name *pack, struct err *err);
+
+/* What there is and what is used: fills points, mark, packs. -EUCLEAN: damage, nothing may be removed. */
+int prune_survey(struct pruning *p, struct err *err);
+/* Decides about each pack. */
+void prune_plan(struct pruning *p);
+/* Copies what is used of the packs to be repacked into new ones; a damaged pack is kept instead. */
+int prune_repack(struct pruning *p, struct err *err);
+/* Makes the index that no longer names dropped and repacked packs. */
+int prune_publish(struct pruning *p, struct err *err);
+/* Deletes the packs that nobody can count on any more; records the others. */
+int prune_collect(struct pruning *p, struct err *err);
+
+#endif
