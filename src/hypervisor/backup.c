@@ -214,24 +214,37 @@ int hv_backup_begin(struct hv_domain *d, const struct hv_backup_request *req, st
     return r;
 }
 
-static int add_scratch_paths(xmlNodePtr root, char ***scratch)
+/* What a backup job has. */
+struct job_parts {
+    char **scratch; /* its scratch files */
+    char **targets; /* its disks */
+};
+
+static void job_parts_clear(struct job_parts *j)
+{
+    strv_free(j->scratch);
+    strv_free(j->targets);
+}
+
+/* The attribute of all elements found; those without it are passed over. */
+static int add_attributes(xmlNodePtr root, const char *xpath, const char *name, char ***ret)
 {
     _cleanup_free_ xmlNodePtr *nodes = NULL;
-    int n = xml_find_all(root, "disks/disk/scratch", &nodes);
+    int n = xml_find_all(root, xpath, &nodes);
     int r = n < 0 ? n : 0;
 
     for (int i = 0; i < n && r == 0; i++) {
-        _cleanup_free_ char *path = xml_attr(nodes[i], "file");
-        r = path ? strv_add(scratch, path) : 0;
+        _cleanup_free_ char *value = xml_attr(nodes[i], name);
+        r = value ? strv_add(ret, value) : 0;
     }
     return r;
 }
 
 enum own_job { JOB_NOT_OURS, JOB_OURS, JOB_BEGINNING };
 
-/* Whether a backup job of kvss runs; *scratch, where empty so far, gets its scratch files. BEGINNING: libvirt is at one of which it
+/* Whether a backup job of kvss runs; *parts, where empty so far, is filled. BEGINNING: libvirt is at one of which it
  * does not tell yet whose it is; a call of a process that was killed since goes on in libvirtd. JOB_* or -errno. */
-static int own_job(struct hv_domain *d, char ***scratch, struct err *err)
+static int own_job(struct hv_domain *d, struct job_parts *parts, struct err *err)
 {
     int operation = 0;
     int r = busy_operation(d, &operation, err);
@@ -250,26 +263,40 @@ static int own_job(struct hv_domain *d, char ***scratch, struct err *err)
     _cleanup_free_ char *socket = xml_get(xmlDocGetRootElement(doc), "server/@socket");
     if (!socket || !strstr(socket, HV_BACKUP_MARK))
         return JOB_NOT_OURS;
-    if (!*scratch && add_scratch_paths(xmlDocGetRootElement(doc), scratch) < 0)
+    xmlNodePtr root = xmlDocGetRootElement(doc);
+    if (!parts->targets && (add_attributes(root, "disks/disk/scratch", "file", &parts->scratch) < 0 ||
+                            add_attributes(root, "disks/disk[@backup='yes']", "name", &parts->targets) < 0))
         return err_errno(err, ENOMEM, "cannot read the backup job of VM %s", d->name);
     return JOB_OURS;
 }
 
+/* libvirt's one thread for QEMU's events learns of the job's end only after those that came before. A VM that was started from
+ * its saved state tells of each of its channels as soon as it runs, and for each the thread waits 30 s because of our job
+ * (VIR_JOB_MODIFY_MIGRATION_SAFE is not in the mask of a backup job): meanwhile nobody's job ends. The end of a disk's part by
+ * this call is taken note of at once, without that thread. Errors mean nothing: with the first disk libvirt stops the exports
+ * and cancels the others. */
+static void end_parts(struct hv_domain *d, char *const *targets)
+{
+    for (; targets && *targets; targets++)
+        (void)virDomainBlockJobAbort(hv_handle(d), *targets, 0);
+}
+
 /* Told to end again and again: a job that is just beginning does not listen. */
-static int end_own_job(struct hv_domain *d, char ***scratch, struct err *err)
+static int end_own_job(struct hv_domain *d, struct job_parts *parts, struct err *err)
 {
     uint64_t deadline = clock_mono_ms() + END_TIMEOUT_MS, next = 0;
     struct err why = ERR_INIT;
 
     for (;;) {
         uint64_t now = clock_mono_ms();
-        int r = virDomainIsActive(hv_handle(d)) == 1 ? own_job(d, scratch, err) : JOB_NOT_OURS;
+        int r = virDomainIsActive(hv_handle(d)) == 1 ? own_job(d, parts, err) : JOB_NOT_OURS;
         if (r < 0 || r == JOB_NOT_OURS)
             return r < 0 ? r : 0;
         if (now > deadline)
             return err_set(err, ETIMEDOUT, "the backup job of VM %s did not end within %u s%s%s", d->name, END_TIMEOUT_MS / 1000,
                            why.code ? ": " : "", why.text);
         if (r == JOB_OURS && now >= next) {
+            end_parts(d, parts->targets);
             if (virDomainAbortJob(hv_handle(d)) < 0)
                 hv_virt_error(&why, "cannot end the backup job of VM %s", d->name);
             next = now + END_AGAIN_MS;
@@ -280,10 +307,10 @@ static int end_own_job(struct hv_domain *d, char ***scratch, struct err *err)
 
 int hv_backup_end(struct hv_domain *d, struct err *err)
 {
-    _cleanup_strv_ char **scratch = NULL;
+    _cleanup_(job_parts_clear) struct job_parts parts = { 0 };
 
-    int r = end_own_job(d, &scratch, err);
-    for (size_t i = 0; r == 0 && d->hv->local && job.scratch && job.scratch[i]; i++)
-        r = io_unlink(job.scratch[i], err);
+    int r = end_own_job(d, &parts, err);
+    for (size_t i = 0; r == 0 && d->hv->local && parts.scratch && parts.scratch[i]; i++)
+        r = io_unlink(parts.scratch[i], err);
     return r;
 }
