@@ -37,7 +37,7 @@ struct kvss_point {
     size_t n_disks;
     const struct kvss_point_disk *disks;
     const char *checkpoint; /* name for the checkpoint to be made with the point; NULL: make none */
-    const char *since;      /* checkpoint whose dirty blocks are wanted; NULL: none (everything will be read) */
+    const char *since;      /* checkpoint whose dirty blocks are wanted, also of a VM that is off; NULL: everything will be read */
 };
 
 /* How to read one disk of a shadow copy. Strings are malloc'd, the caller frees them with kvss_disk_source_free(). */

@@ -79,6 +79,29 @@ int hv_checkpoint_xml(struct hv_domain *d, const char *name, char **ret, struct 
     return 0;
 }
 
+int hv_checkpoint_disks(struct hv_domain *d, const char *name, char ***ret, struct err *err)
+{
+    _cleanup_free_ char *xml = NULL;
+    _cleanup_free_ xmlNodePtr *nodes = NULL;
+    _cleanup_xml_ xmlDocPtr doc = NULL;
+    _cleanup_strv_ char **targets = NULL;
+
+    int r = hv_checkpoint_xml(d, name, &xml, err);
+    if (r == 0)
+        r = xml_parse(xml, strlen(xml), "the checkpoint", &doc, err);
+    if (r < 0)
+        return r;
+    int n = xml_find_all(xmlDocGetRootElement(doc), "disks/disk[@checkpoint='bitmap']", &nodes);
+    for (int i = 0; i < n && r == 0; i++) {
+        _cleanup_free_ char *target = xml_attr(nodes[i], "name");
+        r = target ? strv_add(&targets, target) : 0;
+    }
+    if (n < 0 || r < 0)
+        return err_errno(err, ENOMEM, "cannot read checkpoint %s of VM %s", name, d->name);
+    *ret = TAKE_PTR(targets);
+    return 0;
+}
+
 int hv_checkpoint_redefine(struct hv_domain *d, const char *xml, struct err *err)
 {
     unsigned flags = VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE | VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE_VALIDATE;

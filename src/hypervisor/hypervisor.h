@@ -198,6 +198,8 @@ char *hv_nbd_uri(const char *socket, const char *export_name);
 char *hv_dirty_context(const char *target);
 
 int hv_checkpoint_delete(struct hv_domain *d, const char *name, bool metadata_only, struct err *err); /* absent is fine */
+/* Targets of the disks that take part in it; NULL: none. */
+int hv_checkpoint_disks(struct hv_domain *d, const char *name, char ***ret, struct err *err);
 int hv_checkpoint_xml(struct hv_domain *d, const char *name, char **ret, struct err *err);
 int hv_checkpoint_redefine(struct hv_domain *d, const char *xml, struct err *err); /* validated against the bitmap */
 

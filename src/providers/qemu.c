@@ -123,7 +123,7 @@ static int open_disk(void *priv, const char *set_id, const char *vm_uuid, const 
     struct kvss_disk_source s = { 0 };
     s.nbd_uri = d->export ? strdup(hv_export_uri(d->export)) : hv_nbd_uri(pt->socket, target);
     if (d->since)
-        s.dirty_context = hv_dirty_context(target);
+        s.dirty_context = d->export ? strdup(hv_export_dirty_context(d->export)) : hv_dirty_context(target);
     if (d->why_full)
         s.why_full = strdup(d->why_full);
     if (!s.nbd_uri || (d->since && !s.dirty_context) || (d->why_full && !s.why_full)) {

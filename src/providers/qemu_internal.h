@@ -25,8 +25,7 @@ struct qemu_point {
     size_t n_disks;
     struct qemu_disk *disks;
     char *dir, *socket;       /* of the NBD server; NULL without a job */
-    struct hv_backup_request *request; /* with the dirty bitmaps of `since`, where that is asked for */
-    struct hv_backup_request *full;    /* the same without: made too, in case a bitmap is found wanting at the instant; or NULL */
+    struct hv_backup_request *request; /* NULL without a job */
     bool begun;
     /* Effects, in the order of the journal; 0: none */
     uint64_t fx_dir, fx_job, fx_checkpoint;
@@ -52,6 +51,16 @@ int qemu_effect(struct qemu_provider *p, const struct qemu_point *pt, const char
 int qemu_point_new(const struct kvss_point *from, struct hv *hv, struct qemu_point **ret, struct err *err);
 void qemu_point_free(struct qemu_point *pt); /* stops exports; ends no job */
 DEFINE_CLEANUP(struct qemu_point *, qemu_point_free)
+
+/* qemu_since.c. A disk that cannot tell what changed since the checkpoint gets why_full; that is no failure.
+ * What is asked of a disk: */
+int qemu_since_ask(struct qemu_point *pt, struct qemu_disk *d, const char *since, struct err *err);
+/* Whether the checkpoint is there, and the disks in it: */
+int qemu_since_check(struct qemu_point *pt, struct err *err);
+/* Starts the export of an image that no QEMU has open, if it can tell. Without export there is why_full. */
+int qemu_since_export(struct qemu_disk *d, const char *dir, struct err *err);
+/* The job was refused. 0: a disk fewer asks now, try again; else it was not for that, and err is why. */
+int qemu_since_refused(struct qemu_point *pt, const struct err *why, struct err *err);
 
 /* Everything slow: exports, folder, scratch files' names, the job's XML. */
 int qemu_point_prepare(struct qemu_provider *p, struct qemu_point *pt, struct err *err);

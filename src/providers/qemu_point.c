@@ -34,9 +34,8 @@ int qemu_point_new(const struct kvss_point *from, struct hv *hv, struct qemu_poi
         pt->n_disks = i + 1;
         if (copy_disk(&pt->disks[i], &from->disks[i], from->active) < 0)
             return err_set(err, ENOMEM, "out of memory");
-        if (from->since && from->active && !pt->disks[i].readonly && !strcmp(pt->disks[i].format, "qcow2") &&
-            !(pt->disks[i].since = strdup(from->since)))
-            return err_set(err, ENOMEM, "out of memory");
+        if (from->since && qemu_since_ask(pt, &pt->disks[i], from->since, err) < 0)
+            return -ENOMEM;
     }
 
     int r = hv_domain_get(hv, from->vm_uuid, &pt->dom, err);
@@ -68,7 +67,6 @@ void qemu_point_free(struct qemu_point *pt)
     free(pt->disks);
     free(pt->fx_scratch);
     hv_backup_request_free(pt->request);
-    hv_backup_request_free(pt->full);
     if (pt->dom)
         hv_domain_free(pt->dom);
     free(pt->set_id);
@@ -87,7 +85,9 @@ static int export_disk(const struct qemu_provider *p, const struct qemu_point *p
     if (!d->path)
         return err_set(err, EOPNOTSUPP, "disk %s of VM %s is on the network and no QEMU has it open: start the VM to back it up",
                        d->target, pt->vm_name);
-    int r = hv_export_start(p->config.session_dir, d->path, d->format, HV_EXPORT_READ, &d->export, err);
+    int r = d->since ? qemu_since_export(d, p->config.session_dir, err) : 0;
+    if (r >= 0 && !d->export)
+        r = hv_export_start(p->config.session_dir, d->path, d->format, HV_EXPORT_READ, &d->export, err);
     return r < 0 ? err_context(err, "disk %s of VM %s", d->target, pt->vm_name) : 0;
 }
 
@@ -102,11 +102,9 @@ static char *scratch_path(const struct qemu_provider *p, const struct qemu_point
     return str_format("%s/.kvss-%.8s-%.8s-%s.scratch", dir ? dir : pt->dir, pt->set_id, pt->vm_uuid, d->target);
 }
 
-/* The job's disks: with their scratch files, entered as effects. */
-static int list_job(struct qemu_provider *p, struct qemu_point *pt, struct hv_backup_disk *disks, size_t *ret_n, struct err *err)
+/* Scratch files, entered as effects. */
+static int name_scratch(struct qemu_provider *p, struct qemu_point *pt, struct err *err)
 {
-    size_t n = 0;
-
     for (size_t i = 0; i < pt->n_disks; i++) {
         struct qemu_disk *d = &pt->disks[i];
         if (d->readonly)
@@ -116,59 +114,45 @@ static int list_job(struct qemu_provider *p, struct qemu_point *pt, struct hv_ba
         int r = qemu_effect(p, pt, VERB_SCRATCH, "path", d->scratch, &pt->fx_scratch[i], err);
         if (r < 0)
             return r;
-        disks[n++] = (struct hv_backup_disk){
+    }
+    return 0;
+}
+
+/* Makes the request anew, from what the disks ask for now. Quick where the scratch files are there already. */
+static int make_request(struct qemu_point *pt, struct err *err)
+{
+    _cleanup_free_ struct hv_backup_disk *disks = calloc(pt->n_disks, sizeof(*disks));
+    struct hv_backup job = { .socket = pt->socket, .disks = disks, .checkpoint = pt->checkpoint };
+
+    if (!disks)
+        return err_set(err, ENOMEM, "out of memory");
+    for (size_t i = 0; i < pt->n_disks; i++) {
+        const struct qemu_disk *d = &pt->disks[i];
+        if (d->readonly)
+            continue;
+        disks[job.n_disks++] = (struct hv_backup_disk){
             .target = d->target,
             .scratch = d->scratch,
             .since = d->since,
             .checkpoint = pt->checkpoint && !strcmp(d->format, "qcow2"),
         };
     }
-    *ret_n = n;
-    return 0;
+    hv_backup_request_free(TAKE_PTR(pt->request));
+    return hv_backup_prepare(pt->dom, &job, &pt->request, err);
 }
 
 static int prepare_job(struct qemu_provider *p, struct qemu_point *pt, struct err *err)
 {
-    _cleanup_free_ struct hv_backup_disk *disks = calloc(pt->n_disks, sizeof(*disks));
-    struct hv_backup job = { .socket = pt->socket, .disks = disks };
-    bool bitmaps = false, chained = false;
+    bool bitmaps = false;
 
-    if (!disks)
-        return err_set(err, ENOMEM, "out of memory");
-    int r = list_job(p, pt, disks, &job.n_disks, err);
-    if (r < 0)
-        return r;
-    for (size_t i = 0; i < job.n_disks; i++) {
-        bitmaps |= disks[i].checkpoint;
-        chained |= disks[i].since != NULL;
-    }
+    for (size_t i = 0; i < pt->n_disks; i++)
+        bitmaps |= !pt->disks[i].readonly && !strcmp(pt->disks[i].format, "qcow2");
     if (!bitmaps) {
         free(pt->checkpoint);
         pt->checkpoint = NULL;
     }
-    job.checkpoint = pt->checkpoint;
-    r = hv_backup_prepare(pt->dom, &job, &pt->request, err);
-    if (r < 0 || !chained)
-        return r;
-    for (size_t i = 0; i < job.n_disks; i++)
-        disks[i].since = NULL;
-    return hv_backup_prepare(pt->dom, &job, &pt->full, err);
-}
-
-/* Without its checkpoint an increment is not even tried. */
-static int check_since(struct qemu_point *pt, struct err *err)
-{
-    for (size_t i = 0; i < pt->n_disks; i++) {
-        struct qemu_disk *d = &pt->disks[i];
-        if (!d->since || strv_has(pt->dom->checkpoints, d->since))
-            continue;
-        d->why_full = str_format("the VM has no checkpoint %s any more", d->since);
-        free(d->since);
-        d->since = NULL;
-        if (!d->why_full)
-            return err_set(err, ENOMEM, "out of memory");
-    }
-    return 0;
+    int r = name_scratch(p, pt, err);
+    return r < 0 ? r : make_request(pt, err);
 }
 
 /* Both effects come about at the instant; they are entered now, so that nothing is written while the guest is frozen. */
@@ -199,47 +183,39 @@ int qemu_point_prepare(struct qemu_provider *p, struct qemu_point *pt, struct er
 {
     bool job = false;
 
-    for (size_t i = 0; i < pt->n_disks; i++) {
+    int r = qemu_since_check(pt, err);
+    for (size_t i = 0; i < pt->n_disks && r >= 0; i++) {
         job |= !pt->disks[i].readonly;
-        if (!pt->disks[i].readonly)
-            continue;
-        int r = export_disk(p, pt, &pt->disks[i], err);
-        if (r < 0)
-            return r;
+        if (pt->disks[i].readonly)
+            r = export_disk(p, pt, &pt->disks[i], err);
     }
-    if (!job)
-        return 0;
-
-    int r = make_dir(p, pt, err);
-    if (r < 0 || (r = check_since(pt, err)) < 0 || (r = prepare_job(p, pt, err)) < 0)
+    if (r < 0 || !job)
+        return r;
+    if ((r = make_dir(p, pt, err)) < 0 || (r = prepare_job(p, pt, err)) < 0)
         return r;
     return announce_job(p, pt, err);
 }
 
-/* The increment was refused (a bitmap is missing, inconsistent or of another chain): everything is read, and the reason kept. */
-static int begin_full(struct qemu_point *pt, const struct err *why, struct err *err)
+/* A guest may be frozen meanwhile: a refusal costs milliseconds, and there is at most one per disk. */
+static int begin_job(struct qemu_point *pt, struct err *err)
 {
-    for (size_t i = 0; i < pt->n_disks; i++) {
-        struct qemu_disk *d = &pt->disks[i];
-        if (!d->since)
-            continue;
-        free(d->since);
-        d->since = NULL;
-        if (!(d->why_full = strdup(why->text)))
-            return err_set(err, ENOMEM, "out of memory");
+    struct err why = ERR_INIT;
+
+    while (hv_backup_begin(pt->dom, pt->request, &why) < 0) {
+        int r = qemu_since_refused(pt, &why, err);
+        if (r >= 0)
+            r = make_request(pt, err);
+        if (r < 0)
+            return r;
     }
-    return hv_backup_begin(pt->dom, pt->full, err);
+    return 0;
 }
 
 int qemu_point_take(struct qemu_provider *p, struct qemu_point *pt, struct err *err)
 {
-    struct err why = ERR_INIT;
-
     if (!pt->request)
         return 0;
-    int r = hv_backup_begin(pt->dom, pt->request, &why);
-    if (r < 0)
-        r = pt->full ? begin_full(pt, &why, err) : err_move(err, &why);
+    int r = begin_job(pt, err);
     if (r < 0)
         return err_context(err, "VM %s: no point in time could be taken of its disks", pt->vm_name);
     pt->begun = true;

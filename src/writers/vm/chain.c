@@ -20,8 +20,8 @@ int vm_writer_drop_checkpoints(struct vm_writer *w, const char *uuid, char *cons
     int r = hv_domain_get(w->config.hv, uuid, &d, err);
     if (r < 0)
         return r;
-    if (d->state != HV_RUNNING && d->state != HV_PAUSED)
-        return 0; /* bitmaps can only be dropped by a running QEMU; the next backup sees to it */
+    if (d->state != HV_RUNNING && d->state != HV_PAUSED && d->state != HV_OFF)
+        return 0; /* the next backup sees to it */
     for (char **c = d->checkpoints; c && *c; c++) {
         if (!is_ours(w, *c) || strv_has(keep, *c))
             continue;

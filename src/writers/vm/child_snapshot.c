@@ -15,7 +15,7 @@ static struct kvss_point point_of(const struct vm *vm, bool active)
         .n_disks = vm->n_disks,
         .disks = vm->disks,
         .checkpoint = active ? vm->checkpoint : NULL,
-        .since = active ? vm->since : NULL,
+        .since = vm->since,
     };
 }
 

@@ -90,14 +90,15 @@ static int list_disks(struct vm *vm, struct err *err)
     return 0;
 }
 
-/* Named after the repository, so that chains of several repositories do not meet, and the time, so that they sort. */
+/* Named after the repository, so that chains of several repositories do not meet; the time, so that they sort; and the VM: an image
+ * that is copied over another VM's must not bring a bitmap of the right name with it. */
 static int name_checkpoint(struct vm *vm, struct err *err)
 {
     const char *prefix = vm->writer->config.checkpoint_prefix;
 
     if (!prefix)
         return 0;
-    vm->checkpoint = str_format("%s-%llu", prefix, (unsigned long long)(clock_wall_us() / 1000));
+    vm->checkpoint = str_format("%s-%llu-%.8s", prefix, (unsigned long long)(clock_wall_us() / 1000), vm->dom->uuid);
     return vm->checkpoint ? 0 : err_set(err, ENOMEM, "out of memory");
 }
 

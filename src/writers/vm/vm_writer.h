@@ -41,7 +41,7 @@ struct vm_writer_config {
     const char *snapshot_dir;             /* where snapshot files of all VMs are placed; NULL: beside each image (M4c) */
     enum vm_method method;
     enum vm_level require;                /* VM_LEVEL_CRASH: nothing in particular. Decided before anything is touched */
-    const char *checkpoint_prefix;        /* checkpoints made are named PREFIX-<time>; NULL: none are made */
+    const char *checkpoint_prefix;        /* named PREFIX-<time>-<VM>; NULL: none are made */
     unsigned agent_timeout_ms;            /* 0: 5000 for questions, 10000 for a freeze */
     unsigned hold_limit_ms;               /* the watchdog thaws guests that are frozen for so long; 0: 60000 */
     char *const *only;                    /* names or UUIDs of the VMs to describe in Identify; NULL: all */
@@ -86,7 +86,7 @@ int vm_writer_check(struct vm_writer *w, const char *name_or_uuid, struct vm_rep
 void vm_report_clear(struct vm_report *r);
 
 /* Deletes the VM's checkpoints named config.checkpoint_prefix-..., but those in `keep` (may be NULL): old ones must not pile up.
- * Nothing is done on a VM that is off. */
+ * Nothing is done while the VM is saved or held by someone else. */
 int vm_writer_drop_checkpoints(struct vm_writer *w, const char *uuid, char *const *keep, struct err *err);
 
 /* ---- What requester and writer tell each other through the components document -----------------------------------------------
