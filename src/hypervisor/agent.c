@@ -2,7 +2,10 @@
 /* The QEMU guest agent, through libvirt.
  *
  * Deadlines. libvirt counts whole seconds, so a deadline is rounded up to the next; no call is ever made without one. The
- * limit that bounds libvirt's own calls (freeze, guest info) is a property of the domain, set anew before each.
+ * limit that bounds libvirt's own calls (freeze, guest info) is a property of the domain that everybody's calls share and nobody
+ * can read: it is set anew before each call and given back its default (none) when the agent is left alone again; after a
+ * freeze that is the thaw. What libvirt's limit does not cover: a call of another program that holds the agent. libvirt waits
+ * 30 s for its end; then it is -EBUSY.
  *
  * A hung agent. libvirt sends a guest-sync before a command only when it has lost step with the agent; otherwise the command goes
  * out at once and lies in the channel of an agent that does not read. So a freeze may be carried out long after we gave up on it.
@@ -65,6 +68,11 @@ int agent_set_timeout(struct hv_domain *d, uint64_t deadline, struct err *err)
     if (virDomainAgentSetResponseTimeout(hv_handle(d), seconds_left(deadline), 0) < 0)
         return hv_virt_error(err, "cannot set a time limit for the guest agent of VM %s", d->name);
     return 0;
+}
+
+static void reset_timeout(struct hv_domain *d)
+{
+    (void)virDomainAgentSetResponseTimeout(hv_handle(d), VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK, 0);
 }
 
 int agent_command(struct hv_domain *d, const char *json, uint64_t deadline, char **ret, struct err *err)
@@ -178,6 +186,17 @@ static void probe_os(struct hv_domain *d, uint64_t deadline, struct hv_agent_inf
     virTypedParamsFree(params, n);
 }
 
+static int probe_open(struct hv_domain *d, uint64_t deadline, struct hv_agent_info *info)
+{
+    uint64_t first = clock_mono_ms() + PROBE_STEP_MS;
+
+    int r = probe_commands(d, first < deadline ? first : deadline, info);
+    if (r < 0 || info->status != HV_AGENT_OK)
+        return r;
+    probe_os(d, deadline, info);
+    return probe_guest(d, deadline, info);
+}
+
 static int probe(struct hv_domain *d, uint64_t deadline, struct hv_agent_info *info)
 {
     if (d->state != HV_RUNNING)
@@ -189,12 +208,9 @@ static int probe(struct hv_domain *d, uint64_t deadline, struct hv_agent_info *i
                           "name='org.qemu.guest_agent.0'/></channel> to its definition and install qemu-guest-agent in the guest");
     if (open == 0)
         return set_failure(info, -ENOTCONN, NULL);
-    uint64_t first = clock_mono_ms() + PROBE_STEP_MS;
-    int r = probe_commands(d, first < deadline ? first : deadline, info);
-    if (r < 0 || info->status != HV_AGENT_OK)
-        return r;
-    probe_os(d, deadline, info);
-    return probe_guest(d, deadline, info);
+    int r = probe_open(d, deadline, info);
+    reset_timeout(d);
+    return r;
 }
 
 int hv_agent_probe(struct hv_domain *d, unsigned timeout_ms, struct hv_agent_info *ret, struct err *err)
@@ -229,33 +245,40 @@ bool hv_fs_freezable(const char *type, bool windows)
     return false;
 }
 
-int hv_agent_frozen(struct hv_domain *d, unsigned timeout_ms, bool *ret, struct err *err)
+static int is_frozen(struct hv_domain *d, uint64_t deadline, bool *ret, struct err *err)
 {
     _cleanup_free_ char *reply = NULL;
 
-    int r = agent_command(d, "{\"execute\":\"guest-fsfreeze-status\"}", clock_mono_ms() + timeout_ms, &reply, err);
+    int r = agent_command(d, "{\"execute\":\"guest-fsfreeze-status\"}", deadline, &reply, err);
     return r < 0 ? r : agent_json_frozen(reply, ret, err);
+}
+
+int hv_agent_frozen(struct hv_domain *d, unsigned timeout_ms, bool *ret, struct err *err)
+{
+    int r = is_frozen(d, clock_mono_ms() + timeout_ms, ret, err);
+
+    reset_timeout(d);
+    return r;
 }
 
 /* After a freeze that failed: sees to it that nothing stays frozen, as far as the agent answers. Keeps the failure in err. */
 static void undo_freeze(struct hv_domain *d, struct err *err)
 {
+    struct err why = ERR_INIT;
     bool frozen = true;
 
-    if (hv_agent_frozen(d, RESCUE_TIMEOUT_MS, &frozen, NULL) == 0 && !frozen)
+    if (is_frozen(d, clock_mono_ms() + RESCUE_TIMEOUT_MS, &frozen, NULL) == 0 && !frozen)
         return;
-    struct err why = ERR_INIT;
     if (hv_agent_thaw(d, RESCUE_TIMEOUT_MS, NULL, &why) < 0 && err)
         err_set(err, err->code, "%s; the thaw that was tried after it failed too: the guest may still be frozen or freeze late (%s)",
                 err->text, why.text);
 }
 
-int hv_agent_freeze(struct hv_domain *d, char *const *mountpoints, unsigned timeout_ms, unsigned *ret_n, struct err *err)
+static int freeze(struct hv_domain *d, char *const *mountpoints, uint64_t deadline, unsigned *ret_n, struct err *err)
 {
-    uint64_t deadline = clock_mono_ms() + timeout_ms;
     bool frozen = false;
 
-    int r = hv_agent_frozen(d, timeout_ms, &frozen, err);
+    int r = is_frozen(d, deadline, &frozen, err);
     if (r == 0 && frozen)
         r = err_set(err, EBUSY, "the file systems are already frozen, by another program");
     if (r == 0)
@@ -273,11 +296,18 @@ int hv_agent_freeze(struct hv_domain *d, char *const *mountpoints, unsigned time
     return 0;
 }
 
-/* An agent that hangs or is being restarted may come back: asked again until the deadline. */
-int hv_agent_thaw(struct hv_domain *d, unsigned timeout_ms, unsigned *ret_n, struct err *err)
+int hv_agent_freeze(struct hv_domain *d, char *const *mountpoints, unsigned timeout_ms, unsigned *ret_n, struct err *err)
 {
-    uint64_t deadline = clock_mono_ms() + timeout_ms;
+    int r = freeze(d, mountpoints, clock_mono_ms() + timeout_ms, ret_n, err);
 
+    if (r < 0)
+        reset_timeout(d); /* else nothing more is done while the guest is frozen; the thaw follows */
+    return r;
+}
+
+/* An agent that hangs or is being restarted may come back: asked again until the deadline. */
+static int thaw(struct hv_domain *d, uint64_t deadline, unsigned *ret_n, struct err *err)
+{
     for (;;) {
         int r = agent_set_timeout(d, deadline, err);
         if (r < 0)
@@ -294,4 +324,12 @@ int hv_agent_thaw(struct hv_domain *d, unsigned timeout_ms, unsigned *ret_n, str
             return r;
         clock_sleep_ms(100);
     }
+}
+
+int hv_agent_thaw(struct hv_domain *d, unsigned timeout_ms, unsigned *ret_n, struct err *err)
+{
+    int r = thaw(d, clock_mono_ms() + timeout_ms, ret_n, err);
+
+    reset_timeout(d);
+    return r;
 }

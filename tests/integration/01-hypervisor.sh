@@ -75,8 +75,27 @@ hv_fails EOPNOTSUPP "not configured" freeze mute
 hv_fails ENOTCONN "does not run" freeze silent
 for vm in span mute silent; do assert_eq "$(hv change $vm destroy)" state=off; done
 
+# our time limits do not stay on the VM, where other programs' calls would meet them
+hv agent web 1000 > /dev/null
+hv frozen web 1000 > /dev/null
+guest_sh web 'printf "#!/bin/sh\n[ \$1 != freeze ] || sleep 3\n" > /etc/qemu/fsfreeze-hook.d/slow; chmod +x /etc/qemu/fsfreeze-hook.d/slow'
+virsh domfsfreeze web > /dev/null
+virsh domfsthaw web > /dev/null
+
+# a disk that is none of the VM's, as one over iSCSI would be (M4d); one that QEMU has and the definition has not will do
+truncate -s 64M /var/lib/libvirt/qemu/foreign.img
+mke2fs -q -t ext4 -F /var/lib/libvirt/qemu/foreign.img
+chown libvirt-qemu: /var/lib/libvirt/qemu/foreign.img
+virsh qemu-monitor-command web --hmp 'drive_add 0 if=none,id=foreign,format=raw,file=/var/lib/libvirt/qemu/foreign.img' > /dev/null
+virsh qemu-monitor-command web --hmp 'device_add virtio-blk-pci,drive=foreign,id=foreign' > /dev/null
+poll 10 guest_sh web 'test -b /dev/vdc'
+guest_sh web 'mkdir /mnt/foreign && mount -t ext4 /dev/vdc /mnt/foreign'
+assert_match "$(hv agent web)" "fs=/mnt/foreign type=ext4 device=/dev/vdc targets= unknown_disk=1"
+guest_sh web 'umount /mnt/foreign'
+virsh qemu-monitor-command web --hmp 'device_del foreign' > /dev/null
+
 # a hung agent: told within the deadline, and no freeze lies in wait for it
-guest_sh web 'killall -STOP qemu-ga'
+guest_sh web 'chmod -x /etc/qemu/fsfreeze-hook.d/slow; killall -STOP qemu-ga'
 assert_eq "$(hv agent web 2000 | value agent)" not-responding
 began=$(ms)
 hv_fails ETIMEDOUT "did not answer in time" freeze web 2000
@@ -87,7 +106,7 @@ assert_eq "$(hv frozen web)" frozen=0 "after the hung agent came back"
 
 # an agent that hangs while it freezes: the freeze comes late; a thaw that waits for the agent ends it (B2)
 # shellcheck disable=SC2016 # for the guest's shell
-guest_sh web 'printf "#!/bin/sh\n[ \$1 != freeze ] || sleep 12\n" > /etc/qemu/fsfreeze-hook.d/slow; chmod +x /etc/qemu/fsfreeze-hook.d/slow'
+guest_sh web 'chmod +x /etc/qemu/fsfreeze-hook.d/slow; sed -i "s/sleep 3/sleep 12/" /etc/qemu/fsfreeze-hook.d/slow'
 began=$(ms)
 hv_fails ETIMEDOUT "may still be frozen or freeze late" freeze web 1000
 assert_le $(($(ms) - began)) 9000 "milliseconds for a freeze with a deadline of 1 s and the thaw after it"
