@@ -47,7 +47,7 @@ int dispatch_event(struct vss_session *v, enum event_kind kind, const struct dea
 /* Marks the members whose own limit has passed since the deadline began as failed in `kind`. Names the first in err; -ETIMEDOUT. */
 int dispatch_expire(struct vss_session *v, enum event_kind kind, const struct deadline *deadline, struct err *err);
 unsigned member_freeze_limit_ms(const struct vss_session *v, const struct member *m);
-/* Waits for handlers that are late; false if some are still running after limit_ms. */
+/* Waits for writers' and providers' handlers that are late; false if some are still running after limit_ms. */
 bool dispatch_wait_late(struct vss_session *v, unsigned limit_ms);
 void dispatch_log(const struct vss_session *v, const char *event, const char *writer, enum vss_writer_state state, uint32_t hresult);
 

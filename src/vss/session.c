@@ -59,27 +59,32 @@ void session_unref(struct vss_session *v)
 {
     pthread_mutex_lock(&v->lock);
     bool last = --v->refs == 0;
+    pthread_cond_broadcast(&v->changed); /* the release may be waiting for it */
     pthread_mutex_unlock(&v->lock);
     if (last)
         session_free(v);
 }
 
 /* What a writer keeps for the session is freed by BackupShutdown; not under the hands of a handler that still runs. */
+static void leave_out_late(struct vss_session *v)
+{
+    SCOPED_LOCK(&v->lock);
+    for (size_t i = 0; i < v->n_members; i++) {
+        struct member *m = v->members[i];
+        if (m->running == 0)
+            continue;
+        m->takes_part = false;
+        log_error(v->service->config.log, "writer '%s' gets no BackupShutdown: a handler of it has not returned",
+                  m->entry->writer.name);
+    }
+}
+
 static void shut_down_writers(struct vss_session *v)
 {
     struct err err = ERR_INIT;
 
-    if (!dispatch_wait_late(v, LATE_GRACE_MS)) {
-        SCOPED_LOCK(&v->lock);
-        for (size_t i = 0; i < v->n_members; i++) {
-            struct member *m = v->members[i];
-            if (m->running == 0)
-                continue;
-            m->takes_part = false;
-            log_error(v->service->config.log, "writer '%s' gets no BackupShutdown: a handler of it has not returned",
-                      m->entry->writer.name);
-        }
-    }
+    if (!dispatch_wait_late(v, LATE_GRACE_MS))
+        leave_out_late(v);
     (void)dispatch_event(v, EVENT_BACKUP_SHUTDOWN, NULL, &err); /* it is logged there; nobody is left to tell */
 }
 

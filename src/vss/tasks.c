@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/num.h"
 #include "vss/dispatch.h"
@@ -65,17 +66,20 @@ static void *task_main(void *arg)
     return NULL;
 }
 
-/* Detached, as nobody waits for one that is late. Signals stay with the program's own threads. */
+/* Detached, as nobody waits for one that is late. Signals that ask for something stay with the program's own threads. */
 static int start_thread(struct task *t)
 {
+    static const int own_faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGPIPE };
     pthread_attr_t attr;
-    sigset_t all, before;
+    sigset_t ours, before;
     pthread_t thread;
 
     pthread_attr_init(&attr);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    sigfillset(&ours);
+    for (size_t i = 0; i < ARRAY_SIZE(own_faults); i++)
+        sigdelset(&ours, own_faults[i]);
+    pthread_sigmask(SIG_BLOCK, &ours, &before);
     int r = pthread_create(&thread, &attr, task_main, t);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attr);
@@ -140,15 +144,11 @@ bool dispatch_wait_late(struct vss_session *v, unsigned limit_ms)
     uint64_t until = clock_mono_ms() + limit_ms;
 
     SCOPED_LOCK(&v->lock);
-    for (;;) {
-        unsigned running = 0;
-        for (size_t i = 0; i < v->n_members; i++)
-            running += v->members[i]->running;
+    while (v->refs > 1) { /* each handler that runs holds the session */
         uint64_t now = clock_mono_ms();
-        if (running == 0)
-            return true;
         if (now >= until)
             return false;
         wait_change(v, until - now);
     }
+    return true;
 }

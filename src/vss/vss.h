@@ -49,7 +49,8 @@ struct vss_provider_info vss_provider_get(const struct vss_service *s, size_t i)
 struct vss_session;
 
 int vss_session_new(struct vss_service *s, struct vss_session **ret, struct err *err); /* CreateVssBackupComponents */
-/* Release: writers get BackupShutdown (a backup without BackupComplete is told as failed), non-persistent copies go. */
+/* Release: writers get BackupShutdown (a backup without BackupComplete is told as failed), non-persistent copies go. Handlers that
+ * overran a limit and still run are waited for, 5 seconds at most; one that never returns goes on using its writer's `priv`. */
 void vss_session_release(struct vss_session *v);
 const char *vss_session_id(const struct vss_session *v);
 /* fn is told of every event as it is sent to a writer: "PrepareForSnapshot", writer name, state after, failure code. */

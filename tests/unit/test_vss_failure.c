@@ -274,7 +274,28 @@ static void behaviour_25_hung_commit(void **state)
     fake_provider_let_go(&w->provider);
     vss_session_release(v);
     assert_as_before(w);
-    clock_sleep_ms(50); /* the late commit returns into a session that is gone */
+}
+
+static void a_handler_that_never_returns_is_left_behind(void **state)
+{
+    struct world *w = *state;
+    struct err err = ERR_INIT;
+
+    world_limits(w, 100, 0, true);
+    struct vss_session *v = session_prepared(w);
+    w->db.hang_at = "Thaw";
+    assert_fails(ETIMEDOUT, vss_do_snapshot_set(v, &err));
+    uint64_t start = clock_mono_ms();
+    vss_session_release(v);
+    assert_in_range(clock_mono_ms() - start, 5000, 20000);
+    assert_int_equal(trace_count(&w->trace, "vm writer:BackupShutdown"), 1);
+    assert_int_equal(trace_count(&w->trace, "db writer:BackupShutdown"), 0);
+    assert_non_null(strstr(w->log.lines[w->log.n - 1], "writer 'db writer' gets no BackupShutdown"));
+    /* It comes back into a session that is gone. */
+    fake_let_go(&w->db);
+    while (fake_is_hanging(&w->db))
+        clock_sleep_ms(1);
+    clock_sleep_ms(50);
 }
 
 static bool late_stamp_freeze(void *priv, struct kvss_event *ev)
@@ -467,6 +488,7 @@ int main(void)
         world_test(behaviour_25_hung_freeze_with_a_clock_of_its_own),
         world_test(behaviour_25_hung_thaw),
         world_test(behaviour_25_hung_commit),
+        world_test(a_handler_that_never_returns_is_left_behind),
         world_test(what_a_late_handler_says_does_not_count),
         world_test(behaviour_26_provider_failure_aborts_all),
         world_test(behaviour_27_abort_after_every_step_and_twice),
