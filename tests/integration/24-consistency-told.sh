@@ -15,8 +15,6 @@ guest_start web
 guest_start mute
 guest_wait web
 guest_wait mute
-guest_sh web 'mkdir -p /ro && mount -t ext4 -o ro,noload /dev/vda /ro || mount -o bind,ro /mnt/vda /ro' > /dev/null || :
-
 began=$(date +%s)
 backup web mute off
 cp "$REPORT" "$SANDBOX/backup.json"
@@ -38,7 +36,9 @@ check_report() { # what the backup says, and what the point says later
     assert_report_vm off .consistency offline
     assert_match "$(report_vm off .why)" 'the VM was off'
     # B1: the set has one instant, in the time of the backup
-    assert_eq "$(report '[.vms[] | select(.name != "off") | .instant | split(".")[0]] | unique | length')" 1 "instants of the set"
+    ms() { date -d "$(report_vm "$1" .instant)" +%s%3N; }
+    assert_le $(($(ms web) - $(ms mute))) 500 "distance of the instants in ms"
+    assert_le $(($(ms mute) - $(ms web))) 500 "distance of the instants in ms"
     at=$(date -d "$(report .instant)" +%s)
     assert_ge "$at" "$began" "instant"
     assert_le "$at" "$ended" "instant"
@@ -46,11 +46,7 @@ check_report() { # what the backup says, and what the point says later
 check_report
 kvss_json show "$POINT"
 check_report
-for vm in web mute off; do
-    assert_eq "$(report_vm $vm -c 2> /dev/null || report_vm $vm '.method + .why + (.frozen_ms | tostring) + (.down_ms | tostring)')" \
-        "$(jq -r --arg name $vm '[.vms[] | select(.name == $name)][0] | .method + .why + (.frozen_ms | tostring) + (.down_ms | tostring)' "$SANDBOX/backup.json")" \
-        "what the point says of $vm"
-done
+diff <(jq -S .vms "$SANDBOX/backup.json") <(jq -S .vms "$REPORT") >&2 || fail "the point says something else than the backup"
 detail() { report "[.details[] | select(.vm == \"$1\")][0] | $2"; }
 assert_eq "$(detail web '[.frozen[] | select(.frozen) | .mountpoint] | sort | join(" ")')" "/mnt/vda /mnt/vdb" "frozen mount points"
 assert_eq "$(detail web '[.conditions[] | select(.ok) | .clause] | join(" ")')" "M4a M4b M4c M4d M4e" "conditions of web"
@@ -60,11 +56,10 @@ assert_eq "$(detail mute '[.parts[].name] | sort | join(" ")')" "definition memo
 # for people
 kvss show "$POINT" > "$SANDBOX/words"
 words=$(cat "$SANDBOX/words")
-for text in 'web' 'mute' 'off' '/mnt/vda' '/mnt/vdb' 'frozen' 'channel' 'child' '[Ss]aved' 'file.system'; do
+for text in 'web' 'mute' 'off' '/mnt/vda' '/mnt/vdb' 'frozen' 'channel' 'Child VM Snapshot' 'Saved State' 'file-system consistent' 'M4a'; do
     assert_match "$words" "$text" "kvss show for people"
 done
-ms=$(report_vm web '.frozen_ms | round')
-assert_match "$words" "$ms(\.[0-9]+)? ms" "frozen time, for people"
+assert_match "$words" "frozen $(report_vm web .frozen_ms | awk '{ if ($1 < 1000) printf "%.0f ms", $1; else printf "%.1f s", $1 / 1000 }')" "frozen time, for people"
 kvss list points > "$SANDBOX/list"
 assert_match "$(cat "$SANDBOX/list")" "${POINT:0:8}"
 # by prefix and by "latest" it is the same point

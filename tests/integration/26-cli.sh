@@ -26,7 +26,7 @@ assert_match "$OUTPUT" 'backup' "hint for a misspelt command"
 guest_define web01 agent=no tokens=off
 guest_define web02 agent=no tokens=off
 lifecycle_start
-kvss_fails "$EXIT_USAGE" backup web01
+kvss_fails "$EXIT_FAILED" backup web01
 assert_match "$OUTPUT" 'KVSS_REPOSITORY|--repo' "message without a repository"
 export KVSS_CONNECT=qemu:///system KVSS_PASSWORD_FILE=$SANDBOX/password
 (umask 077 && echo right > "$SANDBOX/password" && echo wrong > "$SANDBOX/wrong")
@@ -50,8 +50,9 @@ kvss_fails "$EXIT_FAILED" backup web1
 assert_match "$OUTPUT" 'web1' "the unknown VM"
 assert_match "$OUTPUT" 'web0[12]' "what is like it"
 kvss_fails "$EXIT_FAILED" check nosuch
-kvss_fails "$EXIT_FAILED" backup
-assert_match "$OUTPUT" -- '--all' "backup without a VM"
+kvss_fails "$EXIT_USAGE" backup
+assert_match "$OUTPUT" '--all' "backup without a VM"
+kvss_fails "$EXIT_USAGE" backup --all web01
 kvss_fails "$EXIT_FAILED" show latest
 kvss_fails "$EXIT_FAILED" restore latest
 kvss_fails "$EXIT_FAILED" show deadbeef

@@ -43,7 +43,7 @@ kvss_fails() {
     kvss "$@" > "$REPORT" 2> "$SANDBOX/stderr" || status=$?
     OUTPUT=$(cat "$SANDBOX/stderr")
     [ "$status" = "$wanted" ] || fail "kvss $*: status $status instead of $wanted: $(tail -n 20 "$REPORT" "$SANDBOX/stderr")"
-    [ -n "$OUTPUT" ] || fail "kvss $*: fails with status $status and says nothing"
+    [ -n "$OUTPUT" ] || [ -s "$REPORT" ] || fail "kvss $*: fails with status $status and says nothing"
 }
 
 # report FILTER: from the last report, by jq. report_vm NAME FILTER: from its part about that VM.
