@@ -206,10 +206,12 @@ int cli_finish(struct cli *cli, int r, json_t *report, render_fn *render)
     bar_stop(TAKE_PTR(cli->bar));
     if (r < 0)
         return code;
-    if (cli->json)
+    if (cli->json) {
         out_json(stdout, report);
-    else
+    } else {
+        out_clean(report);
         render(stdout, report, cli->verbose);
+    }
     json_decref(report);
     if (fflush(stdout) != 0 || ferror(stdout))
         return EXIT_FAILED;

@@ -19,17 +19,6 @@ static size_t width_of(const char *s)
     return n;
 }
 
-/* A copy with control characters replaced. */
-static char *clean(const char *s)
-{
-    char *copy = strdup(s ? s : "");
-
-    for (char *c = copy; c && *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            *c = '?';
-    return copy;
-}
-
 struct table *table_new(const char *const *header, size_t columns)
 {
     struct table *t = calloc(1, sizeof(*t));
@@ -49,7 +38,7 @@ void table_add(struct table *t, const char *const *cells)
         return;
     t->cells = more;
     for (size_t i = 0; i < t->columns; i++)
-        more[t->rows * t->columns + i] = clean(cells[i]);
+        more[t->rows * t->columns + i] = strdup(cells[i] ? cells[i] : "");
     t->rows++;
 }
 
@@ -98,6 +87,34 @@ void out_text(FILE *f, const char *s)
 {
     for (; s && *s; s++)
         fputc(((unsigned char)*s < 0x20 && *s != '\n') || *s == 0x7f ? '?' : *s, f);
+}
+
+static json_t *clean_text(const char *s)
+{
+    _cleanup_free_ char *copy = strdup(s);
+
+    for (char *c = copy; c && *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = *c == '\n' ? ' ' : '?';
+    return copy ? json_string(copy) : json_null();
+}
+
+void out_clean(json_t *report)
+{
+    const char *key;
+    json_t *v;
+    size_t i;
+    void *next;
+
+    if (json_is_string(report)) {
+        json_t *clean = clean_text(json_string_value(report));
+        json_string_set(report, json_is_string(clean) ? json_string_value(clean) : "");
+        json_decref(clean);
+    }
+    json_array_foreach (report, i, v)
+        out_clean(v);
+    json_object_foreach_safe (report, next, key, v)
+        out_clean(v);
 }
 
 const char *out_get(const json_t *o, const char *key)

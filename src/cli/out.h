@@ -15,9 +15,12 @@ struct table *table_new(const char *const *header, size_t columns); /* NULL: out
 void table_add(struct table *t, const char *const *cells);
 void table_print(struct table *t, FILE *f); /* and frees it */
 
-/* Text that came from guests, definitions or a repository: control characters become '?', so that no terminal obeys them. */
+/* Text that came from guests, definitions or a repository: control characters (but newlines) become '?', so that no terminal obeys
+ * them. */
 void out_text(FILE *f, const char *s);
-/* "key: " of a JSON object, printed as out_text() does; "-" where there is none. */
+/* The same for every text in a report, newlines too, in place. To be done before anything of it is printed. */
+void out_clean(json_t *report);
+/* A text of a JSON object; "-" where there is none. */
 const char *out_get(const json_t *o, const char *key);
 uint64_t out_number(const json_t *o, const char *key);
 /* "52 ms", "2.1 s" from milliseconds; "-" for null. Returns buf. */

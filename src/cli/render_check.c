@@ -23,7 +23,7 @@ const char *render_level(const char *level)
     static const char *const names[][2] = {
         { "application", "application consistent" },
         { "file-system", "file-system consistent" },
-        { "saved-state", "saved state, memory included" },
+        { "saved-state", "disks and memory of one instant" },
         { "offline", "nothing was running" },
         { "crash", "crash consistent" },
     };

@@ -40,6 +40,16 @@ int extent_status_add(struct extent_status *s, uint64_t off, const uint32_t *ent
     return 0;
 }
 
+uint64_t extent_dirty_bytes(const struct extent_status *dirty)
+{
+    const struct extent_run *run = (const struct extent_run *)(const void *)dirty->runs.data;
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < dirty->runs.len / sizeof(*run); i++)
+        sum += run[i].flags & DIRTY ? run[i].len : 0;
+    return sum;
+}
+
 /* Walks the runs of a status forward. */
 struct cursor {
     const struct extent_run *run, *stop;
@@ -100,7 +110,7 @@ int extent_plan(const struct extent_status *alloc, const struct extent_status *d
         if (dirty)
             cursor_flags(&d, off, stop, &unused, &any);
         if (!(any & DIRTY))
-            kind = EXTENT_SKIP;
+            kind = all & LIBNBD_STATE_ZERO ? EXTENT_SKIP_ZERO : EXTENT_SKIP;
         else if (all & LIBNBD_STATE_ZERO)
             kind = EXTENT_ZERO;
         if (add_piece(ret, off, stop - off, kind) < 0)

@@ -24,15 +24,22 @@ int extent_status_add(struct extent_status *s, uint64_t off, const uint32_t *ent
                       struct err *err);
 void extent_status_reset(struct extent_status *s, uint64_t start);
 
-enum extent_kind { EXTENT_READ, EXTENT_ZERO, EXTENT_SKIP };
+enum extent_kind {
+    EXTENT_READ,
+    EXTENT_ZERO,
+    EXTENT_SKIP,      /* not dirty: data */
+    EXTENT_SKIP_ZERO, /* not dirty: reads as zeros, now as before */
+};
 struct extent_piece {
     uint64_t off, len;
     enum extent_kind kind;
 };
+/* How many bytes the runs of the status tell to be dirty. */
+uint64_t extent_dirty_bytes(const struct extent_status *dirty);
 
 /* What to do with [start, end), cut at multiples of `chunk`; `end` is such a multiple or the end of the image. A chunk is zero if
- * all of it is known to read as zeros, skipped if none of it is dirty, and read otherwise. dirty NULL: everything is dirty. Both must
- * begin at `start` (alloc's) and cover the range. Adds struct extent_piece to ret, neighbours joined. */
+ * all of it is known to read as zeros, skipped if none of it is dirty, and read otherwise. dirty NULL: everything is dirty. Both
+ * must begin at `start` (alloc's) and cover the range. Adds struct extent_piece to ret, neighbours joined. */
 int extent_plan(const struct extent_status *alloc, const struct extent_status *dirty, uint64_t end, uint64_t chunk,
                 struct buf *ret, struct err *err);
 

@@ -39,10 +39,13 @@ int files_save(struct store *store, struct store_writer *w, struct file_list *l,
                struct store_stats *ret_stats, struct err *err);
 
 /* Reads an index, every entry checked: { "writer", "logical_path", "component",
- *   "files": [ { "path", "type": "file|folder|link", "mode", "uid", "gid", "mtime": SECONDS, "size", "off", "link" } ] } */
+ *   "files": [ { "path", "type": "file|folder|link", "mode", "uid", "gid", "mtime": SECONDS, "mtime_ns", "size", "off",
+ *                "link" } ] } */
 int files_index(struct store_point *p, size_t number, json_t **ret, struct err *err);
 /* Makes missing folders, and files and links beside their places, in the stage's group `group`. */
 int files_stage(struct store_point *p, const json_t *index, const struct files_job *job, struct stage *stage, const char *group,
                 struct err *err);
+/* When the files are in place: owners, modes and times of the folders. */
+int files_finish_folders(const json_t *index, struct err *err);
 
 #endif

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/time.h>
 
 #define BLOCK_SIZE MIB
 
@@ -81,6 +80,16 @@ static int copy_content(struct store_image *image, int fd, uint64_t from, uint64
     return 0;
 }
 
+/* When it was changed last, as recorded; its last access is left. */
+static void recorded_times(const json_t *e, struct timespec times[static 2])
+{
+    json_int_t ns = json_integer_value(json_object_get(e, "mtime_ns"));
+
+    times[0] = (struct timespec){ .tv_nsec = UTIME_OMIT };
+    times[1] = (struct timespec){ .tv_sec = (time_t)json_integer_value(json_object_get(e, "mtime")),
+                                  .tv_nsec = ns >= 0 && ns < 1000000000 ? (long)ns : 0 };
+}
+
 static int make_file(struct store_image *image, const json_t *e, const char *made, const struct files_job *job, struct err *err)
 {
     _cleanup_close_ int fd = open(made, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -92,25 +101,48 @@ static int make_file(struct store_image *image, const json_t *e, const char *mad
         r = owner_apply(fd, e, geteuid(), getegid(), err);
     if (r < 0)
         return r;
-    struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = (time_t)json_get_u64(e, "mtime") } };
+    struct timespec times[2];
+    recorded_times(e, times);
     if (futimens(fd, times) < 0 || fsync(fd) < 0)
         return err_errno(err, errno, "cannot write %s", made);
     return 0;
 }
 
-/* A folder that is there already keeps owner and mode. */
-static int make_folder(const json_t *e, struct err *err)
+static int make_link(const json_t *e, const char *made, struct err *err)
 {
-    const char *path = json_get_text(e, "path");
-    struct stat st;
+    struct timespec times[2];
 
-    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-        return 0;
-    int r = io_mkdir_p(path, 0755, err);
-    if (r < 0)
-        return r;
-    _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    return fd < 0 ? err_errno(err, errno, "cannot open %s", path) : owner_apply(fd, e, geteuid(), getegid(), err);
+    if (symlink(json_get_text(e, "link"), made) < 0)
+        return err_errno(err, errno, "cannot make the symbolic link %s", made);
+    recorded_times(e, times);
+    int r = owner_apply_link(made, e, err);
+    if (r >= 0 && utimensat(AT_FDCWD, made, times, AT_SYMLINK_NOFOLLOW) < 0)
+        r = err_errno(err, errno, "cannot set the time of %s", made);
+    return r;
+}
+
+int files_finish_folders(const json_t *index, struct err *err)
+{
+    json_t *files = json_object_get(index, "files");
+
+    /* Backwards: what is in a folder comes after it, and would change its time. */
+    for (size_t i = json_array_size(files); i-- > 0;) {
+        const json_t *e = json_array_get(files, i);
+        const char *path = json_get_text(e, "path");
+        struct timespec times[2];
+        if (strcmp(json_get_text(e, "type"), "folder"))
+            continue;
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        if (fd < 0)
+            return err_errno(err, errno, "cannot open the folder %s", path);
+        recorded_times(e, times);
+        int r = owner_apply(fd, e, geteuid(), getegid(), err);
+        if (r < 0)
+            return err_context(err, "folder %s", path);
+        if (futimens(fd, times) < 0)
+            return err_errno(err, errno, "cannot set the time of the folder %s", path);
+    }
+    return 0;
 }
 
 static int stage_entry(struct store_image *image, const json_t *e, const struct files_job *job, struct stage *stage,
@@ -122,7 +154,7 @@ static int stage_entry(struct store_image *image, const json_t *e, const struct 
     if (!dir)
         return err_set(err, ENOMEM, "out of memory");
     if (!strcmp(type, "folder"))
-        return make_folder(e, err);
+        return io_mkdir_p(path, 0755, err);
     int r = io_mkdir_p(dir, 0755, err);
     if (r >= 0)
         r = stage_add(stage, group, path, true, &made, err);
@@ -130,7 +162,7 @@ static int stage_entry(struct store_image *image, const json_t *e, const struct 
         return r;
     if (!strcmp(type, "file"))
         return make_file(image, e, made, job, err);
-    return symlink(json_get_text(e, "link"), made) < 0 ? err_errno(err, errno, "cannot make the symbolic link %s", made) : 0;
+    return make_link(e, made, err);
 }
 
 int files_stage(struct store_point *p, const json_t *index, const struct files_job *job, struct stage *stage, const char *group,

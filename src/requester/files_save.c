@@ -92,9 +92,9 @@ static int add_link(json_t *o, const struct file_entry *e, struct err *err)
 static int index_entry(json_t *list, const struct file_entry *e, struct err *err)
 {
     const char *type = S_ISDIR(e->st.st_mode) ? "folder" : S_ISLNK(e->st.st_mode) ? "link" : "file";
-    json_t *o = json_pack("{s:s, s:s, s:I, s:I, s:I}", "path", e->path, "type", type, "size",
+    json_t *o = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I}", "path", e->path, "type", type, "size",
                           S_ISREG(e->st.st_mode) ? (json_int_t)e->st.st_size : (json_int_t)0, "off", (json_int_t)e->off, "mtime",
-                          (json_int_t)e->st.st_mtime);
+                          (json_int_t)e->st.st_mtim.tv_sec, "mtime_ns", (json_int_t)e->st.st_mtim.tv_nsec);
 
     if (!o)
         return err_set(err, EILSEQ, "the name %s is not UTF-8: it cannot be stored", e->path);

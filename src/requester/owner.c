@@ -56,3 +56,10 @@ int owner_apply(int fd, const json_t *o, uid_t fallback_uid, gid_t fallback_gid,
         return err_errno(err, errno, "cannot set the mode of a restored file");
     return 0;
 }
+
+int owner_apply_link(const char *path, const json_t *o, struct err *err)
+{
+    if (geteuid() == 0 && lchown(path, recorded_uid(o), recorded_gid(o)) < 0)
+        return err_errno(err, errno, "cannot set the owner of the restored link %s", path);
+    return 0;
+}

@@ -13,4 +13,7 @@ int owner_record(json_t *o, const struct stat *st);
  * before numbers. Without a record: fallback_uid and fallback_gid, mode 0600. */
 int owner_apply(int fd, const json_t *o, uid_t fallback_uid, gid_t fallback_gid, struct err *err);
 
+/* Owner of a symbolic link. */
+int owner_apply_link(const char *path, const json_t *o, struct err *err);
+
 #endif

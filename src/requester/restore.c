@@ -100,9 +100,11 @@ static void settle(struct restore *r)
         if (r->vms[i].present && stage_finish(r->stage, r->vms[i].uuid, &why) < 0)
             log_warning(r->rq->config.log, "an old file of VM %s stays behind: %s", r->vms[i].name, why.text);
     }
-    for (size_t i = 0; i < r->n_files; i++)
-        if (r->files[i].done && stage_finish(r->stage, r->files[i].group, &why) < 0)
-            log_warning(r->rq->config.log, "an old file of component %s stays behind: %s", r->files[i].component, why.text);
+    for (size_t i = 0; i < r->n_files; i++) {
+        const struct restore_files *f = &r->files[i];
+        if (f->done && (stage_finish(r->stage, f->group, &why) < 0 || files_finish_folders(f->index, &why) < 0))
+            log_warning(r->rq->config.log, "component %s is restored, but: %s", f->component, why.text);
+    }
 }
 
 static int post_restore(struct restore *r, struct err *err)

@@ -60,30 +60,51 @@ static void count_work(struct source *s)
             progress_grow(s->task, p[i].len);
 }
 
-/* Plans the next window. The caller holds s->lock. */
-static int plan_window(struct reading *r, struct source *s, struct nbd_handle *h, struct err *err)
+/* Fills s->alloc and s->dirty for [s->planned, end). *ret_dirty: the server tells what changed. */
+static int ask_window(struct source *s, struct nbd_handle *h, uint64_t end, bool *ret_dirty, struct err *err)
 {
-    uint64_t start = s->planned, end = num_min(s->in->size, start + (WINDOW - WINDOW % r->chunk));
     bool alloc = nbd_can_meta_context(h, LIBNBD_CONTEXT_BASE_ALLOCATION) == 1;
-    bool dirty = s->in->dirty_context && nbd_can_meta_context(h, s->in->dirty_context) == 1;
-
-    if (s->in->dirty_context && !dirty)
-        log_warning(r->t->log, "%s: the server does not tell what changed: everything is read", s->in->label);
-    extent_status_reset(&s->alloc, start);
-    extent_status_reset(&s->dirty, start);
+    bool dirty = alloc && s->in->dirty_context && nbd_can_meta_context(h, s->in->dirty_context) == 1;
     int e = 0;
+
+    extent_status_reset(&s->alloc, s->planned);
+    extent_status_reset(&s->dirty, s->planned);
     if (alloc)
         e = ask(s, h, end, dirty, err);
-    for (uint64_t at = start; !alloc && e >= 0 && at < end; at = s->alloc.end) { /* nothing is known: all of it is data */
+    for (uint64_t at = s->planned; !alloc && e >= 0 && at < end; at = s->alloc.end) { /* nothing is known: all of it is data */
         uint32_t all_data[2] = { (uint32_t)num_min(end - at, ASK_MAX), 0 };
         e = extent_status_add(&s->alloc, at, all_data, 2, end, err);
     }
+    *ret_dirty = dirty;
+    return e;
+}
+
+static int make_plan(struct reading *r, struct source *s, bool dirty, uint64_t end, struct err *err)
+{
     buf_reset(&s->plan);
     s->next = 0;
+    return extent_plan(&s->alloc, dirty ? &s->dirty : NULL, end, r->chunk, &s->plan, err);
+}
+
+/* Plans the next window. The caller holds s->lock. Once there is a doubt about what did not change, everything is read. */
+static int plan_window(struct reading *r, struct source *s, struct nbd_handle *h, struct err *err)
+{
+    uint64_t end = num_min(s->in->size, s->planned + (WINDOW - WINDOW % r->chunk));
+    bool dirty;
+
+    int e = ask_window(s, h, end, &dirty, err);
+    if (s->parent && !dirty && !s->in->why_whole[0])
+        snprintf(s->in->why_whole, sizeof(s->in->why_whole), "the server does not tell what changed");
+    dirty = dirty && s->parent && !s->in->why_whole[0];
     if (e >= 0)
-        e = extent_plan(&s->alloc, alloc && dirty ? &s->dirty : NULL, end, r->chunk, &s->plan, err);
+        e = make_plan(r, s, dirty, end, err);
+    if (e >= 0 && dirty)
+        e = source_parent_doubt(r, s, h, err);
+    if (e > 0)
+        e = make_plan(r, s, false, end, err);
     if (e < 0)
         return e;
+    s->in->dirty += extent_dirty_bytes(&s->dirty);
     s->planned = end;
     count_work(s);
     return 0;
@@ -112,7 +133,7 @@ static int next_read(struct reading *r, struct source *s, struct nbd_handle *h, 
             return 1;
         }
         /* Without a parent, what is not written is zero already. */
-        int e = p->kind == EXTENT_ZERO && s->in->parent_point ? store_image_zero(s->iw, p->off, p->len, err) : 0;
+        int e = p->kind == EXTENT_ZERO && s->parent ? store_image_zero(s->iw, p->off, p->len, err) : 0;
         if (e < 0)
             return e;
         s->next++;

@@ -30,9 +30,11 @@ struct transfer_in {
     const char *path;          /* ... or an ordinary file */
     const char *dirty_context; /* NBD meta context of changed ranges; NULL: everything is to be read */
     const char *image;         /* its name in the restore point */
-    const char *parent_point, *parent_image; /* what it stands on; NULL: nothing */
+    const char *parent_point, *parent_image; /* what stands wherever dirty_context says nothing changed; NULL: nothing */
     /* Set by the transfer. */
     uint64_t size, bytes_read;
+    uint64_t dirty;            /* bytes that dirty_context says have changed */
+    char why_whole[256];       /* why it was read whole although it has a parent; else "" */
     struct store_stats stats;
 };
 /* Reads all of them; each becomes one finished image of the restore point. On failure none of it counts. */

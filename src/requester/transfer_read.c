@@ -76,7 +76,10 @@ static int begin_image(struct reading *r, struct source *s, struct err *err)
 
     if (s->iw)
         return 0;
-    int e = store_image_begin(r->w, in->image, in->size, in->parent_point, in->parent_image, &s->iw, err);
+    int e = in->parent_point ? source_parent_open(r, s, err) : 0;
+    if (e >= 0)
+        e = store_image_begin(r->w, in->image, in->size, s->parent ? in->parent_point : NULL,
+                              s->parent ? in->parent_image : NULL, &s->iw, err);
     return e < 0 ? e : progress_task_new(r->t->progress, in->label, 0, &s->task, err);
 }
 
@@ -190,6 +193,7 @@ static void release(struct reading *r)
     for (size_t i = 0; i < r->n; i++) {
         struct source *s = &r->sources[i];
         store_image_drop(s->iw);
+        source_parent_close(s);
         buf_free(&s->alloc.runs);
         buf_free(&s->dirty.runs);
         buf_free(&s->plan);

@@ -14,6 +14,8 @@ struct source {
     struct store_image_writer *iw;
     struct progress_task *task;
     pthread_mutex_t lock;
+    struct store_point *parent_point; /* NULL: iw was begun without a parent */
+    struct store_image *parent;
     struct extent_status alloc, dirty;
     struct buf plan;       /* struct extent_piece of the window */
     size_t next;           /* piece in it */
@@ -42,6 +44,14 @@ int source_nbd_open(struct source *s, struct nbd_handle **ret, struct err *err);
 int source_nbd_read(struct reading *r, struct source *s, struct nbd_handle *h, struct err *err);
 int source_file_size(const char *path, uint64_t *ret, struct err *err);
 int source_file_read(struct reading *r, struct source *s, struct err *err);
+
+/* source_parent.c: taking what did not change from an earlier image. The caller holds s->lock.
+ * Opens the parent. One that is gone, damaged or of another size is no failure: then there is none, and in->why_whole. */
+int source_parent_open(struct reading *r, struct source *s, struct err *err);
+/* Looks for signs, in the window that is planned, that what the server calls unchanged has changed since the parent was made.
+ * 0: none; 1: there is one, in in->why_whole. */
+int source_parent_doubt(struct reading *r, struct source *s, struct nbd_handle *h, struct err *err);
+void source_parent_close(struct source *s);
 
 /* Hands a filled block to the workers. */
 void source_push(struct reading *r, struct source *s, struct block *b);
