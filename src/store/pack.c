@@ -187,14 +187,35 @@ static int read_footer(struct env *env, const struct object_name *pack, struct b
     return damaged(r, pack, (uint32_t)at, err);
 }
 
+/* Segments must follow each other without gaps, so that every byte of a pack is accounted for. */
+struct contiguous {
+    int (*fn)(void *priv, const struct footer_segment *s);
+    void *priv;
+    uint64_t next; /* where the next frame must begin */
+};
+
+static int walk_one(void *priv, const struct footer_segment *s)
+{
+    struct contiguous *c = priv;
+
+    if (s->off != c->next + 4)
+        return -EBADMSG;
+    c->next = (uint64_t)s->off + s->len;
+    return c->fn(c->priv, s);
+}
+
 int pack_walk(struct env *env, const struct object_name *pack, int (*fn)(void *priv, const struct footer_segment *s),
               void *priv, struct err *err)
 {
+    struct contiguous c = {fn, priv, CRYPT_HEADER_LEN};
     _cleanup_buf_ struct buf footer = BUF_INIT;
     uint64_t end = 0;
     int r = read_footer(env, pack, &footer, &end, err);
 
-    if (r == 0)
-        r = damaged(footer_parse(footer.data, footer.len, end, fn, priv), pack, (uint32_t)end, err);
-    return r;
+    if (r < 0)
+        return r;
+    r = footer_parse(footer.data, footer.len, end, walk_one, &c);
+    if (r == 0 && c.next != end)
+        r = -EBADMSG;
+    return damaged(r, pack, (uint32_t)end, err);
 }

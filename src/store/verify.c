@@ -90,19 +90,21 @@ static int verify_point(struct verifying *v, const struct chunk_id *id, struct e
 int store_verify(struct store *s, const char *point, void (*fn)(void *priv, const struct store_problem *p), void *priv,
                  const struct par_cancel *cancel, uint64_t *ret_problems, struct err *err)
 {
-    struct verifying v = {.store = s, .fn = fn, .priv = priv, .cancel = cancel, .lock = PTHREAD_MUTEX_INITIALIZER};
-    _cleanup_free_ struct chunk_id *ids = calloc(1, sizeof *ids);
-    size_t n = 1;
-    int r = !ids ? err_errno(err, ENOMEM, "cannot verify") : point ? store_resolve(s, point, ids, err) : 0;
+    struct verifying v = {.store = s, .fn = fn, .priv = priv, .cancel = cancel};
+    struct store_check all = {.read_data_percent = 100, .cancel = cancel};
+    struct store_check_result result;
+    struct chunk_id id;
+    int r;
 
-    if (r == 0 && !point) {
-        free(TAKE_PTR(ids));
-        r = point_list(&s->env, &ids, &n, err);
-    }
-    for (size_t i = 0; r == 0 && i < n; i++) {
-        r = verify_point(&v, &ids[i], err);
-        if (r == -ENOENT && !point)
-            r = 0; /* forgotten meanwhile */
+    if (point) {
+        pthread_mutex_init(&v.lock, NULL);
+        r = store_resolve(s, point, &id, err);
+        if (r == 0)
+            r = verify_point(&v, &id, err);
+        pthread_mutex_destroy(&v.lock);
+    } else {
+        r = store_check(s, &all, fn, priv, &result, err);
+        v.problems = r == 0 ? result.problems : 0;
     }
     if (r == 0)
         *ret_problems = v.problems;

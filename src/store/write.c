@@ -111,7 +111,8 @@ static int commit(struct store_writer *w, const char *meta, struct chunk_id *ret
     w->data.meta = strdup(meta ? meta : "{}");
     if (!w->data.meta)
         return err_errno(err, ENOMEM, "cannot make the restore point");
-    w->data.time_us = clock_wall_us();
+    if (!w->data.time_us) /* a copy keeps the time of its original */
+        w->data.time_us = clock_wall_us();
     r = session_still_ours(s->session, err);
     if (r == 0)
         r = point_put(&s->env, &w->data, ret, err);

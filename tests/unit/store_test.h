@@ -5,6 +5,7 @@
 
 #include "test.h"
 #include "base/num.h"
+#include "base/strv.h"
 #include "store/store.h"
 
 #define CHUNK ((size_t)65536)

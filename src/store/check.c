@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Checking a repository: index, packs, points; on demand every byte. What is damaged is told with the points it touches. */
+#include "store/check.h"
+#include "base/par.h"
+#include "store/mark.h"
+#include "store/scan.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+void check_tell(struct checking *c, const char *point, const char *name, const char *fmt, ...)
+{
+    char text[KVSS_ERR_TEXT_MAX];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    SCOPED_LOCK(&c->lock);
+    c->result.problems++;
+    if (c->fn)
+        c->fn(c->priv, &(struct store_problem){text, point, name});
+}
+
+/* ---- packs ----------------------------------------------------------------------------------------------------------------*/
+
+/* Keeps a chunk that cannot be read, for the walk over the points. */
+static int add_bad(struct checking *c, const uint8_t *id)
+{
+    struct chunk_id bad;
+
+    memcpy(bad.b, id, sizeof bad.b);
+    SCOPED_LOCK(&c->lock);
+    int r = fresh_add(&c->bad, &bad);
+    return r < 0 ? r : 0;
+}
+
+struct one_pack {
+    struct checking *c;
+    const struct object_name *name;
+    uint64_t bytes, chunks;
+};
+
+static int segment_read(void *priv, const struct footer_segment *s, const bool *bad, const struct err *why)
+{
+    struct one_pack *o = priv;
+    char hex[2 * CRYPT_ID_LEN + 1];
+
+    o->bytes += s->len;
+    for (unsigned i = 0; i < s->n; i++) {
+        o->chunks++;
+        if (!bad[i])
+            continue;
+        int r = add_bad(o->c, footer_chunk(s, i));
+        if (r < 0)
+            return r;
+        check_tell(o->c, NULL, NULL, "chunk %s is damaged: %s", crypt_hex(footer_chunk(s, i), CRYPT_ID_LEN, hex), why->text);
+    }
+    return 0;
+}
+
+static int segment_listed(void *priv, const struct footer_segment *s)
+{
+    struct one_pack *o = priv;
+
+    o->chunks += s->n;
+    return 0;
+}
+
+static int check_pack(void *ctx, size_t i, struct err *err)
+{
+    struct checking *c = ctx;
+    struct one_pack o = {c, &c->packs.list[i], 0, 0};
+    struct scan scan = {&c->store->env, c->options->cancel, segment_read, &o};
+    struct err why = ERR_INIT;
+
+    if (par_cancelled(c->options->cancel))
+        return err_set(err, ECANCELED, "cancelled");
+    bool whole = c->read[i];
+    int r = whole ? scan_pack(&scan, o.name, &why) : pack_walk(&c->store->env, o.name, segment_listed, &o, &why);
+    if (r == -ENOENT)
+        return 0; /* pruned meanwhile; the walk over the points tells if that was wrong */
+    if (r == -EUCLEAN || r == -EIO || r == -EPROTONOSUPPORT) {
+        check_tell(c, NULL, NULL, "%s", why.text);
+        r = 0;
+    }
+    SCOPED_LOCK(&c->lock);
+    c->result.packs++;
+    c->result.packs_read += whole;
+    c->result.bytes_read += o.bytes;
+    c->result.chunks += o.chunks;
+    return r < 0 ? err_move(err, &why) : 0;
+}
+
+/* Chooses which packs are read whole: that share of them, by chance, at least one. */
+static int choose(struct checking *c, struct err *err)
+{
+    size_t n = c->packs.n, left = (n * c->options->read_data_percent + 99) / 100;
+    uint32_t random;
+
+    c->read = calloc(n + 1, sizeof *c->read);
+    if (!c->read)
+        return err_errno(err, ENOMEM, "cannot check");
+    /* Each of the remaining packs is taken with the chance left / remaining. */
+    for (size_t i = 0; i < n && left; i++) {
+        int r = crypt_random(&random, sizeof random);
+        if (r < 0)
+            return err_errno(err, -r, "cannot choose packs");
+        if (random % (n - i) < left) {
+            c->read[i] = true;
+            left--;
+        }
+    }
+    return 0;
+}
+
+static int check_packs(struct checking *c, struct err *err)
+{
+    int r = choose(c, err);
+
+    return r == 0 && c->packs.n ? pool_split(c->store->env.pool, c->packs.n, check_pack, c, err) : r;
+}
+
+/* ---- index ----------------------------------------------------------------------------------------------------------------*/
+
+static int check_entry(void *priv, const struct index_entry *e, struct index_position at, struct err *err)
+{
+    struct checking *c = priv;
+    char hex[2 * OBJECT_NAME_LEN + 1];
+
+    (void)at;
+    (void)err;
+    if (names_has(&c->packs, &e->at.pack) || names_has(&c->missing, &e->at.pack))
+        return 0;
+    check_tell(c, NULL, NULL, "packs/%s is missing; the index names chunks in it", crypt_hex(e->at.pack.b, sizeof e->at.pack.b, hex));
+    if (names_add(&c->missing, &e->at.pack) < 0)
+        return err_errno(err, ENOMEM, "cannot check");
+    names_sort(&c->missing);
+    return 0;
+}
+
+static int note_pack(void *priv, const struct index_entry *e, struct index_position at, struct err *err)
+{
+    struct names *x = priv;
+
+    (void)at;
+    if (x->n && memcmp(&x->list[x->n - 1], &e->at.pack, sizeof e->at.pack) == 0)
+        return 0;
+    if (x->n >= 65536 && (x->n & (x->n - 1)) == 0)
+        names_sort(x);
+    return names_add(x, &e->at.pack) < 0 ? err_errno(err, ENOMEM, "cannot check") : 0;
+}
+
+/* The index is read before the packs are listed: every pack it names must be there. */
+static int check_index(struct checking *c, struct err *err)
+{
+    _cleanup_names_ struct names named = {0};
+    struct err why = ERR_INIT;
+    size_t bad = 0;
+    int r = index_reload(c->store->index, &bad, err);
+
+    if (r < 0)
+        return r;
+    if (bad)
+        check_tell(c, NULL, NULL, "%zu index files are damaged; `kvss repair index` makes a new index", bad);
+    _cleanup_(index_set_unref_p) struct index_set *set = index_set_get(c->store->index);
+    r = names_list(&c->store->env, "packs", &c->packs, err);
+    if (r < 0)
+        return r;
+    r = index_set_each(set, check_entry, c, &why);
+    if (r == 0)
+        r = index_set_each(set, note_pack, &named, &why);
+    if (r == -EUCLEAN) {
+        check_tell(c, NULL, NULL, "%s", why.text);
+        r = 0;
+    }
+    names_sort(&named);
+    for (size_t i = 0; i < c->packs.n; i++)
+        c->result.unused_packs += !names_has(&named, &c->packs.list[i]);
+    return r < 0 ? err_move(err, &why) : 0;
+}
+
+int store_check(struct store *s, const struct store_check *options,
+                void (*fn)(void *priv, const struct store_problem *p), void *priv, struct store_check_result *ret,
+                struct err *err)
+{
+    struct checking c = {.store = s, .options = options, .fn = fn, .priv = priv};
+
+    pthread_mutex_init(&c.lock, NULL);
+    int r = check_index(&c, err);
+    if (r == 0)
+        r = check_packs(&c, err);
+    if (r == 0)
+        r = check_points(&c, err);
+    if (r == 0)
+        *ret = c.result;
+    pthread_mutex_destroy(&c.lock);
+    names_free(&c.packs);
+    names_free(&c.missing);
+    fresh_free(&c.bad);
+    free(c.read);
+    return r;
+}

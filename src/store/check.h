@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef STORE_CHECK_H
+#define STORE_CHECK_H
+
+#include "store/fresh.h"
+#include "store/index_merge.h"
+#include "store/internal.h"
+#include "store/names.h"
+
+struct checking {
+    struct store *store;
+    const struct store_check *options;
+    void (*fn)(void *priv, const struct store_problem *p);
+    void *priv;
+    struct names packs, missing;
+    bool *read;            /* per pack: whole */
+    pthread_mutex_t lock;  /* result, bad, fn */
+    struct store_check_result result;
+    struct fresh bad;      /* ids of chunks that cannot be read */
+};
+
+void check_tell(struct checking *c, const char *point, const char *name, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+/* Walks all points; tells what is missing or known to be bad. */
+int check_points(struct checking *c, struct err *err);
+
+#endif
