@@ -19,7 +19,7 @@ static char *plan_text(const struct extent_status *alloc, const struct extent_st
 {
     _cleanup_buf_ struct buf plan = BUF_INIT, text = BUF_INIT;
     struct err err = ERR_INIT;
-    static const char kinds[] = "RZS";
+    static const char kinds[] = "RZSN"; /* N: not dirty, and zeros */
 
     assert_ok(extent_plan(alloc, dirty, end, 64 * K, &plan, &err));
     const struct extent_piece *p = (const struct extent_piece *)(const void *)plan.data;
@@ -81,7 +81,7 @@ static void b4_what_is_not_dirty_is_skipped(void **state)
 
     status(&alloc, 0, a, 4, 320 * K);
     status(&dirty, 0, d, 10, 320 * K);
-    assert_plan(&alloc, &dirty, 320 * K, "S 0K+64K, R 64K+64K, S 128K+64K, Z 192K+64K, S 256K+64K");
+    assert_plan(&alloc, &dirty, 320 * K, "S 0K+64K, R 64K+64K, S 128K+64K, Z 192K+64K, N 256K+64K");
 }
 
 static void the_end_of_an_image_may_be_no_whole_chunk(void **state)
