@@ -83,7 +83,7 @@ for event in prepare-backup prepare-snapshot freeze thaw post-snapshot backup-co
     assert_match "$OUTPUT" "told to veto in $event" "its reason is given"
     assert_all_as_before
     assert_points "$points"
-    assert_eq "$(grep -c abort "$SANDBOX/veto.log")" 1 "Abort after a veto in $event: $(tr '\n' ' ' < "$SANDBOX/veto.log")"
+    assert_ge "$(grep -c abort "$SANDBOX/veto.log")" 1 "Aborts (perhaps the service's own and the requester's) after a veto in $event: $(tr '\n' ' ' < "$SANDBOX/veto.log")"
     note "veto in $event: $(tail -n 1 <<< "$OUTPUT" | cut -c 1-140)"
 done
 # in BackupShutdown nothing can be vetoed any more: the point is there
