@@ -193,9 +193,14 @@ int io_mkdir_p(const char *path, mode_t mode, struct err *err)
 
 int io_unlink(const char *path, struct err *err)
 {
-    if (unlink(path) < 0 && errno != ENOENT)
-        return err_errno(err, errno, "cannot remove %s", path);
-    return 0;
+    struct stat st;
+
+    if (unlink(path) == 0 || errno == ENOENT)
+        return 0;
+    int why = errno; /* a read-only file system says so even of what is not there */
+    if (lstat(path, &st) < 0 && errno == ENOENT)
+        return 0;
+    return err_errno(err, why, "cannot remove %s", path);
 }
 
 bool io_exists(const char *path)

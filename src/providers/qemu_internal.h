@@ -10,6 +10,7 @@
 struct qemu_disk {
     char *target, *path, *format;
     bool readonly;            /* read through an export of its own, beside the VM */
+    bool bitmap;              /* the image can keep a checkpoint's bitmap */
     char *scratch;            /* overwritten blocks go here while the job runs; NULL: takes no part in the job */
     char *since;              /* checkpoint whose bitmap is asked for; NULL: none */
     char *why_full;           /* a checkpoint was asked for, but this is why there is none */

@@ -134,11 +134,25 @@ static int make_request(struct qemu_point *pt, struct err *err)
             .target = d->target,
             .scratch = d->scratch,
             .since = d->since,
-            .checkpoint = pt->checkpoint && !strcmp(d->format, "qcow2"),
+            .checkpoint = pt->checkpoint && d->bitmap,
         };
     }
     hv_backup_request_free(TAKE_PTR(pt->request));
     return hv_backup_prepare(pt->dom, &job, &pt->request, err);
+}
+
+/* Bitmaps are kept in qcow2 from its version 3 on; where the image cannot be looked at, the job will tell. */
+static bool keeps_bitmaps(const struct qemu_disk *d)
+{
+    struct hv_image_info info = { 0 };
+
+    if (d->readonly || strcmp(d->format, "qcow2"))
+        return false;
+    if (!d->path || hv_image_info(d->path, d->format, true, &info, NULL) < 0)
+        return true;
+    bool old = info.compat && !strcmp(info.compat, "0.10");
+    hv_image_info_clear(&info);
+    return !old;
 }
 
 static int prepare_job(struct qemu_provider *p, struct qemu_point *pt, struct err *err)
@@ -146,7 +160,7 @@ static int prepare_job(struct qemu_provider *p, struct qemu_point *pt, struct er
     bool bitmaps = false;
 
     for (size_t i = 0; i < pt->n_disks; i++)
-        bitmaps |= !pt->disks[i].readonly && !strcmp(pt->disks[i].format, "qcow2");
+        bitmaps |= pt->disks[i].bitmap = keeps_bitmaps(&pt->disks[i]);
     if (!bitmaps) {
         free(pt->checkpoint);
         pt->checkpoint = NULL;
