@@ -430,6 +430,23 @@ static void behaviour_27_a_failed_abort_is_told_and_can_be_repeated(void **state
     vss_session_release(v);
 }
 
+/* The service has raised Abort; the end of the session does not do so again, and copies that are gone are not deleted. */
+static void behaviour_27_release_does_not_abort_twice(void **state)
+{
+    struct world *w = *state;
+    struct err err = ERR_INIT;
+    struct vss_session *v = session_prepared(w);
+
+    w->db.fail_at = "Freeze";
+    assert_true(vss_do_snapshot_set(v, &err) < 0);
+    assert_ok(vss_delete_snapshots(v, &err));
+    vss_session_release(v);
+    assert_int_equal(w->vm.aborts, 1);
+    assert_int_equal(w->provider.aborted, 1);
+    assert_int_equal(w->provider.deleted, 0);
+    assert_as_before(w);
+}
+
 static void behaviour_27_a_failed_automatic_abort_is_in_the_message(void **state)
 {
     struct world *w = *state;
@@ -494,6 +511,7 @@ int main(void)
         world_test(behaviour_27_abort_after_every_step_and_twice),
         world_test(behaviour_27_abort_after_a_failure_in_every_event_and_twice),
         world_test(behaviour_27_a_failed_abort_is_told_and_can_be_repeated),
+        world_test(behaviour_27_release_does_not_abort_twice),
         world_test(behaviour_27_a_failed_automatic_abort_is_in_the_message),
         world_test(behaviour_30_release_between_prepare_and_snapshot),
         world_test(behaviour_30_a_complete_backup_is_not_aborted),

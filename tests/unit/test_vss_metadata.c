@@ -191,6 +191,7 @@ static void components_are_checked(void **state)
         { .type = VSS_CT_FILEGROUP, .name = "a", .flags = 0x8 },
         { .type = VSS_CT_FILEGROUP, .name = "a\xff" },
         { .type = VSS_CT_FILEGROUP, .name = "a\xc0\x80" },         /* zero, in two bytes */
+        { .type = VSS_CT_FILEGROUP, .name = "a\xe0\x84\x80" },     /* two bytes' worth in three */
         { .type = VSS_CT_FILEGROUP, .name = "a\xed\xa0\x80" },     /* half of a surrogate pair */
         { .type = VSS_CT_FILEGROUP, .name = "a\xef\xbf\xbe" },     /* no character */
         { .type = VSS_CT_FILEGROUP, .name = "a\xe2\x82" },         /* cut short */
