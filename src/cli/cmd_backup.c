@@ -1,25 +1,30 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cli/policy.h"
 #include "cli/render.h"
+#include <string.h>
 
 struct backup_options {
     struct policy_options policy;
+    const char *type;
     bool copy;
 };
 
 static const struct cli_option options[] = {
     POLICY_OPTIONS,
-    { "copy", 0, NULL, "leave no checkpoint for later backups", offsetof(struct backup_options, copy),
-      NULL },
+    { "type", 't', "TYPE", "auto (default), full, incremental, ...", offsetof(struct backup_options, type),
+      "auto|full|incremental|differential|copy" },
+    { "copy", 0, NULL, "the same as --type copy", offsetof(struct backup_options, copy), NULL },
     { NULL },
 };
 
 static int run(struct cli *cli, const void *opts, char **args, struct err *err)
 {
     const struct backup_options *o = opts;
-    struct requester_backup job = { .type = o->copy ? "copy" : "full" };
+    struct requester_backup job = { .type = o->copy ? "copy" : o->type };
     json_t *report = NULL;
 
+    if (o->copy && o->type && strcmp(o->type, "copy"))
+        return cli_usage(err, "--copy and --type %s exclude each other", o->type);
     int code = policy_apply(cli, &o->policy, args, &job.policy, &job.vms, err);
     if (code != EXIT_OK)
         return code;
@@ -32,7 +37,9 @@ const struct cli_command cmd_backup = {
     .args = "VM...|--all",
     .summary = "back up VMs, all at one instant",
     .about = "Makes one restore point of all VMs named, all of one instant, or none: if one\n"
-             "VM fails, no VM is backed up and each is as it was.",
+             "VM fails, no VM is backed up and each is as it was. Where an earlier restore\n"
+             "point left a checkpoint on a VM, only what changed since is read; the new\n"
+             "restore point stands alone all the same.",
     .max_args = -1,
     .options = options,
     .options_size = sizeof(struct backup_options),

@@ -21,7 +21,7 @@ static const char *held(const json_t *vm, char buf[static 40])
 
 static void vm_table(FILE *f, const json_t *report)
 {
-    static const char *const header[] = { "VM", "METHOD", "CONSISTENCY", "GUEST HELD", "DISKS", "READ", "STORED" };
+    static const char *const header[] = { "VM", "TYPE", "METHOD", "CONSISTENCY", "GUEST HELD", "DISKS", "READ", "STORED" };
     struct table *t = table_new(header, ARRAY_SIZE(header));
     size_t i;
     json_t *vm;
@@ -29,7 +29,8 @@ static void vm_table(FILE *f, const json_t *report)
     json_array_foreach (json_object_get(report, "vms"), i, vm) {
         char hold[40], disks[24], read[16], stored[16];
         snprintf(disks, sizeof(disks), "%llu", (unsigned long long)out_number(vm, "disks"));
-        const char *cells[] = { out_get(vm, "name"), render_method(out_get(vm, "method")), out_get(vm, "consistency"), held(vm, hold),
+        const char *type = json_is_string(json_object_get(vm, "type")) ? out_get(vm, "type") : out_get(report, "type");
+        const char *cells[] = { out_get(vm, "name"), type, render_method(out_get(vm, "method")), out_get(vm, "consistency"), held(vm, hold),
                                 disks, out_size(vm, "read", read), out_size(vm, "stored", stored) };
         table_add(t, cells);
     }
@@ -68,6 +69,28 @@ static void warnings(FILE *f, const json_t *report)
     }
 }
 
+/* Where less was done than was asked for: "web01: full: ...". */
+static void types(FILE *f, const json_t *report)
+{
+    size_t i, k;
+    json_t *vm, *d;
+
+    json_array_foreach (json_object_get(report, "vms"), i, vm) {
+        if (json_is_string(json_object_get(vm, "why_type"))) {
+            out_text(f, out_get(vm, "name"));
+            fprintf(f, ": %s, since ", out_get(vm, "type"));
+            out_text(f, out_get(vm, "why_type"));
+            fputc('\n', f);
+        }
+        json_array_foreach (json_object_get(vm, "whole"), k, d) {
+            out_text(f, out_get(vm, "name"));
+            fprintf(f, ": disk %s was read whole: ", out_get(d, "target"));
+            out_text(f, out_get(d, "why"));
+            fputc('\n', f);
+        }
+    }
+}
+
 static void summary(FILE *f, const json_t *report, const char *id)
 {
     fprintf(f, "Restore point %.12s (%s), %zu %s at the instant %s\n", id, out_get(report, "type"),
@@ -83,6 +106,7 @@ void render_backup(FILE *f, const json_t *report, bool verbose)
 
     (void)verbose;
     summary(f, report, out_get(report, "point"));
+    types(f, report);
     warnings(f, report);
     fprintf(f, "%s read, %s stored in %s.\n", out_size(report, "read", read), out_size(report, "stored", stored),
             out_ms(json_object_get(report, "elapsed_ms"), ms));
@@ -139,6 +163,16 @@ static void disks(FILE *f, const json_t *vm)
         fputs(covered ? "" : ": NOT in this restore point: ", f);
         if (!covered)
             out_text(f, out_get(d, "why"));
+        if (json_is_integer(json_object_get(d, "read")))
+            fprintf(f, ": %s read", out_size(d, "read", size));
+        if (json_is_integer(json_object_get(d, "dirty")))
+            fprintf(f, ", %s changed", out_size(d, "dirty", size));
+        if (json_is_integer(json_object_get(d, "stored")))
+            fprintf(f, ", %s stored", out_size(d, "stored", size));
+        if (json_is_string(json_object_get(d, "why_whole"))) {
+            fputs("\n      read whole: ", f);
+            out_text(f, out_get(d, "why_whole"));
+        }
         fputc('\n', f);
     }
 }
@@ -159,6 +193,21 @@ static void parts(FILE *f, const json_t *vm)
     }
 }
 
+static void type(FILE *f, const json_t *vm)
+{
+    if (!json_is_string(json_object_get(vm, "type")))
+        return; /* of an older kvss */
+    fprintf(f, "   type: %s", out_get(vm, "type"));
+    if (json_is_string(json_object_get(vm, "since")))
+        fprintf(f, ", of what changed since restore point %.12s", out_get(vm, "since"));
+    if (json_is_string(json_object_get(vm, "why_type"))) {
+        fprintf(f, " (%s was asked for; ", out_get(vm, "asked"));
+        out_text(f, out_get(vm, "why_type"));
+        fputc(')', f);
+    }
+    fputc('\n', f);
+}
+
 static void detail(FILE *f, const json_t *vm)
 {
     char hold[40];
@@ -166,6 +215,7 @@ static void detail(FILE *f, const json_t *vm)
     fputc('\n', f);
     out_text(f, out_get(vm, "vm"));
     fprintf(f, " {%s}: was %s\n", out_get(vm, "uuid"), out_get(vm, "state"));
+    type(f, vm);
     fprintf(f, "   method: %s: ", render_method(out_get(vm, "method")));
     out_text(f, out_get(vm, "why"));
     fprintf(f, "\n   consistency: %s\n   guest held: %s\n", render_level(out_get(vm, "consistency")), held(vm, hold));

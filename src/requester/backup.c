@@ -6,19 +6,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define CHECKPOINT_PREFIX_LEN 8 /* digits of the repository's GUID in checkpoints' names */
-
-static int parse_type(const char *name, enum vss_backup_type *ret, struct err *err)
-{
-    if (!name || !strcmp(name, "full"))
-        *ret = VSS_BT_FULL;
-    else if (!strcmp(name, "copy"))
-        *ret = VSS_BT_COPY;
-    else
-        return err_set(err, EINVAL, "unknown backup type '%s': full or copy", name);
-    return 0;
-}
-
 /* ---- Initialisation, discovery, preparation --------------------------------------------------------------------------------*/
 
 static int gather(struct backup *b, struct err *err)
@@ -33,6 +20,20 @@ static int gather(struct backup *b, struct err *err)
     return r < 0 ? r : vss_gather_writer_metadata(v, err);
 }
 
+/* Which of its checkpoints each VM is asked to tell the changes since. */
+static int stamp(struct backup *b, struct err *err)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < b->n && r >= 0; i++) {
+        struct backup_component *c = &b->components[i];
+        c->chain = c->vm ? chain_of(&b->chain, c->name) : NULL;
+        if (c->chain && c->chain->checkpoint)
+            r = vss_set_previous_backup_stamp(b->s->vss, c->writer_id, c->logical_path, c->name, c->chain->checkpoint, err);
+    }
+    return r;
+}
+
 static int select_and_prepare(struct backup *b, char *const *uuids, struct err *err)
 {
     struct vss_session *v = b->s->vss;
@@ -42,8 +43,8 @@ static int select_and_prepare(struct backup *b, char *const *uuids, struct err *
         r = vss_start_snapshot_set(v, &b->set_id, err);
     if (r >= 0)
         r = backup_add_volumes(b, err);
-    /* Incrementals: vss_set_previous_backup_stamp() per VM belongs here, from the stamp of its last restore point; the provider
-     * then names a dirty context for each disk, and transfer_in.parent_point what the image stands on. */
+    if (r >= 0)
+        r = stamp(b, err);
     if (r >= 0)
         r = job_cancelled(b->rq, err);
     if (r < 0)
@@ -128,28 +129,26 @@ static int commit(struct backup *b, json_t **ret_report, struct err *err)
     return 0;
 }
 
-/* The checkpoints of this repository's earlier restore points have no use any more. Those that stay harm nobody: only a warning. */
-static void drop_old_checkpoints(struct backup *b, const char *prefix)
+/* The checkpoints of this repository's earlier restore points that have no use any more. A copy is no link of the chain. */
+static void drop_old_checkpoints(struct backup *b)
 {
     for (size_t i = 0; i < b->n; i++) {
-        struct backup_component *c = &b->components[i];
-        const char *own = c->record ? json_get_text(c->record, "checkpoint") : NULL;
-        _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
-        struct err err = ERR_INIT;
-
-        if (!c->vm || !own || hv_domain_get(b->s->hv, c->name, &d, &err) < 0)
-            continue;
-        for (char **cp = d->checkpoints; cp && *cp; cp++)
-            if (!strncmp(*cp, prefix, strlen(prefix)) && strcmp(*cp, own) && hv_checkpoint_delete(d, *cp, false, &err) < 0)
-                log_warning(b->rq->config.log, "VM %s: the old checkpoint %s could not be removed: %s", d->name, *cp, err.text);
+        const struct backup_component *c = &b->components[i];
+        if (c->chain && b->type != VSS_BT_COPY)
+            chain_drop_old(b->s, c->chain, c->done, json_get_text(c->record, "checkpoint"));
     }
 }
 
 /* ---- The job --------------------------------------------------------------------------------------------------------------*/
 
-static int run(struct backup *b, char *const *uuids, const char *prefix, json_t **ret, struct err *err)
+static int run(struct backup *b, char *const *uuids, json_t **ret, struct err *err)
 {
-    int r = gather(b, err);
+    int r = chain_find(b->rq, b->s->hv, b->asked, uuids, &b->chain, err);
+
+    if (r >= 0)
+        r = chain_type(&b->chain, b->asked, &b->type, err);
+    if (r >= 0)
+        r = gather(b, err);
 
     if (r >= 0) {
         r = select_and_prepare(b, uuids, err);
@@ -169,13 +168,13 @@ static int run(struct backup *b, char *const *uuids, const char *prefix, json_t 
     if (r >= 0)
         r = commit(b, ret, err);
     if (r >= 0)
-        drop_old_checkpoints(b, prefix);
+        drop_old_checkpoints(b);
     return r;
 }
 
 static int open_session(struct backup *b, const char *prefix, char ***ret_uuids, struct err *err)
 {
-    struct session_options o = { .effects = true, .checkpoint_prefix = b->type == VSS_BT_COPY ? NULL : prefix };
+    struct session_options o = { .effects = true, .checkpoint_prefix = b->type == VSS_BT_COPY ? NULL : prefix }; /* a copy leaves none */
     _cleanup_(hv_close_p) struct hv *hv = NULL;
 
     int r = policy_parse(&b->job->policy, &o.method, &o.require, err);
@@ -201,6 +200,7 @@ static void release(struct backup *b, struct err *err)
         json_decref(c->report);
     }
     free(b->components);
+    chain_clear(&b->chain);
     free(b->items);
     free(b->item_of);
     strv_free(b->strings);
@@ -208,20 +208,20 @@ static void release(struct backup *b, struct err *err)
 
 int requester_backup(struct requester *rq, const struct requester_backup *job, json_t **ret, struct err *err)
 {
-    struct backup b = { .rq = rq, .job = job, .begun_ms = clock_mono_ms() };
+    struct backup b = { .rq = rq, .job = job, .asked = job->type ? job->type : "auto", .begun_ms = clock_mono_ms() };
     _cleanup_strv_ char **uuids = NULL;
-    char prefix[sizeof("kvss-") + CHECKPOINT_PREFIX_LEN];
+    char prefix[CHAIN_PREFIX_MAX];
 
     rq->end = REQUESTER_DONE;
-    int r = parse_type(job->type, &b.type, err);
+    int r = chain_type(&b.chain, b.asked, &b.type, err);
     if (r >= 0)
         r = repository_open(rq, err); /* before anything is touched */
     if (r >= 0) {
-        snprintf(prefix, sizeof(prefix), "kvss-%.*s", CHECKPOINT_PREFIX_LEN, store_guid(rq->store));
+        chain_prefix(rq->store, prefix);
         r = open_session(&b, prefix, &uuids, err);
     }
     if (r >= 0)
-        r = run(&b, uuids, prefix, ret, err);
+        r = run(&b, uuids, ret, err);
     release(&b, r < 0 ? err : NULL);
     return job_end(rq, r, err);
 }

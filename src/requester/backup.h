@@ -3,6 +3,7 @@
 #ifndef REQUESTER_BACKUP_H
 #define REQUESTER_BACKUP_H
 
+#include "requester/chain.h"
 #include "requester/files.h"
 #include "requester/internal.h"
 #include "requester/point.h"
@@ -14,9 +15,17 @@ struct backup_component {
     const struct vss_component_info *info; /* the session's */
     const struct vss_writer_info *writer;  /* the session's */
     bool vm;                    /* of the VM writer: name is the VM's UUID */
+    const struct chain_vm *chain; /* VM: what it stands on */
+    enum vss_backup_type done;  /* VM: what it got in the end */
     json_t *record;             /* VM: what the writer recorded */
     json_t *report;             /* the entry in the listing */
-    uint64_t read, stored;
+    uint64_t read, dirty, stored;
+};
+
+/* What is transferred, and for whom. */
+struct backup_item {
+    struct backup_component *component;
+    json_t *disk;               /* its entry in the record; NULL: not a disk */
 };
 
 struct backup {
@@ -24,7 +33,9 @@ struct backup {
     const struct requester_backup *job;
     struct session *s;
     struct store_writer *w;
-    enum vss_backup_type type;
+    const char *asked;          /* type: "auto", "full" ... */
+    enum vss_backup_type type;  /* of the session */
+    struct chain chain;
     const char *set_id;
     uint64_t begun_ms;
     size_t n;
@@ -32,7 +43,7 @@ struct backup {
     /* The transfer: disks and large parts of all VMs. */
     size_t n_items;
     struct transfer_in *items;
-    struct backup_component **item_of; /* whose it is, per item */
+    struct backup_item *item_of; /* per item */
     char **strings;             /* owns what the items point to */
     size_t n_files;             /* components with files, numbered as they come */
 };

@@ -22,18 +22,18 @@ static const char *keep(struct backup *b, char *s)
     return r < 0 ? NULL : b->strings[strv_len(b->strings) - 1];
 }
 
-static int add_item(struct backup *b, struct backup_component *c, const struct transfer_in *item, struct err *err)
+static int add_item(struct backup *b, struct backup_item of, const struct transfer_in *item, struct err *err)
 {
     struct transfer_in *items = realloc(b->items, (b->n_items + 1) * sizeof(*items));
     if (items)
         b->items = items;
-    struct backup_component **of = realloc(b->item_of, (b->n_items + 1) * sizeof(*of));
-    if (of)
-        b->item_of = of;
-    if (!items || !of || !item->label || !item->image || !(item->nbd_uri || item->path))
+    struct backup_item *whose = realloc(b->item_of, (b->n_items + 1) * sizeof(*whose));
+    if (whose)
+        b->item_of = whose;
+    if (!items || !whose || !item->label || !item->image || !(item->nbd_uri || item->path))
         return err_set(err, ENOMEM, "out of memory");
     items[b->n_items] = *item;
-    of[b->n_items++] = c;
+    whose[b->n_items++] = of;
     return 0;
 }
 
@@ -45,6 +45,26 @@ static void record_owner(json_t *o, const char *path)
 
     if (path && path[0] == '/' && stat(path, &st) == 0)
         (void)owner_record(o, &st);
+}
+
+/* Where only what changed is to be read: since when, and what stands elsewhere. Else why not, in the disk's record. */
+static int stand_on_parent(struct backup *b, struct backup_component *c, json_t *disk, struct kvss_disk_source *source,
+                           struct transfer_in *item, struct err *err)
+{
+    _cleanup_free_ char *why = NULL;
+    const char *image;
+
+    if (!c->chain || !c->chain->point)
+        return 0;
+    image = chain_image(c->chain, disk, &why);
+    if (image && source->dirty_context) {
+        item->dirty_context = keep(b, TAKE_PTR(source->dirty_context));
+        item->parent_point = c->chain->point;
+        item->parent_image = image;
+        return item->dirty_context ? 0 : err_set(err, ENOMEM, "out of memory");
+    }
+    json_object_set_new(disk, "why_whole", json_text(why ? why : source->why_full ? source->why_full : "its changes are not known"));
+    return 0;
 }
 
 static int add_disk(struct backup *b, struct backup_component *c, json_t *disk, struct err *err)
@@ -59,16 +79,17 @@ static int add_disk(struct backup *b, struct backup_component *c, json_t *disk, 
     int r = qemu_provider_ops.open_disk(b->s->provider, b->set_id, c->name, target, &source, err);
     if (r < 0)
         return r;
-    if (source.why_full)
-        log_warning(b->rq->config.log, "%s %s is read whole: %s", vm_name(c), target, source.why_full);
     _cleanup_free_ char *rest = str_format("disk/%s", target);
     struct transfer_in item = {
         .label = keep(b, str_format("%s %s", vm_name(c), target)),
         .nbd_uri = keep(b, TAKE_PTR(source.nbd_uri)),
-        .dirty_context = source.dirty_context ? keep(b, TAKE_PTR(source.dirty_context)) : NULL,
         .image = rest ? keep(b, point_vm_name(c->name, rest)) : NULL,
     };
-    r = add_item(b, c, &item, err);
+    r = chain_record_files(disk, err);
+    if (r >= 0)
+        r = stand_on_parent(b, c, disk, &source, &item, err);
+    if (r >= 0)
+        r = add_item(b, (struct backup_item){ c, disk }, &item, err);
     if (r < 0)
         return r;
     json_object_set_new(disk, "stored_as", json_text(item.image));
@@ -113,7 +134,7 @@ static int add_part(struct backup *b, struct backup_component *c, json_t *part, 
     struct transfer_in item = {
         .label = keep(b, str_format("%s %s", vm_name(c), what)), .path = keep(b, strdup(path)), .image = name,
     };
-    return add_item(b, c, &item, err);
+    return add_item(b, (struct backup_item){ c, NULL }, &item, err);
 }
 
 /* What the VM writer wrote into the component in PostSnapshot. */
@@ -146,6 +167,42 @@ static int add_vm(struct backup *b, struct backup_component *c, struct err *err)
     return 0;
 }
 
+/* ---- What it came to ------------------------------------------------------------------------------------------------------*/
+
+static void count_item(const struct transfer_in *in, const struct backup_item *of)
+{
+    bool increment = in->parent_point && !in->why_whole[0];
+
+    of->component->read += in->bytes_read;
+    of->component->stored += in->stats.stored;
+    if (!of->disk)
+        return;
+    of->component->dirty += in->dirty;
+    if (increment)
+        of->component->done = of->component->chain->type;
+    if (in->why_whole[0])
+        json_object_set_new(of->disk, "why_whole", json_text(in->why_whole));
+    json_object_set_new(of->disk, "read", json_integer((json_int_t)in->bytes_read));
+    json_object_set_new(of->disk, "dirty", increment ? json_integer((json_int_t)in->dirty) : json_null());
+    json_object_set_new(of->disk, "stored", json_integer((json_int_t)in->stats.stored));
+}
+
+/* A VM none of whose disks could tell its changes got a full backup, whatever was asked. */
+static void record_type(const struct backup *b, struct backup_component *c)
+{
+    const struct chain_vm *chain = c->chain;
+    bool increment = c->done == VSS_BT_INCREMENTAL || c->done == VSS_BT_DIFFERENTIAL;
+    const char *why = chain->why;
+
+    if (!why && chain->point && !increment)
+        why = "no disk could tell what changed";
+    json_object_set_new(c->record, "asked", json_text(b->asked));
+    json_object_set_new(c->record, "type", json_text(vss_backup_type_name(c->done)));
+    json_object_set_new(c->record, "why_type", json_text(why));
+    json_object_set_new(c->record, "since", json_text(increment ? chain->point : NULL));
+    json_object_set_new(c->record, "dirty", increment ? json_integer((json_int_t)c->dirty) : json_null());
+}
+
 int backup_read(struct backup *b, struct err *err)
 {
     struct transfer t = { .progress = b->rq->config.progress, .cancel = b->rq->config.cancel, .log = b->rq->config.log };
@@ -155,11 +212,16 @@ int backup_read(struct backup *b, struct err *err)
         r = b->components[i].vm ? add_vm(b, &b->components[i], err) : backup_files(b, &b->components[i], err);
     if (r >= 0)
         r = transfer_read(&t, b->rq->store, b->w, b->items, b->n_items, err);
-    for (size_t i = 0; i < b->n_items && r >= 0; i++) {
-        b->item_of[i]->read += b->items[i].bytes_read;
-        b->item_of[i]->stored += b->items[i].stats.stored;
-    }
-    return r;
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < b->n; i++)
+        b->components[i].done = b->type == VSS_BT_COPY ? VSS_BT_COPY : VSS_BT_FULL;
+    for (size_t i = 0; i < b->n_items; i++)
+        count_item(&b->items[i], &b->item_of[i]);
+    for (size_t i = 0; i < b->n; i++)
+        if (b->components[i].chain)
+            record_type(b, &b->components[i]);
+    return 0;
 }
 
 /* ---- Documents ------------------------------------------------------------------------------------------------------------*/

@@ -9,8 +9,8 @@
 static json_t *vm_report(const struct backup *b, const struct backup_component *c)
 {
     static const char *const as_recorded[] = { "uuid", "state", "method", "why", "consistency", "frozen_ms", "down_ms", "instant",
-                                               "checkpoint", "warnings" };
-    json_t *vm = json_object(), *not_covered = json_array(), *d;
+                                               "checkpoint", "warnings", "asked", "type", "why_type", "since", "dirty" };
+    json_t *vm = json_object(), *not_covered = json_array(), *whole = json_array(), *d;
     size_t i, disks = 0;
     uint64_t size = 0;
 
@@ -20,13 +20,17 @@ static json_t *vm_report(const struct backup *b, const struct backup_component *
     json_array_foreach (json_object_get(c->record, "disks"), i, d) {
         if (json_is_true(json_object_get(d, "covered")))
             disks++;
-        else
+        if (json_get_text(d, "why_whole"))
+            json_array_append_new(whole, json_pack("{s:o, s:o}", "target", json_text(json_get_text(d, "target")), "why",
+                                                   json_text(json_get_text(d, "why_whole"))));
+        if (!json_is_true(json_object_get(d, "covered")))
             json_array_append_new(not_covered, json_text(json_get_text(d, "target")));
     }
     for (i = 0; i < b->n_items; i++)
-        size += b->item_of[i] == c ? b->items[i].size : 0;
+        size += b->item_of[i].component == c ? b->items[i].size : 0;
     json_object_set_new(vm, "disks", json_integer((json_int_t)disks));
     json_object_set_new(vm, "not_covered", not_covered);
+    json_object_set_new(vm, "whole", whole);
     json_object_set_new(vm, "size", json_integer((json_int_t)size));
     json_object_set_new(vm, "read", json_integer((json_int_t)c->read));
     json_object_set_new(vm, "stored", json_integer((json_int_t)c->stored));
@@ -72,6 +76,7 @@ int backup_report(struct backup *b, json_t **ret, struct err *err)
     json_object_set_new(report, "connection", json_text(hv_uri(b->s->hv)));
     json_object_set_new(report, "set", json_text(b->set_id));
     json_object_set_new(report, "type", json_text(vss_backup_type_name(b->type)));
+    json_object_set_new(report, "asked", json_text(b->asked));
     json_object_set_new(report, "vms", vms);
     json_object_set_new(report, "writers", writers);
     for (size_t i = 0; i < b->n; i++) {

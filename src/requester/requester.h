@@ -83,15 +83,17 @@ struct requester_policy {
 int requester_check(struct requester *r, char *const *vms, const struct requester_policy *policy, json_t **ret, struct err *err);
 
 /* One restore point of the VMs (NULL: all) and of the command writers' components, all of one instant; or nothing.
- * { "point", "set", "type", "host", "kvss", "instant",
+ * { "point", "set", "type", "asked", "host", "kvss", "instant",
  *   "vms": [ { "name", "uuid", "state", "method", "why", "consistency", "frozen_ms", "down_ms", "instant", "checkpoint",
- *              "size", "read", "stored", "disks": COUNT, "not_covered": [ TARGET ], "warnings": [ TEXT ] } ],
+ *              "asked", "type", "why_type": why that is not what was asked for, "since": the point it stands on or null,
+ *              "size", "read", "dirty": bytes that had changed or null, "stored", "disks": COUNT, "not_covered": [ TARGET ],
+ *              "whole": [ { "target", "why" } ] (read whole although it has an earlier point), "warnings": [ TEXT ] } ],
  *   "writers": [ { "name", "id", "components": [ { "logical_path", "name", "files": COUNT, "size" } ] } ],
  *   "read", "stored", "elapsed_ms" }                     sizes in bytes */
 struct requester_backup {
     char *const *vms;
     struct requester_policy policy;
-    const char *type; /* "full" (NULL) or "copy" */
+    const char *type; /* "auto" (NULL), "full", "incremental", "differential" or "copy" */
 };
 int requester_backup(struct requester *r, const struct requester_backup *job, json_t **ret, struct err *err);
 

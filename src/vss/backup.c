@@ -94,8 +94,8 @@ static int need_bc_writer(struct vss_session *v, struct member *m, struct err *e
         return r;
     m->bc->backup_type = type_for(m->md, v->doc->backup_type);
     if (m->bc->backup_type != v->doc->backup_type)
-        log_warning(v->service->config.log, "writer '%s' has no %s backup: its data is backed up in full",
-                    m->entry->writer.name, vss_backup_type_name(v->doc->backup_type));
+        log_info(v->service->config.log, "writer '%s' has no %s backup: its data is backed up in full", m->entry->writer.name,
+                 vss_backup_type_name(v->doc->backup_type));
     return 0;
 }
 

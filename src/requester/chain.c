@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "requester/chain.h"
+#include "base/buf.h"
+#include "requester/point.h"
+#include <errno.h>
+#include <string.h>
+
+#define PREFIX_DIGITS 8
+
+void chain_prefix(const struct store *store, char ret[static CHAIN_PREFIX_MAX])
+{
+    snprintf(ret, CHAIN_PREFIX_MAX, "kvss-%.*s", PREFIX_DIGITS, store_guid(store));
+}
+
+static void vm_clear(struct chain_vm *vm)
+{
+    free(vm->uuid);
+    free(vm->why);
+    free(vm->point);
+    free(vm->checkpoint);
+    json_decref(vm->record);
+    free(vm->last);
+    free(vm->full);
+}
+
+void chain_clear(struct chain *c)
+{
+    for (size_t i = 0; i < c->n; i++)
+        vm_clear(&c->vms[i]);
+    free(c->vms);
+    *c = (struct chain){ 0 };
+}
+
+const struct chain_vm *chain_of(const struct chain *c, const char *uuid)
+{
+    for (size_t i = 0; i < c->n; i++)
+        if (!strcmp(c->vms[i].uuid, uuid))
+            return &c->vms[i];
+    return NULL;
+}
+
+/* ---- The restore points of a VM -------------------------------------------------------------------------------------------*/
+
+/* What one restore point says of the VM; borrowed from `search`. */
+struct link {
+    const char *point, *checkpoint, *type;
+};
+
+struct search {
+    struct requester *rq;
+    struct hv *hv;
+    const char *asked;
+    char prefix[CHAIN_PREFIX_MAX];
+    struct store_point_info *points;
+    json_t **metas;      /* of each point; NULL: not made by a backup */
+    size_t n_points;
+    struct chain *chain;
+};
+
+static void search_clear(struct search *s)
+{
+    for (size_t i = 0; s->metas && i < s->n_points; i++)
+        json_decref(s->metas[i]);
+    free(s->metas);
+    store_list_free(s->points, s->n_points);
+}
+
+static int search_load(struct search *s, struct err *err)
+{
+    int r = store_list(s->rq->store, &s->points, &s->n_points, NULL, err);
+    if (r < 0)
+        return r;
+    s->metas = calloc(s->n_points + 1, sizeof(*s->metas));
+    if (!s->metas)
+        return err_set(err, ENOMEM, "out of memory");
+    for (size_t i = 0; i < s->n_points; i++)
+        (void)point_meta(s->points[i].meta, &s->metas[i], NULL);
+    return 0;
+}
+
+/* The points that hold the VM, newest first. Points older than the types of single VMs have one type for all. */
+static int links_of(const struct search *s, const char *uuid, struct link **ret, size_t *ret_n, struct err *err)
+{
+    struct link *links = calloc(s->n_points + 1, sizeof(*links));
+    size_t n = 0;
+
+    if (!links)
+        return err_set(err, ENOMEM, "out of memory");
+    for (size_t i = s->n_points; i-- > 0;) {
+        const json_t *vm = s->metas[i] ? point_find_vm(s->metas[i], uuid) : NULL;
+        if (!vm || !json_get_text(vm, "uuid") || strcmp(json_get_text(vm, "uuid"), uuid))
+            continue;
+        const char *type = json_get_text(vm, "type");
+        links[n++] = (struct link){ s->points[i].id, json_get_text(vm, "checkpoint"), type ? type : "full" };
+    }
+    *ret = links;
+    *ret_n = n;
+    return 0;
+}
+
+/* The newest that left a checkpoint which the VM still has; of full ones only, if asked. */
+static const struct link *newest(const struct search *s, const struct link *links, size_t n, char *const *on_vm, bool full)
+{
+    size_t len = strlen(s->prefix);
+
+    for (size_t i = 0; i < n; i++)
+        if (links[i].checkpoint && !strncmp(links[i].checkpoint, s->prefix, len) && links[i].checkpoint[len] == '-' &&
+            strv_has(on_vm, links[i].checkpoint) && (!full || !strcmp(links[i].type, "full")))
+            return &links[i];
+    return NULL;
+}
+
+static bool has_type(const struct link *links, size_t n, const char *type)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(links[i].type, type))
+            return true;
+    return false;
+}
+
+/* ---- What a VM gets -------------------------------------------------------------------------------------------------------*/
+
+static int stand_on(struct search *s, struct chain_vm *vm, const struct link *l, enum vss_backup_type type, struct err *err)
+{
+    _cleanup_(store_point_close_p) struct store_point *p = NULL;
+
+    int r = store_point_open(s->rq->store, l->point, &p, err);
+    if (r >= 0)
+        r = point_read_vm(p, vm->uuid, &vm->record, err);
+    if (r < 0)
+        return r;
+    vm->point = strdup(l->point);
+    vm->checkpoint = strdup(l->checkpoint);
+    vm->type = type;
+    return vm->point && vm->checkpoint ? 0 : err_set(err, ENOMEM, "out of memory");
+}
+
+/* Nothing to stand on: why. */
+static char *why_full(const struct link *links, size_t n)
+{
+    if (n == 0)
+        return strdup("the repository holds no earlier restore point of the VM");
+    for (size_t i = 0; i < n; i++)
+        if (links[i].checkpoint)
+            return str_format("the VM has no checkpoint of an earlier restore point any more (the last one was %s)",
+                              links[i].checkpoint);
+    return strdup("no earlier restore point of the VM left a checkpoint on it");
+}
+
+static int choose(struct search *s, struct chain_vm *vm, const struct link *last, const struct link *full, struct err *err)
+{
+    bool differential = !strcmp(s->asked, "differential");
+    struct err why = ERR_INIT;
+    int r = 0;
+
+    if (differential && full)
+        r = stand_on(s, vm, full, VSS_BT_DIFFERENTIAL, &why);
+    else if (last)
+        r = stand_on(s, vm, last, VSS_BT_INCREMENTAL, &why);
+    if (r == -ENOENT || r == -EUCLEAN) { /* the increment is lost, not the backup */
+        free(vm->why);
+        vm->why = str_format("the earlier restore point cannot be read: %s", why.text);
+        return vm->why ? 0 : err_set(err, ENOMEM, "out of memory");
+    }
+    if (r >= 0 && differential && !full && last &&
+        !(vm->why = strdup("the VM has no checkpoint of its newest full restore point any more; what changed since the newest "
+                           "restore point is read instead")))
+        return err_set(err, ENOMEM, "out of memory");
+    return r < 0 ? err_move(err, &why) : 0;
+}
+
+static int find_vm(struct search *s, struct chain_vm *vm, struct err *err)
+{
+    _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
+    _cleanup_free_ struct link *links = NULL;
+    size_t n = 0;
+
+    int r = links_of(s, vm->uuid, &links, &n, err);
+    if (r < 0)
+        return r;
+    if (n > 0 && (r = hv_domain_get(s->hv, vm->uuid, &d, err)) < 0)
+        return r;
+    char *const *on_vm = d ? d->checkpoints : NULL;
+    const struct link *last = newest(s, links, n, on_vm, false), *full = newest(s, links, n, on_vm, true);
+    bool fresh = !strcmp(s->asked, "full"), differentials = !strcmp(s->asked, "differential") || has_type(links, n, "differential");
+
+    if (!fresh)
+        r = choose(s, vm, last, full, err);
+    if (r >= 0 && !fresh && !vm->point && !vm->why && !(vm->why = why_full(links, n)))
+        r = err_set(err, ENOMEM, "out of memory");
+    if (r < 0)
+        return r;
+    vm->last = last ? strdup(last->checkpoint) : NULL;
+    vm->full = full && differentials ? strdup(full->checkpoint) : NULL;
+    return (vm->last || !last) && (vm->full || !full || !differentials) ? 0 : err_set(err, ENOMEM, "out of memory");
+}
+
+static int find_one(void *ctx, size_t i, struct err *err)
+{
+    struct search *s = ctx;
+
+    return find_vm(s, &s->chain->vms[i], err);
+}
+
+int chain_find(struct requester *rq, struct hv *hv, const char *asked, char *const *uuids, struct chain *ret, struct err *err)
+{
+    bool copy = !strcmp(asked, "copy");
+    size_t n = strv_len(uuids);
+    _cleanup_(chain_clear) struct chain c = { .vms = calloc(n + 1, sizeof(*c.vms)) };
+    _cleanup_(search_clear) struct search s = { .rq = rq, .hv = hv, .asked = asked, .chain = &c };
+
+    if (!c.vms)
+        return err_set(err, ENOMEM, "out of memory");
+    for (; c.n < n; c.n++) {
+        c.vms[c.n] = (struct chain_vm){ .uuid = strdup(uuids[c.n]), .type = copy ? VSS_BT_COPY : VSS_BT_FULL };
+        if (!c.vms[c.n].uuid)
+            return err_set(err, ENOMEM, "out of memory");
+    }
+    chain_prefix(rq->store, s.prefix);
+    int r = copy ? 0 : search_load(&s, err);
+    if (r >= 0 && !copy)
+        r = par_each(n, 8, find_one, &s, err);
+    if (r < 0)
+        return r;
+    *ret = c;
+    c = (struct chain){ 0 };
+    return 0;
+}
+
+int chain_type(const struct chain *c, const char *asked, enum vss_backup_type *ret, struct err *err)
+{
+    static const struct { const char *name; enum vss_backup_type type; } types[] = {
+        { "auto", VSS_BT_FULL }, { "full", VSS_BT_FULL }, { "incremental", VSS_BT_INCREMENTAL },
+        { "differential", VSS_BT_DIFFERENTIAL }, { "copy", VSS_BT_COPY },
+    };
+    size_t i = 0;
+
+    while (i < ARRAY_SIZE(types) && strcmp(types[i].name, asked))
+        i++;
+    if (i == ARRAY_SIZE(types))
+        return err_set(err, EINVAL, "unknown backup type '%s': auto, full, incremental, differential or copy", asked);
+    *ret = types[i].type;
+    for (size_t k = 0; i == 0 && k < c->n; k++)
+        if (c->vms[k].point)
+            *ret = VSS_BT_INCREMENTAL;
+    return 0;
+}
+
+/* ---- Afterwards -----------------------------------------------------------------------------------------------------------*/
+
+void chain_drop_old(struct session *s, const struct chain_vm *vm, enum vss_backup_type type, const char *made)
+{
+    bool begins_anew = made && type == VSS_BT_FULL;
+    const char *keep[] = { made ? made : vm->last, begins_anew ? NULL : vm->full, NULL };
+    struct err err = ERR_INIT;
+
+    if (!keep[0])
+        keep[0] = keep[1], keep[1] = NULL;
+    if (vm_writer_drop_checkpoints(s->vm_writer, vm->uuid, (char *const *)(uintptr_t)keep, &err) < 0)
+        log_warning(s->rq->config.log, "an old checkpoint stays: %s", err.text);
+}
