@@ -256,7 +256,8 @@ static int own_job(struct hv_domain *d, struct job_parts *parts, struct err *err
     _cleanup_free_ char *text = virDomainBackupGetXMLDesc(hv_handle(d), 0);
     _cleanup_xml_ xmlDocPtr doc = NULL;
     if (!text)
-        return hv_virt_code() == VIR_ERR_NO_DOMAIN_BACKUP ? JOB_BEGINNING : hv_virt_error(err, "cannot read the backup job of VM %s", d->name);
+        return hv_virt_code() == VIR_ERR_NO_DOMAIN_BACKUP ? JOB_BEGINNING :
+                                                            hv_virt_error(err, "cannot read the backup job of VM %s", d->name);
     r = xml_parse(text, strlen(text), "the backup job", &doc, err);
     if (r < 0)
         return r;

@@ -128,7 +128,9 @@ struct hv_guest_fs {
     char *mountpoint, *type;  /* "/", "ext4" */
     char *device;             /* "/dev/vda1", "dm-0"; or NULL */
     char **targets;           /* disks of the VM it lies on ("vda"); NULL: none could be told */
-    bool unknown_disk;        /* part of it lies on a disk that is none of the VM's (iSCSI or the like in the guest) */
+    /* Part of it lies on a disk that is none of the VM's (iSCSI or the like in the guest), or on one that libvirt cannot match to
+     * the VM's by its address (USB). */
+    bool unknown_disk;
     bool read_only;           /* where it can be told */
 };
 struct hv_agent_info {
@@ -144,7 +146,9 @@ int hv_agent_probe(struct hv_domain *d, unsigned timeout_ms, struct hv_agent_inf
 void hv_agent_info_clear(struct hv_agent_info *i);
 /* Whether a file system of this type can be frozen by the guest's kernel (Linux: ext*, xfs, btrfs, f2fs ...; Windows: NTFS, ReFS). */
 bool hv_fs_freezable(const char *type, bool windows);
-/* Freezes all (mountpoints NULL) or the named; *ret_n: how many were frozen. On failure the agent has thawed or was told to. */
+/* Freezes all (mountpoints NULL) or the named; *ret_n: how many were frozen. -EBUSY: frozen already, by someone else (nothing was
+ * done), or another program's call holds the agent. After other failures the agent has thawed or was told to; but after -ETIMEDOUT
+ * it may not have heard: a freeze can be carried out late, so keep trying hv_agent_thaw() until that succeeds (B2). */
 int hv_agent_freeze(struct hv_domain *d, char *const *mountpoints, unsigned timeout_ms, unsigned *ret_n, struct err *err);
 int hv_agent_thaw(struct hv_domain *d, unsigned timeout_ms, unsigned *ret_n, struct err *err);
 int hv_agent_frozen(struct hv_domain *d, unsigned timeout_ms, bool *ret, struct err *err);
@@ -266,7 +270,8 @@ int hv_def_set_nvram(struct hv_def *def, const char *path, struct err *err);
 size_t hv_def_nic_count(const struct hv_def *def);
 /* View of NIC i; strings owned by def. */
 int hv_def_nic(const struct hv_def *def, size_t i, struct hv_nic *ret, struct err *err);
-/* A new port: port ids, interface ids (Open vSwitch), tap names and run-time aliases of the old one are dropped. */
+/* A new port: port ids, interface ids (Open vSwitch), and the tap names and aliases that libvirt generated for the old one are
+ * dropped; names that a user chose stay. */
 int hv_def_nic_new_port(struct hv_def *def, size_t i, struct err *err);
 int hv_def_nic_link(struct hv_def *def, size_t i, bool up, struct err *err);
 /* The switch is gone: the NIC keeps model, MAC and address, but is plugged into nothing (a tap of its own where we are root,

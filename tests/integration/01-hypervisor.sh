@@ -78,6 +78,7 @@ for vm in span mute silent; do assert_eq "$(hv change $vm destroy)" state=off; d
 # our time limits do not stay on the VM, where other programs' calls would meet them
 hv agent web 1000 > /dev/null
 hv frozen web 1000 > /dev/null
+# shellcheck disable=SC2016 # for the guest's shell
 guest_sh web 'printf "#!/bin/sh\n[ \$1 != freeze ] || sleep 3\n" > /etc/qemu/fsfreeze-hook.d/slow; chmod +x /etc/qemu/fsfreeze-hook.d/slow'
 virsh domfsfreeze web > /dev/null
 virsh domfsthaw web > /dev/null
@@ -105,7 +106,6 @@ sleep 1
 assert_eq "$(hv frozen web)" frozen=0 "after the hung agent came back"
 
 # an agent that hangs while it freezes: the freeze comes late; a thaw that waits for the agent ends it (B2)
-# shellcheck disable=SC2016 # for the guest's shell
 guest_sh web 'chmod +x /etc/qemu/fsfreeze-hook.d/slow; sed -i "s/sleep 3/sleep 12/" /etc/qemu/fsfreeze-hook.d/slow'
 began=$(ms)
 hv_fails ETIMEDOUT "may still be frozen or freeze late" freeze web 1000

@@ -31,8 +31,10 @@ static void m4a_freeze_commands(void **state)
 
 static void answers_without_sense(void **state)
 {
-    static const char *const texts[] = { "", "{", "[]", "null", "{\"return\":{}}", "{\"return\":[]}",
-                                         "{\"return\":{\"supported_commands\":{}}}", "{\"return\":\"FROZEN\"}", "{\"return\":1}", "{\"return\":\"frozen\",\"return\":\"thawed\"}" };
+    static const char *const texts[] = {
+        "", "{", "[]", "null", "{\"return\":{}}", "{\"return\":[]}", "{\"return\":{\"supported_commands\":{}}}",
+        "{\"return\":\"FROZEN\"}", "{\"return\":1}", "{\"return\":\"frozen\",\"return\":\"thawed\"}",
+    };
     struct agent_commands c = { 0 };
     bool frozen = true;
 
