@@ -80,7 +80,9 @@ static int open_effects(struct session *s, const struct session_options *o, stru
 static int open_vm_writer(struct session *s, const struct session_options *o, struct err *err)
 {
     const struct requester_config *c = &s->rq->config;
-    struct qemu_provider_config pc = { .hv = s->hv, .journal = s->journal, .snapshot_dir = c->snapshot_dir, .session_dir = s->dir, .log = c->log };
+    struct qemu_provider_config pc = {
+        .hv = s->hv, .journal = s->journal, .snapshot_dir = c->snapshot_dir, .session_dir = s->dir, .log = c->log,
+    };
 
     int r = qemu_provider_new(&pc, &s->provider, err);
     if (r < 0)
