@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Where the passphrase of a repository comes from: a file, the configuration (environment), or a person. */
-#include "base/io.h"
 #include "requester/internal.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -24,24 +24,44 @@ static void warn_if_readable(const struct requester *rq, const char *path)
         log_warning(rq->config.log, "password file %s can be read by others: chmod 600 it", path);
 }
 
+/* Up to size bytes. The file may be a pipe whose other end takes its time: <(pass show backup). */
+static ssize_t read_start(const char *path, char *buf, size_t size, struct err *err)
+{
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    size_t n = 0;
+    ssize_t got = 1;
+
+    if (fd < 0)
+        return err_errno(err, errno, "cannot open the password file %s", path);
+    while (n < size && got && !memchr(buf, '\n', n)) {
+        got = read(fd, buf + n, size - n);
+        if (got < 0 && errno != EINTR)
+            return err_errno(err, errno, "cannot read the password file %s", path);
+        n += got > 0 ? (size_t)got : 0;
+    }
+    return (ssize_t)n;
+}
+
 static int from_file(const struct requester *rq, const char *path, char **ret, struct err *err)
 {
-    struct buf b = BUF_INIT;
-    int r = io_read_file(path, PASSPHRASE_MAX, &b, err);
-    if (r < 0)
-        return err_context(err, "password file");
+    char text[PASSPHRASE_MAX];
+    ssize_t n = read_start(path, text, sizeof(text), err);
+    size_t len = 0;
+    int r = n < 0 ? (int)n : 0;
 
-    size_t len = b.len ? strcspn((const char *)b.data, "\r\n") : 0;
-    if (len && memchr(b.data, '\0', len)) {
+    while (n > 0 && len < (size_t)n && text[len] != '\r' && text[len] != '\n')
+        len++;
+    if (r < 0)
+        return r;
+    if (len == sizeof(text))
+        r = err_set(err, EFBIG, "password file %s: its first line is longer than %d bytes", path, PASSPHRASE_MAX - 1);
+    else if (memchr(text, '\0', len))
         r = err_set(err, EINVAL, "password file %s holds a NUL byte: use --key-file for binary keys", path);
-    } else if (len == 0) {
+    else if (len == 0)
         r = err_set(err, EINVAL, "password file %s: its first line is empty", path);
-    } else if (!(*ret = strndup((const char *)b.data, len))) {
+    else if (!(*ret = strndup(text, len)))
         r = err_set(err, ENOMEM, "out of memory");
-    }
-    if (b.data)
-        explicit_bzero(b.data, b.cap);
-    buf_free(&b);
+    explicit_bzero(text, sizeof(text));
     if (r >= 0)
         warn_if_readable(rq, path);
     return r;

@@ -111,10 +111,33 @@ static int check_block_device(const struct restore_disk *d, struct err *err)
     return 0;
 }
 
+/* NVRAM and what else has a place of its own; memory is staged where libvirt keeps saved states. */
+static int want_parts(const struct restore *r, const struct restore_vm *vm, struct rooms *rooms, struct err *err)
+{
+    const char *save_dir = hv_save_dir(r->s->hv);
+    size_t i;
+    json_t *p;
+    int rc = 0;
+
+    json_array_foreach (json_object_get(vm->record, "parts"), i, p) {
+        const char *path = json_get_text(p, "restore_path"), *name = json_get_text(p, "name");
+        _cleanup_free_ char *memory = NULL;
+        bool here = save_dir && access(save_dir, W_OK | X_OK) == 0; /* else it goes to the run-time folder */
+        if (!path && name && !strcmp(name, "memory") && here && (memory = io_path(save_dir, "memory")))
+            path = memory;
+        if (path && rc >= 0)
+            rc = want(rooms, path, json_get_u64(p, "size"), err);
+    }
+    return rc < 0 ? err_context(err, "VM %s", vm->name) : 0;
+}
+
 static int check_places(const struct restore *r, struct err *err)
 {
     _cleanup_(rooms_clear) struct rooms rooms = { 0 };
     int rc = 0;
+
+    for (size_t i = 0; i < r->n_vms && rc >= 0; i++)
+        rc = want_parts(r, &r->vms[i], &rooms, err);
 
     for (size_t i = 0; i < r->n_vms; i++)
         for (size_t k = 0; k < r->vms[i].n_disks && rc >= 0; k++) {
