@@ -49,6 +49,54 @@ static int remove_offline(struct hv_domain *d, virDomainCheckpointPtr c, struct 
     return n < 0 ? err_errno(err, -n, "cannot read the checkpoint") : r;
 }
 
+static int drop_metadata(struct hv_domain *d, virDomainCheckpointPtr c, const char *name, struct err *err)
+{
+    if (virDomainCheckpointDelete(c, VIR_DOMAIN_CHECKPOINT_DELETE_METADATA_ONLY) < 0)
+        return hv_virt_error(err, "cannot delete checkpoint %s of VM %s", name, d->name);
+    return 0;
+}
+
+/* The checkpoint of one disk only is made known again, if its bitmap is there and sound, and deleted with it. */
+static void delete_of_disk(struct hv_domain *d, xmlDocPtr doc, xmlNodePtr disk)
+{
+    unsigned flags = VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE | VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE_VALIDATE;
+    _cleanup_(checkpoint_free_p) virDomainCheckpointPtr c = NULL;
+    _cleanup_free_ char *xml = NULL;
+
+    xmlSetProp(disk, BAD_CAST "checkpoint", BAD_CAST "bitmap");
+    if (xml_dump(doc, NULL, false, &xml, NULL) == 0)
+        c = virDomainCheckpointCreateXML(hv_handle(d), xml, flags);
+    if (c && virDomainCheckpointDelete(c, 0) < 0)
+        log_debug(d->hv->log, "VM %s: a bitmap stays: %s", d->name, virGetLastErrorMessage());
+    xmlSetProp(disk, BAD_CAST "checkpoint", BAD_CAST "no");
+    xmlUnsetProp(disk, BAD_CAST "bitmap");
+}
+
+/* libvirt deletes a checkpoint only if all of its bitmaps are there. An image that was replaced has none, and one whose QEMU was
+ * killed perhaps. */
+static int delete_piecewise(struct hv_domain *d, virDomainCheckpointPtr c, const char *name, struct err *err)
+{
+    _cleanup_free_ char *xml = virDomainCheckpointGetXMLDesc(c, VIR_DOMAIN_CHECKPOINT_XML_SECURE);
+    _cleanup_free_ xmlNodePtr *disks = NULL;
+    _cleanup_xml_ xmlDocPtr doc = NULL;
+
+    if (!xml)
+        return hv_virt_error(err, "cannot read checkpoint %s of VM %s", name, d->name);
+    int r = xml_parse(xml, strlen(xml), "the checkpoint", &doc, err);
+    if (r == 0)
+        r = drop_metadata(d, c, name, err);
+    if (r < 0)
+        return r;
+    int n = xml_find_all(xmlDocGetRootElement(doc), "disks/disk[@checkpoint='bitmap']", &disks);
+    for (int i = 0; i < n; i++) {
+        xmlSetProp(disks[i], BAD_CAST "checkpoint", BAD_CAST "no");
+        xmlUnsetProp(disks[i], BAD_CAST "bitmap");
+    }
+    for (int i = 0; i < n; i++)
+        delete_of_disk(d, doc, disks[i]);
+    return 0;
+}
+
 int hv_checkpoint_delete(struct hv_domain *d, const char *name, bool metadata_only, struct err *err)
 {
     _cleanup_(checkpoint_free_p) virDomainCheckpointPtr c = virDomainCheckpointLookupByName(hv_handle(d), name, 0);
@@ -63,9 +111,13 @@ int hv_checkpoint_delete(struct hv_domain *d, const char *name, bool metadata_on
             return err_context(err, "cannot delete checkpoint %s of VM %s", name, d->name);
         metadata_only = true;
     }
-    if (virDomainCheckpointDelete(c, metadata_only ? VIR_DOMAIN_CHECKPOINT_DELETE_METADATA_ONLY : 0) < 0)
-        return hv_virt_error(err, "cannot delete checkpoint %s of VM %s", name, d->name);
-    return 0;
+    if (metadata_only)
+        return drop_metadata(d, c, name, err);
+    if (virDomainCheckpointDelete(c, 0) == 0)
+        return 0;
+    int r = hv_virt_error(err, "cannot delete checkpoint %s of VM %s", name, d->name);
+    bool missing = hv_virt_code() == VIR_ERR_INTERNAL_ERROR || hv_virt_code() == VIR_ERR_CHECKPOINT_INCONSISTENT;
+    return missing ? delete_piecewise(d, c, name, err) : r;
 }
 
 int hv_checkpoint_xml(struct hv_domain *d, const char *name, char **ret, struct err *err)
