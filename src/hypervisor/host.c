@@ -161,6 +161,13 @@ static char *default_nvram(void *ctx, const char *name)
     return NULL;
 }
 
+bool hv_nvram_is_implied(struct hv *hv, const char *name, const char *path)
+{
+    _cleanup_free_ char *found = default_nvram(hv, name);
+
+    return found && strcmp(found, path) == 0;
+}
+
 struct domain_xml_env host_env(struct hv *hv)
 {
     return (struct domain_xml_env){

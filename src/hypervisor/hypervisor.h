@@ -35,6 +35,8 @@ bool hv_is_local(const struct hv *hv);          /* QEMU runs on this host: image
 void hv_qemu_ids(const struct hv *hv, uid_t *ret_uid, gid_t *ret_gid);
 /* Folder of the storage pool "default", else libvirt's image folder for this kind of connection (M16). Caller frees. */
 int hv_default_image_dir(struct hv *hv, char **ret, struct err *err);
+/* Whether path is the NVRAM that libvirt takes for a VM of that name whose definition says firmware='efi' and nothing more. */
+bool hv_nvram_is_implied(struct hv *hv, const char *name, const char *path);
 /* A new folder that QEMU can enter and write: mode 0770 of the QEMU group where we are root, else 0700; name made unique
  * below `parent` (NULL: /run/kvss as root, else the user's run-time folder). Caller frees the path. */
 int hv_shared_dir(struct hv *hv, const char *parent, const char *prefix, char **ret, struct err *err);

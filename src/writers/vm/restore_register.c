@@ -50,6 +50,8 @@ static int correct_nvram(struct vm_restore *r, struct hv_def *def, bool tell, st
 
     if (!path || (have && !strcmp(have, path)))
         return 0;
+    if (!have && hv_nvram_is_implied(r->writer->config.hv, hv_def_name(def), path))
+        return 0; /* as it was before: the definition need not name it */
     if (tell)
         vm_restore_step(r, "disk path: NVRAM is %s now, was %s", path, have ? have : "none");
     return hv_def_set_nvram(def, path, err);
