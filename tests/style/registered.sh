@@ -17,6 +17,9 @@ while read -r source; do
         { echo "$source has no corpus in tests/fuzz/corpus/${name#fuzz_}/" && failed=1; }
 done < <(git ls-files 'tests/unit/test_*.c' 'tests/fuzz/fuzz_*.c')
 [ $seen -ge 20 ] || { echo "only $seen tests were found" && failed=1; }
+while read -r name; do
+    [ -e "tests/unit/test_$name.c" ] || { echo "tests/unit/meson.build lists $name, and there is no test_$name.c" && failed=1; }
+done < <(sed -n "s/^  \['\([a-z0-9_]*\)', \[.*/\1/p" tests/unit/meson.build)
 for script in tests/integration/[0-9]*.sh; do
     [ -x "$script" ] || { echo "$script cannot be executed" && failed=1; }
 done
