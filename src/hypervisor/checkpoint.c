@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/buf.h"
 #include "base/io.h"
 #include "base/xml.h"
 #include "hypervisor/image.h"
@@ -162,4 +163,28 @@ int hv_checkpoint_redefine(struct hv_domain *d, const char *xml, struct err *err
     if (!c)
         return hv_virt_error(err, "cannot make a checkpoint of VM %s known to libvirt again", d->name);
     return 0;
+}
+
+int hv_checkpoint_revive(struct hv_domain *d, const char *name, int64_t created_s, char *const *targets, struct err *err)
+{
+    _cleanup_xml_ xmlDocPtr doc = xmlNewDoc(BAD_CAST "1.0");
+    xmlNodePtr root = doc ? xmlNewNode(NULL, BAD_CAST "domaincheckpoint") : NULL;
+    _cleanup_free_ char *created = str_format("%lld", (long long)created_s), *xml = NULL;
+
+    if (!root || !created)
+        return err_errno(err, ENOMEM, "cannot make a checkpoint of VM %s known again", d->name);
+    xmlDocSetRootElement(doc, root);
+    xmlNewTextChild(root, NULL, BAD_CAST "name", BAD_CAST name);
+    xmlNewTextChild(root, NULL, BAD_CAST "creationTime", BAD_CAST created);
+    xmlNodePtr disks = xmlNewChild(root, NULL, BAD_CAST "disks", NULL);
+    for (size_t i = 0; disks && i < d->n_disks; i++) {
+        const char *target = d->disks[i].target;
+        xmlNodePtr disk = xmlNewChild(disks, NULL, BAD_CAST "disk", NULL);
+        if (disk)
+            xmlNewProp(disk, BAD_CAST "name", BAD_CAST target);
+        if (disk)
+            xmlNewProp(disk, BAD_CAST "checkpoint", BAD_CAST (strv_has(targets, target) ? "bitmap" : "no"));
+    }
+    int r = xml_dump(doc, root, false, &xml, err);
+    return r < 0 ? r : hv_checkpoint_redefine(d, xml, err);
 }

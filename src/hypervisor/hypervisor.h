@@ -208,6 +208,8 @@ int hv_checkpoint_delete(struct hv_domain *d, const char *name, bool metadata_on
 int hv_checkpoint_disks(struct hv_domain *d, const char *name, char ***ret, struct err *err);
 int hv_checkpoint_xml(struct hv_domain *d, const char *name, char **ret, struct err *err);
 int hv_checkpoint_redefine(struct hv_domain *d, const char *xml, struct err *err); /* validated against the bitmap */
+/* Makes a checkpoint of a running VM known to libvirt again, of these disks; fails unless all of their bitmaps are there, sound. */
+int hv_checkpoint_revive(struct hv_domain *d, const char *name, int64_t created_s, char *const *targets, struct err *err);
 
 /* ---- Images without a running QEMU -------------------------------------------------------------------------------------------*/
 struct hv_bitmap {

@@ -177,9 +177,10 @@ static void count_item(const struct transfer_in *in, const struct backup_item *o
     of->component->stored += in->stats.stored;
     if (!of->disk)
         return;
-    of->component->dirty += in->dirty;
-    if (increment)
+    if (increment) {
+        of->component->dirty += in->dirty;
         of->component->done = of->component->chain->type;
+    }
     if (in->why_whole[0])
         json_object_set_new(of->disk, "why_whole", json_text(in->why_whole));
     json_object_set_new(of->disk, "read", json_integer((json_int_t)in->bytes_read));

@@ -98,14 +98,19 @@ static int links_of(const struct search *s, const char *uuid, struct link **ret,
     return 0;
 }
 
-/* The newest that left a checkpoint which the VM still has; of full ones only, if asked. */
-static const struct link *newest(const struct search *s, const struct link *links, size_t n, char *const *on_vm, bool full)
+/* Whether it left a checkpoint; one of another repository, from which the restore point was copied, is not ours. */
+static bool left_checkpoint(const struct search *s, const struct link *l)
 {
     size_t len = strlen(s->prefix);
 
+    return l->checkpoint && !strncmp(l->checkpoint, s->prefix, len) && l->checkpoint[len] == '-';
+}
+
+/* The newest that left a checkpoint which the VM still has; of full ones only, if asked. */
+static const struct link *newest(const struct search *s, const struct link *links, size_t n, char *const *on_vm, bool full)
+{
     for (size_t i = 0; i < n; i++)
-        if (links[i].checkpoint && !strncmp(links[i].checkpoint, s->prefix, len) && links[i].checkpoint[len] == '-' &&
-            strv_has(on_vm, links[i].checkpoint) && (!full || !strcmp(links[i].type, "full")))
+        if (left_checkpoint(s, &links[i]) && strv_has(on_vm, links[i].checkpoint) && (!full || !strcmp(links[i].type, "full")))
             return &links[i];
     return NULL;
 }
@@ -169,6 +174,32 @@ static int choose(struct search *s, struct chain_vm *vm, const struct link *last
     return r < 0 ? err_move(err, &why) : 0;
 }
 
+/* libvirt forgets checkpoints when a VM is undefined; the images keep the bitmaps. Not a failure where that does not help. */
+static void revive(struct search *s, struct hv_domain *d, const struct link *links, size_t n)
+{
+    _cleanup_(store_point_close_p) struct store_point *p = NULL;
+    _cleanup_json_ json_t *record = NULL;
+    _cleanup_strv_ char **targets = NULL;
+    struct err why = ERR_INIT;
+    size_t i = 0, k;
+    json_t *disk;
+
+    while (i < n && !left_checkpoint(s, &links[i]))
+        i++;
+    if (i == n || strv_has(d->checkpoints, links[i].checkpoint) || (d->state != HV_RUNNING && d->state != HV_PAUSED))
+        return;
+    if (store_point_open(s->rq->store, links[i].point, &p, &why) < 0 || point_read_vm(p, d->uuid, &record, &why) < 0)
+        return;
+    json_array_foreach (json_object_get(record, "disks"), k, disk) {
+        const char *format = json_get_text(disk, "format"), *target = json_get_text(disk, "target");
+        if (json_get_text(disk, "stored_as") && format && target && !strcmp(format, "qcow2") &&
+            !json_is_true(json_object_get(disk, "readonly")) && strv_add(&targets, target) < 0)
+            return;
+    }
+    if (hv_checkpoint_revive(d, links[i].checkpoint, store_point_time(p) / 1000000, targets, &why) >= 0)
+        (void)strv_add(&d->checkpoints, links[i].checkpoint);
+}
+
 static int find_vm(struct search *s, struct chain_vm *vm, struct err *err)
 {
     _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
@@ -180,6 +211,8 @@ static int find_vm(struct search *s, struct chain_vm *vm, struct err *err)
         return r;
     if (n > 0 && (r = hv_domain_get(s->hv, vm->uuid, &d, err)) < 0)
         return r;
+    if (d)
+        revive(s, d, links, n);
     char *const *on_vm = d ? d->checkpoints : NULL;
     const struct link *last = newest(s, links, n, on_vm, false), *full = newest(s, links, n, on_vm, true);
     bool fresh = !strcmp(s->asked, "full"), differentials = !strcmp(s->asked, "differential") || has_type(links, n, "differential");
