@@ -5,6 +5,7 @@
  * gets its old files and definition back. */
 #include "requester/restore.h"
 #include "base/clock.h"
+#include "base/io.h"
 #include <errno.h>
 #include <string.h>
 
@@ -148,6 +149,7 @@ static int run(struct restore *r, struct err *err)
 
     if (rc < 0)
         return err_context(err, "nothing was changed");
+    r->turned_off = true;
     rc = vss_pre_restore(r->s->vss, err);
     if (rc >= 0)
         rc = session_check_status(r->s, "PreRestore", err);
@@ -220,10 +222,21 @@ static void drop_leftovers(struct restore *r)
     struct err why = ERR_INIT;
 
     for (size_t i = 0; i < r->n_vms; i++)
-        if (r->vms[i].memory && unlink(r->vms[i].memory) < 0 && errno != ENOENT)
-            log_warning(r->rq->config.log, "%s stays behind: %s", r->vms[i].memory, why.text);
+        if (r->vms[i].memory && io_unlink(r->vms[i].memory, &why) < 0)
+            log_warning(r->rq->config.log, "a file stays behind: %s", why.text);
     journal_settle_all(r->s->journal);
     r->s->done = true;
+}
+
+/* The undo has put back what it could. */
+static int say_what_is_left(int rc, struct err *err)
+{
+    struct err why = *err;
+
+    err_set(err, why.code, "%s. VMs that are not restored have their old images and definition; those that ran were turned off for the "
+                           "restore", why.text);
+    err->hresult = why.hresult;
+    return rc;
 }
 
 int requester_restore(struct requester *rq, const struct requester_restore *job, json_t **ret, struct err *err)
@@ -242,6 +255,7 @@ int requester_restore(struct requester *rq, const struct requester_restore *job,
         if (!*ret)
             rc = err_set(err, ENOMEM, "out of memory");
     }
+    bool turned_off = r.turned_off;
     release(&r, rc < 0 ? err : NULL);
-    return job_end(rq, rc, err);
+    return rc < 0 && turned_off ? job_end(rq, say_what_is_left(rc, err), err) : job_end(rq, rc, err);
 }

@@ -54,6 +54,7 @@ struct restore {
     json_t *meta;
     struct stage *stage;
     uint64_t begun_ms;
+    bool turned_off;       /* PreRestore was begun */
     char *default_dir;     /* M16 */
     size_t n_vms;
     struct restore_vm *vms;
