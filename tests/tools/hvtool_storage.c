@@ -205,7 +205,7 @@ static int cmd_peek(struct call *c, struct err *err)
 
 static int cmd_connection(struct call *c, struct err *err)
 {
-    _cleanup_free_ char *images = NULL, *shared = NULL;
+    _cleanup_free_ char *images = NULL;
     uid_t uid;
     gid_t gid;
 

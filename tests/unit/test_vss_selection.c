@@ -316,6 +316,7 @@ static void behaviour_04_named_missing_file_fails_the_component(void **state)
 
     make_files(*state);
     _cleanup_free_ char *none = files_of(*state, &f, NULL, -ENOENT, &err);
+    assert_string_equal(none, "");
     assert_non_null(strstr(err.text, "gone.img"));
     /* What is excluded need not be there. */
     assert_files(*state, f, "gone.img", "");
