@@ -7,6 +7,7 @@
 #include "cli/settings.h"
 #include "cli/signals.h"
 #include <errno.h>
+#include <malloc.h>
 #include <string.h>
 
 static const struct cli_command *const commands[] = {
@@ -288,11 +289,20 @@ static int run(struct cli *cli, int argc, char **argv, struct err *err)
     return c ? run_command(cli, c, &g, argc - first, argv + first, err) : EXIT_USAGE;
 }
 
+/* The data path takes and gives back blocks of megabytes all the time. Handing each to the kernel and having it cleared again costs
+ * a third of a restore's time (measured). */
+static void keep_memory(void)
+{
+    mallopt(M_MMAP_THRESHOLD, 32 << 20);
+    mallopt(M_TRIM_THRESHOLD, 128 << 20);
+}
+
 int main(int argc, char **argv)
 {
     struct cli cli = { .json = false };
     struct err err = ERR_INIT;
 
+    keep_memory();
     cli.log = (struct log){ write_log, &cli, LOG_LEVEL_WARNING };
     int code = signals_raise(&cli.cancel, &err) < 0 ? EXIT_FAILED : run(&cli, argc, argv, &err);
     bar_stop(TAKE_PTR(cli.bar));

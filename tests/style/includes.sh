@@ -5,7 +5,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 
 # Headers of C, POSIX and Linux: no layer owns them.
-system='^(arpa|asm|linux|net|netinet|sys)/|^(assert|ctype|dirent|endian|errno|fcntl|fnmatch|getopt|glob|inttypes|langinfo|libgen|limits|locale|math|mntent|poll|pthread|pwd|grp|sched|semaphore|setjmp|signal|spawn|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|string|strings|syslog|termios|time|unistd|wchar)\.h$'
+system='^(arpa|asm|linux|net|netinet|sys)/|^(assert|ctype|dirent|endian|errno|fcntl|fnmatch|getopt|glob|inttypes|langinfo|libgen|limits|locale|malloc|math|mntent|poll|pthread|pwd|grp|sched|semaphore|setjmp|signal|spawn|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|string|strings|syslog|termios|time|unistd|wchar)\.h$'
 
 git ls-files -- 'src/*.[ch]' 'include/*.[ch]' | xargs grep -Hn '^[[:space:]]*#[[:space:]]*include' |
     sed -E 's/^([^:]*):([0-9]*):[[:space:]]*#[[:space:]]*include[[:space:]]*([<"])([^>"]*).*/\1 \2 \3 \4/' |
