@@ -74,7 +74,9 @@ cleanup_fn umount -l "$SANDBOX/scratch"
 assert_all_or_nothing '(one|two)' 'Read-only' --snapshot-dir "$SANDBOX/scratch"
 
 # ---- another program's job holds one of them: known beforehand, so it is refused
-virsh -q backup-begin two > /dev/null
+install -d -m 770 -g libvirt-qemu "$SANDBOX/job"
+echo "<domainbackup mode='pull'><server transport='unix' socket='$SANDBOX/job/socket'/></domainbackup>" > "$SANDBOX/job.xml"
+virsh -q backup-begin two "$SANDBOX/job.xml" > /dev/null
 facts_before one mute
 kvss_fails "$EXIT_REFUSED" backup one two mute
 assert_match "$OUTPUT" 'two.*job'

@@ -17,7 +17,7 @@ done
 rm "$SANDBOX/content"
 raw_sum=$(sha256sum < "$IMAGES/off-vda.raw")
 cp "$IMAGES/off-vdb.qcow2" "$SANDBOX/vdb.qcow2"
-before=$(definition off)
+definition off > "$SANDBOX/off.before"
 note "1200 MiB of disks"
 
 lifecycle_start
@@ -51,7 +51,7 @@ assert_report_vm off .frozen_ms null
 assert_report_vm off .down_ms null
 assert_eq "$(lifecycle nodisk)" "" "what happened to nodisk"
 POINT=$(report .point)
-assert_eq "$(definition off)" "$before" "definition"
+assert_definition off "$SANDBOX/off.before"
 assert_nothing_left
 
 # it starts now, and writes; the restore takes that back
@@ -64,5 +64,5 @@ kvss_json restore "$POINT" off
 assert_state off "shut off"
 assert_eq "$(sha256sum < "$IMAGES/off-vda.raw")" "$raw_sum" "sum of the restored image"
 qemu-img compare "$SANDBOX/vdb.qcow2" "$IMAGES/off-vdb.qcow2"
-assert_eq "$(definition off)" "$before" "definition"
+assert_definition off "$SANDBOX/off.before"
 guest_start off

@@ -23,10 +23,11 @@ boot=$(guest_bootid mute)
 
 # interrupt SIGNAL DESCRIPTION CONDITION...: as soon as the condition holds
 interrupt() {
-    local signal=$1 what=$2 pid status=0
+    local signal=$1 what=$2 status=0
     shift 2
     facts_before web mute off
-    as_owner "$KVSS" backup web mute off > "$SANDBOX/out" 2> "$SANDBOX/stderr" &
+    # what a shell starts in the background ignores SIGINT, and so would kvss
+    env --default-signal=INT "$KVSS" backup web mute off > "$SANDBOX/out" 2> "$SANDBOX/stderr" &
     pid=$!
     while ! "$@" > /dev/null 2>&1; do
         kill -0 $pid 2> /dev/null || fail "the backup ended before the moment came: $what: $(cat "$SANDBOX/stderr")"
@@ -47,12 +48,13 @@ interrupt() {
     assert_nothing_left
     assert_points 0
 }
+is_kvss() { grep -qx kvss "/proc/$pid/comm" && sleep 0.1; }
 mute_state() { virsh -q domstate mute | grep -qx "$1"; }
 has_job() { virsh -q domjobinfo "$1" | grep -q 'Operation:.*Backup'; }
 reading() { [ "$(du -sm "$KVSS_REPOSITORY" | cut -f 1)" -ge $((start + 30)) ]; }
 
 start=$(du -sm "$KVSS_REPOSITORY" | cut -f 1)
-interrupt INT "at once" true
+interrupt INT "at once" is_kvss
 interrupt INT "while a VM is saved" mute_state paused
 interrupt TERM "while a VM is off with its state saved" mute_state 'shut off'
 interrupt TERM "once a backup job runs" has_job web

@@ -60,7 +60,7 @@ assert_state held paused
 assert_state saved "shut off, saved"
 assert_state efi "shut off"
 assert_eq "$(sha256sum < "$nvram")" "$nvram_sum" "NVRAM"
-for vm in held saved efi; do definition $vm | diff "$SANDBOX/$vm.before" - >&2 || fail "$vm: the definition is another one"; done
+for vm in held saved efi; do assert_definition $vm "$SANDBOX/$vm.before"; done
 virsh -q resume held
 guest_wait held
 assert_eq "$(guest_bootid held)" "$boot_held" "boot id of held after the restore"

@@ -43,7 +43,7 @@ assert_ge "$(guest_counter mute)" "$count" "counter of mute"
 web=$(guest_tokens web) mute=$(guest_tokens mute)
 assert_set_order "$web" "$mute"
 assert_ge "$(field b "$mute")" "$before" "last token"
-for vm in web mute off; do definition $vm | diff "$SANDBOX/$vm.before" - >&2 || fail "$vm: the definition is another one"; done
+for vm in web mute off; do assert_definition $vm "$SANDBOX/$vm.before"; done
 assert_match "$(as_owner qemu-io -r -c 'read -P 0x33 2M 2M' "$IMAGES/off-vda.qcow2")" 'read 2097152/2097152'
 as_owner "$KVSS" verify "$POINT"
 find "$IMAGES" ! -uid 64777 | grep . && fail "images of somebody else"

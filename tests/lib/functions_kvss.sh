@@ -123,8 +123,12 @@ assert_facts_same() {
     diff "$SANDBOX/facts" "$SANDBOX/facts.now" >&2 || fail "the VMs are not as before"
 }
 
-# definition NAME: without what libvirt makes anew at each start
+# definition NAME / assert_definition NAME FILE: it is what the file says, character by character
 definition() { virsh -q dumpxml "$1" --inactive --security-info; }
+assert_definition() {
+    local differences
+    differences=$(diff "$2" <(definition "$1")) || fail "the definition of $1 is another one: $differences"
+}
 
 # ---- writers --------------------------------------------------------------------------------------------
 
