@@ -262,7 +262,11 @@ static void blocked_and_ignored_signals_are_not_inherited(void **state)
     assert_ok(proc_run(&run, &out, NULL, &status, &err));
     signal(SIGPIPE, SIG_DFL);
     sigprocmask(SIG_SETMASK, &saved, NULL);
-    assert_string_equal((char *)out.data, "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
+    unsigned long long blocked = 1, ignored = 1;
+    assert_int_equal(sscanf((char *)out.data, "SigBlk: %llx SigIgn: %llx", &blocked, &ignored), 2);
+    assert_int_equal(blocked, 0);
+    /* 32 and 33 are glibc's own and out of reach of sigaction(): ignored here if whoever started the tests had them so */
+    assert_int_equal(ignored & ~0x180000000ULL, 0);
 }
 
 static void works_while_stdio_is_closed(void **state)
