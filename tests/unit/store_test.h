@@ -106,4 +106,23 @@ static inline void test_clean(struct store *s)
     assert_int_equal(problems, 0);
 }
 
+/* For tests that fork: a child whose assertion fails must end there, not go on as a second copy of the test program. */
+static inline int test_forking_setup(void **state)
+{
+    char pid[16];
+
+    snprintf(pid, sizeof pid, "%ld", (long)getpid());
+    setenv("KVSS_TEST_OWNER", pid, 1);
+    return test_dir_setup(state);
+}
+
+static inline int test_forking_teardown(void **state)
+{
+    if (atol(getenv("KVSS_TEST_OWNER")) != getpid())
+        _exit(1);
+    return test_dir_teardown(state);
+}
+
+#define test_in_dir_forking(f) cmocka_unit_test_setup_teardown(f, test_forking_setup, test_forking_teardown)
+
 #endif

@@ -170,8 +170,8 @@ static void many_writers_lose_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        test_in_dir(the_lock_of_a_dead_process_is_removed), test_in_dir(a_live_lock_of_another_host_stays),
-        test_in_dir(a_lost_lock_ends_the_backup),           test_in_dir(many_writers_lose_nothing),
+        test_in_dir_forking(the_lock_of_a_dead_process_is_removed), test_in_dir(a_live_lock_of_another_host_stays),
+        test_in_dir(a_lost_lock_ends_the_backup),           test_in_dir_forking(many_writers_lose_nothing),
     };
 
     return cmocka_run_group_tests_name("store_lock", tests, NULL, NULL);
