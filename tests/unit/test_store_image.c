@@ -147,7 +147,7 @@ static void stores_only_what_is_new(void **state)
     free(data);
 }
 
-/* A huge, nearly empty image is cheap; an incremental of it stores little metadata. Clause B4, issue 3. */
+/* A huge, nearly empty image is cheap; an incremental of it stores little metadata. Clause B4. */
 static void terabyte_sparse(void **state)
 {
     struct err err = ERR_INIT;
