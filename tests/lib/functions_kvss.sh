@@ -122,6 +122,27 @@ assert_facts_same() {
     _facts "${FACTS_OF[@]}" > "$SANDBOX/facts.now"
     diff "$SANDBOX/facts" "$SANDBOX/facts.now" >&2 || fail "the VMs are not as before"
 }
+# ... but for QEMU: a VM that was saved and started again has another one
+assert_states_same() {
+    diff <(sed 's/^== \([^ ]*\).*/== \1/' "$SANDBOX/facts") <(_facts "${FACTS_OF[@]}" | sed 's/^== \([^ ]*\).*/== \1/') >&2 ||
+        fail "the VMs are not as before"
+}
+
+# assert_all_or_nothing VM TEXT [OPTION...]: a backup of the VMs of facts_before fails because of that VM, for that reason; there is
+# no restore point, all are as before, those that write go on writing, and nothing is left behind (M10)
+assert_all_or_nothing() {
+    local vm=$1 text=$2 began=$SECONDS points
+    shift 2
+    points=$(point_count)
+    kvss_fails "$EXIT_FAILED" backup "${FACTS_OF[@]}" "$@"
+    assert_match "$OUTPUT" "$vm" "the VM is named"
+    assert_match "$OUTPUT" "$text" "the cause is named"
+    assert_states_same
+    assert_tokens_flow
+    ALLOW_CHECKPOINTS='kvss-*' assert_nothing_left
+    assert_points "$points"
+    note "$vm: $(tail -n 1 <<< "$OUTPUT" | cut -c 1-200) ($((SECONDS - began)) s)"
+}
 
 # definition NAME / assert_definition NAME FILE: it is what the file says, character by character
 definition() { virsh -q dumpxml "$1" --inactive --security-info; }

@@ -1,0 +1,90 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# A restore that cannot succeed leaves nobody worse off: whatever can be known beforehand (another VM has the name, no room, an image
+# in use, interrupted) is found while every VM is as it was; a writer that vetoes in PreRestore costs no VM its images or its
+# definition. M10 in spirit, M13-M15; behaviours 33, 35.
+# shellcheck source=tests/lib/functions.sh
+. "$(dirname "$0")/../lib/functions.sh"
+# shellcheck source=tests/lib/functions_kvss.sh
+. "$(dirname "$0")/../lib/functions_kvss.sh"
+
+kvss_setup
+mkdir -m 711 "$SANDBOX/small"
+mount -t tmpfs -o size=500m,mode=711 tmpfs "$SANDBOX/small"
+cleanup_fn umount -l "$SANDBOX/small"
+guest_define one fs=ext4,none dir="$SANDBOX/small" tokens=off
+head -c 120M /dev/urandom > "$SANDBOX/small/content"
+qemu-img convert -f raw -O qcow2 "$SANDBOX/small/content" "$SANDBOX/small/one-vdb.qcow2"
+rm "$SANDBOX/small/content"
+guest_define other agent=no tokens=off
+guest_start one
+guest_wait one
+writer_install doubter <<END
+[ ! -e "$SANDBOX/veto-\$event" ]
+END
+echo content > "$SANDBOX/files-doubter/file"
+backup one other
+boot=$(guest_bootid one)
+guest_sh one 'echo later > /mnt/vda/later; sync'
+definition one > "$SANDBOX/one.before"
+
+assert_nobody_touched() { # TEXT: what the message must say
+    assert_match "$OUTPUT" "$1"
+    assert_facts_same
+    assert_eq "$(guest_bootid one)" "$boot" "boot id of one"
+    [ -z "$(find "$SANDBOX/small" "$IMAGES" -name '*kvss*')" ] || fail "staged files are left: $(find "$SANDBOX/small" "$IMAGES" -name '*kvss*')"
+    note "$(tail -n 1 <<< "$OUTPUT" | cut -c 1-200)"
+}
+facts_before one other
+
+# ---- no room for the new images beside the old
+fallocate -l 330M "$SANDBOX/small/full"
+kvss_fails "$EXIT_FAILED" restore "$POINT" one
+assert_nobody_touched 'room'
+rm "$SANDBOX/small/full"
+
+# ---- interrupted while the new images are being written
+env --default-signal=INT "$KVSS" restore "$POINT" one > "$SANDBOX/out" 2> "$SANDBOX/stderr" &
+pid=$!
+until [ -n "$(find "$SANDBOX/small" -name '.kvss*')" ]; do kill -0 $pid || fail "it ended early: $(cat "$SANDBOX/stderr")"; done
+kill -INT $pid
+status=0
+wait $pid || status=$?
+OUTPUT=$(cat "$SANDBOX/stderr")
+assert_eq "$status" "$EXIT_INTERRUPTED" "status of an interrupted restore: $OUTPUT"
+assert_nobody_touched 'interrupted'
+
+# ---- another VM has got the name
+virsh -q undefine other --checkpoints-metadata
+guest_define other agent=no tokens=off
+facts_before one other
+kvss_fails "$EXIT_FAILED" restore "$POINT" one other
+assert_nobody_touched 'other.*another VM'
+virsh -q undefine other
+
+# ---- another VM runs on the image
+guest_define thief agent=no tokens=off images="$IMAGES/other-vda.qcow2"
+guest_start thief
+facts_before one thief
+kvss_fails "$EXIT_FAILED" restore "$POINT" one other
+assert_nobody_touched 'other-vda.qcow2|other, disk vda'
+virsh -q destroy thief > /dev/null
+virsh -q undefine thief
+
+# ---- a writer vetoes in PreRestore: one is off by now, but has its images, newer than the point, and its definition
+touch "$SANDBOX/veto-pre-restore"
+kvss_fails "$EXIT_FAILED" restore "$POINT"
+assert_match "$OUTPUT" 'kvss test doubter'
+rm "$SANDBOX/veto-pre-restore"
+assert_state one "shut off"
+assert_definition one "$SANDBOX/one.before"
+guest_start one
+guest_wait one
+assert_eq "$(guest_sh one 'cat /mnt/vda/later')" later "what was written after the point"
+assert_nothing_left
+
+# and without a veto it works
+kvss_json restore "$POINT"
+guest_wait one
+assert_eq "$(guest_sh one 'ls /mnt/vda | grep -c later')" 0 "files that were written after the point"
+assert_nothing_left
