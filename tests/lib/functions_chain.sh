@@ -55,6 +55,7 @@ chain_fresh() {
     shift
     for disk; do guest_write "$name" "$disk" 64k 40 1; done
     backup "$name"
+    export CHECKPOINT
     CHECKPOINT=$(report_vm "$name" .checkpoint)
 }
 
@@ -66,7 +67,7 @@ assert_doubted() {
     read -ra all <<< "$5"
     truth "$1" "$name" "${all[@]}"
     backup "$name"
-    POINTS[$1]=$POINT
+    POINTS[$1]=$POINT # shellcheck disable=SC2153 # the one of backup()
     assert_type "$name" "$type" "$why"
     assert_eq "$(report_vm "$name" '[.whole[].target] | join(" ")')" "$6" "disks read whole ($1)"
     note "$1: $type, whole: $6: $(report_vm "$name" '[.why_type, .whole[0].why] | map(select(.)) | join("; ")' | cut -c 1-110)"
