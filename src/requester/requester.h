@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/par.h"
 #include "base/progress.h"
+#include "requester/requester_keep.h"
 #include <jansson.h>
 #include <kvss/error.h>
 #include <stdbool.h>

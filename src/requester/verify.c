@@ -8,7 +8,7 @@
 
 #define LISTED_MAX 1000
 
-static void note(void *priv, const struct store_problem *p)
+void problems_note(void *priv, const struct store_problem *p)
 {
     json_t *list = priv;
 
@@ -44,7 +44,7 @@ static const char *vm_of(const json_t *meta, const char *name)
     return json_get_text(point_find_vm(meta, uuid), "name");
 }
 
-static void name_vms(struct requester *rq, json_t *problems)
+void problems_name_vms(struct requester *rq, json_t *problems)
 {
     _cleanup_json_ json_t *listings = json_object();
     size_t i;
@@ -62,12 +62,12 @@ static int verify(struct requester *rq, const char *id, json_t **ret, struct err
     json_t *problems = json_array();
     uint64_t count = 0;
 
-    int r = store_verify(rq->store, id, note, problems, rq->config.cancel, &count, err);
+    int r = store_verify(rq->store, id, problems_note, problems, rq->config.cancel, &count, err);
     if (r < 0) {
         json_decref(problems);
         return r;
     }
-    name_vms(rq, problems);
+    problems_name_vms(rq, problems);
     *ret = json_pack("{s:o, s:o, s:I}", "point", json_text(id), "problems", problems, "count", (json_int_t)count);
     if (!*ret)
         return err_set(err, ENOMEM, "out of memory");

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Giving back the space of what no restore point uses, and making the index anew. */
+#include "requester/internal.h"
+#include <errno.h>
+
+static json_t *prune_report(const struct requester_prune *job, const struct store_prune_result *p)
+{
+    const struct { const char *name; uint64_t value; } numbers[] = {
+        { "points", p->points }, { "chunks", p->chunks }, { "packs", p->packs }, { "packs_deleted", p->packs_deleted },
+        { "packs_repacked", p->packs_repacked }, { "bytes_used", p->bytes_used }, { "bytes_unused", p->bytes_unused },
+        { "bytes_freed", p->bytes_freed }, { "bytes_later", p->bytes_later },
+    };
+    json_t *o = json_pack("{s:b, s:o}", "dry_run", job->dry_run, "waits_for", json_text(p->waits_for[0] ? p->waits_for : NULL));
+
+    for (size_t i = 0; o && i < ARRAY_SIZE(numbers); i++)
+        json_object_set_new(o, numbers[i].name, json_integer((json_int_t)numbers[i].value));
+    return o;
+}
+
+int requester_prune(struct requester *rq, const struct requester_prune *job, json_t **ret, struct err *err)
+{
+    const struct store_prune o = { .dry_run = job->dry_run, .max_unused_percent = job->max_unused_percent,
+                                   .cancel = rq->config.cancel, .progress = rq->config.progress };
+    struct store_prune_result result = { 0 };
+
+    rq->end = REQUESTER_DONE;
+    int r = repository_open(rq, err);
+    if (r >= 0)
+        r = store_prune(rq->store, &o, &result, err);
+    if (r >= 0 && !(*ret = prune_report(job, &result)))
+        r = err_set(err, ENOMEM, "out of memory");
+    return job_end(rq, r, err);
+}
+
+int requester_repair_index(struct requester *rq, bool read_data, json_t **ret, struct err *err)
+{
+    struct store_repair_result x = { 0 };
+
+    rq->end = REQUESTER_DONE;
+    int r = repository_open(rq, err);
+    if (r >= 0)
+        r = store_repair_index(rq->store, read_data, rq->config.cancel, &x, err);
+    if (r >= 0 && !(*ret = json_pack("{s:I, s:I, s:I, s:I}", "packs", (json_int_t)x.packs, "chunks", (json_int_t)x.chunks,
+                                     "packs_damaged", (json_int_t)x.packs_damaged, "chunks_lost", (json_int_t)x.chunks_lost)))
+        r = err_set(err, ENOMEM, "out of memory");
+    if (r >= 0 && x.packs_damaged)
+        rq->end = REQUESTER_DAMAGED;
+    return job_end(rq, r, err);
+}

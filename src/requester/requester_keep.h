@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Keeping a repository: no VM is needed for any of this, and none is touched. Included by requester.h. */
+#ifndef REQUESTER_REQUESTER_KEEP_H
+#define REQUESTER_REQUESTER_KEEP_H
+
+#include <jansson.h>
+#include <kvss/error.h>
+#include <stdbool.h>
+
+struct requester;
+
+/* Removes restore points: those named; or those that the rules do not keep, where any rule is above 0.
+ * { "dry_run", "kept": [ POINT ], "removed": [ POINT ], "prune": as requester_prune() or null }
+ * POINT: { "id", "time", "instant", "vms": [ NAME ], "why": the rule that keeps it, or null } */
+struct requester_forget {
+    char *const *points;  /* ids, prefixes, "latest"; NULL or empty: by the rules */
+    unsigned last, hourly, daily, weekly, monthly, yearly; /* how many to keep of each VM */
+    char *const *vms;     /* names or UUIDs: only points all of whose VMs are among these are removed; NULL: any */
+    bool dry_run, prune;  /* prune: and then give the space back */
+};
+int requester_forget(struct requester *r, const struct requester_forget *job, json_t **ret, struct err *err);
+
+/* { "dry_run", "points", "chunks", "packs", "packs_deleted", "packs_repacked", "bytes_used", "bytes_unused", "bytes_freed",
+ *   "bytes_later", "waits_for": TEXT|null } */
+struct requester_prune {
+    bool dry_run;
+    unsigned max_unused_percent; /* 0: default */
+};
+int requester_prune(struct requester *r, const struct requester_prune *job, json_t **ret, struct err *err);
+
+/* Checks the repository's own structure, and reads back that share of its packs. 0 also where damage is found: REQUESTER_DAMAGED.
+ * { "points", "points_damaged", "packs", "packs_read", "unused_packs", "chunks", "bytes_read",
+ *   "problems": as requester_verify(), "count" } */
+int requester_fsck(struct requester *r, unsigned read_data_percent, json_t **ret, struct err *err);
+
+/* Makes the index anew from the packs. { "packs", "chunks", "packs_damaged", "chunks_lost" } */
+int requester_repair_index(struct requester *r, bool read_data, json_t **ret, struct err *err);
+
+/* { "total": USAGE, "vms": [ USAGE and "name", "uuid" ] }; USAGE: { "points", "images", "logical", "data", "unique", "stored",
+ * "exclusive" } in bytes but the first two, see store_keep.h */
+int requester_stats(struct requester *r, json_t **ret, struct err *err);
+
+/* Copies restore points to another repository, oldest first.
+ * { "to", "points": [ { "id", "copy": its id there, "copied": bool, false: it was there } ] } */
+struct requester_copy {
+    char *const *points;                   /* ids, prefixes, "latest"; NULL: all */
+    const char *to;                        /* folder */
+    const char *password_file, *key_file;  /* of `to`; both NULL: as this repository's */
+    bool no_encryption;                    /* `to` is not encrypted */
+};
+int requester_copy(struct requester *r, const struct requester_copy *job, json_t **ret, struct err *err);
+
+/* { "keys": [ { "id", "kind": "passphrase|key file", "created", "current": bool } ] } */
+int requester_key_list(struct requester *r, json_t **ret, struct err *err);
+/* The new key is a file, the passphrase in a file, or asked for. { "added": ID } */
+struct requester_new_key {
+    const char *password_file, *key_file;
+};
+int requester_key_add(struct requester *r, const struct requester_new_key *key, json_t **ret, struct err *err);
+/* { "removed": ID }; id: or the begin of one */
+int requester_key_remove(struct requester *r, const char *id, json_t **ret, struct err *err);
+/* Adds a key, then removes the one that this repository was opened with. { "added": ID, "removed": ID } */
+int requester_key_change(struct requester *r, const struct requester_new_key *key, json_t **ret, struct err *err);
+
+/* Removes locks whose owners are gone; all: every lock. { "removed": NUMBER, "locks": [ { "id", "owner", "stale", "maintenance" } ] }
+ * (those that are left) */
+int requester_unlock(struct requester *r, bool all, json_t **ret, struct err *err);
+
+#endif
