@@ -63,10 +63,10 @@ guest_sh web 'cat /run/kvss/hook.log' > "$SANDBOX/hook"
 assert_eq "$(awk '{ print $1 }' "$SANDBOX/hook" | tr '\n' ' ')" "freeze thaw " "what the guest's agent was told"
 host_time() { awk -v verb="$1" -v o="$offset" '$1 == verb { split(o, t, " "); printf "%.3f", t[1] + $2 - t[2] }' "$SANDBOX/hook"; }
 le "$(recorded prepare-backup-end)" "$(host_time freeze)" "web is frozen after PrepareForBackup"
-le "$(host_time thaw)" "$(awk -v t="$(recorded freeze)" 'BEGIN { print t + 0.1 }')" "web is thawed before Freeze"
+le "$(host_time thaw)" "$(awk -v t="$(recorded freeze)" 'BEGIN { printf "%.3f", t + 0.1 }')" "web is thawed before Freeze"
 # the instant lies between them
 instant=$(date -d "$(report .instant)" +%s.%N)
-le "$(host_time freeze)" "$(awk -v t="$instant" 'BEGIN { print t + 0.1 }')" "the instant is after the freeze"
+le "$(host_time freeze)" "$(awk -v t="$instant" 'BEGIN { printf "%.3f", t + 0.1 }')" "the instant is after the freeze"
 le "$instant" "$(recorded freeze)" "the instant is before Freeze"
 note "events: $(awk '!/-end$/ { print $2 }' "$SANDBOX/recorded" | uniq | tr '\n' ' ')"
 
