@@ -143,7 +143,7 @@ static void many_writers_lose_nothing(void **state)
     for (unsigned i = 0; i < WRITERS; i++) {
         if (fork() == 0) {
             one_writer(path, i);
-            _exit(0);
+            test_child_end(true);
         }
     }
     /* and a prune every now and then */
