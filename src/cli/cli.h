@@ -41,7 +41,7 @@ struct cli {
 struct cli_option {
     const char *name;
     char letter;          /* 0: none */
-    const char *arg;      /* what --help calls its value; NULL: a flag */
+    const char *arg;      /* what --help calls its value, "[VALUE]" if it may be missing (then it is ""); NULL: a flag */
     const char *help;
     size_t offset;        /* of a bool (flag) or const char * in the struct that is filled */
     const char *choices;  /* "auto|child|saved-state"; NULL: any text */
@@ -60,7 +60,8 @@ struct cli_command {
     int (*run)(struct cli *cli, const void *options, char **args, struct err *err);
 };
 
-extern const struct cli_command cmd_init, cmd_list, cmd_check, cmd_backup, cmd_show, cmd_restore, cmd_verify, cmd_recover, cmd_watchdog;
+extern const struct cli_command cmd_init, cmd_list, cmd_check, cmd_backup, cmd_show, cmd_restore, cmd_verify, cmd_forget, cmd_prune,
+    cmd_copy, cmd_stats, cmd_fsck, cmd_repair, cmd_key, cmd_unlock, cmd_recover, cmd_watchdog;
 
 /* Makes the requester ready, from the settings; commands may have set some of those from their options. */
 int cli_prepare(struct cli *cli, struct err *err);

@@ -18,11 +18,16 @@ struct parser {
     size_t n;
 };
 
+static bool is_optional(const struct cli_option *o)
+{
+    return o->arg && o->arg[0] == '[';
+}
+
 static void add_options(struct parser *p, const struct cli_option *options, void *to)
 {
     for (; options && options->name && p->n < OPTIONS_MAX; options++) {
-        p->longs[p->n] = (struct option){ options->name, options->arg ? required_argument : no_argument, NULL,
-                                          FIRST_VALUE + (int)p->n };
+        int has_arg = is_optional(options) ? optional_argument : options->arg ? required_argument : no_argument;
+        p->longs[p->n] = (struct option){ options->name, has_arg, NULL, FIRST_VALUE + (int)p->n };
         if (options->letter) {
             char letter[3] = { options->letter, options->arg ? ':' : '\0', '\0' };
             strcat(p->shorts, letter);
@@ -64,7 +69,9 @@ static int take(const struct cli_option *o, void *to, const char *value, struct 
         *(bool *)(void *)place = true;
         return 0;
     }
-    if (!*value)
+    if (!value && is_optional(o))
+        value = "";
+    else if (!*value)
         return err_set(err, EINVAL, "option --%s has an empty value", o->name);
     if (o->choices && !choice_has(o->choices, value))
         return err_set(err, EINVAL, "option --%s: '%s' is not one of %s", o->name, value, o->choices);
@@ -113,8 +120,10 @@ void options_print(const struct cli_option *options, FILE *f)
 {
     for (; options && options->name; options++) {
         char head[80];
+        const char *before = is_optional(options) ? "[=" : options->arg ? " " : "";
+        const char *arg = is_optional(options) ? options->arg + 1 : options->arg ? options->arg : "";
         int n = snprintf(head, sizeof(head), "  %c%c%s --%s%s%s", options->letter ? '-' : ' ', options->letter ? options->letter : ' ',
-                         options->letter ? "," : " ", options->name, options->arg ? " " : "", options->arg ? options->arg : "");
+                         options->letter ? "," : " ", options->name, before, arg);
         fprintf(f, "%s%*s%s\n", head, n < HELP_COLUMN - 1 ? HELP_COLUMN - n : 2, "", options->help);
     }
 }

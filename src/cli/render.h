@@ -18,6 +18,17 @@ void render_show(FILE *f, const json_t *report, bool verbose);
 void render_restore(FILE *f, const json_t *report, bool verbose);
 void render_verify(FILE *f, const json_t *report, bool verbose);
 
+void render_forget(FILE *f, const json_t *report, bool verbose);
+void render_prune(FILE *f, const json_t *report, bool verbose);
+void render_fsck(FILE *f, const json_t *report, bool verbose);
+void render_repair(FILE *f, const json_t *report, bool verbose);
+void render_stats(FILE *f, const json_t *report, bool verbose);
+void render_copy(FILE *f, const json_t *report, bool verbose);
+void render_key(FILE *f, const json_t *report, bool verbose);
+void render_unlock(FILE *f, const json_t *report, bool verbose);
+
+/* What is damaged, one line each. */
+void render_problems(FILE *f, const json_t *problems);
 /* "Child VM Snapshot" for "child-vm-snapshot"; unknown names as they are. */
 const char *render_method(const char *method);
 /* "file-system consistent"; "as it lay (off)". */

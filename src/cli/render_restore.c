@@ -59,16 +59,22 @@ static void problem(FILE *f, const json_t *p)
     fputc('\n', f);
 }
 
-void render_verify(FILE *f, const json_t *report, bool verbose)
+void render_problems(FILE *f, const json_t *problems)
 {
     size_t i;
     json_t *p;
+
+    json_array_foreach (problems, i, p)
+        problem(f, p);
+}
+
+void render_verify(FILE *f, const json_t *report, bool verbose)
+{
     uint64_t count = out_number(report, "count");
     bool one = json_is_string(json_object_get(report, "point"));
 
     (void)verbose;
-    json_array_foreach (json_object_get(report, "problems"), i, p)
-        problem(f, p);
+    render_problems(f, json_object_get(report, "problems"));
     fprintf(f, "%s%.12s: ", one ? "Restore point " : "Repository", one ? out_get(report, "point") : "");
     if (count)
         fprintf(f, "DAMAGED, %llu findings.\n", (unsigned long long)count);
