@@ -35,6 +35,16 @@ static int add_bad(struct checking *c, const uint8_t *id)
     return r < 0 ? r : 0;
 }
 
+/* Whether the index finds the chunk in another place: it was stored again since, and what is damaged here is not used. */
+static bool is_elsewhere(struct checking *c, const uint8_t *id, const struct object_name *pack, uint32_t off)
+{
+    struct chunk_id want;
+    struct location at;
+
+    memcpy(want.b, id, sizeof want.b);
+    return index_find(c->store->index, &want, &at, NULL) == 1 && (memcmp(at.pack.b, pack->b, sizeof at.pack.b) != 0 || at.off != off);
+}
+
 struct one_pack {
     struct checking *c;
     const struct object_name *name;
@@ -49,7 +59,7 @@ static int segment_read(void *priv, const struct footer_segment *s, const bool *
     o->bytes += s->len;
     for (unsigned i = 0; i < s->n; i++) {
         o->chunks++;
-        if (!bad[i])
+        if (!bad[i] || is_elsewhere(o->c, footer_chunk(s, i), o->name, s->off))
             continue;
         int r = add_bad(o->c, footer_chunk(s, i));
         if (r < 0)
