@@ -1,5 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# numbers need no quotes; what chain functions set is not seen from here
+# shellcheck disable=SC2086,SC2153,SC2154
 # A chain full, incremental, incremental (of a VM that is off), incremental, differential: each restore point comes back byte for
 # byte, in any order, whatever the guest wrote in between: over data, zeros, holes, in pieces of blocks, with a failed backup and a
 # restart in between. Only what changed is read (B4). A raw disk is read whole and stored once.

@@ -1,5 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# numbers need no quotes; what chain functions set is not seen from here
+# shellcheck disable=SC2086,SC2153,SC2154
 # Two repositories and copies do not disturb each other: each has its own chain on a VM. Old checkpoints go, others' stay. A VM that
 # is saved keeps its record of changes. What is not possible is replaced by the next best, and the reason told (B4). And the
 # figures: after 1 MiB of changes no more than four times of it is read, less than 1 MiB and a half stored, within seconds even here.

@@ -1,5 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# numbers need no quotes; what chain functions set is not seen from here
+# shellcheck disable=SC2086,SC2153,SC2154
 # Keeping a repository: forget by name and by rules per VM, prune, fsck, repair, stats, copy to another repository, keys, locks.
 # What stays comes back byte for byte, also when what it once was read from is gone (B4).
 # shellcheck source=tests/lib/functions.sh
