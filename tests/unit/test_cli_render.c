@@ -99,11 +99,25 @@ static void verify_names_what_is_damaged(void **state)
     golden("verify-damaged", render_verify);
 }
 
+static void keeping_a_repository_is_told(void **state)
+{
+    (void)state;
+    golden("forget", render_forget);
+    golden("prune", render_prune);
+    golden("fsck", render_fsck);
+    golden("repair", render_repair);
+    golden("stats", render_stats);
+    golden("copy", render_copy);
+    golden("keys", render_key);
+    golden("unlock", render_unlock);
+}
+
 static void empty_reports_do_no_harm(void **state)
 {
     (void)state;
     static render_fn *const all[] = { render_init, render_writers, render_providers, render_vms, render_points, render_check,
-                                      render_backup, render_show, render_restore, render_verify };
+                                      render_backup, render_show, render_restore, render_verify, render_forget, render_prune, render_fsck,
+                                      render_repair, render_stats, render_copy, render_key, render_unlock };
     json_t *empty = json_object();
 
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
@@ -159,6 +173,7 @@ int main(void)
         cmocka_unit_test(b3_backup_and_show_tell_consistency),
         cmocka_unit_test(restore_tells_disks_steps_and_warnings),
         cmocka_unit_test(verify_names_what_is_damaged),
+        cmocka_unit_test(keeping_a_repository_is_told),
         cmocka_unit_test(empty_reports_do_no_harm),
         cmocka_unit_test(control_characters_do_not_reach_the_terminal),
         cmocka_unit_test(bars_tell_rate_and_time_left),

@@ -87,7 +87,7 @@ static void the_environment_goes_before_files(void **state)
 
 struct own {
     bool copy;
-    const char *method;
+    const char *method, *read;
 };
 struct common {
     bool json;
@@ -96,6 +96,7 @@ struct common {
 static const struct cli_option own_options[] = {
     { "copy", 0, NULL, "", offsetof(struct own, copy), NULL },
     { "method", 'm', "METHOD", "", offsetof(struct own, method), "auto|child" },
+    { "read", 0, "[PERCENT]", "", offsetof(struct own, read), NULL },
     { NULL },
 };
 static const struct cli_option common_options[] = {
@@ -147,6 +148,22 @@ static void assert_refused(char **argv, const char *says)
         fail_msg("'%s' does not say '%s'", err.text, says);
 }
 
+static void a_value_in_brackets_may_be_missing(void **state)
+{
+    (void)state;
+    struct common c = { 0 };
+    struct own o = { 0 };
+    struct err err = ERR_INIT;
+    char **bare = ARGV((char *)"--read", (char *)"5"), **with = ARGV((char *)"--read=5");
+    int first = 0;
+
+    assert_ok(parse(&c, &o, bare, &first, &err));
+    assert_string_equal(o.read, "");
+    assert_string_equal(bare[first], "5");
+    assert_ok(parse(&c, &o, with, &first, &err));
+    assert_string_equal(o.read, "5");
+}
+
 static void wrong_options_are_explained(void **state)
 {
     (void)state;
@@ -168,6 +185,7 @@ int main(void)
         cmocka_unit_test(a_file_that_is_not_there_is_told_apart),
         test_in_dir(the_environment_goes_before_files),
         cmocka_unit_test(options_stand_anywhere),
+        cmocka_unit_test(a_value_in_brackets_may_be_missing),
         cmocka_unit_test(wrong_options_are_explained),
     };
 
