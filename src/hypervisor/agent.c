@@ -279,12 +279,19 @@ static int freeze(struct hv_domain *d, char *const *mountpoints, uint64_t deadli
     bool frozen = false;
 
     int r = is_frozen(d, deadline, &frozen, err);
+    if (r == -ETIMEDOUT) { /* unlike a freeze that was not answered, this one was not sent and does not come late */
+        r = -EHOSTUNREACH;
+        if (err)
+            err->code = EHOSTUNREACH;
+    }
     if (r == 0 && frozen)
         r = err_set(err, EBUSY, "the file systems are already frozen, by another program");
     if (r == 0)
         r = agent_set_timeout(d, deadline, err);
-    if (r < 0)
-        return err_context(err, "cannot freeze the file systems of VM %s", d->name);
+    if (r < 0) {
+        err_context(err, "cannot freeze the file systems of VM %s", d->name);
+        return r;
+    }
     int n = virDomainFSFreeze(hv_handle(d), (const char **)(uintptr_t)mountpoints, (unsigned)strv_len(mountpoints), 0);
     if (n < 0) {
         r = agent_error(d, err, "freeze the file systems");

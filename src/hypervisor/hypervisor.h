@@ -148,9 +148,10 @@ int hv_agent_probe(struct hv_domain *d, unsigned timeout_ms, struct hv_agent_inf
 void hv_agent_info_clear(struct hv_agent_info *i);
 /* Whether a file system of this type can be frozen by the guest's kernel (Linux: ext*, xfs, btrfs, f2fs ...; Windows: NTFS, ReFS). */
 bool hv_fs_freezable(const char *type, bool windows);
-/* Freezes all (mountpoints NULL) or the named; *ret_n: how many were frozen. -EBUSY: frozen already, by someone else (nothing was
- * done), or another program's call holds the agent. After other failures the agent has thawed or was told to; but after -ETIMEDOUT
- * it may not have heard: a freeze can be carried out late, so keep trying hv_agent_thaw() until that succeeds (B2). */
+/* Freezes all (mountpoints NULL) or the named; *ret_n: how many were frozen. -EBUSY: frozen already, by someone else, or another
+ * program's call holds the agent; -EHOSTUNREACH: it did not answer a question: nothing was done in either case. After other failures
+ * the agent has thawed or was told to; but after -ETIMEDOUT it may not have heard: a freeze can be carried out late, so keep trying
+ * hv_agent_thaw() until that succeeds (B2). */
 int hv_agent_freeze(struct hv_domain *d, char *const *mountpoints, unsigned timeout_ms, unsigned *ret_n, struct err *err);
 int hv_agent_thaw(struct hv_domain *d, unsigned timeout_ms, unsigned *ret_n, struct err *err);
 int hv_agent_frozen(struct hv_domain *d, unsigned timeout_ms, bool *ret, struct err *err);

@@ -42,8 +42,16 @@ assert_match "$(guest_agent two guest-fsfreeze-status)" thawed
 assert_tokens_flow
 assert_nothing_left
 
+# ---- another program has frozen one: it cannot be asked, is saved instead, and stays frozen, since it is not kvss's to thaw
+virsh -q domfsfreeze two > /dev/null
+kvss_json backup two
+assert_report_vm two .method saved-state
+assert_match "$(guest_agent two guest-fsfreeze-status)" frozen
+virsh -q domfsthaw two > /dev/null
+assert_tokens_flow
+
 assert_eq "$(guest_bootid mute)" "$boot" "boot id of mute"
-assert_points 0
+assert_points 1
 backup one two mute
 assert_report_vm two .method child-vm-snapshot
 assert_tokens_flow
