@@ -16,6 +16,7 @@ struct source {
     pthread_mutex_t lock;
     struct store_point *parent_point; /* NULL: iw was begun without a parent */
     struct store_image *parent;
+    unsigned samples;      /* chunks compared with it */
     struct extent_status alloc, dirty;
     struct buf plan;       /* struct extent_piece of the window */
     size_t next;           /* piece in it */
