@@ -87,6 +87,7 @@ static int check_pack(void *ctx, size_t i, struct err *err)
     if (par_cancelled(c->options->cancel))
         return err_set(err, ECANCELED, "cancelled");
     bool whole = c->read[i];
+    uint64_t size = c->sizes[i];
     int r = whole ? scan_pack(&scan, o.name, &why) : pack_walk(&c->store->env, o.name, segment_listed, &o, &why);
     if (r == -ENOENT)
         return 0; /* pruned meanwhile; the walk over the points tells if that was wrong */
@@ -94,6 +95,7 @@ static int check_pack(void *ctx, size_t i, struct err *err)
         check_tell(c, NULL, NULL, "%s", why.text);
         r = 0;
     }
+    progress_add(c->task, size);
     SCOPED_LOCK(&c->lock);
     c->result.packs++;
     c->result.packs_read += whole;
@@ -124,11 +126,35 @@ static int choose(struct checking *c, struct err *err)
     return 0;
 }
 
+/* What there is to do: the bytes of the packs that are read; of the others, a block for the footer. */
+static int start_progress(struct checking *c, struct err *err)
+{
+    char path[OBJECT_PATH_SIZE];
+    struct backend_stat st;
+    uint64_t total = 0;
+
+    c->sizes = calloc(c->packs.n + 1, sizeof *c->sizes);
+    if (!c->sizes)
+        return err_errno(err, ENOMEM, "cannot check");
+    for (size_t i = 0; i < c->packs.n; i++) {
+        c->sizes[i] = 4096;
+        if (c->read[i] && backend_stat(c->store->env.backend, object_name_path("packs", &c->packs.list[i], path), &st, NULL) == 0)
+            c->sizes[i] = st.size;
+        total += c->sizes[i];
+    }
+    return progress_task_new(c->options->progress, "packs", total, &c->task, err);
+}
+
 static int check_packs(struct checking *c, struct err *err)
 {
     int r = choose(c, err);
 
-    return r == 0 && c->packs.n ? pool_split(c->store->env.pool, c->packs.n, check_pack, c, err) : r;
+    if (r == 0)
+        r = start_progress(c, err);
+    if (r == 0 && c->packs.n)
+        r = pool_split(c->store->env.pool, c->packs.n, check_pack, c, err);
+    progress_end(c->task);
+    return r;
 }
 
 /* ---- index ----------------------------------------------------------------------------------------------------------------*/
@@ -209,5 +235,6 @@ int store_check(struct store *s, const struct store_check *options,
     names_free(&c.missing);
     fresh_free(&c.bad);
     free(c.read);
+    free(c.sizes);
     return r;
 }

@@ -14,6 +14,8 @@ struct checking {
     void *priv;
     struct names packs, missing;
     bool *read;            /* per pack: whole */
+    uint64_t *sizes;       /* per pack: what it counts for in the progress */
+    struct progress_task *task;
     pthread_mutex_t lock;  /* result, bad, fn */
     struct store_check_result result;
     struct fresh bad;      /* ids of chunks that cannot be read */

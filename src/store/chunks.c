@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define KEPT 96           /* segments of 256 KiB as a rule */
+#define KEPT 64           /* segments of 512 KiB as a rule */
 #define SETTLE_TRIES 10000 /* of a millisecond */
 #define RELOAD_MS 1000    /* the list of index files is not read again sooner */
 

@@ -5,9 +5,9 @@
 
 /* A table being walked; its next entry. The extra entries are walked like a table. */
 struct source {
-    struct index_table *table;       /* NULL: the extra entries */
+    struct index_cursor table;       /* its table is NULL: the extra entries */
     const struct index_entry *extra;
-    uint64_t next, end;
+    uint64_t next, end;              /* of extra */
     unsigned rank;                   /* which goes first of equal ids */
     struct index_entry entry;
 };
@@ -50,14 +50,12 @@ static void sift_down(struct merging *g, size_t i)
 /* Loads the source's next entry: 1, or 0 at its end. */
 static int advance(struct source *s, struct err *err)
 {
+    if (s->table.table)
+        return index_cursor_next(&s->table, &s->entry, err);
     if (s->next == s->end)
         return 0;
-    if (!s->table) {
-        s->entry = s->extra[s->next++];
-        return 1;
-    }
-    int r = index_table_entry(s->table, s->next++, &s->entry, err);
-    return r < 0 ? r : 1;
+    s->entry = s->extra[s->next++];
+    return 1;
 }
 
 static int start(struct merging *g, struct err *err)
@@ -71,9 +69,10 @@ static int start(struct merging *g, struct err *err)
         return err_errno(err, ENOMEM, "cannot merge the index");
     for (size_t i = 0; i < n; i++) {
         struct source *s = &g->sources[i];
-        *s = i == 0 ? (struct source){.extra = g->m->extra, .end = g->m->extra_n}
-                    : (struct source){.table = g->m->set->tables[i - 1], .end = g->m->set->tables[i - 1]->top.entries};
         s->rank = (unsigned)i;
+        s->extra = g->m->extra;
+        s->end = g->m->extra_n;
+        s->table.table = i ? g->m->set->tables[i - 1] : NULL;
         int r = advance(s, err);
         if (r < 0)
             return r;
@@ -99,7 +98,7 @@ static int take(struct merging *g, const struct source *s, struct err *err)
 {
     if (g->total && memcmp(&s->entry.id, &g->last, sizeof g->last) == 0)
         return 0;
-    if (s->table && g->m->keep && !g->m->keep(g->m->priv, &s->entry))
+    if (s->table.table && g->m->keep && !g->m->keep(g->m->priv, &s->entry))
         return 0;
     if (g->out_n == INDEX_ENTRIES_MAX) {
         int r = write_out(g, false, err);
@@ -153,14 +152,16 @@ int index_set_each(struct index_set *set,
                    struct err *err)
 {
     for (size_t t = 0; t < set->n; t++) {
-        for (uint64_t i = 0; i < set->tables[t]->top.entries; i++) {
-            struct index_entry e;
-            int r = index_table_entry(set->tables[t], i, &e, err);
-            if (r == 0)
-                r = fn(priv, &e, (struct index_position){t, i}, err);
+        struct index_cursor c = {.table = set->tables[t]};
+        struct index_entry e;
+        int r;
+        while ((r = index_cursor_next(&c, &e, err)) > 0) {
+            r = fn(priv, &e, (struct index_position){t, c.next - 1}, err);
             if (r < 0)
                 return r;
         }
+        if (r < 0)
+            return r;
     }
     return 0;
 }

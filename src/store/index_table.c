@@ -263,15 +263,20 @@ int index_table_find(struct index_table *t, const struct chunk_id *id, struct lo
     return 0;
 }
 
-int index_table_entry(struct index_table *t, uint64_t i, struct index_entry *ret, struct err *err)
+int index_cursor_next(struct index_cursor *c, struct index_entry *ret, struct err *err)
 {
-    uint8_t scratch[INDEX_BLOCK];
-    const uint8_t *block = NULL;
-    int r = block_get(t, i / INDEX_PER_BLOCK, scratch, &block, err);
+    uint64_t i = c->next;
 
-    if (r < 0)
-        return r;
-    block += i % INDEX_PER_BLOCK * INDEX_ENTRY;
-    memcpy(ret->id.b, block, CRYPT_ID_LEN);
-    return decode(t, block, &ret->at, err);
+    if (i == c->table->top.entries)
+        return 0;
+    if (i % INDEX_PER_BLOCK == 0) {
+        int r = block_get(c->table, i / INDEX_PER_BLOCK, c->scratch, &c->block, err);
+        if (r < 0)
+            return r;
+    }
+    const uint8_t *p = c->block + i % INDEX_PER_BLOCK * INDEX_ENTRY;
+    memcpy(ret->id.b, p, CRYPT_ID_LEN);
+    c->next++;
+    int r = decode(c->table, p, &ret->at, err);
+    return r < 0 ? r : 1;
 }

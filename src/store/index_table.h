@@ -51,8 +51,16 @@ void index_table_unref(struct index_table *t); /* NULL is fine */
 /* 1, 0 or -errno; *ret_number (may be NULL): which entry it is. */
 int index_table_find(struct index_table *t, const struct chunk_id *id, struct location *ret, uint64_t *ret_number,
                      struct err *err);
-/* Entry number i, for walking. */
-int index_table_entry(struct index_table *t, uint64_t i, struct index_entry *ret, struct err *err);
+
+/* Walking all entries in order. */
+struct index_cursor {
+    struct index_table *table;
+    uint64_t next;
+    const uint8_t *block;            /* the one that holds `next`, if next is within one */
+    uint8_t scratch[INDEX_BLOCK];
+};
+/* The next entry: 1, or 0 at the end, or -errno. */
+int index_cursor_next(struct index_cursor *c, struct index_entry *ret, struct err *err);
 
 /* Writes one file of the entries (sorted by id, at most INDEX_ENTRIES_MAX), durably. */
 int index_table_write(struct env *env, const struct index_entry *entries, size_t n, const struct object_name *superseded,

@@ -37,6 +37,12 @@ int packer_new(struct env *env, struct index *ix, struct packer **ret, struct er
     return 0;
 }
 
+static void segment_free(struct segment *g)
+{
+    free(g->sealed);
+    free(g);
+}
+
 void packer_free(struct packer *p)
 {
     if (!p)
@@ -54,6 +60,11 @@ void packer_free(struct packer *p)
             pack_free(p, p->current[i]);
     while (p->spares)
         free(p->spare[--p->spares]);
+    while (p->spare_segments) {
+        struct segment *g = p->spare_segments;
+        p->spare_segments = g->next_spare;
+        segment_free(g);
+    }
     pthread_mutex_destroy(&p->lock);
     pthread_mutex_destroy(&p->streams_lock);
     pthread_cond_destroy(&p->changed);
@@ -73,14 +84,12 @@ void packer_fail(struct packer *p, const struct err *err)
 /* Compresses and seals g into the current pack. */
 static int seal_segment(struct packer *p, struct segment *g)
 {
-    size_t head = SEGMENT_HEAD(g->n), room = zip_bound(g->raw);
-    _cleanup_free_ uint8_t *plain = malloc(head + room);
+    size_t head = SEGMENT_HEAD(g->n);
+    uint8_t *plain = g->sealed;
     struct pack *k;
     uint32_t off;
 
-    if (!plain)
-        return -ENOMEM;
-    size_t n = zip_pack(p->env->zip, g->data, g->raw, plain + head, room);
+    size_t n = zip_pack(p->env->zip, g->data, g->raw, plain + head, zip_bound(SEGMENT_TARGET));
     segment_head(n ? SEGMENT_ZSTD : SEGMENT_RAW, g->n, g->len, plain);
     if (n == 0) {
         n = g->raw;
@@ -97,6 +106,39 @@ static int seal_segment(struct packer *p, struct segment *g)
     return r;
 }
 
+/* Segments are used again: fresh memory costs page faults. With the lock held. There are never more than may be under way and
+ * one for each stream. */
+static void segment_spare(struct packer *p, struct segment *g)
+{
+    g->next_spare = p->spare_segments;
+    p->spare_segments = g;
+}
+
+static struct segment *segment_new(struct packer_stream *s)
+{
+    struct packer *p = s->packer;
+
+    pthread_mutex_lock(&p->lock);
+    struct segment *g = p->spare_segments;
+    if (g)
+        p->spare_segments = g->next_spare;
+    pthread_mutex_unlock(&p->lock);
+    if (!g) {
+        g = malloc(sizeof *g);
+        if (!g)
+            return NULL;
+        g->sealed = malloc(SEGMENT_HEAD(SEGMENT_CHUNKS) + zip_bound(SEGMENT_TARGET));
+        if (!g->sealed) {
+            free(g);
+            return NULL;
+        }
+    }
+    g->stream = s;
+    g->n = 0;
+    g->raw = 0;
+    return g;
+}
+
 static void segment_run(struct pool_job *job)
 {
     struct segment *g = (struct segment *)job;
@@ -111,9 +153,9 @@ static void segment_run(struct pool_job *job)
     pthread_mutex_lock(&p->lock);
     p->under_way--;
     atomic_fetch_sub(&g->stream->pending, 1);
+    segment_spare(p, g);
     packer_changed(p);
     pthread_mutex_unlock(&p->lock);
-    free(g);
 }
 
 /* Does a job that waits for a worker, or else waits for a change. With the lock held. Whoever waits for segments must help: it
@@ -150,7 +192,7 @@ static int send(struct packer_stream *s, struct segment *g, struct err *err)
     }
     pthread_mutex_unlock(&p->lock);
     if (r < 0) {
-        free(g);
+        segment_free(g);
         return r;
     }
     g->job.run = segment_run;
@@ -192,18 +234,6 @@ static void wait_stream(struct packer_stream *s)
     while (atomic_load(&s->pending))
         help_or_wait(p);
     pthread_mutex_unlock(&p->lock);
-}
-
-static struct segment *segment_new(struct packer_stream *s)
-{
-    struct segment *g = malloc(sizeof *g);
-
-    if (g) {
-        g->stream = s;
-        g->n = 0;
-        g->raw = 0;
-    }
-    return g;
 }
 
 /* Copies the chunk into the open segment. A full one is taken out, for the caller to send. */

@@ -11,12 +11,14 @@
 
 struct segment {
     struct pool_job job;
+    struct segment *next_spare;
     struct packer_stream *stream;
     unsigned n;
     uint32_t raw;
     uint32_t len[SEGMENT_CHUNKS];
     struct chunk_id id[SEGMENT_CHUNKS];
     uint8_t data[SEGMENT_TARGET];
+    uint8_t *sealed;       /* room for its unit, compressed */
 };
 
 struct pack {
@@ -43,6 +45,7 @@ struct packer {
     struct pack *full, *full_last; /* closed, to be written */
     uint8_t *spare[PACKS_ALIVE];   /* buffers for reuse: fresh memory costs page faults */
     size_t spares;
+    struct segment *spare_segments;
     unsigned alive;            /* packs in memory */
     unsigned under_way;        /* segments handed to the pool */
     unsigned under_way_max;

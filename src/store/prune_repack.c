@@ -80,15 +80,23 @@ int prune_repack(struct pruning *p, struct err *err)
     struct packer_stream data, meta;
     struct err local = ERR_INIT;
     struct repacking x = {p, NULL, &data, &meta, &local};
-    int r = 0;
+    struct progress_task *task = NULL;
+    uint64_t total = 0;
 
     if (p->result.packs_repacked == 0)
         return 0;
     packer_stream_init(&data, p->store->packer, PACK_DATA);
     packer_stream_init(&meta, p->store->packer, PACK_META);
-    for (size_t i = 0; r == 0 && i < p->packs_n; i++)
-        if (p->packs[i].plan == PLAN_REPACK)
-            r = repack_one(&x, &p->packs[i]);
+    for (size_t i = 0; i < p->packs_n; i++)
+        total += p->packs[i].plan == PLAN_REPACK ? p->packs[i].size : 0;
+    int r = progress_task_new(p->options->progress, "packs", total, &task, &local);
+    for (size_t i = 0; r == 0 && i < p->packs_n; i++) {
+        if (p->packs[i].plan != PLAN_REPACK)
+            continue;
+        r = repack_one(&x, &p->packs[i]);
+        progress_add(task, p->packs[i].size);
+    }
+    progress_end(task);
     if (r == 0)
         r = packer_flush(p->store->packer, &local);
     packer_stream_drop(&data);
