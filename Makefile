@@ -25,7 +25,7 @@ help:
 #: make clean          remove the build folders
 
 deps:
-	@tools/deps packages.txt tests/guest/packages.txt bench/packages.txt
+	@tools/deps packages.txt tests/guest/packages.txt
 
 test: deps
 	@tests/run
@@ -43,6 +43,7 @@ demo: deps all
 	@demo/run
 
 bench: deps all
+	@tools/deps bench/packages.txt
 	@for run in bench/*/run; do $$run || exit 1; done
 
 install: all

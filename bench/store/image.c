@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Drives the repository directly on image files, without libvirt, for measuring. Reads with pread into a few buffers, as the
  * requester does from NBD; holes of the file are passed over, as allocation maps allow there.
- *   image init REPO | put REPO FILE [PARENT] | get REPO POINT FILE | verify REPO
+ *   image init REPO | put REPO FILE | inc REPO FILE PARENT OFFSET... | get REPO POINT FILE | verify REPO
+ * put stores all data of the file, inc the 64 KiB at each offset over what PARENT has.
  * The passphrase is in KVSS_BENCH_PASSPHRASE; without it the repository is not encrypted. */
 #include "base/cleanup.h"
 #include "base/io.h"
@@ -14,6 +15,8 @@
 #include <sys/stat.h>
 
 #define BLOCK ((size_t)2 << 20)
+#define CLUSTER ((size_t)64 << 10)
+#define READERS 2
 
 struct job {
     int fd;
@@ -53,7 +56,25 @@ static int put_some(void *ctx, size_t i, struct err *err)
     return 0;
 }
 
-static int put(struct store *s, const char *path, const char *parent, struct err *err)
+/* The 64 KiB at each of the offsets; what an incremental reads. */
+static int put_clusters(struct job *j, char **offsets, struct err *err)
+{
+    _cleanup_free_ void *p = malloc(CLUSTER);
+    int r = 0;
+
+    for (; r == 0 && *offsets; offsets++) {
+        uint64_t off;
+        r = num_parse_u64(*offsets, 0, j->size - CLUSTER, &off, err);
+        if (r == 0)
+            r = io_pread(j->fd, p, CLUSTER, off);
+        if (r == 0)
+            r = store_image_write(j->iw, off, p, CLUSTER, err);
+    }
+    return r;
+}
+
+/* parent NULL: all. */
+static int put(struct store *s, const char *path, const char *parent, char **offsets, struct err *err)
 {
     struct job j = {.lock = PTHREAD_MUTEX_INITIALIZER};
     _cleanup_close_ int fd = j.fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -69,14 +90,14 @@ static int put(struct store *s, const char *path, const char *parent, struct err
     if (r == 0)
         r = store_image_begin(w, "disk", j.size, parent, "disk", &j.iw, err);
     if (r == 0)
-        r = par_each(2, 2, put_some, &j, err);
+        r = parent ? put_clusters(&j, offsets, err) : par_each(READERS, READERS, put_some, &j, err);
     if (r == 0)
         r = store_image_end(j.iw, &st, err);
     if (r == 0)
         r = store_write_commit(w, "{}", id, err);
     if (r == 0)
-        printf("%s written %llu zero %llu chunks %llu new %llu stored %llu\n", id, (unsigned long long)st.written,
-               (unsigned long long)st.zero, (unsigned long long)st.chunks, (unsigned long long)st.chunks_new,
+        printf("{\"id\": \"%s\", \"written\": %llu, \"chunks\": %llu, \"chunks_new\": %llu, \"stored\": %llu}\n", id,
+               (unsigned long long)st.written, (unsigned long long)st.chunks, (unsigned long long)st.chunks_new,
                (unsigned long long)st.stored);
     return r;
 }
@@ -122,7 +143,8 @@ static int get(struct store *s, const char *point, const char *path, struct err 
     r = store_image_open(p, "disk", &j.image, err);
     if (r == 0) {
         j.size = store_image_size(j.image);
-        r = ftruncate(fd, (off_t)j.size) < 0 ? err_errno(err, errno, "cannot grow %s", path) : par_each(2, 2, get_some, &j, err);
+        r = ftruncate(fd, (off_t)j.size) < 0 ? err_errno(err, errno, "cannot grow %s", path)
+                                             : par_each(READERS, READERS, get_some, &j, err);
         store_image_close(j.image);
     }
     store_point_close(p);
@@ -146,11 +168,13 @@ static int run(int argc, char **argv, struct err *err)
 
     if (strcmp(verb, "init") == 0)
         return store_create(argv[2], &init, err);
-    int r = argc > 2 ? store_open(argv[2], &o, &s, err) : err_set(err, EINVAL, "usage: image init|put|get|verify REPO ...");
+    int r = argc > 2 ? store_open(argv[2], &o, &s, err) : err_set(err, EINVAL, "usage: image init|put|inc|get|verify REPO ...");
     if (r < 0)
         return r;
     if (strcmp(verb, "put") == 0 && argc > 3)
-        r = put(s, argv[3], argc > 4 ? argv[4] : NULL, err);
+        r = put(s, argv[3], NULL, NULL, err);
+    else if (strcmp(verb, "inc") == 0 && argc > 4)
+        r = put(s, argv[3], argv[4], argv + 5, err);
     else if (strcmp(verb, "get") == 0 && argc > 4)
         r = get(s, argv[3], argv[4], err);
     else if (strcmp(verb, "verify") == 0)
