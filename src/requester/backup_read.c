@@ -206,7 +206,8 @@ static void record_type(const struct backup *b, struct backup_component *c)
 
 int backup_read(struct backup *b, struct err *err)
 {
-    struct transfer t = { .progress = b->rq->config.progress, .cancel = b->rq->config.cancel, .log = b->rq->config.log };
+    const struct requester_config *c = &b->rq->config;
+    struct transfer t = { .progress = c->progress, .cancel = c->cancel, .log = c->log, .keeper = b->s->keeper };
     int r = 0;
 
     for (size_t i = 0; i < b->n && r >= 0; i++)

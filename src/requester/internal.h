@@ -4,6 +4,7 @@
 #define REQUESTER_INTERNAL_H
 
 #include "base/buf.h"
+#include "base/keeper.h"
 #include "base/strv.h"
 #include "hypervisor/hypervisor.h"
 #include "journal/journal.h"
@@ -60,6 +61,7 @@ struct session {
     uint64_t fx_dir;      /* its effect; 0: none */
     struct journal *journal;
     struct journal_verb *verbs;
+    struct keeper *keeper; /* of a backup's connections to QEMU */
     struct qemu_provider *provider;
     struct vm_writer *vm_writer;
     struct command_writers *commands;
@@ -85,8 +87,9 @@ int sessions_dir(char **ret, struct err *err);
 int session_verbs(struct journal_verb **ret, struct err *err);
 /* Undoes what dead sessions left; what cannot be undone is logged and does not fail. */
 int recover_dead_sessions(struct requester *rq, struct hv *hv, struct err *err);
-/* Starts the watchdog of a session. */
+/* Starts the watchdog of a session; and the keeper of its connections. */
 int session_watch(struct requester *rq, struct journal *journal, const char *session_id, struct hv *hv, struct err *err);
+int session_keep(struct keeper **ret, struct err *err);
 
 /* ---- volume.c -------------------------------------------------------------------------------------------------------------*/
 /* For struct vss_service_config: mount point that holds path (links followed, the path need not exist); locators, which do not

@@ -11,7 +11,21 @@ int nbd_failed(struct err *err, const char *doing)
     return err_set(err, code ? code : EIO, "%s: %s", doing, nbd_get_error() ? nbd_get_error() : "no reason given");
 }
 
-int nbd_open(const char *uri, const char *dirty_context, struct nbd_handle **ret, struct err *err)
+/* As nbd_connect_uri(), but that the keeper gets the socket while the server has yet to answer its first byte. */
+static int connect_kept(struct nbd_handle *h, const char *uri, struct keeper *keeper, struct err *err)
+{
+    if (nbd_aio_connect_uri(h, uri) < 0)
+        return nbd_failed(err, "cannot connect to the NBD export");
+    int r = keeper_hold(keeper, nbd_aio_get_fd(h), err);
+    if (r < 0)
+        return r;
+    while (nbd_aio_is_connecting(h))
+        if (nbd_poll(h, -1) < 0)
+            return nbd_failed(err, "cannot connect to the NBD export");
+    return nbd_aio_is_ready(h) ? 0 : nbd_failed(err, "cannot connect to the NBD export");
+}
+
+int nbd_open(const char *uri, const char *dirty_context, struct keeper *keeper, struct nbd_handle **ret, struct err *err)
 {
     _cleanup_(nbd_close_p) struct nbd_handle *h = nbd_create();
 
@@ -20,10 +34,10 @@ int nbd_open(const char *uri, const char *dirty_context, struct nbd_handle **ret
     if (nbd_add_meta_context(h, LIBNBD_CONTEXT_BASE_ALLOCATION) < 0 ||
         (dirty_context && nbd_add_meta_context(h, dirty_context) < 0) || nbd_set_pread_initialize(h, false) < 0)
         return nbd_failed(err, "cannot prepare an NBD connection");
-    if (nbd_connect_uri(h, uri) < 0)
-        return nbd_failed(err, "cannot connect to the NBD export");
-    *ret = TAKE_PTR(h);
-    return 0;
+    int r = connect_kept(h, uri, keeper, err);
+    if (r >= 0)
+        *ret = TAKE_PTR(h);
+    return r;
 }
 
 size_t transfer_threads(void)

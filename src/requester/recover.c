@@ -145,16 +145,34 @@ int requester_watchdog(struct requester *rq, const char *session_id, struct err 
     return journal_watch_run(&c, err);
 }
 
-/* The command itself, run as a watchdog; `kvss watchdog` is not for people. */
+/* The path of the command itself, by its name, so that process lists show what it is; a binary that was replaced meanwhile has none
+ * any more. */
+static void own_path(char path[static PATH_MAX])
+{
+    ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 1);
+
+    path[n > 0 ? n : 0] = '\0';
+    if (access(path, X_OK) < 0)
+        strcpy(path, "/proc/self/exe");
+}
+
+/* `kvss keeper` and `kvss watchdog` are not for people. */
+int session_keep(struct keeper **ret, struct err *err)
+{
+    char path[PATH_MAX];
+    char *argv[] = { path, (char *)"keeper", NULL };
+
+    own_path(path);
+    return keeper_start(argv, ret, err);
+}
+
 int session_watch(struct requester *rq, struct journal *journal, const char *session_id, struct hv *hv, struct err *err)
 {
-    char path[PATH_MAX] = "";
+    char path[PATH_MAX];
     char *argv[] = { path, (char *)"--connect", (char *)hv_uri(hv), (char *)"watchdog", (char *)session_id, NULL };
 
     (void)rq;
-    /* By its name, so that process lists show what it is; a binary that was replaced meanwhile has none any more. */
-    if (readlink("/proc/self/exe", path, sizeof(path) - 1) < 0 || access(path, X_OK) < 0)
-        strcpy(path, "/proc/self/exe");
+    own_path(path);
     int r = journal_watch_start(journal, argv, NULL, err);
     return r < 0 ? err_context(err, "the watchdog that looks after the VMs could not be started") : 0;
 }

@@ -13,7 +13,7 @@
 
 static struct transfer transfer_of(const struct restore *r)
 {
-    return (struct transfer){ r->rq->config.progress, r->rq->config.cancel, r->rq->config.log };
+    return (struct transfer){ .progress = r->rq->config.progress, .cancel = r->rq->config.cancel, .log = r->rq->config.log };
 }
 
 static json_t *find_part(const struct restore_vm *vm, const char *name)

@@ -74,6 +74,8 @@ static int open_effects(struct session *s, const struct session_options *o, stru
         return r;
     const struct journal_arg args[] = { { "path", s->dir }, { NULL, NULL } };
     r = journal_begin(s->journal, VERB_SESSION_DIR, args, &s->fx_dir, err);
+    if (r >= 0 && o->effects)
+        r = session_keep(&s->keeper, err);
     return r < 0 ? r : hv_shared_dir_make(s->hv, s->dir, err);
 }
 
@@ -193,6 +195,7 @@ void session_close(struct session *s, struct err *err)
         log_warning(s->rq->config.log, "%s", why.text);
     else if (s->journal)
         journal_settled(s->journal, s->fx_dir);
+    keeper_free(s->keeper); /* after the jobs have ended, which closes what it holds */
     journal_free(s->journal);
     free(s->verbs);
     hv_close(s->hv);

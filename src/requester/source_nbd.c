@@ -10,9 +10,9 @@
 #define WINDOW (64 * GIB)    /* planned at once: bounds the plan's memory */
 #define LOOK_AROUND_MS 100
 
-int source_nbd_open(struct source *s, struct nbd_handle **ret, struct err *err)
+int source_nbd_open(struct reading *r, struct source *s, struct nbd_handle **ret, struct err *err)
 {
-    return nbd_open(s->in->nbd_uri, s->in->dirty_context, ret, err);
+    return nbd_open(s->in->nbd_uri, s->in->dirty_context, r->t->keeper, ret, err);
 }
 
 /* ---- What is where --------------------------------------------------------------------------------------------------------*/
@@ -227,11 +227,8 @@ static int fly(struct flight *f, struct err *err)
 int source_nbd_read(struct reading *r, struct source *s, struct nbd_handle *h, struct err *err)
 {
     struct flight f = { .r = r, .s = s, .h = h };
-    int e = fly(&f, err);
 
-    /* With reads still in flight the connection is only closed: that frees them without their callbacks, and nothing writes to
-     * their blocks any more. */
-    if (f.in_flight == 0)
-        (void)nbd_shutdown(h, 0);
-    return e;
+    /* The connection is only closed afterwards: that frees reads in flight without their callbacks, so nothing writes to their blocks
+     * any more; and no farewell is sent, for to QEMU it would be a client that goes away (keeper.h). */
+    return fly(&f, err);
 }

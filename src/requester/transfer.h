@@ -8,6 +8,7 @@
 #ifndef REQUESTER_TRANSFER_H
 #define REQUESTER_TRANSFER_H
 
+#include "base/keeper.h"
 #include "base/log.h"
 #include "base/par.h"
 #include "base/progress.h"
@@ -21,6 +22,7 @@ struct transfer {
     struct progress *progress;
     const struct par_cancel *cancel;
     const struct log *log;
+    struct keeper *keeper; /* holds the connections of transfer_read(); NULL: nobody does */
 };
 
 /* ---- Into the repository --------------------------------------------------------------------------------------------------*/
@@ -54,8 +56,9 @@ struct transfer_out {
 int transfer_write(const struct transfer *t, struct transfer_out *item, struct err *err);
 
 /* ---- nbd.c ----------------------------------------------------------------------------------------------------------------*/
-/* Connects, asking for base:allocation and dirty_context (may be NULL). */
-int nbd_open(const char *uri, const char *dirty_context, struct nbd_handle **ret, struct err *err);
+/* Connects, asking for base:allocation and dirty_context (may be NULL). The keeper (may be NULL) holds the connection before the
+ * server can know of it. */
+int nbd_open(const char *uri, const char *dirty_context, struct keeper *keeper, struct nbd_handle **ret, struct err *err);
 static inline void nbd_close_p(struct nbd_handle **h) { nbd_close(*h); }
 /* err from libnbd's own, per thread; `doing` is what was tried. */
 int nbd_failed(struct err *err, const char *doing);

@@ -86,7 +86,7 @@ static int begin_image(struct reading *r, struct source *s, struct err *err)
 static int read_nbd(struct reading *r, struct source *s, struct err *err)
 {
     _cleanup_(nbd_close_p) struct nbd_handle *h = NULL;
-    int e = source_nbd_open(s, &h, err);
+    int e = source_nbd_open(r, s, &h, err);
     if (e < 0)
         return e;
 

@@ -40,7 +40,7 @@ struct reading {
 };
 
 /* One reader's connection to one source. Defined in source_nbd.c and source_file.c. */
-int source_nbd_open(struct source *s, struct nbd_handle **ret, struct err *err);
+int source_nbd_open(struct reading *r, struct source *s, struct nbd_handle **ret, struct err *err);
 /* Reads until the source has nothing left or the pool stops; then h is fit for nbd_close() only. */
 int source_nbd_read(struct reading *r, struct source *s, struct nbd_handle *h, struct err *err);
 int source_file_size(const char *path, uint64_t *ret, struct err *err);

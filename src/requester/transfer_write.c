@@ -239,7 +239,7 @@ static int open_target(struct writing *w, struct err *err)
 {
     if (!w->out->nbd_uri)
         return 0;
-    int e = nbd_open(w->out->nbd_uri, NULL, &w->h, err);
+    int e = nbd_open(w->out->nbd_uri, NULL, NULL, &w->h, err);
     if (e < 0)
         return e;
     int64_t size = nbd_get_size(w->h);

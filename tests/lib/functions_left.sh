@@ -3,7 +3,7 @@
 # functions_left.sh: nothing may be left behind (mission B2, M10). Sourced by functions.sh.
 
 # Folders where kvss keeps what lasts only as long as a session.
-RUN_DIRS=(/run/kvss /run/user/64777/kvss)
+RUN_DIRS=(/run/kvss /run/user/64777/kvss /var/lib/kvss/sessions)
 
 _qmp() { virsh -q qemu-monitor-command "$1" "{\"execute\":\"$2\"}"; }
 
@@ -50,7 +50,7 @@ _left_in_qemu() {
 
 # assert_nothing_left: no VM has a job, export, overlay, frozen file system or managed save image, or is
 # paused (but those named in $ALLOW_SAVED, $ALLOW_PAUSED); no checkpoint but those whose names match the
-# pattern $ALLOW_CHECKPOINTS; no scratch file, no session folder, no process of kvss.
+# pattern $ALLOW_CHECKPOINTS; no scratch file, no session and no folder of one, no process of kvss.
 assert_nothing_left() {
     local name dir left
     left=$(

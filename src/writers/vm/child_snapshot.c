@@ -44,6 +44,8 @@ int vm_freeze(struct vm *vm, struct err *err)
     unsigned ms = vm->writer->config.agent_timeout_ms ? vm->writer->config.agent_timeout_ms : AGENT_FREEZE_MS;
 
     int r = hv_agent_freeze(vm->dom, NULL, ms, &vm->n_frozen, err);
+    if (r == -EBUSY || r == -EHOSTUNREACH) /* nothing was done, and what another program froze is not ours to thaw */
+        vm_effect_settled(vm, &vm->fx_freeze);
     if (r < 0)
         return err_context(err, "the guest could not be frozen");
     vm->frozen_us = clock_mono_us(); /* from the agent's reply on */

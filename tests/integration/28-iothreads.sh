@@ -1,0 +1,55 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Disks with threads of their own. QEMU before 9.0 aborts when a client of such a disk's export goes away while the backup job lives,
+# and takes the guest with it. A VM is backed up by both methods and goes on; so it does when the requester is killed while it
+# reads, alone or with the watchdog, and the next backup works (B2).
+# shellcheck source=tests/lib/functions.sh
+. "$(dirname "$0")/../lib/functions.sh"
+# shellcheck source=tests/lib/functions_kvss.sh
+. "$(dirname "$0")/../lib/functions_kvss.sh"
+
+kvss_setup
+guest_define web disks=2 tokens=driven
+definition web | sed -e "s|<vcpu |<iothreads>1</iothreads>&|" -e "s|<driver name='qemu' type='qcow2'|& iothread='1'|" > "$SANDBOX/web.xml"
+virsh -q define "$SANDBOX/web.xml" > /dev/null
+assert_match "$(virsh -q dumpxml web)" "iothread='1'"
+guest_start web
+guest_wait web
+token_drive web
+boot=$(guest_bootid web)
+
+for method in child saved-state; do
+    backup web --method $method
+    assert_eq "$(guest_bootid web)" "$boot" "boot id of web after --method $method"
+    assert_tokens_flow
+done
+assert_report_vm web .method saved-state
+
+# killed PATTERN: while the requester is stopped with connections open
+killed() {
+    "$KVSS" backup web --type full > "$SANDBOX/out" 2> "$SANDBOX/stderr" &
+    local pid=$! tries=0
+    # Its connections to the exports: the keeper shares them. Stopped there, it dies with reads under way.
+    until [ "$(connections)" -gt 0 ]; do
+        tries=$((tries + 1))
+        kill -0 $pid 2> /dev/null || fail "the backup ended before it was seen to read: $(cat "$SANDBOX/stderr")"
+    done
+    kill -STOP $pid
+    if [ "$1" = both ]; then pkill -KILL -x kvss; else kill -KILL $pid; fi
+    wait $pid 2> /dev/null || :
+    poll 60 no_kvss
+    assert_state web running
+    [ "$1" = requester ] || kvss recover > "$SANDBOX/recover" 2>&1 || fail "kvss recover: $(cat "$SANDBOX/recover")"
+    poll 20 no_keeper
+    assert_eq "$(guest_bootid web)" "$boot" "boot id of web after $1 killed"
+    assert_tokens_flow
+    ALLOW_CHECKPOINTS='kvss-*' assert_nothing_left
+    note "$1 killed: the guest runs on"
+}
+no_kvss() { [ -z "$(pgrep -x kvss)" ]; }
+no_keeper() { [ -z "$(pgrep -x kvss-keeper)" ]; }
+# Established connections to an NBD socket of a session
+connections() { awk '$6 == "03" && $8 ~ /nbd\.sock$/' /proc/net/unix | wc -l; }
+killed requester
+killed both
+backup web
