@@ -47,7 +47,7 @@ bench: deps all
 	@for run in bench/*/run; do $$run || exit 1; done
 
 install: all
-	@meson configure -Dprefix=$(PREFIX) $(BUILD)
+	@meson configure -Dprefix=$(PREFIX) -Dfault_points=false $(BUILD)
 	@meson install -C $(BUILD)
 
 clean:

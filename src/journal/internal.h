@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "journal/journal.h"
 #include <stdbool.h>
+#include <sys/types.h>
 
 enum effect_state { EFFECT_BEGUN, EFFECT_DONE, EFFECT_SETTLED };
 
@@ -23,6 +24,7 @@ struct journal {
     const struct log *log;
     struct journal_file *file; /* NULL: in memory only */
     struct journal_watch *watch; /* NULL: none */
+    struct journal_fault *fault; /* NULL: none, as always in a build that is not for tests */
     pthread_mutex_t lock;      /* effects, their states, and the file */
     pthread_mutex_t undo_lock; /* one undo at a time */
     struct journal_effect **effects; /* in order of journal_begin(); id is index + 1 */
@@ -66,5 +68,22 @@ int journal_recover_session(const char *dir, const char *session_id, const struc
 
 /* ---- watchdog.c */
 void journal_watch_end(struct journal_watch *w); /* says good-bye and waits; NULL is fine */
+pid_t journal_watch_pid(const struct journal_watch *w); /* 0 for NULL */
+
+/* ---- fault.c: what tests ask for */
+enum fault_when { FAULT_BEGIN, FAULT_DONE, FAULT_UNDO, FAULT_SETTLED };
+#ifdef KVSS_FAULT_POINTS
+int journal_fault_arm(struct journal *j, struct err *err); /* -EINVAL: the environment asks for what there is not */
+void journal_fault_free(struct journal_fault *f);
+/* An effect of this kind is at this step. 0, or the failure that is to be taken as the step's. */
+int journal_fault(struct journal *j, const struct journal_verb *verb, enum fault_when when, struct err *err);
+#else
+static inline int journal_fault_arm(struct journal *j, struct err *err) { return (void)j, (void)err, 0; }
+static inline void journal_fault_free(struct journal_fault *f) { (void)f; }
+static inline int journal_fault(struct journal *j, const struct journal_verb *verb, enum fault_when when, struct err *err)
+{
+    return (void)j, (void)verb, (void)when, (void)err, 0;
+}
+#endif
 
 #endif

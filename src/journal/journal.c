@@ -26,6 +26,7 @@ void journal_free(struct journal *j)
     for (size_t i = 0; i < j->n; i++)
         effect_free(j->effects[i]);
     free(j->effects);
+    journal_fault_free(j->fault);
     free(j->session_id);
     pthread_mutex_destroy(&j->lock);
     pthread_mutex_destroy(&j->undo_lock);
@@ -56,11 +57,17 @@ int journal_new(const char *dir, const char *session_id, const struct journal_ve
     struct journal *j;
 
     int r = journal_make(session_id, verbs, ctx, log, &j, err);
-    if (r >= 0 && dir && (r = journal_file_create(dir, session_id, &j->file, err)) < 0)
-        journal_free(j);
+    if (r < 0)
+        return r;
+    r = dir ? journal_file_create(dir, session_id, &j->file, err) : 0;
     if (r >= 0)
-        *ret = j;
-    return r;
+        r = journal_fault_arm(j, err);
+    if (r < 0) {
+        journal_free(j); /* and the folder, in which there is nothing */
+        return r;
+    }
+    *ret = j;
+    return 0;
 }
 
 static const struct journal_verb *find_verb(const struct journal *j, const char *name)
@@ -108,6 +115,24 @@ static int append(struct journal *j, struct journal_effect *e, struct err *err)
     return 0;
 }
 
+/* Takes over the effect. */
+static int enter(struct journal *j, struct journal_effect *effect, uint64_t *ret_id, struct err *err)
+{
+    _cleanup_(effect_free_p) struct journal_effect *e = effect;
+
+    SCOPED_LOCK(&j->lock);
+    int r = append(j, e, err);
+    if (r < 0)
+        return r;
+    (void)TAKE_PTR(e);
+    if (j->file && (r = journal_file_begin(j->file, effect, err)) < 0) {
+        effect->state = EFFECT_SETTLED; /* it will not happen */
+        return err_context(err, "the journal of this session cannot be written");
+    }
+    *ret_id = effect->id;
+    return 0;
+}
+
 int journal_begin(struct journal *j, const char *verb, const struct journal_arg *args, uint64_t *ret_id, struct err *err)
 {
     const struct journal_verb *v = find_verb(j, verb);
@@ -119,17 +144,8 @@ int journal_begin(struct journal *j, const char *verb, const struct journal_arg 
         return err_set(err, ENOMEM, "out of memory");
     e->verb = v;
 
-    SCOPED_LOCK(&j->lock);
-    int r = append(j, e, err);
-    if (r < 0)
-        return r;
-    struct journal_effect *entered = TAKE_PTR(e);
-    if (j->file && (r = journal_file_begin(j->file, entered, err)) < 0) {
-        entered->state = EFFECT_SETTLED; /* it will not happen */
-        return err_context(err, "the journal of this session cannot be written");
-    }
-    *ret_id = entered->id;
-    return 0;
+    int r = enter(j, TAKE_PTR(e), ret_id, err);
+    return r < 0 ? r : journal_fault(j, v, FAULT_BEGIN, err);
 }
 
 static void set_state(struct journal *j, uint64_t id, enum effect_state state)
@@ -143,18 +159,38 @@ static void set_state(struct journal *j, uint64_t id, enum effect_state state)
         (void)journal_file_state(j->file, id, state, NULL);
 }
 
-void journal_done(struct journal *j, uint64_t id)
+/* An effect is at this step, unless there is no such effect or it has been there before. */
+static int pass(struct journal *j, uint64_t id, enum fault_when when, enum effect_state state, struct err *err)
 {
-    set_state(j, id, EFFECT_DONE);
+    const struct journal_verb *verb = NULL;
+
+    pthread_mutex_lock(&j->lock);
+    if (id && id <= j->n && j->effects[id - 1]->state < state)
+        verb = j->effects[id - 1]->verb;
+    pthread_mutex_unlock(&j->lock);
+    return verb ? journal_fault(j, verb, when, err) : 0;
+}
+
+int journal_done(struct journal *j, uint64_t id)
+{
+    int r = pass(j, id, FAULT_DONE, EFFECT_DONE, NULL);
+
+    if (r >= 0)
+        set_state(j, id, EFFECT_DONE);
+    return r;
 }
 
 void journal_settled(struct journal *j, uint64_t id)
 {
+    (void)pass(j, id, FAULT_SETTLED, EFFECT_SETTLED, NULL);
     set_state(j, id, EFFECT_SETTLED);
 }
 
 void journal_settle_all(struct journal *j)
 {
+    for (uint64_t id = 1; id <= j->n; id++)
+        (void)pass(j, id, FAULT_SETTLED, EFFECT_SETTLED, NULL);
+
     SCOPED_LOCK(&j->lock);
     for (size_t i = 0; i < j->n; i++)
         j->effects[i]->state = EFFECT_SETTLED;
@@ -204,7 +240,9 @@ static int undo_effect(struct journal *j, struct journal_effect *e, struct err *
     struct err why = ERR_INIT;
 
     log_debug(j->log, "undo %s (effect %llu of session %s)", e->verb->name, (unsigned long long)e->id, j->session_id);
-    int r = e->verb->undo(j->ctx, e, &why);
+    int r = journal_fault(j, e->verb, FAULT_UNDO, &why);
+    if (r >= 0)
+        r = e->verb->undo(j->ctx, e, &why);
     if (r < 0) {
         log_error(j->log, "cannot undo %s: %s", e->verb->name, why.text);
         return err_move(err, &why);

@@ -54,8 +54,8 @@ int journal_recover(const char *dir, const struct journal_verb *verbs, void *ctx
 /* Enters an effect that is about to happen. *ret_id names it from now on. -EINVAL: no such verb. Thread-safe, as all below. The
  * effect must not be brought about if this fails. */
 int journal_begin(struct journal *j, const char *verb, const struct journal_arg *args, uint64_t *ret_id, struct err *err);
-/* It has happened. */
-void journal_done(struct journal *j, uint64_t id);
+/* It has happened. 0; -EIO only where a test wants it to be taken as failed (fault.c; never in a build that is shipped). */
+int journal_done(struct journal *j, uint64_t id);
 /* It has been reversed in the ordinary course (guest thawed, VM resumed), or is meant to stay: no undo any more. */
 void journal_settled(struct journal *j, uint64_t id);
 

@@ -85,7 +85,8 @@ int journal_recover(const char *dir, const struct journal_verb *verbs, void *ctx
             report.text = why.text;
             log_error(log, "session %s cannot be recovered: %s", *s, why.text);
         } else {
-            recover_one(j, &report, &why);
+            if (journal_fault_arm(j, &why) >= 0)
+                recover_one(j, &report, &why);
         }
         if (fn)
             fn(priv, &report);

@@ -47,6 +47,11 @@ static int send_message(int fd, struct message m)
     return r;
 }
 
+pid_t journal_watch_pid(const struct journal_watch *w)
+{
+    return w ? w->pid : 0;
+}
+
 void journal_watch_end(struct journal_watch *w)
 {
     if (!w)

@@ -91,6 +91,13 @@ static int export_disk(const struct qemu_provider *p, const struct qemu_point *p
     return r < 0 ? err_context(err, "disk %s of VM %s", d->target, pt->vm_name) : 0;
 }
 
+static int mark_done(const struct qemu_provider *p, const struct qemu_point *pt, uint64_t id, struct err *err)
+{
+    int r = journal_done(p->config.journal, id);
+
+    return r < 0 ? err_errno(err, -r, "VM %s: a step of its point in time failed", pt->vm_name) : 0;
+}
+
 /* Scratch files lie beside the image, where there is room for the image's own growth, or in the configured folder. */
 static char *scratch_path(const struct qemu_provider *p, const struct qemu_point *pt, const struct qemu_disk *d)
 {
@@ -166,7 +173,11 @@ static int prepare_job(struct qemu_provider *p, struct qemu_point *pt, struct er
         pt->checkpoint = NULL;
     }
     int r = name_scratch(p, pt, err);
-    return r < 0 ? r : make_request(pt, err);
+    if (r >= 0)
+        r = make_request(pt, err);
+    for (size_t i = 0; i < pt->n_disks && r >= 0; i++)
+        r = mark_done(p, pt, pt->fx_scratch[i], err);
+    return r;
 }
 
 /* Both effects come about at the instant; they are entered now, so that nothing is written while the guest is frozen. */
@@ -187,6 +198,8 @@ static int make_dir(struct qemu_provider *p, struct qemu_point *pt, struct err *
         r = qemu_effect(p, pt, VERB_SHADOW_DIR, "path", pt->dir, &pt->fx_dir, err);
     if (r >= 0)
         r = hv_shared_dir_make(p->config.hv, pt->dir, err);
+    if (r >= 0)
+        r = mark_done(p, pt, pt->fx_dir, err);
     if (r < 0)
         return r;
     pt->socket = str_format("%s/nbd.sock", pt->dir);
@@ -233,9 +246,8 @@ int qemu_point_take(struct qemu_provider *p, struct qemu_point *pt, struct err *
     if (r < 0)
         return err_context(err, "VM %s: no point in time could be taken of its disks", pt->vm_name);
     pt->begun = true;
-    journal_done(p->config.journal, pt->fx_checkpoint);
-    journal_done(p->config.journal, pt->fx_job);
-    return 0;
+    r = mark_done(p, pt, pt->fx_checkpoint, err);
+    return r < 0 ? r : mark_done(p, pt, pt->fx_job, err);
 }
 
 int qemu_point_release(struct qemu_provider *p, struct qemu_point *pt, struct err *err)

@@ -74,9 +74,12 @@ static int open_effects(struct session *s, const struct session_options *o, stru
         return r;
     const struct journal_arg args[] = { { "path", s->dir }, { NULL, NULL } };
     r = journal_begin(s->journal, VERB_SESSION_DIR, args, &s->fx_dir, err);
-    if (r >= 0 && o->effects)
-        r = session_keep(&s->keeper, err);
-    return r < 0 ? r : hv_shared_dir_make(s->hv, s->dir, err);
+    if (r < 0 || (r = hv_shared_dir_make(s->hv, s->dir, err)) < 0)
+        return r;
+    r = journal_done(s->journal, s->fx_dir);
+    if (r < 0)
+        return err_errno(err, -r, "cannot make the session's folder %s", s->dir);
+    return o->effects ? session_keep(&s->keeper, err) : 0;
 }
 
 static int open_vm_writer(struct session *s, const struct session_options *o, struct err *err)

@@ -49,8 +49,7 @@ int vm_freeze(struct vm *vm, struct err *err)
     if (r < 0)
         return err_context(err, "the guest could not be frozen");
     vm->frozen_us = clock_mono_us(); /* from the agent's reply on */
-    vm_effect_done(vm, vm->fx_freeze);
-    return 0;
+    return vm_effect_done(vm, vm->fx_freeze, err);
 }
 
 int vm_thaw(struct vm *vm, struct err *err)

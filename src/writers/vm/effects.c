@@ -15,9 +15,11 @@ int vm_effect(const struct vm *vm, const char *verb, const char *name, const cha
     return journal_begin(vm->writer->config.journal, verb, args, ret_id, err);
 }
 
-void vm_effect_done(const struct vm *vm, uint64_t id)
+int vm_effect_done(const struct vm *vm, uint64_t id, struct err *err)
 {
-    journal_done(vm->writer->config.journal, id);
+    int r = journal_done(vm->writer->config.journal, id);
+
+    return r < 0 ? err_errno(err, -r, "it did not happen as it should") : 0;
 }
 
 void vm_effect_settled(const struct vm *vm, uint64_t *id)

@@ -67,7 +67,8 @@ struct vm_session {
 
 /* Entering an effect of a VM; name/value is one more value or NULL. */
 int vm_effect(const struct vm *vm, const char *verb, const char *name, const char *value, uint64_t *ret_id, struct err *err);
-void vm_effect_done(const struct vm *vm, uint64_t id);
+/* It has happened; as journal_done(). */
+int vm_effect_done(const struct vm *vm, uint64_t id, struct err *err);
 void vm_effect_settled(const struct vm *vm, uint64_t *id);
 
 /* method.c: the report on a VM, from a domain that was just read. */

@@ -21,7 +21,8 @@ int vm_keep_definition(struct vm *vm, struct err *err)
     int r = vm_effect(vm, VERB_PART, "path", vm->definition, &id, err);
     if (r < 0)
         return r;
-    return io_replace_file(vm->definition, vm->dom->xml, strlen(vm->dom->xml), 0600, err);
+    r = io_replace_file(vm->definition, vm->dom->xml, strlen(vm->dom->xml), 0600, err);
+    return r < 0 ? r : vm_effect_done(vm, id, err);
 }
 
 int vm_keep_nvram(struct vm *vm, struct err *err)
@@ -39,5 +40,5 @@ int vm_keep_nvram(struct vm *vm, struct err *err)
     if (r < 0)
         return r;
     r = io_copy_file(vm->dom->nvram, vm->nvram, 0600, err);
-    return r < 0 ? err_context(err, "its NVRAM could not be copied") : 0;
+    return r < 0 ? err_context(err, "its NVRAM could not be copied") : vm_effect_done(vm, id, err);
 }

@@ -13,10 +13,7 @@ int vm_pause(struct vm *vm, struct err *err)
         return 0; /* a person has paused it, and it stays so */
     vm->paused_us = clock_mono_us();
     int r = hv_pause(vm->dom, err);
-    if (r < 0)
-        return r;
-    vm_effect_done(vm, vm->fx_pause);
-    return 0;
+    return r < 0 ? r : vm_effect_done(vm, vm->fx_pause, err);
 }
 
 int vm_save(struct vm *vm, struct err *err)
@@ -26,8 +23,8 @@ int vm_save(struct vm *vm, struct err *err)
     int r = hv_managed_save(vm->dom, running, err);
     if (r < 0)
         return err_context(err, "it could not be put in a saved state");
-    vm_effect_done(vm, vm->fx_save);
-    return vm_keep_memory(vm, err);
+    r = vm_effect_done(vm, vm->fx_save, err);
+    return r < 0 ? r : vm_keep_memory(vm, err);
 }
 
 /* A second name in the same folder costs nothing while the VM is down; libvirt only looks there for NAME.save. */
@@ -52,8 +49,7 @@ int vm_keep_memory(struct vm *vm, struct err *err)
     r = io_link_or_copy(image, vm->memory, 0600, err);
     if (r < 0)
         return err_context(err, "its saved state could not be kept");
-    vm_effect_done(vm, id);
-    return 0;
+    return vm_effect_done(vm, id, err);
 }
 
 int vm_bring_back(struct vm *vm, struct err *err)
