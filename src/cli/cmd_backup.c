@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cli/policy.h"
 #include "cli/render.h"
+#include "cli/settings.h"
+#include <errno.h>
 #include <string.h>
 
 struct backup_options {
     struct policy_options policy;
-    const char *type;
+    const char *type, *freeze_limit;
     bool copy;
 };
 
@@ -14,6 +16,7 @@ static const struct cli_option options[] = {
     { "type", 't', "TYPE", "auto (default), full, incremental, ...", offsetof(struct backup_options, type),
       "auto|full|incremental|differential|copy" },
     { "copy", 0, NULL, "the same as --type copy", offsetof(struct backup_options, copy), NULL },
+    { "freeze-limit", 0, "SECONDS", "how long a guest may be frozen", offsetof(struct backup_options, freeze_limit), NULL },
     { NULL },
 };
 
@@ -25,6 +28,8 @@ static int run(struct cli *cli, const void *opts, char **args, struct err *err)
 
     if (o->copy && o->type && strcmp(o->type, "copy"))
         return cli_usage(err, "--copy and --type %s exclude each other", o->type);
+    if (settings_put(&cli->settings.freeze_limit, o->freeze_limit) < 0)
+        return err_set(err, ENOMEM, "out of memory"), EXIT_FAILED;
     int code = policy_apply(cli, &o->policy, args, &job.policy, &job.vms, err);
     if (code != EXIT_OK)
         return code;

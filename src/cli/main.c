@@ -7,6 +7,7 @@
 #include "cli/settings.h"
 #include "cli/signals.h"
 #include <errno.h>
+#include <kvss/vss_codes.h>
 #include <malloc.h>
 #include <string.h>
 
@@ -140,6 +141,12 @@ static int collect_settings(struct cli *cli, const struct globals *g, struct err
     return r;
 }
 
+/* Of a number of seconds that was checked; 0 for none. */
+static unsigned milliseconds(const char *seconds)
+{
+    return seconds ? (unsigned)strtoul(seconds, NULL, 10) * 1000 : 0;
+}
+
 static int make_requester(struct cli *cli, struct err *err)
 {
     const struct settings *s = &cli->settings;
@@ -154,7 +161,8 @@ static int make_requester(struct cli *cli, struct err *err)
         .writers_dir = s->writers_dir,
         .save_dir = s->save_dir,
         .snapshot_dir = s->snapshot_dir,
-        .agent_timeout_ms = s->agent_timeout ? (unsigned)strtoul(s->agent_timeout, NULL, 10) * 1000 : 0,
+        .agent_timeout_ms = milliseconds(s->agent_timeout),
+        .freeze_limit_ms = milliseconds(s->freeze_limit),
         .log = &cli->log,
         .cancel = &cli->cancel,
         .progress = cli->progress,
@@ -290,6 +298,32 @@ static int run(struct cli *cli, int argc, char **argv, struct err *err)
     return c ? run_command(cli, c, &g, argc - first, argv + first, err) : EXIT_USAGE;
 }
 
+static void tell_asked(void *priv)
+{
+    struct cli *cli = priv;
+
+    if (isatty(STDERR_FILENO) == 1)
+        bar_line(cli->bar, stderr, "kvss: stopping, and putting back what was done; once more to stop at once");
+}
+
+/* From another thread than the one that hangs: nothing is freed. If there is a session, its watchdog puts the VMs back. */
+static void end_at_once(void *priv, bool late)
+{
+    const struct cli *cli = priv;
+    struct err err = ERR_INIT;
+
+    if (late)
+        err_vss(&err, VSS_E_WRITERERROR_TIMEOUT, ETIMEDOUT,
+                "guests were frozen for longer than is allowed, and this command did not go on: they were thawed, and what it did to "
+                "VMs is being put back (VSS_E_WRITERERROR_TIMEOUT)");
+    else
+        err_set(&err, EINTR, "interrupted again before everything was put back; if VMs were being worked on, that goes on without "
+                             "this command");
+    print_error(cli, &err);
+    fflush(stdout);
+    _exit(late ? EXIT_FAILED : EXIT_INTERRUPTED);
+}
+
 /* The data path takes and gives back blocks of megabytes all the time. Handing each to the kernel and having it cleared again costs
  * a third of a restore's time (measured). */
 static void keep_memory(void)
@@ -305,7 +339,8 @@ int main(int argc, char **argv)
 
     keep_memory();
     cli.log = (struct log){ write_log, &cli, LOG_LEVEL_WARNING };
-    int code = signals_raise(&cli.cancel, &err) < 0 ? EXIT_FAILED : run(&cli, argc, argv, &err);
+    const struct signals signals = { &cli.cancel, tell_asked, end_at_once, &cli };
+    int code = signals_wait(&signals, &err) < 0 ? EXIT_FAILED : run(&cli, argc, argv, &err);
     bar_stop(TAKE_PTR(cli.bar));
     if (err.code)
         print_error(&cli, &err);

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cli/signals.h"
+#include "base/clock.h"
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+
+#define AGAIN_MS 1000u /* a second signal that comes sooner is taken for a part of the first: TERM with HUP, a key that bounces */
 
 static void asked_to_end(sigset_t *set)
 {
@@ -10,20 +13,31 @@ static void asked_to_end(sigset_t *set)
     sigaddset(set, SIGINT);
     sigaddset(set, SIGTERM);
     sigaddset(set, SIGHUP);
+    sigaddset(set, SIGALRM);
 }
 
 static void *wait_for_signals(void *arg)
 {
+    const struct signals *s = arg;
+    uint64_t first = 0;
     sigset_t set;
     int sig;
 
     asked_to_end(&set);
-    while (sigwait(&set, &sig) == 0)
-        par_cancel_raise(arg);
+    while (sigwait(&set, &sig) == 0) {
+        bool again = first && clock_mono_ms() - first >= AGAIN_MS;
+        if (sig == SIGALRM || again)
+            s->end(s->priv, sig == SIGALRM);
+        par_cancel_raise(s->cancel);
+        if (first)
+            continue;
+        first = clock_mono_ms();
+        s->asked(s->priv);
+    }
     return NULL;
 }
 
-int signals_raise(struct par_cancel *cancel, struct err *err)
+int signals_wait(const struct signals *signals, struct err *err)
 {
     pthread_t thread;
     sigset_t set;
@@ -32,7 +46,7 @@ int signals_raise(struct par_cancel *cancel, struct err *err)
     signal(SIGPIPE, SIG_IGN);
     int r = pthread_sigmask(SIG_BLOCK, &set, NULL);
     if (r == 0)
-        r = pthread_create(&thread, NULL, wait_for_signals, cancel);
+        r = pthread_create(&thread, NULL, wait_for_signals, (void *)(uintptr_t)signals);
     if (r)
         return err_errno(err, r, "cannot wait for signals");
     pthread_detach(thread);

@@ -68,6 +68,8 @@ int journal_recover_session(const char *dir, const char *session_id, const struc
 
 /* ---- watchdog.c */
 void journal_watch_end(struct journal_watch *w); /* says good-bye and waits; NULL is fine */
+/* The owner is at it: from now on its watchdog does not take it for one that hangs. */
+void journal_watch_undoing(struct journal *j);
 pid_t journal_watch_pid(const struct journal_watch *w); /* 0 for NULL */
 
 /* ---- fault.c: what tests ask for */

@@ -333,6 +333,7 @@ int journal_undo_verb(struct journal *j, const char *verb, struct err *err)
 
 int journal_undo_all(struct journal *j, struct err *err)
 {
+    journal_watch_undoing(j);
     return journal_undo_verb(j, NULL, err);
 }
 

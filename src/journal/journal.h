@@ -81,14 +81,16 @@ struct journal_watch;
  * open, which it then undoes. */
 int journal_watch_start(struct journal *j, char *const *argv, const char *log_path, struct err *err);
 
-/* From now on the watchdog waits ms and then undoes; 0: it does not wait any more. -EPIPE: there is no watchdog left to do so.
- * Without a watchdog: 0, and nothing happens. Thread-safe; writes and allocates nothing but the message. */
+/* From now on the watchdog waits ms and then undoes; 0: it does not wait any more. An owner that does not go on within seconds after
+ * that, and has not begun to undo, gets SIGALRM, on which it should end at once, and then SIGKILL. -EPIPE: there is no watchdog
+ * left to do so. Without a watchdog: 0, and nothing happens. Thread-safe; writes and allocates nothing but the message. */
 int journal_deadline(struct journal *j, unsigned ms, struct err *err);
 
 struct journal_watch_config {
     int fd;                  /* where the owner's messages come from */
     const char *dir, *session_id;
     const char *held_verb;   /* kind of effect that the deadline is about */
+    unsigned grace_ms;       /* for an owner that hangs, twice: until it is asked to end, and until it is killed; 0: 5000 */
     const struct journal_verb *verbs;
     void *ctx;
     const struct log *log;

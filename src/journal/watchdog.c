@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The watchdog and the pipe to it. Messages are fixed structs on a pipe: whole or not at all (they are shorter than PIPE_BUF).
- * While a deadline is armed the watchdog does nothing but wait. */
+ * While a deadline is armed the watchdog does nothing but wait. When it has passed, what is held is let go; an owner that gives no
+ * sign of life after that is ended, first by asking (SIGALRM), then by SIGKILL, and its effects are undone as those of any that
+ * died. An owner that has begun to undo is left to it. */
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/proc.h"
@@ -11,7 +13,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
-enum message_kind { MSG_DEADLINE = 1, MSG_GOOD_BYE = 2 };
+enum message_kind { MSG_DEADLINE = 1, MSG_GOOD_BYE = 2, MSG_UNDOING = 3 };
 
 struct message {
     uint32_t kind, ms;
@@ -19,6 +21,7 @@ struct message {
 
 #define READY_TIMEOUT_MS 10000u
 #define LOCK_POLL_MS 20u
+#define GRACE_MS 5000u
 #define LOCK_TIMEOUT_MS 30000u
 
 /* ---- The owner's end ------------------------------------------------------------------------------------------------------*/
@@ -121,6 +124,12 @@ int journal_deadline(struct journal *j, unsigned ms, struct err *err)
     return r < 0 ? err_errno(err, -r, "the watchdog of this session is gone") : 0;
 }
 
+void journal_watch_undoing(struct journal *j)
+{
+    if (j->watch)
+        (void)send_message(j->watch->fd, (struct message){ .kind = MSG_UNDOING });
+}
+
 /* ---- The watchdog's end ---------------------------------------------------------------------------------------------------*/
 
 /* The owner hangs: the effects of the held kind are undone over its head. It finds out when it tries to reverse them itself. */
@@ -140,6 +149,50 @@ static void undo_held(const struct journal_watch_config *c)
         log_error(c->log, "the deadline passed: %s", why.text);
     else
         log_warning(c->log, "the deadline passed: everything held was let go");
+}
+
+/* Only while it is our parent: its number may be another's later. */
+static void signal_owner(pid_t owner, int sig)
+{
+    if (owner > 1 && getppid() == owner)
+        kill(owner, sig);
+}
+
+/* What follows when the time is over, and how long until the next step. */
+enum watch_step { STEP_LET_GO, STEP_ASK, STEP_KILL, STEP_NONE };
+
+struct watch {
+    const struct journal_watch_config *config;
+    pid_t owner;
+    uint64_t deadline; /* 0: none */
+    enum watch_step step;
+    bool undoing;
+};
+
+static void time_is_over(struct watch *w)
+{
+    enum watch_step now = w->step;
+
+    if (now == STEP_LET_GO)
+        undo_held(w->config);
+    if (now == STEP_ASK)
+        signal_owner(w->owner, SIGALRM);
+    if (now == STEP_KILL)
+        signal_owner(w->owner, SIGKILL);
+    w->step = w->undoing ? STEP_NONE : (enum watch_step)(now + 1);
+    w->deadline = w->step == STEP_NONE ? 0 : clock_mono_ms() + (w->config->grace_ms ? w->config->grace_ms : GRACE_MS);
+}
+
+static void take_message(struct watch *w, const struct message *m)
+{
+    if (m->kind == MSG_UNDOING) {
+        w->undoing = true;
+        if (w->step != STEP_LET_GO)
+            w->deadline = 0;
+    } else if (m->kind == MSG_DEADLINE) {
+        w->step = STEP_LET_GO;
+        w->deadline = m->ms ? clock_mono_ms() + m->ms : 0;
+    }
 }
 
 /* The lock goes when the owner's last thread is gone, a moment after its pipe. */
@@ -186,25 +239,20 @@ static int next_message(int fd, uint64_t deadline, struct message *ret)
 
 int journal_watch_run(const struct journal_watch_config *c, struct err *err)
 {
-    uint64_t deadline = 0;
+    struct watch w = { .config = c, .owner = getppid() };
 
     int r = say_ready(c, err);
     if (r < 0)
         return r;
     for (;;) {
         struct message m;
-        r = next_message(c->fd, deadline, &m);
-        if (r == -ETIMEDOUT) {
-            undo_held(c);
-            deadline = 0;
-            continue;
-        }
-        if (r <= 0)
+        r = next_message(c->fd, w.deadline, &m);
+        if (r == -ETIMEDOUT)
+            time_is_over(&w);
+        /* What the owner could not undo is tried once more, by a process that is not in its trouble. */
+        else if (r <= 0 || m.kind == MSG_GOOD_BYE)
             return take_over(c, err);
-        if (m.kind == MSG_DEADLINE)
-            deadline = m.ms ? clock_mono_ms() + m.ms : 0;
-        else if (m.kind == MSG_GOOD_BYE)
-            /* What the owner could not undo is tried once more, by a process that is not in its trouble. */
-            return take_over(c, err);
+        else
+            take_message(&w, &m);
     }
 }

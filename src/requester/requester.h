@@ -43,6 +43,7 @@ struct requester_config {
     const char *save_dir;      /* where libvirt keeps managed-save images; NULL: found out from the URI */
     const char *snapshot_dir;  /* where snapshot and scratch files of all VMs go; NULL: beside each image */
     unsigned agent_timeout_ms; /* 0: the writer's default */
+    unsigned freeze_limit_ms;  /* how long guests and writers may be held; 0: 60000 */
     const struct log *log;
     struct par_cancel *cancel; /* raised from a signal handler; may be NULL */
     struct progress *progress; /* may be NULL */

@@ -103,6 +103,7 @@ static int open_vm_writer(struct session *s, const struct session_options *o, st
         .require = o->require,
         .checkpoint_prefix = o->checkpoint_prefix,
         .agent_timeout_ms = c->agent_timeout_ms,
+        .hold_limit_ms = c->freeze_limit_ms,
         .only = o->only,
         .cancel = c->cancel,
         .log = c->log,
@@ -113,7 +114,7 @@ static int open_vm_writer(struct session *s, const struct session_options *o, st
 static int open_service(struct session *s, struct err *err)
 {
     const struct requester_config *c = &s->rq->config;
-    struct vss_service_config sc = { .volume_of = volume_of, .log = c->log };
+    struct vss_service_config sc = { .volume_of = volume_of, .freeze_limit_ms = c->freeze_limit_ms, .log = c->log };
 
     int r = vss_service_new(&sc, &s->service, err);
     if (r >= 0)

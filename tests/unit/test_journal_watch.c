@@ -15,6 +15,8 @@ static int undo_to_file(void *ctx, const struct journal_effect *e, struct err *e
     FILE *f = fopen(ctx, "a");
     if (!f)
         return err_set(err, errno, "cannot open %s", (char *)ctx);
+    if (!strcmp(journal_value(e, "name"), "slow"))
+        clock_sleep_ms(1500);
     fprintf(f, "%s ", journal_value(e, "name"));
     fclose(f);
     return 0;
@@ -102,9 +104,62 @@ static void b2_it_lets_go_what_is_held_too_long(void **state)
     assert_ok(journal_deadline(j, 100, &err));
     wait_until_reads(p.undone, "b "); /* we live, and do nothing */
     assert_int_equal(journal_open_effects(j), 2);
+    assert_ok(journal_deadline(j, 0, &err)); /* a sign of life, or it would end us */
+    clock_sleep_ms(1000);
     journal_settle_all(j);
     journal_free(j);
     assert_file_text(p.undone, "b ");
+}
+
+/* The status of an owner that lets the deadline pass. */
+static int end_of_hanging_owner(const struct place *p, bool deaf, bool undoes)
+{
+    int status;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        struct journal *j = start(p, "hangs");
+        signal(SIGALRM, deaf ? SIG_IGN : SIG_DFL);
+        enter(j, "other", "a");
+        enter(j, "freeze", "b");
+        if (undoes)
+            enter(j, "other", "slow");
+        journal_deadline(j, 100, NULL);
+        if (undoes)
+            journal_undo_all(j, NULL);
+        else
+            clock_sleep_ms(60000);
+        journal_free(j);
+        test_child_end(true);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return status;
+}
+
+static void b2_an_owner_that_hangs_is_ended(void **state)
+{
+    _cleanup_(place_clear) struct place p = place(state);
+    int status = end_of_hanging_owner(&p, false, false);
+
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM);
+    wait_until_reads(p.undone, "b b a "); /* let go at the deadline, then undone as for any that died */
+}
+
+static void b2_an_owner_that_hears_nothing_is_killed(void **state)
+{
+    _cleanup_(place_clear) struct place p = place(state);
+    int status = end_of_hanging_owner(&p, true, false);
+
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    wait_until_reads(p.undone, "b b a ");
+}
+
+static void an_owner_that_undoes_is_left_to_it(void **state)
+{
+    _cleanup_(place_clear) struct place p = place(state);
+    int status = end_of_hanging_owner(&p, false, true);
+
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 static void a_deadline_that_is_taken_back_does_nothing(void **state)
@@ -153,7 +208,7 @@ static void a_watchdog_that_cannot_start_is_told(void **state)
 static int watch(char **argv)
 {
     const struct journal_watch_config c = {
-        .fd = 0, .dir = argv[2], .session_id = argv[3], .held_verb = "freeze", .verbs = verbs, .ctx = argv[4],
+        .fd = 0, .dir = argv[2], .session_id = argv[3], .held_verb = "freeze", .grace_ms = 300, .verbs = verbs, .ctx = argv[4],
     };
     return journal_watch_run(&c, NULL) < 0;
 }
@@ -163,6 +218,9 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         test_in_dir(b2_it_undoes_what_a_killed_owner_leaves),
         test_in_dir(b2_it_lets_go_what_is_held_too_long),
+        test_in_dir(b2_an_owner_that_hangs_is_ended),
+        test_in_dir(b2_an_owner_that_hears_nothing_is_killed),
+        test_in_dir(an_owner_that_undoes_is_left_to_it),
         test_in_dir(a_deadline_that_is_taken_back_does_nothing),
         test_in_dir(b2_it_tries_again_what_the_owner_gave_up),
         test_in_dir(a_watchdog_that_cannot_start_is_told),
