@@ -20,7 +20,7 @@ done < <(git ls-files 'tests/unit/test_*.c' 'tests/fuzz/fuzz_*.c')
 while read -r name; do
     [ -e "tests/unit/test_$name.c" ] || { echo "tests/unit/meson.build lists $name, and there is no test_$name.c" && failed=1; }
 done < <(sed -n "s/^  \['\([a-z0-9_]*\)', \[.*/\1/p" tests/unit/meson.build)
-for script in tests/integration/[0-9]*.sh; do
+for script in tests/integration/[0-9]*.sh tests/fault/[0-9]*.sh; do
     [ -x "$script" ] || { echo "$script cannot be executed" && failed=1; }
 done
 exit $failed

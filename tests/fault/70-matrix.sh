@@ -1,0 +1,109 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The crash matrix (B2, M10; behaviours 24, 25, 27, 29, 30): at every step of every effect of a backup the requester is killed, is
+# killed together with its watchdog (then `kvss recover`), is interrupted, hangs, or the step fails; for a VM with an agent, one
+# that is saved, one that is off. The steps are those that a backup that goes well comes to, so a new effect is in it by itself.
+# After each cell: the guests run on and write, nothing is left, and the very next backup works and holds what was there. All of it
+# with KVSS_TEST_FULL=1, else a few cells with all three VMs at once.
+# timeout: 10800
+# shellcheck source=tests/lib/functions.sh
+. "$(dirname "$0")/../lib/functions.sh"
+# shellcheck source=tests/lib/functions_kvss.sh
+. "$(dirname "$0")/../lib/functions_kvss.sh"
+# shellcheck source=tests/lib/functions_fault.sh
+. "$(dirname "$0")/../lib/functions_fault.sh"
+
+ACTIONS=(kill killall fail hang int term)
+RESTORES="delete-vm replaced-file staged-file" # effects of restores: tests/fault/8*.sh and tests/integration/2*.sh
+
+# cell SET ACTION VERB WHEN VM...: one line of $SANDBOX/cells: good|bad SET ACTION ...
+cell() {
+    local set=$1 verdict=good began=$SECONDS
+    shift
+    (fault_cell "$@") > "$SANDBOX/cell" 2>&1 || verdict=bad
+    echo "$verdict $set $1 $3 $2" >> "$SANDBOX/cells"
+    [ "$verdict" = good ] || sed 's/^/        /' "$SANDBOX/cell"
+    note "$verdict: $set, $1 at $3 $2 ($((SECONDS - began)) s)"
+    [ "$verdict" = good ] || repair
+}
+
+# So that one bad cell does not spoil those after it.
+repair() {
+    local vm
+    pkill -KILL -x kvss || :
+    kvss recover || :
+    for vm in web mute; do
+        case $(vm_state $vm) in
+        paused) virsh -q resume $vm ;;
+        "shut off, saved" | "shut off") guest_start $vm ;;
+        esac
+    done
+    virsh -q domfsthaw web || :
+}
+
+# row SET VM...: every action at every step
+row() {
+    local set=$1 action step
+    shift
+    fault_trace "$@" > "$SANDBOX/trace"
+    cut -d ' ' -f 2 "$SANDBOX/trace" >> "$SANDBOX/verbs"
+    while read -r step <&5; do
+        for action in "${ACTIONS[@]}"; do
+            # the watchdog is of no consequence where nothing is open any more, and a signal where nothing is left to be done
+            case "$action $step" in "int settled "* | "term settled "*) continue ;; esac
+            [[ " ${ONLY_ACTIONS:-${ACTIONS[*]}} " == *" $action "* ]] || continue
+            [[ $step == ${ONLY_STEPS:-*} ]] || continue
+            cell "$set" "$action" "${step#* }" "${step% *}" "$@"
+        done
+    done 5< "$SANDBOX/trace"
+}
+
+# Every kind of effect was reached by a backup, but those of restores.
+assert_all_verbs() {
+    local unreached
+    unreached=$(comm -23 <(sed -n 's/^verb //p' "$FAULT_LOG" | sort -u) <({ cat "$SANDBOX/verbs"; tr ' ' '\n' <<< "$RESTORES"; } | sort -u))
+    assert_eq "$unreached" "" "effects that no backup of this test has"
+}
+
+table() {
+    local action set
+    printf '%-9s' action
+    for set in $(cut -d ' ' -f 2 "$SANDBOX/cells" | awk '!seen[$0]++'); do printf '%8s' "$set"; done
+    echo
+    for action in "${ACTIONS[@]}"; do
+        printf '%-9s' "$action"
+        for set in $(cut -d ' ' -f 2 "$SANDBOX/cells" | awk '!seen[$0]++'); do
+            printf '%8s' "$(grep -c "^good $set $action " "$SANDBOX/cells" || :)"
+        done
+        echo
+    done
+}
+
+fault_setup
+note "guests are up"
+if [ -n "${KVSS_TEST_FULL:-}" ]; then
+    row child web
+    row saved mute
+    row off off
+    assert_all_verbs
+else
+    cell all killall freeze-guest "done" web mute off
+    cell all kill save-vm "done" web mute off
+    cell all hang backup-job "done" web off
+    cell all fail checkpoint "done" web mute
+    cell all hang part-file settled mute
+    cell all int pause-vm "done" web mute
+    cell all term backup-job undo web off
+fi
+# shellcheck disable=SC2153 # the one of the last backup
+assert_recovers web mute off
+kvss fsck --read-data > /dev/null
+restored=$POINT
+for vm in web mute; do virsh -q destroy $vm; done
+assert_restores "$restored" web mute off
+
+table
+longest=$(fault_frozen_longest)
+note "frozen longest: $((longest * 10)) ms (limit $FREEZE_LIMIT s)"
+assert_le "$longest" $(((FREEZE_LIMIT + 1) * 100)) "hundredths of a second that web was frozen"
+assert_eq "$(grep ^bad "$SANDBOX/cells" || :)" "" "bad cells"
