@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cli/policy.h"
 #include "cli/render.h"
-#include "cli/settings.h"
 #include <errno.h>
 #include <string.h>
 
@@ -28,7 +27,7 @@ static int run(struct cli *cli, const void *opts, char **args, struct err *err)
 
     if (o->copy && o->type && strcmp(o->type, "copy"))
         return cli_usage(err, "--copy and --type %s exclude each other", o->type);
-    if (settings_put(&cli->settings.freeze_limit, o->freeze_limit) < 0)
+    if (policy_put_first(&cli->settings.freeze_limit, o->freeze_limit) < 0)
         return err_set(err, ENOMEM, "out of memory"), EXIT_FAILED;
     int code = policy_apply(cli, &o->policy, args, &job.policy, &job.vms, err);
     if (code != EXIT_OK)

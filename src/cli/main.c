@@ -314,7 +314,7 @@ static void end_at_once(void *priv, bool late)
 
     if (late)
         err_vss(&err, VSS_E_WRITERERROR_TIMEOUT, ETIMEDOUT,
-                "guests were frozen for longer than is allowed, and this command did not go on: they were thawed, and what it did to "
+                "guests were held for longer than is allowed, and this command did not go on: they were let go, and what it did to "
                 "VMs is being put back (VSS_E_WRITERERROR_TIMEOUT)");
     else
         err_set(&err, EINTR, "interrupted again before everything was put back; if VMs were being worked on, that goes on without "

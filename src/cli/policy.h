@@ -26,4 +26,7 @@ struct policy_options {
 int policy_apply(struct cli *cli, const struct policy_options *o, char **args, struct requester_policy *ret, char *const **ret_vms,
                  struct err *err);
 
+/* An option, if it was given, goes before environment and kvss.conf. */
+int policy_put_first(char **setting, const char *value);
+
 #endif

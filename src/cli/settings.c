@@ -18,19 +18,18 @@ static const struct setting {
     size_t offset;
     const char *choices;
     bool absolute;          /* must be an absolute path */
-    bool seconds;           /* from 1 to TIMEOUT_MAX_S */
 } settings[] = {
-    { "repository", "KVSS_REPOSITORY", offsetof(struct settings, repository), NULL, false, false },
-    { "connect", "KVSS_CONNECT", offsetof(struct settings, connect), NULL, false, false },
-    { "password-file", "KVSS_PASSWORD_FILE", offsetof(struct settings, password_file), NULL, false, false },
-    { "key-file", "KVSS_KEY_FILE", offsetof(struct settings, key_file), NULL, false, false },
-    { "writers-dir", NULL, offsetof(struct settings, writers_dir), NULL, true, false },
-    { "snapshot-dir", NULL, offsetof(struct settings, snapshot_dir), NULL, true, false },
-    { "save-dir", NULL, offsetof(struct settings, save_dir), NULL, true, false },
-    { "agent-timeout", NULL, offsetof(struct settings, agent_timeout), NULL, false, true },
-    { "freeze-limit", NULL, offsetof(struct settings, freeze_limit), NULL, false, true },
-    { "method", NULL, offsetof(struct settings, method), "auto|child|saved-state", false, false },
-    { "require", NULL, offsetof(struct settings, require), "application|file-system|saved-state", false, false },
+    { "repository", "KVSS_REPOSITORY", offsetof(struct settings, repository), NULL, false },
+    { "connect", "KVSS_CONNECT", offsetof(struct settings, connect), NULL, false },
+    { "password-file", "KVSS_PASSWORD_FILE", offsetof(struct settings, password_file), NULL, false },
+    { "key-file", "KVSS_KEY_FILE", offsetof(struct settings, key_file), NULL, false },
+    { "writers-dir", NULL, offsetof(struct settings, writers_dir), NULL, true },
+    { "snapshot-dir", NULL, offsetof(struct settings, snapshot_dir), NULL, true },
+    { "save-dir", NULL, offsetof(struct settings, save_dir), NULL, true },
+    { "agent-timeout", NULL, offsetof(struct settings, agent_timeout), NULL, false },
+    { "freeze-limit", NULL, offsetof(struct settings, freeze_limit), NULL, false },
+    { "method", NULL, offsetof(struct settings, method), "auto|child|saved-state", false },
+    { "require", NULL, offsetof(struct settings, require), "application|file-system|saved-state", false },
 };
 
 static char **value_of(struct settings *s, const struct setting *t)
@@ -45,15 +44,6 @@ void settings_clear(struct settings *s)
     memset(s, 0, sizeof(*s));
 }
 
-int settings_put(char **setting, const char *value)
-{
-    if (!value)
-        return 0;
-    free(*setting);
-    *setting = strdup(value);
-    return *setting ? 0 : -ENOMEM;
-}
-
 static int check(const struct setting *t, const char *value, struct err *err)
 {
     uint64_t seconds;
@@ -64,7 +54,8 @@ static int check(const struct setting *t, const char *value, struct err *err)
         return err_set(err, EINVAL, "%s = %s: not one of %s", t->name, value, t->choices);
     if (t->absolute && value[0] != '/')
         return err_set(err, EINVAL, "%s = %s: not an absolute path", t->name, value);
-    if (t->seconds && num_parse_u64(value, 1, TIMEOUT_MAX_S, &seconds, NULL) < 0)
+    bool timed = !strcmp(t->name, "agent-timeout") || !strcmp(t->name, "freeze-limit");
+    if (timed && num_parse_u64(value, 1, TIMEOUT_MAX_S, &seconds, NULL) < 0)
         return err_set(err, EINVAL, "%s = %s: not a number of seconds from 1 to %d", t->name, value, TIMEOUT_MAX_S);
     return 0;
 }

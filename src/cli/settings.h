@@ -13,8 +13,6 @@ int settings_from_file(const char *path, struct settings *s, struct err *err);
 int settings_from_files(struct settings *s, struct err *err);
 /* What a value must be, whoever set it. `where` begins the error. */
 int settings_check(const struct settings *s, const char *where, struct err *err);
-/* Puts an option before what environment and kvss.conf say. NULL: there was none. */
-int settings_put(char **setting, const char *value);
 void settings_clear(struct settings *s);
 
 #endif

@@ -81,36 +81,39 @@ static int prepare(struct vm *vm, struct err *err)
     return r < 0 ? r : vm_keep_nvram(vm, err);
 }
 
-/* The watchdog's deadline runs from before the first freeze until after the last thaw. */
-static int hold_guest(struct vm_session *s, struct vm *vm, struct err *err)
+/* The watchdog's deadline runs from before the first guest is held until after the last is let go: thawed, or about to be saved. */
+static int begin_hold(struct vm_session *s, struct err *err)
 {
     const struct vm_writer_config *c = &s->writer->config;
 
     __atomic_add_fetch(&s->n_held, 1, __ATOMIC_SEQ_CST);
-    int r = journal_deadline(c->journal, c->hold_limit_ms ? c->hold_limit_ms : HOLD_LIMIT_MS, err);
-    return r < 0 ? r : vm_freeze(vm, err);
+    return journal_deadline(c->journal, c->hold_limit_ms ? c->hold_limit_ms : HOLD_LIMIT_MS, err);
+}
+
+static void end_hold(struct vm_session *s)
+{
+    if (__atomic_sub_fetch(&s->n_held, 1, __ATOMIC_SEQ_CST) == 0)
+        (void)journal_deadline(s->writer->config.journal, 0, NULL); /* passing for nothing does no harm */
 }
 
 static int release_guest(struct vm_session *s, struct vm *vm, struct err *err)
 {
     int r = vm_thaw(vm, err);
 
-    if (r >= 0 && __atomic_sub_fetch(&s->n_held, 1, __ATOMIC_SEQ_CST) == 0)
-        (void)journal_deadline(s->writer->config.journal, 0, NULL); /* passing for nothing does no harm */
+    if (r >= 0)
+        end_hold(s);
     return r;
 }
 
 /* b and c. */
 static int hold(struct vm_session *s, struct vm *vm, struct err *err)
 {
-    switch (vm->report.method) {
-    case VM_METHOD_SAVED:
-        return vm_pause(vm, err);
-    case VM_METHOD_CHILD:
-        return hold_guest(s, vm, err);
-    default:
+    if (vm->report.method != VM_METHOD_SAVED && vm->report.method != VM_METHOD_CHILD)
         return 0;
-    }
+    int r = begin_hold(s, err);
+    if (r < 0)
+        return r;
+    return vm->report.method == VM_METHOD_SAVED ? vm_pause(vm, err) : vm_freeze(vm, err);
 }
 
 /* d. The points of saved VMs are taken in PostSnapshot; nothing runs in them before that. */
@@ -130,6 +133,7 @@ static int let_go(struct vm_session *s, struct vm *vm, struct err *err)
         return r < 0 ? r : vm_keep_nvram(vm, err);
     }
     case VM_METHOD_SAVED: {
+        end_hold(s);
         int r = vm_save(vm, err);
         return r < 0 ? r : vm_keep_nvram(vm, err);
     }
