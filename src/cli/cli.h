@@ -21,7 +21,7 @@ enum {
 /* What may be set by option, environment and configuration file; the first that sets a value wins. Strings are owned. */
 struct settings {
     char *repository, *connect, *password_file, *key_file, *writers_dir, *snapshot_dir, *save_dir, *agent_timeout, *freeze_limit,
-        *method, *require;
+        *method, *require, *compression;
 };
 
 struct bar;

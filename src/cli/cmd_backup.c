@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cli/policy.h"
 #include "cli/render.h"
+#include "cli/settings.h"
 #include <errno.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@ struct backup_options {
     struct policy_options policy;
     const char *type, *freeze_limit;
     bool copy;
+    const char *compression;
 };
 
 static const struct cli_option options[] = {
@@ -16,6 +18,7 @@ static const struct cli_option options[] = {
       "auto|full|incremental|differential|copy" },
     { "copy", 0, NULL, "the same as --type copy", offsetof(struct backup_options, copy), NULL },
     { "freeze-limit", 0, "SECONDS", "how long a guest may be frozen", offsetof(struct backup_options, freeze_limit), NULL },
+    { "compression", 0, "LEVEL", "of zstd, 1 (default) to 19, or none", offsetof(struct backup_options, compression), NULL },
     { NULL },
 };
 
@@ -27,7 +30,8 @@ static int run(struct cli *cli, const void *opts, char **args, struct err *err)
 
     if (o->copy && o->type && strcmp(o->type, "copy"))
         return cli_usage(err, "--copy and --type %s exclude each other", o->type);
-    if (policy_put_first(&cli->settings.freeze_limit, o->freeze_limit) < 0)
+    if (settings_put_first(&cli->settings.compression, o->compression) < 0 ||
+        settings_put_first(&cli->settings.freeze_limit, o->freeze_limit) < 0)
         return err_set(err, ENOMEM, "out of memory"), EXIT_FAILED;
     int code = policy_apply(cli, &o->policy, args, &job.policy, &job.vms, err);
     if (code != EXIT_OK)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cli/cli.h"
 #include "cli/render.h"
+#include "cli/settings.h"
+#include <errno.h>
 
 struct copy_options {
-    const char *to, *password_file, *key_file;
+    const char *to, *password_file, *key_file, *compression;
     bool no_encryption, all;
 };
 
@@ -13,6 +15,7 @@ static const struct cli_option options[] = {
     { "to-key-file", 0, "FILE", "its key", offsetof(struct copy_options, key_file), NULL },
     { "to-no-encryption", 0, NULL, "it is not encrypted", offsetof(struct copy_options, no_encryption), NULL },
     { "all", 'a', NULL, "all restore points", offsetof(struct copy_options, all), NULL },
+    { "compression", 0, "LEVEL", "of zstd, 1 (default) to 19, or none", offsetof(struct copy_options, compression), NULL },
     { NULL },
 };
 
@@ -27,9 +30,11 @@ static int run(struct cli *cli, const void *opts, char **args, struct err *err)
         return cli_usage(err, "name the restore points, or give --all for all of them");
     if (o->no_encryption && (o->password_file || o->key_file))
         return cli_usage(err, "--to-no-encryption and a key for the target exclude each other");
+    if (settings_put_first(&cli->settings.compression, o->compression) < 0)
+        return err_set(err, ENOMEM, "out of memory"), EXIT_FAILED;
     int r = cli_prepare(cli, err);
     if (r < 0)
-        return EXIT_FAILED;
+        return r == -EINVAL ? EXIT_USAGE : EXIT_FAILED;
     const struct requester_copy job = { .points = o->all ? NULL : args, .to = o->to, .password_file = o->password_file,
                                         .key_file = o->key_file, .no_encryption = o->no_encryption };
     r = requester_copy(cli->rq, &job, &report, err);

@@ -147,6 +147,12 @@ static unsigned milliseconds(const char *seconds)
     return seconds ? (unsigned)strtoul(seconds, NULL, 10) * 1000 : 0;
 }
 
+/* Its setting is checked already. */
+static int compression_level(const char *setting)
+{
+    return !setting ? 0 : !strcmp(setting, "none") ? -1 : (int)strtol(setting, NULL, 10);
+}
+
 static int make_requester(struct cli *cli, struct err *err)
 {
     const struct settings *s = &cli->settings;
@@ -163,6 +169,7 @@ static int make_requester(struct cli *cli, struct err *err)
         .snapshot_dir = s->snapshot_dir,
         .agent_timeout_ms = milliseconds(s->agent_timeout),
         .freeze_limit_ms = milliseconds(s->freeze_limit),
+        .compression = compression_level(s->compression),
         .log = &cli->log,
         .cancel = &cli->cancel,
         .progress = cli->progress,

@@ -1,16 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cli/policy.h"
+#include "cli/settings.h"
 #include <errno.h>
 #include <string.h>
-
-int policy_put_first(char **setting, const char *value)
-{
-    if (!value)
-        return 0;
-    free(*setting);
-    *setting = strdup(value);
-    return *setting ? 0 : -ENOMEM;
-}
 
 int policy_apply(struct cli *cli, const struct policy_options *o, char **args, struct requester_policy *ret, char *const **ret_vms,
                  struct err *err)
@@ -23,9 +15,8 @@ int policy_apply(struct cli *cli, const struct policy_options *o, char **args, s
         return cli_usage(err, "name the VMs, or give --all for all of them");
     if (o->snapshot_dir && o->snapshot_dir[0] != '/')
         return cli_usage(err, "option --snapshot-dir: '%s' is not an absolute path", o->snapshot_dir);
-    if (policy_put_first(&s->method, o->method) < 0 || policy_put_first(&s->require, o->require) < 0 ||
-        policy_put_first(&s->snapshot_dir, o->snapshot_dir) < 0 ||
-        policy_put_first(&s->agent_timeout, o->agent_timeout) < 0)
+    if (settings_put_first(&s->method, o->method) < 0 || settings_put_first(&s->require, o->require) < 0 ||
+        settings_put_first(&s->snapshot_dir, o->snapshot_dir) < 0 || settings_put_first(&s->agent_timeout, o->agent_timeout) < 0)
         return err_set(err, ENOMEM, "out of memory"), EXIT_FAILED;
     int r = cli_prepare(cli, err);
     if (r < 0)

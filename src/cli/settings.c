@@ -12,6 +12,7 @@
 #define SYSTEM_FILE "/etc/kvss/kvss.conf"
 #define FILE_MAX ((size_t)1 << 20)
 #define TIMEOUT_MAX_S 600
+#define LEVEL_MAX 19
 
 static const struct setting {
     const char *name, *env; /* in kvss.conf; in the environment, NULL: not there */
@@ -28,6 +29,7 @@ static const struct setting {
     { "save-dir", NULL, offsetof(struct settings, save_dir), NULL, true },
     { "agent-timeout", NULL, offsetof(struct settings, agent_timeout), NULL, false },
     { "freeze-limit", NULL, offsetof(struct settings, freeze_limit), NULL, false },
+    { "compression", NULL, offsetof(struct settings, compression), NULL, false },
     { "method", NULL, offsetof(struct settings, method), "auto|child|saved-state", false },
     { "require", NULL, offsetof(struct settings, require), "application|file-system|saved-state", false },
 };
@@ -44,9 +46,18 @@ void settings_clear(struct settings *s)
     memset(s, 0, sizeof(*s));
 }
 
+int settings_put_first(char **setting, const char *value)
+{
+    if (!value)
+        return 0;
+    free(*setting);
+    *setting = strdup(value);
+    return *setting ? 0 : -ENOMEM;
+}
+
 static int check(const struct setting *t, const char *value, struct err *err)
 {
-    uint64_t seconds;
+    uint64_t number;
 
     if (!*value)
         return err_set(err, EINVAL, "%s has no value", t->name);
@@ -55,8 +66,10 @@ static int check(const struct setting *t, const char *value, struct err *err)
     if (t->absolute && value[0] != '/')
         return err_set(err, EINVAL, "%s = %s: not an absolute path", t->name, value);
     bool timed = !strcmp(t->name, "agent-timeout") || !strcmp(t->name, "freeze-limit");
-    if (timed && num_parse_u64(value, 1, TIMEOUT_MAX_S, &seconds, NULL) < 0)
+    if (timed && num_parse_u64(value, 1, TIMEOUT_MAX_S, &number, NULL) < 0)
         return err_set(err, EINVAL, "%s = %s: not a number of seconds from 1 to %d", t->name, value, TIMEOUT_MAX_S);
+    if (!strcmp(t->name, "compression") && strcmp(value, "none") && num_parse_u64(value, 1, LEVEL_MAX, &number, NULL) < 0)
+        return err_set(err, EINVAL, "%s = %s: neither none nor a level from 1 to %d", t->name, value, LEVEL_MAX);
     return 0;
 }
 

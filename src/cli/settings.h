@@ -13,6 +13,8 @@ int settings_from_file(const char *path, struct settings *s, struct err *err);
 int settings_from_files(struct settings *s, struct err *err);
 /* What a value must be, whoever set it. `where` begins the error. */
 int settings_check(const struct settings *s, const char *where, struct err *err);
+/* What an option says goes before environment and kvss.conf; NULL: it says nothing. -ENOMEM. */
+int settings_put_first(char **setting, const char *value);
 void settings_clear(struct settings *s);
 
 #endif

@@ -69,7 +69,9 @@ int repository_open(struct requester *rq, struct err *err)
     if (r < 0)
         return r;
 
-    struct store_open o = { .key = { .passphrase = passphrase, .key_file = c->key_file }, .log = c->log };
+    struct store_open o = {
+        .key = { .passphrase = passphrase, .key_file = c->key_file }, .zstd_level = c->compression, .log = c->log,
+    };
     bool nothing_given = !passphrase && !c->key_file;
     r = store_open(c->repository, &o, &rq->store, err);
     if (r != -EACCES || !nothing_given)

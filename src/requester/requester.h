@@ -44,6 +44,7 @@ struct requester_config {
     const char *snapshot_dir;  /* where snapshot and scratch files of all VMs go; NULL: beside each image */
     unsigned agent_timeout_ms; /* 0: the writer's default */
     unsigned freeze_limit_ms;  /* how long guests and writers may be held; 0: 60000 */
+    int compression;           /* zstd's level for what is written; 0: the default; below 0: none */
     const struct log *log;
     struct par_cancel *cancel; /* raised from a signal handler; may be NULL */
     struct progress *progress; /* may be NULL */

@@ -40,7 +40,7 @@ int store_create(const char *location, const struct store_init *init, struct err
 
 struct store_open {
     struct store_key key;
-    int zstd_level;          /* 0: default */
+    int zstd_level;          /* 0: default (1); below 0: nothing is compressed */
     unsigned threads;        /* 0: one per core */
     const struct log *log;   /* may be NULL; must outlive the store */
 };

@@ -48,10 +48,9 @@ int zip_new(int level, struct zip **ret, struct err *err)
 
     if (!z)
         return err_errno(err, ENOMEM, "cannot set up compression");
-    if (level < ZSTD_minCLevel() || level > ZSTD_maxCLevel()) {
+    if (level > ZSTD_maxCLevel()) {
         free(z);
-        return err_set(err, EINVAL, "compression level %d is not one of zstd's (%d to %d)", level, ZSTD_minCLevel(),
-                       ZSTD_maxCLevel());
+        return err_set(err, EINVAL, "compression level %d is not one of zstd's (1 to %d)", level, ZSTD_maxCLevel());
     }
     z->level = level;
     pthread_mutex_init(&z->lock, NULL);
@@ -96,7 +95,7 @@ size_t zip_pack(struct zip *z, const void *p, size_t n, uint8_t *out, size_t cap
 
     if (!x)
         return 0;
-    if (n > 64 && compressor(z, x))
+    if (n > 64 && z->level > 0 && compressor(z, x))
         got = ZSTD_compress2(x->c, out, cap, p, n);
     ctx_put(z, x);
     return ZSTD_isError(got) || got > limit ? 0 : got;

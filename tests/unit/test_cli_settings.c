@@ -43,6 +43,8 @@ static void mistakes_name_file_and_line(void **state)
         { "\n\nmethod = sideways\n", "kvss.conf:3: method = sideways: not one of" },
         { "agent-timeout = 0\n", "kvss.conf:1: agent-timeout = 0: not a number of seconds" },
         { "agent-timeout = soon\n", "kvss.conf:1: agent-timeout" },
+        { "compression = best\n", "kvss.conf:1: compression = best: neither none nor a level from 1 to 19" },
+        { "compression = 20\n", "kvss.conf:1: compression = 20: neither" },
         { "snapshot-dir = here\n", "kvss.conf:1: snapshot-dir = here: not an absolute path" },
         { "repository =\n", "kvss.conf:1: repository has no value" },
         { "[section]\nrepository = /a\n", "kvss.conf:2: there are no sections" },

@@ -222,6 +222,44 @@ static void refuses_what_is_out_of_range(void **state)
     store_close(s);
 }
 
+/* A higher level stores less, none stores all; each is read by whoever opens the repository. */
+static void compresses_as_told(void **state)
+{
+    const size_t n = 32 * CHUNK;
+    const int levels[] = {-1, 1, 19};
+    uint64_t stored[3];
+    uint8_t *p = malloc(n);
+    struct err err = ERR_INIT;
+
+    for (unsigned i = 0; i < 3; i++) {
+        char name[16], id[STORE_ID_LEN + 1];
+        snprintf(name, sizeof name, "repo%u", i);
+        char *path = io_path(*state, name);
+        struct store_init init = test_init(true);
+        struct store_open o = {.key = init.key, .zstd_level = levels[i]};
+        struct store *s;
+        fill(p, n, 3);
+        for (size_t k = 0; k < n; k++) /* words of a small language */
+            p[k] = "etaoinsh"[p[k - k % 3] % 8];
+        assert_ok(store_create(path, &init, &err));
+        assert_ok(store_open(path, &o, &s, &err));
+        stored[i] = test_backup(s, p, n, NULL, id).stored;
+        store_close(s);
+        s = test_open(path, true);
+        test_same(s, id, p, n);
+        store_close(s);
+        free(path);
+    }
+    assert_true(stored[0] > n && stored[0] < n + n / 64);
+    assert_true(stored[1] < n / 2 && stored[2] < stored[1]);
+    struct store_open wrong = {.key.passphrase = "correct horse", .zstd_level = 99};
+    struct store *s;
+    char *path = io_path(*state, "repo0");
+    assert_fails(EINVAL, store_open(path, &wrong, &s, &err));
+    free(path);
+    free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -232,6 +270,7 @@ int main(void)
         test_in_dir(stores_only_what_is_new),
         test_in_dir(terabyte_sparse),
         test_in_dir(refuses_what_is_out_of_range),
+        test_in_dir(compresses_as_told),
     };
 
     return cmocka_run_group_tests_name("store_image", tests, NULL, NULL);
