@@ -19,6 +19,7 @@ help:
 #: make test-full      the slow ones too
 #: make test-asan      unit and integration tests under AddressSanitizer and UBSan
 #: make test-valgrind  unit tests under valgrind
+#: make fuzz           look for new inputs of the parsers, SECONDS=60 each (needs clang)
 #: make demo           three virtual machines backed up, destroyed and brought back
 #: make bench          measurements
 #: make install        into $(DESTDIR)$(PREFIX)
@@ -39,6 +40,9 @@ test-asan: deps
 test-valgrind: deps
 	@tests/run --valgrind
 
+fuzz: deps
+	@tests/fuzz/run --seconds $(or $(SECONDS),60)
+
 demo: deps all
 	@demo/run
 
@@ -51,6 +55,6 @@ install: all
 	@meson install -C $(BUILD)
 
 clean:
-	@rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-valgrind
+	@rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-valgrind $(BUILD)-fuzz
 
-.PHONY: all help deps test test-full test-asan test-valgrind demo bench install clean
+.PHONY: all help deps test test-full test-asan test-valgrind fuzz demo bench install clean

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Medians and ratios from the lines that bench/store/run writes: TOOL STEP ELAPSED USER SYSTEM KIB, or TOOL NAME NUMBER."""
+"""Medians and ratios from the lines that the benchmarks write: TOOL STEP ELAPSED USER SYSTEM KIB, or TOOL NAME NUMBER."""
 import json
 import statistics
 import sys
