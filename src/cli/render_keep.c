@@ -88,7 +88,7 @@ void render_fsck(FILE *f, const json_t *report, bool verbose)
     char read[16];
 
     (void)verbose;
-    render_problems(f, json_object_get(report, "problems"));
+    render_findings(f, report);
     fprintf(f, "%llu restore points, %llu chunks in %llu packs", number(report, "points"), number(report, "chunks"),
             number(report, "packs"));
     if (out_number(report, "packs_read"))

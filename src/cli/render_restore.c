@@ -59,13 +59,60 @@ static void problem(FILE *f, const json_t *p)
     fputc('\n', f);
 }
 
-void render_problems(FILE *f, const json_t *problems)
+/* ": web01 (disk/vda, part/nvram)", then ", web02 ..." */
+static void damaged_names(FILE *f, const char **lead, const char *of, const json_t *names)
 {
+    const json_t *name;
     size_t i;
-    json_t *p;
 
-    json_array_foreach (problems, i, p)
+    if (json_array_size(names) == 0)
+        return;
+    fputs(*lead, f);
+    *lead = ", ";
+    out_text(f, of);
+    json_array_foreach (names, i, name) {
+        fputs(i ? ", " : " (", f);
+        out_text(f, json_string_value(name));
+    }
+    fputc(')', f);
+}
+
+/* "DAMAGED: restore point 5f2c01d4a7b1 of 2026-...: web01 (disk/vda); whole: db01" */
+static void damaged_point(FILE *f, const json_t *point)
+{
+    const json_t *vms = json_object_get(point, "vms"), *vm;
+    const char *lead = ": ";
+    size_t i;
+
+    if (!json_is_array(vms)) {
+        fprintf(f, "DAMAGED: restore point %s cannot be read.\n", out_get(point, "id"));
+        return;
+    }
+    fprintf(f, "DAMAGED: restore point %.12s of %s", out_get(point, "id"), out_get(point, "time"));
+    json_array_foreach (vms, i, vm)
+        damaged_names(f, &lead, out_get(vm, "name"), json_object_get(vm, "damaged"));
+    damaged_names(f, &lead, "documents", json_object_get(point, "other"));
+    lead = "; whole: ";
+    json_array_foreach (vms, i, vm)
+        if (json_array_size(json_object_get(vm, "damaged")) == 0) {
+            fputs(lead, f);
+            out_text(f, out_get(vm, "name"));
+            lead = ", ";
+        }
+    fputs(".\n", f);
+}
+
+void render_findings(FILE *f, const json_t *report)
+{
+    const json_t *p, *damaged = json_object_get(report, "damaged"), *whole = json_object_get(report, "whole");
+    size_t i;
+
+    json_array_foreach (json_object_get(report, "problems"), i, p)
         problem(f, p);
+    json_array_foreach (damaged, i, p)
+        damaged_point(f, p);
+    if (json_array_size(damaged) && json_array_size(whole))
+        fprintf(f, "The other %zu restore points are whole.\n", json_array_size(whole));
 }
 
 void render_verify(FILE *f, const json_t *report, bool verbose)
@@ -74,7 +121,7 @@ void render_verify(FILE *f, const json_t *report, bool verbose)
     bool one = json_is_string(json_object_get(report, "point"));
 
     (void)verbose;
-    render_problems(f, json_object_get(report, "problems"));
+    render_findings(f, report);
     fprintf(f, "%s%.12s: ", one ? "Restore point " : "Repository", one ? out_get(report, "point") : "");
     if (count)
         fprintf(f, "DAMAGED, %llu findings.\n", (unsigned long long)count);

@@ -102,12 +102,6 @@ int volume_find(const char *mountinfo, const char *path, char **ret_volume, stru
 /* UUIDs of the VMs named (NULL: of all), in order, each once. -ENOENT: err names the one that is unknown and what is like it. */
 int select_vms(struct hv *hv, char *const *names, char ***ret_uuids, struct err *err);
 
-/* ---- verify.c -------------------------------------------------------------------------------------------------------------*/
-/* Adds a finding to a JSON array (priv) of at most 1000. */
-void problems_note(void *priv, const struct store_problem *p);
-/* Says of each finding which VM it touches. */
-void problems_name_vms(struct requester *rq, json_t *problems);
-
 /* ---- json.c ---------------------------------------------------------------------------------------------------------------*/
 json_t *json_text(const char *s); /* string, or null for NULL or what is not UTF-8 */
 json_t *json_strv(char *const *v);

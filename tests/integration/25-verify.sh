@@ -46,8 +46,13 @@ flip $((size / 2))
 kvss_fails "$EXIT_DAMAGED" verify "$bad" --json
 assert_ge "$(report .count)" 1 "problems found"
 assert_match "$(report '.problems | tostring')" "${bad:0:8}"
+assert_eq "$(report '.damaged[].id')" "$bad" "the damaged point"
+assert_eq "$(report '.damaged[].vms | map(.name) | sort | join(" ")')" "one runs" "VMs of the damaged point"
+assert_ge "$(report '[.damaged[].vms[].damaged[]] | length')" 1 "what is damaged"
 kvss_fails "$EXIT_DAMAGED" verify
 OUTPUT+=$(cat "$REPORT")
+assert_match "$OUTPUT" "DAMAGED: restore point ${bad:0:12} of .*disk/" "what of the point is damaged"
+assert_match "$OUTPUT" 'The other 1 restore points are whole' "what is still good"
 assert_match "$OUTPUT" "${bad:0:8}" "the point is named"
 assert_match "$OUTPUT" '(one|runs)' "the VM is named"
 kvss verify "$good"

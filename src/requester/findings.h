@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What a verification found: which restore points and VMs it touches, and what is still good. */
+#ifndef REQUESTER_FINDINGS_H
+#define REQUESTER_FINDINGS_H
+
+#include "store/store.h"
+#include <jansson.h>
+
+struct requester;
+
+struct findings {
+    json_t *problems; /* the first 1000 */
+    json_t *touched;  /* point -> names of its images and documents; every one of them */
+};
+
+int findings_begin(struct findings *f, struct err *err);
+/* For store_verify() and store_check(): priv is the struct findings. */
+void findings_note(void *priv, const struct store_problem *p);
+/* Adds to the report "problems": [ { "what", "point", "name", "vm" } ] (vm: the VM's name, or null),
+ * "damaged": [ { "id", "time", "vms": [ { "name", "uuid", "damaged": [ NAME ] } ]|null, "other": [ NAME ]|null } ] (null: the
+ * point cannot be read; names are those of images and documents, of the VM, and of none), and "whole": [ ID ], the points that nothing was found in. `only`: of this point;
+ * NULL: of all. -ENOMEM if report is NULL. */
+int findings_report(struct requester *rq, const struct findings *f, const char *only, json_t *report, struct err *err);
+void findings_clear(struct findings *f);
+
+#endif
