@@ -16,10 +16,12 @@ struct findings {
 int findings_begin(struct findings *f, struct err *err);
 /* For store_verify() and store_check(): priv is the struct findings. */
 void findings_note(void *priv, const struct store_problem *p);
-/* Adds to the report "problems": [ { "what", "point", "name", "vm" } ] (vm: the VM's name, or null),
- * "damaged": [ { "id", "time", "vms": [ { "name", "uuid", "damaged": [ NAME ] } ]|null, "other": [ NAME ]|null } ] (null: the
- * point cannot be read; names are those of images and documents, of the VM, and of none), and "whole": [ ID ], the points that nothing was found in. `only`: of this point;
- * NULL: of all. -ENOMEM if report is NULL. */
+/* Adds to the report
+ *   "problems": [ { "what", "point", "name", "vm" } ]   (vm: the VM's name, or null),
+ *   "damaged": [ { "id", "time", "vms": [ { "name", "uuid", "damaged": [ NAME ] } ], "other": [ NAME ] } ]   (names of images and
+ *     documents, of the VM and of no VM; of a point that cannot be read only the id is not null),
+ *   "whole": [ ID ], the points that nothing was found in.
+ * `only`: of this point; NULL: of all. -ENOMEM if report is NULL. */
 int findings_report(struct requester *rq, const struct findings *f, const char *only, json_t *report, struct err *err);
 void findings_clear(struct findings *f);
 

@@ -187,22 +187,46 @@ static int note_pack(void *priv, const struct index_entry *e, struct index_posit
     return names_add(x, &e->at.pack) < 0 ? err_errno(err, ENOMEM, "cannot check") : 0;
 }
 
-/* The index is read before the packs are listed: every pack it names must be there. */
+static int names_all_there(void *priv, const struct index_entry *e, struct index_position at, struct err *err)
+{
+    struct checking *c = priv;
+
+    (void)at;
+    (void)err;
+    return names_has(&c->packs, &e->at.pack) ? 0 : -EAGAIN;
+}
+
+/* The index is read before the packs are listed: every pack it names must be there. Where one is not, a prune may have put another
+ * index in force in between, so both are read once more. */
+static int read_index(struct checking *c, size_t *ret_bad, struct err *err)
+{
+    int r = -EAGAIN;
+
+    for (unsigned tries = 0; r == -EAGAIN && tries < 2; tries++) {
+        names_free(&c->packs);
+        r = index_reload(c->store->index, ret_bad, err);
+        if (r == 0)
+            r = names_list(&c->store->env, "packs", &c->packs, err);
+        if (r < 0)
+            return r;
+        _cleanup_(index_set_unref_p) struct index_set *set = index_set_get(c->store->index);
+        r = index_set_each(set, names_all_there, c, NULL);
+    }
+    return 0; /* what is still wrong is told later */
+}
+
 static int check_index(struct checking *c, struct err *err)
 {
     _cleanup_names_ struct names named = {0};
     struct err why = ERR_INIT;
     size_t bad = 0;
-    int r = index_reload(c->store->index, &bad, err);
+    int r = read_index(c, &bad, err);
 
     if (r < 0)
         return r;
     if (bad)
         check_tell(c, NULL, NULL, "%zu index files are damaged; `kvss repair index` makes a new index", bad);
     _cleanup_(index_set_unref_p) struct index_set *set = index_set_get(c->store->index);
-    r = names_list(&c->store->env, "packs", &c->packs, err);
-    if (r < 0)
-        return r;
     r = index_set_each(set, check_entry, c, &why);
     if (r == 0)
         r = index_set_each(set, note_pack, &named, &why);

@@ -132,16 +132,35 @@ static int walk_points(struct point_check *x, const struct chunk_id *ids, size_t
     return r;
 }
 
+/* The silent walk. What it finds may only be that others made or removed points and packs since the index was read: then it is done
+ * once more, with what is there now. */
+static int walk_silently(struct point_check *x, struct chunk_id **ids, size_t *n, struct err *err)
+{
+    int r = 0;
+
+    for (unsigned tries = 0; r == 0 && tries < 2 && (tries == 0 || x->any); tries++) {
+        if (tries)
+            r = index_reload(x->c->store->index, NULL, err);
+        fresh_free(&x->seen);
+        free(TAKE_PTR(*ids));
+        x->any = false;
+        chunks_look_again(x->c->store->chunks);
+        if (r == 0)
+            r = point_list(&x->c->store->env, ids, n, err);
+        if (r == 0)
+            r = walk_points(x, *ids, *n, err);
+    }
+    fresh_free(&x->seen);
+    return r;
+}
+
 int check_points(struct checking *c, struct err *err)
 {
     struct point_check x = {.c = c, .quiet = true};
     _cleanup_free_ struct chunk_id *ids = NULL;
     size_t n = 0;
-    int r = point_list(&c->store->env, &ids, &n, err);
+    int r = walk_silently(&x, &ids, &n, err);
 
-    if (r == 0)
-        r = walk_points(&x, ids, n, err);
-    fresh_free(&x.seen);
     if (r == 0 && x.any) {
         x.quiet = false;
         r = walk_points(&x, ids, n, err);

@@ -2,6 +2,7 @@
 #include "store/chunks.h"
 #include "base/clock.h"
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #define KEPT 64           /* segments of 512 KiB as a rule */
@@ -20,11 +21,13 @@ struct chunks {
     struct env *env;
     struct index *index;
     struct packer *packer;
-    pthread_mutex_t lock; /* all below */
+    pthread_mutex_t lock; /* kept, tick */
     pthread_cond_t loaded;
     struct kept kept[KEPT];
     uint64_t tick;
+    pthread_mutex_t reload_lock; /* held while the index is read again, so that all who miss a chunk wait for that */
     uint64_t reloaded_ms;
+    atomic_uint reloads;
 };
 
 int chunks_new(struct env *env, struct index *ix, struct packer *packer, struct chunks **ret, struct err *err)
@@ -38,6 +41,7 @@ int chunks_new(struct env *env, struct index *ix, struct packer *packer, struct 
     c->packer = packer;
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->loaded, NULL);
+    pthread_mutex_init(&c->reload_lock, NULL);
     *ret = c;
     return 0;
 }
@@ -50,6 +54,7 @@ void chunks_free(struct chunks *c)
         segment_unref(c->kept[i].segment);
     pthread_mutex_destroy(&c->lock);
     pthread_cond_destroy(&c->loaded);
+    pthread_mutex_destroy(&c->reload_lock);
     free(c);
 }
 
@@ -130,17 +135,28 @@ static int load(struct chunks *c, const struct location *at, struct segment_data
     return r;
 }
 
-/* Reads the index's list again, unless that was just done. True if it was. */
-static bool reload(struct chunks *c)
+/* Reads the index's list again, unless that was just done. `seen`: c->reloads before the index was asked. True if it was read since,
+ * by this or another thread. */
+static bool reload(struct chunks *c, unsigned seen)
 {
     uint64_t now = clock_mono_ms();
 
-    pthread_mutex_lock(&c->lock);
-    bool due = c->reloaded_ms == 0 || now - c->reloaded_ms >= RELOAD_MS;
-    if (due)
-        c->reloaded_ms = now;
-    pthread_mutex_unlock(&c->lock);
-    return due && index_reload(c->index, NULL, NULL) == 0;
+    SCOPED_LOCK(&c->reload_lock);
+    if (c->reloads != seen)
+        return true;
+    if (c->reloaded_ms && now - c->reloaded_ms < RELOAD_MS)
+        return false;
+    c->reloaded_ms = now;
+    if (index_reload(c->index, NULL, NULL) < 0)
+        return false;
+    c->reloads++;
+    return true;
+}
+
+void chunks_look_again(struct chunks *c)
+{
+    SCOPED_LOCK(&c->reload_lock);
+    c->reloaded_ms = 0;
 }
 
 /* A chunk that this process has claimed: makes it durable. One that was claimed a moment ago may not have reached the packer yet,
@@ -162,11 +178,12 @@ static int settle(struct chunks *c, const struct chunk_id *id, struct location *
 static int locate(struct chunks *c, const struct chunk_id *id, struct location *ret, struct err *err)
 {
     char hex[2 * CRYPT_ID_LEN + 1];
+    unsigned seen = atomic_load(&c->reloads);
     int r = index_find(c->index, id, ret, err);
 
     if (r == -EINPROGRESS && c->packer)
         r = settle(c, id, ret, err);
-    if (r == 0 && reload(c))
+    if (r == 0 && reload(c, seen))
         r = index_find(c->index, id, ret, err);
     if (r == -EINPROGRESS)
         return err_set(err, EBUSY, "chunk %s is being written for too long", crypt_hex(id->b, sizeof id->b, hex));

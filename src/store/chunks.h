@@ -22,6 +22,9 @@ static inline void chunk_view_end(struct chunk_view *v)
 }
 #define _cleanup_view_ _cleanup_(chunk_view_end)
 
+/* The next chunk that is not found makes the index be read again, however lately that was done: to be called when a restore point is
+ * opened, which may just have been made. */
+void chunks_look_again(struct chunks *c);
 /* -EUCLEAN: missing or damaged. End the view with chunk_view_end(). */
 int chunks_get(struct chunks *c, const struct chunk_ref *want, struct chunk_view *ret, struct err *err);
 

@@ -10,13 +10,11 @@
 struct config {
     struct guid guid;
     bool encrypted;
-    char mac[2 * CRYPT_ID_LEN + 1];
-    size_t signed_len; /* how many bytes of the text the mac covers */
 };
 
 /* -EBADMSG, -EPROTONOSUPPORT. Whether the mac is right is seen by config_check(), once the key is known. */
 int config_parse(const void *p, size_t n, struct config *ret, struct err *err);
-int config_check(const struct config *c, struct crypt *crypt, const void *p, struct err *err);
+int config_check(struct crypt *crypt, const void *p, size_t n, struct err *err);
 /* The text for a new repository. */
 int config_make(struct crypt *crypt, const struct guid *guid, struct buf *ret, struct err *err);
 

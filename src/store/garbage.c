@@ -2,6 +2,7 @@
 #include "store/garbage.h"
 #include "base/num.h"
 #include "store/lines.h"
+#include "store/signed.h"
 #include <errno.h>
 #include <string.h>
 
@@ -53,8 +54,11 @@ static int load_one(struct env *env, const struct object_name *name, struct garb
     char path[OBJECT_PATH_SIZE];
     int r = backend_read(env->backend, object_name_path("gc", name, path), GARBAGE_BYTES_MAX, &b, err);
 
+    size_t covered;
+    if (r == 0) /* a wrong session in it would let go of what a live one needs */
+        r = signed_check(env->crypt, b.data, b.len, &covered);
     if (r == 0)
-        r = garbage_parse(b.data, b.len, &record, err);
+        r = garbage_parse(b.data, covered, &record, err);
     if (r == -EBADMSG || r == -EFBIG) {
         log_warning(env->log, "%s is damaged; removing it", path);
         return backend_del(env->backend, path, err);
@@ -119,6 +123,8 @@ int garbage_put(struct env *env, const struct names *packs, const struct names *
             r = add_lines(&b, "session", sessions->list, sessions->n);
         if (r == 0)
             r = add_lines(&b, "pack", packs->list + done, num_min(packs->n - done, PACKS_PER_RECORD));
+        if (r == 0)
+            r = signed_end(env->crypt, &b);
         r = r < 0 ? err_errno(err, -r, "cannot write a gc record")
                   : backend_put(env->backend, object_name_path("gc", &name, path), b.data, b.len, BACKEND_REPLACE, err);
         if (r < 0)

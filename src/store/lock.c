@@ -4,6 +4,7 @@
 #include "base/io.h"
 #include "store/lines.h"
 #include "store/lock.h"
+#include "store/signed.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -44,7 +45,7 @@ void lock_text_own(struct lock_text *t, enum lock_kind kind, const char *purpose
     clock_format(clock_wall_us(), t->since);
 }
 
-int lock_make(const struct lock_text *t, struct buf *ret)
+int lock_make(struct crypt *crypt, const struct lock_text *t, struct buf *ret)
 {
     buf_reset(ret);
     int r = buf_adds(ret, TITLE "\n");
@@ -62,7 +63,9 @@ int lock_make(const struct lock_text *t, struct buf *ret)
         r = lines_addf(ret, "start", "%llu", (unsigned long long)t->start);
     if (r == 0)
         r = lines_addf(ret, "pidns", "%llu", (unsigned long long)t->pidns);
-    return r < 0 ? r : lines_add(ret, "since", t->since);
+    if (r == 0)
+        r = lines_add(ret, "since", t->since);
+    return r < 0 ? r : signed_end(crypt, ret);
 }
 
 static bool get_text(const struct lines *l, const char *name, char *ret, size_t n)
@@ -138,7 +141,8 @@ static int add_lock(void *priv, const char *name)
         return 0; /* released meanwhile */
     if (r == -ENOMEM)
         return r;
-    l.readable = r == 0 && lock_parse(b.data, b.len, &l.text, NULL) == 0;
+    size_t covered;
+    l.readable = r == 0 && signed_check(x->env->crypt, b.data, b.len, &covered) == 0 && lock_parse(b.data, b.len, &l.text, NULL) == 0;
     l.stale = is_stale(&l, &x->own, r == 0 ? x->now_us - st.mtime_us : 0);
     struct lock *list = reallocarray(x->list, x->n + 1, sizeof *list);
     if (!list)

@@ -7,6 +7,6 @@
 
 /* What a lock of this process says. */
 void lock_text_own(struct lock_text *t, enum lock_kind kind, const char *purpose);
-int lock_make(const struct lock_text *t, struct buf *ret);
+int lock_make(struct crypt *crypt, const struct lock_text *t, struct buf *ret);
 
 #endif

@@ -143,6 +143,7 @@ int store_point_open(struct store *s, const char *id, struct store_point **ret, 
         store_point_close(p);
         return r;
     }
+    chunks_look_again(s->chunks);
     crypt_hex(name.b, sizeof name.b, p->id);
     *ret = p;
     return 0;

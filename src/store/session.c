@@ -150,7 +150,7 @@ int session_begin(struct env *env, enum lock_kind kind, const char *purpose, str
     int r = crypt_random(&s->name, sizeof s->name);
     object_name_path("locks", &s->name, s->path);
     if (r == 0)
-        r = lock_make(&text, &s->text);
+        r = lock_make(env->crypt, &text, &s->text);
     r = r < 0 ? err_errno(err, -r, "cannot lock the repository") : put(s, BACKEND_REPLACE, err);
     if (r == 0)
         r = start(s, err);

@@ -27,7 +27,7 @@ int lock_parse(const void *p, size_t n, struct lock_text *ret, struct err *err);
 struct lock {
     struct object_name name;
     struct lock_text text;
-    bool readable; /* else text says nothing */
+    bool readable; /* else text says nothing: it is damaged, and counts as live until it is old */
     bool stale;
 };
 /* now_us: the time by the backend's clock; 0: by ours. Caller frees. */

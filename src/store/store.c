@@ -81,7 +81,7 @@ static int open_keys(struct store *s, const struct config *c, const struct store
     if (r == 0)
         r = crypt_new(c->encrypted ? master : NULL, &s->env.crypt, err);
     crypt_wipe(master, sizeof master);
-    return r < 0 ? r : config_check(c, s->env.crypt, text->data, err);
+    return r < 0 ? r : config_check(s->env.crypt, text->data, text->len, err);
 }
 
 static int open_config(struct store *s, const struct store_key *key, struct err *err)

@@ -80,6 +80,7 @@ static int verify_point(struct verifying *v, const struct chunk_id *id, struct e
     }
     if (r < 0)
         return err_move(err, &why);
+    chunks_look_again(v->store->chunks);
     for (size_t i = 0; r == 0 && i < d.n; i++) {
         v->name = d.streams[i].name;
         r = walk_tree(&walk, &d.streams[i].root, err);

@@ -2,6 +2,7 @@
 /* The object that says what a repository is. */
 #include "fuzz.h"
 #include "store/config.h"
+#include "store/signed.h"
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -10,7 +11,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (config_parse(data, size, &c, NULL) < 0)
         return 0;
-    FUZZ_REQUIRE(c.signed_len < size && strlen(c.mac) == 2 * CRYPT_ID_LEN);
+    const char *mac;
+    size_t covered;
+    FUZZ_REQUIRE(signed_split(data, size, &covered, &mac) == 0 && covered < size && mac + 2 * CRYPT_ID_LEN < (const char *)data + size);
     FUZZ_REQUIRE(strlen(c.guid.text) == GUID_LEN);
     return 0;
 }

@@ -51,7 +51,7 @@ assert_eq "$(report '.damaged[].vms | map(.name) | sort | join(" ")')" "one runs
 assert_ge "$(report '[.damaged[].vms[].damaged[]] | length')" 1 "what is damaged"
 kvss_fails "$EXIT_DAMAGED" verify
 OUTPUT+=$(cat "$REPORT")
-assert_match "$OUTPUT" "DAMAGED: restore point ${bad:0:12} of .*disk/" "what of the point is damaged"
+assert_match "$OUTPUT" "DAMAGED: restore point ${bad:0:12} of .*: (one|runs) \\((disk|part)/" "what of the point is damaged"
 assert_match "$OUTPUT" 'The other 1 restore points are whole' "what is still good"
 assert_match "$OUTPUT" "${bad:0:8}" "the point is named"
 assert_match "$OUTPUT" '(one|runs)' "the VM is named"

@@ -6,7 +6,8 @@
 #include "test.h"
 #include "base/num.h"
 #include "base/strv.h"
-#include "store/store.h"
+#include "store/internal.h"
+#include "store/signed.h"
 
 #define CHUNK ((size_t)65536)
 
@@ -104,6 +105,17 @@ static inline void test_clean(struct store *s)
 
     assert_ok(store_verify(s, NULL, NULL, NULL, NULL, &problems, &err));
     assert_int_equal(problems, 0);
+}
+
+/* Puts a lock as another host would. */
+static inline void test_lock(struct store *s, const char *path, const char *text)
+{
+    _cleanup_buf_ struct buf b = BUF_INIT;
+    struct err err = ERR_INIT;
+
+    assert_int_equal(buf_adds(&b, text), 0);
+    assert_int_equal(signed_end(s->env.crypt, &b), 0);
+    assert_ok(io_replace_file(path, b.data, b.len, 0600, &err));
 }
 
 /* For tests that fork: a child whose assertion fails must end there, not go on as a second copy of the test program. */

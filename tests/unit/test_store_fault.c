@@ -3,7 +3,6 @@
  * program is cut off there (nothing gets through any more). What was there before stays whole, the next attempt works.
  * Issue 3: "ENOSPC and read-only targets end in a clear error and a valid repository". */
 #include "store_test.h"
-#include "store/internal.h"
 
 #define N (30 * CHUNK)
 

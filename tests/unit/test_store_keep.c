@@ -200,7 +200,7 @@ static void one_prune_at_a_time(void **state)
     struct store_prune_result r;
     size_t n;
 
-    assert_ok(io_replace_file(lock, text, strlen(text), 0600, &err));
+    test_lock(s, lock, text);
     assert_fails(EBUSY, store_prune(s, &o, &r, &err));
     assert_non_null(strstr(err.text, "elsewhere"));
     assert_ok(store_unlock(s, false, &n, &err));

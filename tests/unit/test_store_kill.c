@@ -12,9 +12,11 @@
 #define N (CHUNKS * CHUNK)
 #define LOGGED 4096
 
-/* What the killed process had done, as it said while it lived. */
+enum doing { OPENING, BACKUP, COPY, FORGET, PRUNE, KINDS };
+
+/* What the killed process had done and was doing, as it said while it lived. */
 struct diary {
-    atomic_uint committed, forgetting;
+    atomic_uint committed, forgetting, doing;
     char commit[LOGGED][STORE_ID_LEN + 1];
     char forget[LOGGED][STORE_ID_LEN + 1];
 };
@@ -80,6 +82,7 @@ static void work(const char *path, const char *other, struct diary *d, uint64_t 
     struct store *s = test_open(path, true), *to = test_open(other, true);
     struct err err = ERR_INIT;
 
+    d->doing = OPENING;
     for (;;) {
         struct store_point_info *list;
         struct store_prune o = {0};
@@ -88,13 +91,17 @@ static void work(const char *path, const char *other, struct diary *d, uint64_t 
         size_t n;
         assert_ok(store_list(s, &list, &n, NULL, &err));
         bool full = n == 0 || rnd(&seed) % 3 == 0;
+        d->doing = BACKUP;
         backup(s, rnd(&seed) % 1000, full ? NULL : list[n - 1].id, full ? 0 : number_of(&list[n - 1]), id);
         strcpy(d->commit[d->committed], id);
         atomic_fetch_add(&d->committed, 1);
+        d->doing = COPY;
         if (rnd(&seed) % 2)
             assert_true(store_copy_point(s, id, to, NULL, NULL, id, &err) >= 0);
         store_list_free(list, n);
+        d->doing = FORGET;
         forget_some(s, d, &seed);
+        d->doing = PRUNE;
         assert_ok(store_prune(s, &o, &r, &err));
         if (d->committed > LOGGED - 10)
             _exit(0);
@@ -133,7 +140,7 @@ static void examine(const char *path, const struct diary *d)
 static void killed_at_any_moment(void **state)
 {
     const char *text = getenv("KVSS_TEST_ROUNDS"), *how = getenv("KVSS_TEST_FULL");
-    unsigned rounds = text ? (unsigned)atoi(text) : getenv("KVSS_TEST_VALGRIND") ? 1 : how ? 200 : 10, killed = 0;
+    unsigned killed[KINDS] = {0}, rounds = text ? (unsigned)atoi(text) : getenv("KVSS_TEST_VALGRIND") ? 1 : how ? 200 : 10;
     struct diary *d = mmap(NULL, sizeof *d, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     char *path = io_path(*state, "repo"), *other = io_path(*state, "other/x"), *up = io_path(*state, "other");
     struct err err = ERR_INIT;
@@ -153,7 +160,7 @@ static void killed_at_any_moment(void **state)
         kill(pid, SIGKILL);
         assert_int_equal(waitpid(pid, &status, 0), pid);
         assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-        killed++;
+        killed[d->doing]++;
         examine(path, d);
         examine(other, NULL);
         struct store *s = test_open(path, true);
@@ -164,7 +171,8 @@ static void killed_at_any_moment(void **state)
         d->committed = 1;
         d->forgetting = 0;
     }
-    assert_int_equal(killed, rounds);
+    print_message("killed in backup %u, copy %u, forget %u, prune %u\n", killed[BACKUP], killed[COPY], killed[FORGET], killed[PRUNE]);
+    assert_true(rounds < 100 || (killed[BACKUP] > rounds / 20 && killed[COPY] > rounds / 20 && killed[PRUNE] > rounds / 20));
     munmap(d, sizeof *d);
     free(path);
     free(other);

@@ -75,7 +75,7 @@ static void a_live_lock_of_another_host_stays(void **state)
     char id[STORE_ID_LEN + 1];
 
     struct store *s = test_repo(*state, false);
-    assert_ok(io_replace_file(lock, text, strlen(text), 0600, &err));
+    test_lock(s, lock, text);
     test_backup(s, "x", 1, NULL, id);
     assert_true(io_exists(lock));
     assert_ok(io_replace_file(lock, "rubbish", 7, 0600, &err)); /* damaged: counts as live until it is old */

@@ -182,6 +182,27 @@ static void a_point_is_seen_only_when_committed(void **state)
     free(data);
 }
 
+/* What another process has just stored is found by every thread that reads it, also right after the last look at the index. */
+static void what_another_has_just_made_is_read(void **state)
+{
+    struct store *a = test_repo(*state, true);
+    char *path = io_path(*state, "repo"), id[STORE_ID_LEN + 1];
+    struct store *b = test_open(path, true);
+    const size_t n = 64 * CHUNK;
+    uint8_t *data = malloc(n);
+
+    for (unsigned i = 0; i < (getenv("KVSS_TEST_VALGRIND") ? 2 : 20); i++) {
+        fill(data, n, i);
+        test_backup(b, data, n, NULL, id);
+        test_same(a, id, data, n);
+    }
+    test_clean(a);
+    store_close(a);
+    store_close(b);
+    free(data);
+    free(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -190,6 +211,7 @@ int main(void)
         test_in_dir(encryption_cannot_be_switched_off),
         test_in_dir(documents_round_trip),
         test_in_dir(listed_oldest_first_and_found_by_prefix),
+        test_in_dir(what_another_has_just_made_is_read),
         test_in_dir(a_point_is_seen_only_when_committed),
     };
 
