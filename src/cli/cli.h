@@ -18,10 +18,17 @@ enum {
     EXIT_INTERRUPTED = 130,
 };
 
+/* A section [vm NAME] of kvss.conf: what is set for one VM. */
+struct vm_settings {
+    char *vm, *method, *require, *fallback;
+};
+
 /* What may be set by option, environment and configuration file; the first that sets a value wins. Strings are owned. */
 struct settings {
     char *repository, *connect, *password_file, *key_file, *writers_dir, *snapshot_dir, *save_dir, *agent_timeout, *freeze_limit,
-        *method, *require, *compression;
+        *method, *require, *fallback, *retries, *compression;
+    size_t n_vms;
+    struct vm_settings *vms;
 };
 
 struct bar;

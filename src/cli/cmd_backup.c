@@ -5,9 +5,11 @@
 #include <errno.h>
 #include <string.h>
 
+#define RETRIES_DEFAULT 2
+
 struct backup_options {
     struct policy_options policy;
-    const char *type, *freeze_limit;
+    const char *type, *freeze_limit, *retries;
     bool copy;
     const char *compression;
 };
@@ -19,8 +21,17 @@ static const struct cli_option options[] = {
     { "copy", 0, NULL, "the same as --type copy", offsetof(struct backup_options, copy), NULL },
     { "freeze-limit", 0, "SECONDS", "how long a guest may be frozen", offsetof(struct backup_options, freeze_limit), NULL },
     { "compression", 0, "LEVEL", "of zstd, 1 (default) to 19, or none", offsetof(struct backup_options, compression), NULL },
+    { "retries", 0, "N", "tries after failures that may pass (default 2)", offsetof(struct backup_options, retries), NULL },
     { NULL },
 };
+
+static int put_settings(struct settings *s, const struct backup_options *o, struct err *err)
+{
+    if (settings_put_first(&s->retries, o->retries) < 0 || settings_put_first(&s->compression, o->compression) < 0 ||
+        settings_put_first(&s->freeze_limit, o->freeze_limit) < 0)
+        return err_set(err, ENOMEM, "out of memory");
+    return 0;
+}
 
 static int run(struct cli *cli, const void *opts, char **args, struct err *err)
 {
@@ -30,12 +41,15 @@ static int run(struct cli *cli, const void *opts, char **args, struct err *err)
 
     if (o->copy && o->type && strcmp(o->type, "copy"))
         return cli_usage(err, "--copy and --type %s exclude each other", o->type);
-    if (settings_put_first(&cli->settings.compression, o->compression) < 0 ||
-        settings_put_first(&cli->settings.freeze_limit, o->freeze_limit) < 0)
-        return err_set(err, ENOMEM, "out of memory"), EXIT_FAILED;
-    int code = policy_apply(cli, &o->policy, args, &job.policy, &job.vms, err);
+    _cleanup_(policy_choice_clear) struct policy_choice choice = { 0 };
+    if (put_settings(&cli->settings, o, err) < 0)
+        return EXIT_FAILED;
+    int code = policy_apply(cli, &o->policy, args, &choice, err);
     if (code != EXIT_OK)
         return code;
+    job.policy = choice.policy;
+    job.vms = choice.vms;
+    job.retries = cli->settings.retries ? (unsigned)strtoul(cli->settings.retries, NULL, 10) : RETRIES_DEFAULT;
     int r = requester_backup(cli->rq, &job, &report, err);
     return cli_finish(cli, r, report, render_backup);
 }

@@ -9,14 +9,13 @@ static const struct cli_option options[] = {
 
 static int run(struct cli *cli, const void *opts, char **args, struct err *err)
 {
-    struct requester_policy policy;
-    char *const *vms;
+    _cleanup_(policy_choice_clear) struct policy_choice choice = { 0 };
     json_t *report = NULL;
 
-    int code = policy_apply(cli, opts, args, &policy, &vms, err);
+    int code = policy_apply(cli, opts, args, &choice, err);
     if (code != EXIT_OK)
         return code;
-    int r = requester_check(cli->rq, vms, &policy, &report, err);
+    int r = requester_check(cli->rq, choice.vms, &choice.policy, &report, err);
     return cli_finish(cli, r, report, render_check);
 }
 

@@ -5,28 +5,38 @@
 
 #include "cli/cli.h"
 
+#define POLICY_METHODS "auto|child|saved-state"
+#define POLICY_LEVELS "application|file-system|saved-state"
+#define POLICY_FALLBACKS "saved-state|fail"
+
 struct policy_options {
-    const char *method, *require, *snapshot_dir, *agent_timeout;
+    const char *method, *require, *fallback, *snapshot_dir, *agent_timeout;
     bool all;
 };
+
+/* What is wanted of the VMs; owns what the policy points to. */
+struct policy_choice {
+    struct requester_policy policy;
+    struct requester_vm_policy *vms_policies;
+    char *const *vms; /* NULL: all */
+};
+void policy_choice_clear(struct policy_choice *c);
 
 /* The table's lines for a struct that begins with a struct policy_options. */
 #define POLICY_OPTIONS                                                                                                            \
     { "all", 'a', NULL, "all VMs", offsetof(struct policy_options, all), NULL },                                                  \
     { "method", 'm', "METHOD", "auto (default), child or saved-state", offsetof(struct policy_options, method),                   \
-      "auto|child|saved-state" },                                                                                                 \
+      POLICY_METHODS },                                                                                                           \
     { "require", 0, "LEVEL", "refuse if less: application, file-system, ...", offsetof(struct policy_options, require),    \
-      "application|file-system|saved-state" },                                                                                    \
+      POLICY_LEVELS },                                                                                                            \
+    { "fallback", 0, "WHAT", "if not quiesced: saved-state (default) or fail", offsetof(struct policy_options, fallback),         \
+      POLICY_FALLBACKS },                                                                                                         \
     { "snapshot-dir", 0, "FOLDER", "where scratch and snapshot files go", offsetof(struct policy_options, snapshot_dir), NULL },  \
     { "agent-timeout", 0, "SECONDS", "how long a guest agent may take", offsetof(struct policy_options, agent_timeout), \
       NULL }
 
-/* Puts the options before the settings, checks --all against the VMs named, and makes the requester ready. *ret_vms: NULL for all.
- * Returns EXIT_OK, or another with err set. */
-int policy_apply(struct cli *cli, const struct policy_options *o, char **args, struct requester_policy *ret, char *const **ret_vms,
-                 struct err *err);
-
-/* An option, if it was given, goes before environment and kvss.conf. */
-int policy_put_first(char **setting, const char *value);
+/* Puts the options before the settings, checks --all against the VMs named, and makes the requester ready. What an option says holds
+ * for all VMs, also for those with a section in kvss.conf. Returns EXIT_OK, or another with err set. */
+int policy_apply(struct cli *cli, const struct policy_options *o, char **args, struct policy_choice *ret, struct err *err);
 
 #endif

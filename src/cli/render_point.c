@@ -91,6 +91,22 @@ static void types(FILE *f, const json_t *report)
     }
 }
 
+/* "web01: its guest could not be quiesced, so it was saved: ..." */
+static void unquiet(FILE *f, const json_t *report)
+{
+    size_t i;
+    json_t *vm;
+
+    json_array_foreach (json_object_get(report, "vms"), i, vm) {
+        if (!json_is_string(json_object_get(vm, "not_quiesced")))
+            continue;
+        out_text(f, out_get(vm, "name"));
+        fputs(": its guest could not be quiesced, so it was saved: ", f);
+        out_text(f, out_get(vm, "not_quiesced"));
+        fputc('\n', f);
+    }
+}
+
 static void summary(FILE *f, const json_t *report, const char *id)
 {
     fprintf(f, "Restore point %.12s (%s), %zu %s at the instant %s\n", id, out_get(report, "type"),
@@ -107,6 +123,7 @@ void render_backup(FILE *f, const json_t *report, bool verbose)
     (void)verbose;
     summary(f, report, out_get(report, "point"));
     types(f, report);
+    unquiet(f, report);
     warnings(f, report);
     fprintf(f, "%s read, %s stored in %s.\n", out_size(report, "read", read), out_size(report, "stored", stored),
             out_ms(json_object_get(report, "elapsed_ms"), ms));
@@ -208,6 +225,30 @@ static void type(FILE *f, const json_t *vm)
     fputc('\n', f);
 }
 
+static void policy(FILE *f, const json_t *vm)
+{
+    const json_t *p = json_object_get(vm, "policy");
+
+    if (!p)
+        return; /* of an older kvss */
+    fprintf(f, "   policy: method %s, fallback %s", out_get(p, "method"), out_get(p, "fallback"));
+    if (json_is_string(json_object_get(p, "require")))
+        fprintf(f, ", at least %s", out_get(p, "require"));
+    fputc('\n', f);
+}
+
+static void attempts(FILE *f, const json_t *report)
+{
+    size_t i;
+    json_t *a;
+
+    json_array_foreach (json_object_get(report, "attempts"), i, a) {
+        fprintf(f, "attempt %zu failed, and all was put back: ", i + 1);
+        out_text(f, out_get(a, "why"));
+        fputc('\n', f);
+    }
+}
+
 static void detail(FILE *f, const json_t *vm)
 {
     char hold[40];
@@ -218,7 +259,10 @@ static void detail(FILE *f, const json_t *vm)
     type(f, vm);
     fprintf(f, "   method: %s: ", render_method(out_get(vm, "method")));
     out_text(f, out_get(vm, "why"));
+    if (json_is_string(json_object_get(vm, "not_quiesced")))
+        fputs(" (found out at the instant: the whole set was begun anew with this VM saved)", f);
     fprintf(f, "\n   consistency: %s\n   guest held: %s\n", render_level(out_get(vm, "consistency")), held(vm, hold));
+    policy(f, vm);
     failed_conditions(f, vm);
     frozen(f, vm);
     disks(f, vm);
@@ -237,6 +281,7 @@ void render_show(FILE *f, const json_t *report, bool verbose)
     summary(f, report, out_get(report, "id"));
     fprintf(f, "id %s\nsnapshot set {%s}\nmade on %s (%s) by kvss %s, committed %s\n", out_get(report, "id"), out_get(report, "set"),
             out_get(report, "host"), out_get(report, "connection"), out_get(report, "kvss"), out_get(report, "time"));
+    attempts(f, report);
     json_array_foreach (json_object_get(report, "details"), i, e)
         detail(f, e);
     if (!verbose)

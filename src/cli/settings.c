@@ -4,7 +4,9 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/num.h"
+#include "base/strv.h"
 #include "cli/options.h"
+#include "cli/policy.h"
 #include <errno.h>
 #include <ini.h>
 #include <string.h>
@@ -13,28 +15,42 @@
 #define FILE_MAX ((size_t)1 << 20)
 #define TIMEOUT_MAX_S 600
 #define LEVEL_MAX 19
+#define RETRIES_MAX 100
+#define SECTION_MAX 49 /* inih cuts off what is longer */
+
+/* What a value must be, beside what is in the table. */
+enum kind { KIND_TEXT, KIND_PATH, KIND_TIMEOUT, KIND_RETRIES, KIND_COMPRESSION };
 
 static const struct setting {
     const char *name, *env; /* in kvss.conf; in the environment, NULL: not there */
     size_t offset;
     const char *choices;
-    bool absolute;          /* must be an absolute path */
+    enum kind kind;
 } settings[] = {
-    { "repository", "KVSS_REPOSITORY", offsetof(struct settings, repository), NULL, false },
-    { "connect", "KVSS_CONNECT", offsetof(struct settings, connect), NULL, false },
-    { "password-file", "KVSS_PASSWORD_FILE", offsetof(struct settings, password_file), NULL, false },
-    { "key-file", "KVSS_KEY_FILE", offsetof(struct settings, key_file), NULL, false },
-    { "writers-dir", NULL, offsetof(struct settings, writers_dir), NULL, true },
-    { "snapshot-dir", NULL, offsetof(struct settings, snapshot_dir), NULL, true },
-    { "save-dir", NULL, offsetof(struct settings, save_dir), NULL, true },
-    { "agent-timeout", NULL, offsetof(struct settings, agent_timeout), NULL, false },
-    { "freeze-limit", NULL, offsetof(struct settings, freeze_limit), NULL, false },
-    { "compression", NULL, offsetof(struct settings, compression), NULL, false },
-    { "method", NULL, offsetof(struct settings, method), "auto|child|saved-state", false },
-    { "require", NULL, offsetof(struct settings, require), "application|file-system|saved-state", false },
+    { "repository", "KVSS_REPOSITORY", offsetof(struct settings, repository), NULL, KIND_TEXT },
+    { "connect", "KVSS_CONNECT", offsetof(struct settings, connect), NULL, KIND_TEXT },
+    { "password-file", "KVSS_PASSWORD_FILE", offsetof(struct settings, password_file), NULL, KIND_TEXT },
+    { "key-file", "KVSS_KEY_FILE", offsetof(struct settings, key_file), NULL, KIND_TEXT },
+    { "writers-dir", NULL, offsetof(struct settings, writers_dir), NULL, KIND_PATH },
+    { "snapshot-dir", NULL, offsetof(struct settings, snapshot_dir), NULL, KIND_PATH },
+    { "save-dir", NULL, offsetof(struct settings, save_dir), NULL, KIND_PATH },
+    { "agent-timeout", NULL, offsetof(struct settings, agent_timeout), NULL, KIND_TIMEOUT },
+    { "freeze-limit", NULL, offsetof(struct settings, freeze_limit), NULL, KIND_TIMEOUT },
+    { "compression", NULL, offsetof(struct settings, compression), NULL, KIND_COMPRESSION },
+    { "method", NULL, offsetof(struct settings, method), POLICY_METHODS, KIND_TEXT },
+    { "require", NULL, offsetof(struct settings, require), POLICY_LEVELS, KIND_TEXT },
+    { "fallback", NULL, offsetof(struct settings, fallback), POLICY_FALLBACKS, KIND_TEXT },
+    { "retries", NULL, offsetof(struct settings, retries), NULL, KIND_RETRIES },
 };
 
-static char **value_of(struct settings *s, const struct setting *t)
+/* In a section [vm NAME]. */
+static const struct setting vm_settings[] = {
+    { "method", NULL, offsetof(struct vm_settings, method), POLICY_METHODS, KIND_TEXT },
+    { "require", NULL, offsetof(struct vm_settings, require), POLICY_LEVELS, KIND_TEXT },
+    { "fallback", NULL, offsetof(struct vm_settings, fallback), POLICY_FALLBACKS, KIND_TEXT },
+};
+
+static char **value_of(void *s, const struct setting *t)
 {
     return (char **)(void *)((char *)s + t->offset);
 }
@@ -43,6 +59,12 @@ void settings_clear(struct settings *s)
 {
     for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
         free(*value_of(s, &settings[i]));
+    for (size_t v = 0; v < s->n_vms; v++) {
+        for (size_t i = 0; i < ARRAY_SIZE(vm_settings); i++)
+            free(*value_of(&s->vms[v], &vm_settings[i]));
+        free(s->vms[v].vm);
+    }
+    free(s->vms);
     memset(s, 0, sizeof(*s));
 }
 
@@ -55,21 +77,36 @@ int settings_put_first(char **setting, const char *value)
     return *setting ? 0 : -ENOMEM;
 }
 
+static int check_number(const struct setting *t, const char *value, uint64_t min, uint64_t max, struct err *err)
+{
+    uint64_t n;
+
+    if (num_parse_u64(value, min, max, &n, NULL) < 0)
+        return err_set(err, EINVAL, "%s = %s: not a number%s from %llu to %llu", t->name, value,
+                       t->kind == KIND_TIMEOUT ? " of seconds" : "", (unsigned long long)min, (unsigned long long)max);
+    return 0;
+}
+
 static int check(const struct setting *t, const char *value, struct err *err)
 {
-    uint64_t number;
-
     if (!*value)
         return err_set(err, EINVAL, "%s has no value", t->name);
     if (t->choices && !choice_has(t->choices, value))
         return err_set(err, EINVAL, "%s = %s: not one of %s", t->name, value, t->choices);
-    if (t->absolute && value[0] != '/')
-        return err_set(err, EINVAL, "%s = %s: not an absolute path", t->name, value);
-    bool timed = !strcmp(t->name, "agent-timeout") || !strcmp(t->name, "freeze-limit");
-    if (timed && num_parse_u64(value, 1, TIMEOUT_MAX_S, &number, NULL) < 0)
-        return err_set(err, EINVAL, "%s = %s: not a number of seconds from 1 to %d", t->name, value, TIMEOUT_MAX_S);
-    if (!strcmp(t->name, "compression") && strcmp(value, "none") && num_parse_u64(value, 1, LEVEL_MAX, &number, NULL) < 0)
+    switch (t->kind) {
+    case KIND_PATH:
+        return value[0] == '/' ? 0 : err_set(err, EINVAL, "%s = %s: not an absolute path", t->name, value);
+    case KIND_TIMEOUT:
+        return check_number(t, value, 1, TIMEOUT_MAX_S, err);
+    case KIND_RETRIES:
+        return check_number(t, value, 0, RETRIES_MAX, err);
+    case KIND_COMPRESSION:
+        if (!strcmp(value, "none") || num_parse_u64(value, 1, LEVEL_MAX, &(uint64_t){ 0 }, NULL) >= 0)
+            return 0;
         return err_set(err, EINVAL, "%s = %s: neither none nor a level from 1 to %d", t->name, value, LEVEL_MAX);
+    case KIND_TEXT:
+        break;
+    }
     return 0;
 }
 
@@ -100,32 +137,77 @@ int settings_from_env(struct settings *s, struct err *err)
 
 struct reading {
     struct settings *s;
-    const char *seen[ARRAY_SIZE(settings)];
+    char **seen;    /* "SECTION\nNAME" of what the file has set */
     struct err err; /* of the first line that is wrong */
 };
 
+static const struct setting *find_setting(const struct setting *table, size_t n, const char *name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(table[i].name, name))
+            return &table[i];
+    return NULL;
+}
+
+/* The settings of a VM, made where there are none yet. NULL: out of memory. */
+static struct vm_settings *settings_of_vm(struct settings *s, const char *vm)
+{
+    for (size_t i = 0; i < s->n_vms; i++)
+        if (!strcmp(s->vms[i].vm, vm))
+            return &s->vms[i];
+    struct vm_settings *more = reallocarray(s->vms, s->n_vms + 1, sizeof(*more));
+    if (!more)
+        return NULL;
+    s->vms = more;
+    more[s->n_vms] = (struct vm_settings){ .vm = strdup(vm) };
+    return more[s->n_vms].vm ? &more[s->n_vms++] : NULL;
+}
+
+static int take(struct reading *r, void *to, const struct setting *t, const char *section, const char *value)
+{
+    _cleanup_free_ char *key = str_format("%s\n%s", section, t->name);
+
+    if (key && strv_has(r->seen, key))
+        return err_set(&r->err, EINVAL, "%s is set a second time", t->name);
+    int e = check(t, value, &r->err);
+    if (e < 0)
+        return e;
+    char **place = value_of(to, t);
+    if (!key || strv_add(&r->seen, key) < 0 || (!*place && !(*place = strdup(value))))
+        return err_set(&r->err, ENOMEM, "out of memory");
+    return 0;
+}
+
+static int take_vm_line(struct reading *r, const char *section, const char *name, const char *value)
+{
+    const struct setting *t = find_setting(vm_settings, ARRAY_SIZE(vm_settings), name);
+    const char *vm = section + strlen("vm");
+
+    vm += strspn(vm, " \t");
+    if (strncmp(section, "vm", 2) || vm == section + 2 || !*vm)
+        return err_set(&r->err, EINVAL, "unknown section [%s]: there are only those of VMs, [vm NAME]", section);
+    if (strlen(section) >= SECTION_MAX)
+        return err_set(&r->err, EINVAL, "[%s...] is too long: name the VM by its UUID", section);
+    if (!t)
+        return err_set(&r->err, EINVAL, "unknown setting '%s' in [%s]: only method, require and fallback can be set for a VM", name,
+                       section);
+    struct vm_settings *to = settings_of_vm(r->s, vm);
+    return to ? take(r, to, t, section, value) : err_set(&r->err, ENOMEM, "out of memory");
+}
+
+/* 1, or 0 for inih to stop counting lines at the first that is wrong. */
 static int take_line(void *priv, const char *section, const char *name, const char *value)
 {
     struct reading *r = priv;
-    struct err *e = r->err.code ? NULL : &r->err;
 
+    if (r->err.code)
+        return 0;
     if (*section)
-        return err_set(e, EINVAL, "there are no sections in kvss.conf, and this is [%s]", section), 0;
-    for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
-        const struct setting *t = &settings[i];
-        if (strcmp(t->name, name))
-            continue;
-        if (r->seen[i])
-            return err_set(e, EINVAL, "%s is set a second time", name), 0;
-        r->seen[i] = t->name;
-        if (check(t, value, e) < 0)
-            return 0;
-        char **to = value_of(r->s, t);
-        if (!*to && !(*to = strdup(value)))
-            return err_set(e, ENOMEM, "out of memory"), 0;
-        return 1;
-    }
-    return err_set(e, EINVAL, "unknown setting '%s'", name), 0;
+        return take_vm_line(r, section, name, value) >= 0;
+    const struct setting *t = find_setting(settings, ARRAY_SIZE(settings), name);
+    if (!t)
+        return err_set(&r->err, EINVAL, "unknown setting '%s'", name), 0;
+    return take(r, r->s, t, "", value) >= 0;
 }
 
 int settings_from_file(const char *path, struct settings *s, struct err *err)
@@ -140,6 +222,7 @@ int settings_from_file(const char *path, struct settings *s, struct err *err)
     if (rc < 0)
         return err_move(err, &why);
     int line = ini_parse_string(text.data ? (const char *)text.data : "", take_line, &r);
+    strv_free(r.seen);
     if (line > 0 && r.err.code)
         return err_set(err, EINVAL, "%s:%d: %s", path, line, r.err.text);
     if (line > 0)

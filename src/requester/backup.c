@@ -174,22 +174,22 @@ static int run(struct backup *b, char *const *uuids, json_t **ret, struct err *e
 
 static int open_session(struct backup *b, const char *prefix, char ***ret_uuids, struct err *err)
 {
-    struct session_options o = { .effects = true, .checkpoint_prefix = b->type == VSS_BT_COPY ? NULL : prefix }; /* a copy leaves none */
+    struct session_options o = { .effects = true, .policies = b->policies };
     _cleanup_(hv_close_p) struct hv *hv = NULL;
 
-    int r = policy_parse(&b->job->policy, &o.method, &o.require, err);
-    if (r >= 0)
-        r = hv_connect(b->rq, &hv, err);
+    o.checkpoint_prefix = b->type == VSS_BT_COPY ? NULL : prefix; /* a copy leaves none */
+    int r = hv_connect(b->rq, &hv, err);
     if (r >= 0)
         r = select_vms(hv, b->job->vms, ret_uuids, err);
     o.only = *ret_uuids;
     return r < 0 ? r : session_open(b->rq, &o, &b->s, err);
 }
 
-static void release(struct backup *b, struct err *err)
+/* As session_close(). */
+static int release(struct backup *b, struct err *err)
 {
     store_write_abort(b->w);
-    session_close(b->s, err);
+    int r = session_close(b->s, err);
     for (size_t i = 0; i < b->n; i++) {
         struct backup_component *c = &b->components[i];
         free(c->writer_id);
@@ -204,24 +204,47 @@ static void release(struct backup *b, struct err *err)
     free(b->items);
     free(b->item_of);
     strv_free(b->strings);
+    return r;
+}
+
+/* One attempt. 0, -errno, or 1: it failed, all was put back, and it is worth another. */
+static int attempt(struct backup b, struct backup_tries *tries, json_t **ret, struct err *err)
+{
+    _cleanup_strv_ char **uuids = NULL;
+    char prefix[CHAIN_PREFIX_MAX];
+
+    b.attempts = tries->attempts;
+    b.rq->end = REQUESTER_DONE;
+    chain_prefix(b.rq->store, prefix);
+    int r = open_session(&b, prefix, &uuids, err);
+    if (r >= 0)
+        r = run(&b, uuids, ret, err);
+    if (r < 0)
+        backup_look_back(&b);
+    bool undone = release(&b, r < 0 ? err : NULL) >= 0;
+    int again = r < 0 ? backup_again(tries, &b, undone, err) : 0;
+    json_decref(b.unquiet);
+    return again ? again : r;
 }
 
 int requester_backup(struct requester *rq, const struct requester_backup *job, json_t **ret, struct err *err)
 {
-    struct backup b = { .rq = rq, .job = job, .asked = job->type ? job->type : "auto", .begun_ms = clock_mono_ms() };
-    _cleanup_strv_ char **uuids = NULL;
-    char prefix[CHAIN_PREFIX_MAX];
+    _cleanup_(policies_clear) struct policies policies = { 0 };
+    struct backup b = { .rq = rq, .job = job, .asked = job->type ? job->type : "auto", .policies = &policies };
+    struct backup_tries tries = { 0 };
 
     rq->end = REQUESTER_DONE;
+    b.begun_ms = clock_mono_ms();
     int r = chain_type(&b.chain, b.asked, &b.type, err);
     if (r >= 0)
-        r = repository_open(rq, err); /* before anything is touched */
-    if (r >= 0) {
-        chain_prefix(rq->store, prefix);
-        r = open_session(&b, prefix, &uuids, err);
-    }
+        r = policies_parse(&job->policy, &policies, err);
     if (r >= 0)
-        r = run(&b, uuids, ret, err);
-    release(&b, r < 0 ? err : NULL);
+        r = repository_open(rq, err); /* before anything is touched */
+    if (r >= 0 && !(tries.attempts = json_array()))
+        r = err_set(err, ENOMEM, "out of memory");
+    if (r >= 0)
+        while ((r = attempt(b, &tries, ret, err)) > 0)
+            ;
+    json_decref(tries.attempts);
     return job_end(rq, r, err);
 }

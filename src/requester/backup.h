@@ -7,6 +7,7 @@
 #include "requester/files.h"
 #include "requester/internal.h"
 #include "requester/point.h"
+#include "requester/policy.h"
 #include "requester/transfer.h"
 
 /* A component that takes part. */
@@ -37,6 +38,10 @@ struct backup {
     enum vss_backup_type type;  /* of the session */
     struct chain chain;
     const char *set_id;
+    struct policies *policies;
+    const json_t *attempts;     /* that failed before this one, for the report */
+    json_t *unquiet;            /* after a failure: names of the VMs that will be saved the next time; owned */
+    bool fall_back;             /* the attempt failed for those alone, and their policies let them be saved */
     uint64_t begun_ms;
     size_t n;
     struct backup_component *components;
@@ -47,6 +52,17 @@ struct backup {
     char **strings;             /* owns what the items point to */
     size_t n_files;             /* components with files, numbered as they come */
 };
+
+/* What the attempts of one run have in common. */
+struct backup_tries {
+    unsigned retried;
+    json_t *attempts; /* owned */
+};
+
+/* backup_again.c. Of an attempt that failed, before its session is closed: whose guests could not be quiesced. */
+void backup_look_back(struct backup *b);
+/* Once its session is closed. undone: all is as before. 1: try again, with err cleared; 0: the failure in err stands. -EINTR. */
+int backup_again(struct backup_tries *t, struct backup *b, bool undone, struct err *err);
 
 /* backup_select.c: which components take part, and the volumes of their files. */
 int backup_select(struct backup *b, char *const *uuids, struct err *err);

@@ -9,7 +9,8 @@
 static json_t *vm_report(const struct backup *b, const struct backup_component *c)
 {
     static const char *const as_recorded[] = { "uuid", "state", "method", "why", "consistency", "frozen_ms", "down_ms", "instant",
-                                               "checkpoint", "warnings", "asked", "type", "why_type", "since", "dirty" };
+                                               "checkpoint", "warnings", "asked", "type", "why_type", "since", "dirty", "policy",
+                                               "not_quiesced" };
     json_t *vm = json_object(), *not_covered = json_array(), *whole = json_array(), *d;
     size_t i, disks = 0;
     uint64_t size = 0;
@@ -77,6 +78,7 @@ int backup_report(struct backup *b, json_t **ret, struct err *err)
     json_object_set_new(report, "set", json_text(b->set_id));
     json_object_set_new(report, "type", json_text(vss_backup_type_name(b->type)));
     json_object_set_new(report, "asked", json_text(b->asked));
+    json_object_set_new(report, "attempts", json_deep_copy(b->attempts));
     json_object_set_new(report, "vms", vms);
     json_object_set_new(report, "writers", writers);
     for (size_t i = 0; i < b->n; i++) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What a backup of the VMs would do, told before anything is touched (M4, B3). */
-#include "requester/internal.h"
+#include "requester/policy.h"
 #include <errno.h>
 
 static json_t *conditions(const struct vm_report *r)
@@ -40,11 +40,22 @@ static json_t *file_systems(const struct vm_report *r)
     return list;
 }
 
+static const char *agent_name(enum hv_agent_status s)
+{
+    static const char *const names[] = {
+        [HV_AGENT_OK] = "ok", [HV_AGENT_NO_CHANNEL] = "no-channel", [HV_AGENT_NOT_CONNECTED] = "not-connected",
+        [HV_AGENT_NOT_RESPONDING] = "not-responding", [HV_AGENT_NO_FREEZE] = "no-freeze", [HV_AGENT_FAILED] = "failed",
+    };
+    return (size_t)s < ARRAY_SIZE(names) ? names[s] : "failed";
+}
+
 static json_t *vm_entry(const struct vm_report *r)
 {
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "name", r->name, "uuid", r->uuid, "state",
+    json_t *agent = r->state == HV_RUNNING ? json_string(agent_name(r->agent)) : json_null();
+
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "name", r->name, "uuid", r->uuid, "state",
                      hv_state_name(r->state), "method", vm_method_name(r->method), "level", vm_level_name(r->level), "refused",
-                     json_text(r->refused), "conditions", conditions(r), "disks", disks(r), "file_systems", file_systems(r),
+                     json_text(r->refused), "agent", agent, "conditions", conditions(r), "disks", disks(r), "file_systems", file_systems(r),
                      "warnings", json_strv(r->warnings));
 }
 
@@ -90,12 +101,13 @@ static int run(struct session *s, char **uuids, json_t **ret, struct err *err)
 
 int requester_check(struct requester *rq, char *const *vms, const struct requester_policy *policy, json_t **ret, struct err *err)
 {
-    struct session_options o = { 0 };
+    _cleanup_(policies_clear) struct policies policies = { 0 };
+    struct session_options o = { .policies = &policies };
     _cleanup_strv_ char **uuids = NULL;
     struct session *s = NULL;
 
     rq->end = REQUESTER_DONE;
-    int r = policy_parse(policy, &o.method, &o.require, err);
+    int r = policies_parse(policy, &policies, err);
     if (r >= 0)
         r = session_open(rq, &o, &s, err);
     if (r >= 0)

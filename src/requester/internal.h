@@ -43,10 +43,11 @@ DEFINE_CLEANUP(char *, key_wipe)
 /* Opens rq->store if it is not open yet. */
 int repository_open(struct requester *rq, struct err *err);
 
+struct policies; /* policy.h */
+
 /* ---- session.c ------------------------------------------------------------------------------------------------------------*/
 struct session_options {
-    enum vm_method method;
-    enum vm_level require;
+    struct policies *policies; /* what is wanted of VMs; lives as long as the session; NULL: nothing in particular */
     const char *checkpoint_prefix;
     char *const *only;    /* VMs to describe; NULL: all */
     bool effects;         /* a backup: with provider and journal */
@@ -73,12 +74,11 @@ struct session {
 
 int session_open(struct requester *rq, const struct session_options *options, struct session **ret, struct err *err);
 /* Ends the session. Unless it is `done`: Abort, and everything undone. The first failure of undoing is added to err's text
- * (err may hold the failure that led here). */
-void session_close(struct session *s, struct err *err);
+ * (err may hold the failure that led here). 0, or -EIO: something could not be put back yet, and the watchdog is still at it. */
+int session_close(struct session *s, struct err *err);
 /* Fails with the first failed writer's name, event, code and text. `doing` names the step. */
 int session_check_status(struct session *s, const char *doing, struct err *err);
 int hv_connect(struct requester *rq, struct hv **ret, struct err *err);
-int policy_parse(const struct requester_policy *policy, enum vm_method *ret_method, enum vm_level *ret_require, struct err *err);
 
 /* ---- recover.c ------------------------------------------------------------------------------------------------------------*/
 /* Where the journals of sessions are kept. Caller frees. */

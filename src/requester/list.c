@@ -52,7 +52,7 @@ static int writer_list(struct session *s, json_t **ret, struct err *err)
 
 int requester_list_writers(struct requester *rq, json_t **ret, struct err *err)
 {
-    struct session_options o = { .method = VM_METHOD_AUTO, .require = VM_LEVEL_CRASH };
+    struct session_options o = { 0 };
     struct session *s = NULL;
 
     rq->end = REQUESTER_DONE;
@@ -80,7 +80,7 @@ static const char *type_name(enum kvss_provider_type t)
 
 int requester_list_providers(struct requester *rq, json_t **ret, struct err *err)
 {
-    struct session_options o = { .method = VM_METHOD_AUTO, .require = VM_LEVEL_CRASH };
+    struct session_options o = { 0 };
     struct session *s = NULL;
     json_t *list = json_array();
 

@@ -75,19 +75,30 @@ int requester_list_points(struct requester *r, const char *vm, json_t **ret, str
 
 /* What a backup of the VMs would do, told without touching them. vms NULL: all.
  * { "vms": [ { "name", "uuid", "state", "method", "level", "refused": TEXT|null,
+ *              "agent": "ok|no-channel|not-connected|not-responding|no-freeze|failed", or null where the VM does not run,
  *              "conditions": [ { "clause", "name", "ok": bool|null, "why" } ],
  *              "disks": [ { "target", "path", "format", "covered": bool, "why": TEXT|null } ],
  *              "file_systems": [ { "mountpoint", "type", "device", "disks": [ TARGET ] } ], "warnings": [ TEXT ] } ],
  *   "refused": NUMBER of VMs a backup of which would be refused } */
+struct requester_vm_policy { /* what differs for one VM; NULL: as for all */
+    const char *vm;            /* name or UUID */
+    const char *method, *require, *fallback;
+};
 struct requester_policy {
-    const char *method;  /* "auto", "child", "saved-state"; NULL: auto */
-    const char *require; /* "application", "file-system", "saved-state"; NULL: nothing in particular */
+    const char *method;   /* "auto", "child", "saved-state"; NULL: auto */
+    const char *require;  /* "application", "file-system", "saved-state"; NULL: nothing in particular */
+    const char *fallback; /* where a guest cannot be quiesced: "saved-state", or "fail"; NULL: saved-state */
+    size_t n_vms;
+    const struct requester_vm_policy *vms;
 };
 int requester_check(struct requester *r, char *const *vms, const struct requester_policy *policy, json_t **ret, struct err *err);
 
 /* One restore point of the VMs (NULL: all) and of the command writers' components, all of one instant; or nothing.
  * { "point", "set", "type", "asked", "host", "kvss", "instant",
- *   "vms": [ { "name", "uuid", "state", "method", "why", "consistency", "frozen_ms", "down_ms", "instant", "checkpoint",
+ *   "attempts": [ { "why", "vms": [ NAME: their guests could not be quiesced, they were saved in the next attempt ] } ]
+ *               (those before this one, all of whose effects were put back),
+ *   "vms": [ { "name", "uuid", "state", "method", "why", "policy": { "method", "require", "fallback" }, "not_quiesced": TEXT|null,
+ *              "consistency", "frozen_ms", "down_ms", "instant", "checkpoint",
  *              "asked", "type", "why_type": why that is not what was asked for, "since": the point it stands on or null,
  *              "size", "read", "dirty": bytes that had changed or null, "stored", "disks": COUNT, "not_covered": [ TARGET ],
  *              "whole": [ { "target", "why" } ] (read whole although it has an earlier point), "warnings": [ TEXT ] } ],
@@ -97,6 +108,7 @@ struct requester_backup {
     char *const *vms;
     struct requester_policy policy;
     const char *type; /* "auto" (NULL), "full", "incremental", "differential" or "copy" */
+    unsigned retries; /* how often it is begun again after a failure that passes by itself */
 };
 int requester_backup(struct requester *r, const struct requester_backup *job, json_t **ret, struct err *err);
 

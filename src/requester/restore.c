@@ -177,7 +177,7 @@ static int open_point(struct restore *r, struct err *err)
 
 static int open_session(struct restore *r, struct err *err)
 {
-    struct session_options o = { .method = VM_METHOD_AUTO, .require = VM_LEVEL_CRASH, .restore = true };
+    struct session_options o = { .restore = true };
     static char *const none[] = { NULL };
 
     o.only = none; /* the stored documents govern: no VM of today need be described */

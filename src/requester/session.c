@@ -5,33 +5,10 @@
 #include "base/io.h"
 #include "requester/effects.h"
 #include "requester/internal.h"
+#include "requester/policy.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-
-int policy_parse(const struct requester_policy *policy, enum vm_method *ret_method, enum vm_level *ret_require, struct err *err)
-{
-    static const struct { const char *name; enum vm_method method; } methods[] = {
-        { "auto", VM_METHOD_AUTO }, { "child", VM_METHOD_CHILD }, { "saved-state", VM_METHOD_SAVED },
-    };
-    static const struct { const char *name; enum vm_level level; } levels[] = {
-        { "application", VM_LEVEL_APPLICATION }, { "file-system", VM_LEVEL_FILE_SYSTEM }, { "saved-state", VM_LEVEL_SAVED_STATE },
-    };
-    const char *method = policy->method ? policy->method : "auto";
-    size_t m = 0, l = 0;
-
-    while (m < ARRAY_SIZE(methods) && strcmp(methods[m].name, method))
-        m++;
-    if (m == ARRAY_SIZE(methods))
-        return err_set(err, EINVAL, "unknown method '%s': auto, child or saved-state", method);
-    while (policy->require && l < ARRAY_SIZE(levels) && strcmp(levels[l].name, policy->require))
-        l++;
-    if (l == ARRAY_SIZE(levels))
-        return err_set(err, EINVAL, "unknown requirement '%s': application, file-system or saved-state", policy->require);
-    *ret_method = methods[m].method;
-    *ret_require = policy->require ? levels[l].level : VM_LEVEL_CRASH;
-    return 0;
-}
 
 int hv_connect(struct requester *rq, struct hv **ret, struct err *err)
 {
@@ -99,8 +76,8 @@ static int open_vm_writer(struct session *s, const struct session_options *o, st
         .journal = s->journal,
         .session_dir = s->dir,
         .snapshot_dir = c->snapshot_dir,
-        .method = o->method,
-        .require = o->require,
+        .policy = o->policies ? policies_find : NULL,
+        .policy_priv = o->policies,
         .checkpoint_prefix = o->checkpoint_prefix,
         .agent_timeout_ms = c->agent_timeout_ms,
         .hold_limit_ms = c->freeze_limit_ms,
@@ -178,12 +155,12 @@ static void undo(struct session *s, struct err *err)
         also_failed(s, err, &why);
 }
 
-void session_close(struct session *s, struct err *err)
+int session_close(struct session *s, struct err *err)
 {
     struct err why = ERR_INIT;
 
     if (!s)
-        return;
+        return 0;
     if (!s->done)
         undo(s, err);
     if (s->vss)
@@ -200,11 +177,13 @@ void session_close(struct session *s, struct err *err)
     else if (s->journal)
         journal_settled(s->journal, s->fx_dir);
     keeper_free(s->keeper); /* after the jobs have ended, which closes what it holds */
+    int r = s->journal && journal_open_effects(s->journal) ? -EIO : 0;
     journal_free(s->journal);
     free(s->verbs);
     hv_close(s->hv);
     free(s->dir);
     free(s);
+    return r;
 }
 
 int session_check_status(struct session *s, const char *doing, struct err *err)

@@ -25,6 +25,24 @@ static void values_are_read_and_comments_passed_over(void **state)
     assert_null(s.connect);
 }
 
+static void vms_have_sections_of_their_own(void **state)
+{
+    _cleanup_(settings_clear) struct settings s = { 0 };
+    struct err err = ERR_INIT;
+
+    assert_ok(read_conf(*state, "require = saved-state\n[vm web 01]\nmethod = child\n[vm db01]\nrequire = application\nfallback = fail\n",
+                        &s, &err));
+    assert_ok(read_conf(*state, "[vm db01]\nrequire = file-system\nmethod = child\n", &s, &err)); /* a second file only adds */
+    assert_int_equal(s.n_vms, 2);
+    assert_string_equal(s.vms[0].vm, "web 01");
+    assert_string_equal(s.vms[0].method, "child");
+    assert_null(s.vms[0].require);
+    assert_string_equal(s.vms[1].require, "application");
+    assert_string_equal(s.vms[1].fallback, "fail");
+    assert_string_equal(s.vms[1].method, "child");
+    assert_string_equal(s.require, "saved-state");
+}
+
 static void what_is_set_already_stays(void **state)
 {
     _cleanup_(settings_clear) struct settings s = { .repository = strdup("/from/an/option") };
@@ -47,7 +65,14 @@ static void mistakes_name_file_and_line(void **state)
         { "compression = 20\n", "kvss.conf:1: compression = 20: neither" },
         { "snapshot-dir = here\n", "kvss.conf:1: snapshot-dir = here: not an absolute path" },
         { "repository =\n", "kvss.conf:1: repository has no value" },
-        { "[section]\nrepository = /a\n", "kvss.conf:2: there are no sections" },
+        { "[section]\nrepository = /a\n", "kvss.conf:2: unknown section [section]" },
+        { "[vm web]\nrepository = /a\n", "kvss.conf:2: unknown setting 'repository' in [vm web]" },
+        { "[vm web]\nrequire = file-system\n[vm db]\nrequire = all\n", "kvss.conf:4: require = all: not one of" },
+        { "[vm web]\nrequire = file-system\n[vm web]\nrequire = application\n", "kvss.conf:4: require is set a second time" },
+        { "[vmweb]\nrequire = file-system\n", "kvss.conf:2: unknown section [vmweb]" },
+        { "[vm a-name-that-is-longer-than-what-the-parser-keeps-of-it]\nrequire = file-system\n", "name the VM by its UUID" },
+        { "fallback = crash\n", "kvss.conf:1: fallback = crash: not one of saved-state|fail" },
+        { "retries = many\n", "kvss.conf:1: retries = many: not a number from 0 to 100" },
         { "just words\n", "kvss.conf:1: not 'name = value'" },
     };
 
@@ -182,6 +207,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         test_in_dir(values_are_read_and_comments_passed_over),
+        test_in_dir(vms_have_sections_of_their_own),
         test_in_dir(what_is_set_already_stays),
         test_in_dir(mistakes_name_file_and_line),
         cmocka_unit_test(a_file_that_is_not_there_is_told_apart),

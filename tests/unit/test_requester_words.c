@@ -2,7 +2,7 @@
 /* From what people write to what is meant: names, policies, volumes. */
 #include "test.h"
 
-#include "requester/internal.h"
+#include "requester/policy.h"
 
 static const char mountinfo[] =
     "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
@@ -80,19 +80,71 @@ static void what_is_like_a_name_is_found(void **state)
 static void policies_are_parsed_and_others_refused(void **state)
 {
     (void)state;
-    enum vm_method method;
-    enum vm_level require;
+    _cleanup_(policies_clear) struct policies p = { 0 };
     struct err err = ERR_INIT;
 
-    assert_ok(policy_parse(&(struct requester_policy){ 0 }, &method, &require, &err));
-    assert_int_equal(method, VM_METHOD_AUTO);
-    assert_int_equal(require, VM_LEVEL_CRASH);
-    assert_ok(policy_parse(&(struct requester_policy){ "child", "file-system" }, &method, &require, &err));
-    assert_int_equal(method, VM_METHOD_CHILD);
-    assert_int_equal(require, VM_LEVEL_FILE_SYSTEM);
-    assert_fails(EINVAL, policy_parse(&(struct requester_policy){ "sideways", NULL }, &method, &require, &err));
-    assert_fails(EINVAL, policy_parse(&(struct requester_policy){ NULL, "crash" }, &method, &require, &err));
-    assert_int_equal(method, VM_METHOD_CHILD); /* outputs are untouched on failure */
+    assert_ok(policies_parse(&(struct requester_policy){ 0 }, &p, &err));
+    assert_int_equal(p.all.method, VM_METHOD_AUTO);
+    assert_int_equal(p.all.require, VM_LEVEL_CRASH);
+    assert_int_equal(p.all.fallback, VM_FALLBACK_SAVED);
+    policies_clear(&p);
+    assert_ok(policies_parse(&(struct requester_policy){ .method = "child", .require = "file-system", .fallback = "fail" }, &p, &err));
+    assert_int_equal(p.all.method, VM_METHOD_CHILD);
+    assert_int_equal(p.all.require, VM_LEVEL_FILE_SYSTEM);
+    assert_int_equal(p.all.fallback, VM_FALLBACK_FAIL);
+    policies_clear(&p);
+    assert_fails(EINVAL, policies_parse(&(struct requester_policy){ .method = "sideways" }, &p, &err));
+    assert_string_equal(err.text, "unknown method 'sideways': auto, child or saved-state");
+    assert_fails(EINVAL, policies_parse(&(struct requester_policy){ .require = "crash" }, &p, &err));
+    assert_fails(EINVAL, policies_parse(&(struct requester_policy){ .fallback = "crash" }, &p, &err));
+    assert_null(p.of); /* outputs are untouched on failure */
+}
+
+static void a_vms_own_policy_goes_before_that_of_all(void **state)
+{
+    (void)state;
+    static const char uuid[] = "0f0e0d0c-0b0a-4908-8706-050403020100";
+    const struct requester_vm_policy vms[] = {
+        { .vm = "db01", .require = "application", .fallback = "fail" },
+        { .vm = "0F0E0D0C-0B0A-4908-8706-050403020100", .method = "saved-state" },
+    };
+    const struct requester_policy all = { .require = "file-system", .n_vms = 2, .vms = vms };
+    _cleanup_(policies_clear) struct policies p = { 0 };
+    struct err err = ERR_INIT;
+
+    assert_ok(policies_parse(&all, &p, &err));
+    struct vm_policy found = policies_find(&p, "db01", "11111111-0b0a-4908-8706-050403020100");
+    assert_int_equal(found.require, VM_LEVEL_APPLICATION);
+    assert_int_equal(found.fallback, VM_FALLBACK_FAIL);
+    assert_int_equal(found.method, VM_METHOD_AUTO);
+    found = policies_find(&p, "web", uuid); /* by UUID, written in another way */
+    assert_int_equal(found.method, VM_METHOD_SAVED);
+    assert_int_equal(found.require, VM_LEVEL_FILE_SYSTEM);
+    assert_int_equal(policies_find(&p, "other", "11111111-0b0a-4908-8706-050403020100").method, VM_METHOD_AUTO);
+}
+
+static void what_a_run_learns_stays_for_that_vm(void **state)
+{
+    (void)state;
+    static const char one[] = "0f0e0d0c-0b0a-4908-8706-050403020100", two[] = "11111111-0b0a-4908-8706-050403020100";
+    _cleanup_(policies_clear) struct policies p = { 0 };
+    struct err err = ERR_INIT;
+
+    assert_ok(policies_parse(&(struct requester_policy){ 0 }, &p, &err));
+    struct vm_policy found = policies_find(&p, "one", one);
+    assert_true(policy_may_fall_back(&found));
+    assert_ok(policies_learn(&p, one, "the agent did not answer", &err));
+    found = policies_find(&p, "one", one);
+    assert_string_equal(found.not_quiesced, "the agent did not answer");
+    assert_false(policy_may_fall_back(&found)); /* once is enough */
+    found = policies_find(&p, "two", two);
+    assert_null(found.not_quiesced);
+    found.require = VM_LEVEL_FILE_SYSTEM;
+    assert_false(policy_may_fall_back(&found));
+    found = (struct vm_policy){ .fallback = VM_FALLBACK_FAIL };
+    assert_false(policy_may_fall_back(&found));
+    found = (struct vm_policy){ .method = VM_METHOD_CHILD };
+    assert_false(policy_may_fall_back(&found));
 }
 
 static void the_first_line_of_a_password_file_is_the_passphrase(void **state)
@@ -133,6 +185,8 @@ int main(void)
         cmocka_unit_test(a_network_disk_is_its_own_volume),
         cmocka_unit_test(what_is_like_a_name_is_found),
         cmocka_unit_test(policies_are_parsed_and_others_refused),
+        cmocka_unit_test(a_vms_own_policy_goes_before_that_of_all),
+        cmocka_unit_test(what_a_run_learns_stays_for_that_vm),
         test_in_dir(the_first_line_of_a_password_file_is_the_passphrase),
         cmocka_unit_test(nobody_to_ask_is_an_error_that_says_what_to_do),
     };

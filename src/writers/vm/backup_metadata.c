@@ -114,17 +114,30 @@ static json_t *why(const struct vm *vm)
     case VM_METHOD_OFFLINE:
         return json_string(vm->before == HV_SAVED ? "the VM was in a saved state already" : "the VM was off");
     default:
-        return json_string(failed ? failed : "Saved State was asked for");
+        break;
     }
+    if (vm->report.policy.not_quiesced)
+        return json_string(vm->report.policy.not_quiesced);
+    return json_string(failed ? failed : "Saved State was asked for");
+}
+
+static json_t *policy(const struct vm_policy *p)
+{
+    static const char *const methods[] = { "auto", "child", "saved-state" };
+
+    return json_pack("{s:s, s:o, s:s}", "method", (size_t)p->method < ARRAY_SIZE(methods) ? methods[p->method] : "auto", "require",
+                     p->require == VM_LEVEL_CRASH ? json_null() : json_string(vm_level_name(p->require)), "fallback",
+                     vm_fallback_name(p->fallback));
 }
 
 char *vm_backup_metadata(const struct vm *vm)
 {
     char instant[32];
     json_auto_t *j = json_pack(
-        "{s:s, s:s, s:s, s:b, s:b, s:s, s:o, s:o, s:s, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o}", "vm", vm->dom->name, "uuid",
+        "{s:s, s:s, s:s, s:b, s:b, s:s, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o}", "vm", vm->dom->name, "uuid",
         vm->dom->uuid, "state", hv_state_name(vm->before), "autostart", vm->dom->autostart, "persistent", vm->dom->persistent,
-        "method", vm_method_name(vm->report.method), "why", why(vm), "conditions", conditions(&vm->report), "consistency",
+        "method", vm_method_name(vm->report.method), "why", why(vm), "conditions", conditions(&vm->report), "policy",
+        policy(&vm->report.policy), "not_quiesced", text_or_null(vm->report.policy.not_quiesced), "consistency",
         vm_level_name(vm->report.level), "frozen", frozen(vm), "frozen_ms", span_ms(vm->frozen_us, vm->thawed_us), "down_ms",
         span_ms(vm->paused_us, vm->resumed_us), "instant", clock_format(vm->instant_us, instant), "disks", disks(vm), "parts",
         parts(vm), "checkpoint", text_or_null(vm->checkpoint && vm->report.method != VM_METHOD_OFFLINE ? vm->checkpoint : NULL),

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "writers/vm/internal.h"
 #include <errno.h>
+#include <string.h>
 
 static struct kvss_point point_of(const struct vm *vm, bool active)
 {
@@ -39,15 +40,26 @@ int vm_take_point(struct vm *vm, bool active, struct err *err)
     return c->provider->take_point(c->provider_priv, &point, err);
 }
 
+/* Not a failure like others: the VM could still be saved (VM_WRITER_NOT_QUIESCED). */
+static int not_quiesced(struct vm *vm, const struct err *why)
+{
+    free(vm->not_quiesced);
+    vm->not_quiesced = strdup(why->text);
+    return -why->code;
+}
+
 int vm_freeze(struct vm *vm, struct err *err)
 {
     unsigned ms = vm->writer->config.agent_timeout_ms ? vm->writer->config.agent_timeout_ms : AGENT_FREEZE_MS;
 
     int r = hv_agent_freeze(vm->dom, NULL, ms, &vm->n_frozen, err);
-    if (r == -EBUSY || r == -EHOSTUNREACH) /* nothing was done, and what another program froze is not ours to thaw */
+    /* Nothing was done: neither is there anything to undo, nor may another program's freeze be undone. */
+    if (r == -EBUSY || r == -EHOSTUNREACH)
         vm_effect_settled(vm, &vm->fx_freeze);
-    if (r < 0)
-        return err_context(err, "the guest could not be frozen");
+    if (r < 0) {
+        err_context(err, "the guest could not be frozen");
+        return not_quiesced(vm, err);
+    }
     vm->frozen_us = clock_mono_us(); /* from the agent's reply on */
     return vm_effect_done(vm, vm->fx_freeze, err);
 }
@@ -63,8 +75,8 @@ int vm_thaw(struct vm *vm, struct err *err)
     vm->thawed_us = clock_mono_us();
     vm_effect_settled(vm, &vm->fx_freeze);
     /* Windows thaws by itself when its limit is over: then the point is not one of a frozen guest. */
-    if (vm->n_frozen && !n)
-        return err_vss(err, VSS_E_WRITERERROR_TIMEOUT, ETIMEDOUT,
-                       "the guest had thawed by itself before the point in time was complete");
-    return 0;
+    if (!vm->n_frozen || n)
+        return 0;
+    err_vss(err, VSS_E_WRITERERROR_TIMEOUT, ETIMEDOUT, "the guest had thawed before the point in time was complete");
+    return not_quiesced(vm, err);
 }

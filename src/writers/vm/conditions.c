@@ -193,8 +193,10 @@ static void ask_agent(struct vm_writer *w, struct hv_domain *d, struct vm_report
     if (hv_agent_probe(d, ms, &info, &err) < 0) {
         found(agent, false, "the guest agent cannot be asked: %s", err.text);
     } else if (info.status != HV_AGENT_OK) {
+        r->agent = info.status;
         found(agent, false, "%s", info.why ? info.why : "the guest agent cannot take part");
     } else {
+        r->agent = HV_AGENT_OK;
         found(agent, true, "guest agent %s answers in %s", info.version ? info.version : "(version unknown)",
               info.os_name ? info.os_name : "the guest");
         r->fs = info.fs;

@@ -43,6 +43,7 @@ struct vm {
     int64_t instant_us;         /* wall clock */
     uint64_t fx_freeze, fx_pause, fx_save; /* effects; 0: none */
     char **warnings;
+    char *not_quiesced;         /* why the guest could not be frozen, or not for long enough; NULL: it could */
 };
 
 /* The writer's data of one session (kvss_event_data). */
@@ -70,6 +71,10 @@ int vm_effect(const struct vm *vm, const char *verb, const char *name, const cha
 /* It has happened; as journal_done(). */
 int vm_effect_done(const struct vm *vm, uint64_t id, struct err *err);
 void vm_effect_settled(const struct vm *vm, uint64_t *id);
+
+/* The VSS_E_WRITERERROR_* of a failure (behaviour 32): what passes by itself is RETRYABLE (or TIMEOUT), a lack of room or memory
+ * OUTOFRESOURCES, all else NONRETRYABLE. */
+uint32_t vm_hresult(const struct err *err);
 
 /* method.c: the report on a VM, from a domain that was just read. */
 int vm_examine(struct vm_writer *w, struct hv_domain *d, struct vm_report *ret, struct err *err);

@@ -17,6 +17,11 @@ const char *vm_level_name(enum vm_level l)
     return (size_t)l < ARRAY_SIZE(names) ? names[l] : "unknown";
 }
 
+const char *vm_fallback_name(enum vm_fallback f)
+{
+    return f == VM_FALLBACK_FAIL ? "fail" : "saved-state";
+}
+
 void vm_report_clear(struct vm_report *r)
 {
     struct hv_agent_info fs = { .n_fs = r->n_fs, .fs = r->fs };
@@ -34,6 +39,7 @@ void vm_report_clear(struct vm_report *r)
     free(r->name);
     free(r->uuid);
     free(r->refused);
+    free((char *)r->policy.not_quiesced);
     strv_free(r->warnings);
     memset(r, 0, sizeof(*r));
 }
@@ -116,12 +122,12 @@ static bool child_possible(const struct vm_report *r)
     return true;
 }
 
-static void choose_method(const struct vm_writer *w, const struct hv_domain *d, struct vm_report *r)
+static void choose_method(const struct hv_domain *d, struct vm_report *r)
 {
     if (d->state == HV_OFF || d->state == HV_SAVED) {
         r->method = VM_METHOD_OFFLINE;
         r->level = VM_LEVEL_OFFLINE;
-    } else if (w->config.method != VM_METHOD_SAVED && child_possible(r)) {
+    } else if (r->policy.method != VM_METHOD_SAVED && !r->policy.not_quiesced && child_possible(r)) {
         r->method = VM_METHOD_CHILD;
     } else {
         r->method = VM_METHOD_SAVED;
@@ -134,16 +140,19 @@ static char *refusal(const struct vm_writer *w, struct hv_domain *d, const struc
 {
     _cleanup_free_ char *failed = vm_failed_conditions(r);
     _cleanup_free_ char *job = NULL;
-    const char *why = failed ? failed : "--method saved-state was asked for";
+    const struct vm_policy *p = &r->policy;
+    const char *why = p->not_quiesced ? p->not_quiesced : failed ? failed : "--method saved-state was asked for";
     bool busy = false;
 
     if (d->state == HV_OTHER)
         return str_format("the VM is in a state from which it cannot be brought back as it was: %s", d->state_detail);
-    if (r->method == VM_METHOD_SAVED && w->config.method == VM_METHOD_CHILD)
+    if (r->method == VM_METHOD_SAVED && p->method == VM_METHOD_CHILD)
         return str_format("Child VM Snapshot was asked for and is not possible: %s", why);
-    if (r->level < w->config.require)
-        return str_format("--require %s: the backup would be %s only: %s", vm_level_name(w->config.require),
-                          vm_level_name(r->level),
+    /* Nothing needs to be quiesced in a VM that stands still anyway. */
+    if (r->method == VM_METHOD_SAVED && p->method == VM_METHOD_AUTO && p->fallback == VM_FALLBACK_FAIL && d->state == HV_RUNNING)
+        return str_format("--fallback fail: the guest cannot be quiesced: %s", why);
+    if (r->level < p->require)
+        return str_format("--require %s: the backup would be %s only: %s", vm_level_name(p->require), vm_level_name(r->level),
                           r->method == VM_METHOD_SAVED ? why : "the agent freezes file systems; nothing in the guest tells "
                                                                "its applications");
     if (r->method == VM_METHOD_SAVED && !d->persistent)
@@ -168,18 +177,30 @@ static int add_warnings(const struct hv_domain *d, struct vm_report *r)
     return 0;
 }
 
+static int take_policy(const struct vm_writer *w, const struct hv_domain *d, struct vm_report *r)
+{
+    if (!w->config.policy)
+        return 0;
+    struct vm_policy p = w->config.policy(w->config.policy_priv, d->name, d->uuid);
+    const char *why = p.not_quiesced;
+    if (why && !(p.not_quiesced = strdup(why)))
+        return -ENOMEM;
+    r->policy = p;
+    return 0;
+}
+
 int vm_examine(struct vm_writer *w, struct hv_domain *d, struct vm_report *ret, struct err *err)
 {
-    struct vm_report r = { .state = d->state, .level = VM_LEVEL_CRASH };
+    struct vm_report r = { .state = d->state, .level = VM_LEVEL_CRASH, .agent = HV_AGENT_FAILED };
 
     r.name = strdup(d->name);
     r.uuid = strdup(d->uuid);
-    if (!r.name || !r.uuid || cover_disks(d, &r) < 0) {
+    if (!r.name || !r.uuid || take_policy(w, d, &r) < 0 || cover_disks(d, &r) < 0) {
         vm_report_clear(&r);
         return err_set(err, ENOMEM, "out of memory");
     }
     vm_check_conditions(w, d, &r);
-    choose_method(w, d, &r);
+    choose_method(d, &r);
     r.refused = refusal(w, d, &r);
     if (add_warnings(d, &r) < 0) {
         vm_report_clear(&r);

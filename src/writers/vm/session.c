@@ -28,6 +28,7 @@ void vm_clear(struct vm *vm)
     free(vm->definition);
     free(vm->memory);
     free(vm->nvram);
+    free(vm->not_quiesced);
     strv_free(vm->warnings);
     memset(vm, 0, sizeof(*vm));
 }

@@ -33,9 +33,30 @@ static int identify(void *writer, struct kvss_metadata *md, struct err *err)
     return vm_identify(writer, md, err);
 }
 
+uint32_t vm_hresult(const struct err *err)
+{
+    switch (err->hresult ? 0 : err->code) {
+    case 0:
+        return err->hresult;
+    case EBUSY:        /* another job holds the VM, another program its agent */
+    case EAGAIN:
+    case EINTR:
+    case EHOSTUNREACH: /* the agent was just there, and did not answer */
+        return VSS_E_WRITERERROR_RETRYABLE;
+    case ETIMEDOUT:
+        return VSS_E_WRITERERROR_TIMEOUT;
+    case ENOSPC:
+    case EDQUOT:
+    case ENOMEM:
+        return VSS_E_WRITERERROR_OUTOFRESOURCES;
+    default:
+        return VSS_E_WRITERERROR_NONRETRYABLE;
+    }
+}
+
 static bool fail(struct kvss_event *ev, const struct err *err)
 {
-    kvss_set_writer_failure(ev, err->hresult ? err->hresult : VSS_E_WRITERERROR_NONRETRYABLE, "%s", err->text);
+    kvss_set_writer_failure(ev, vm_hresult(err), "%s", err->text);
     return false;
 }
 
@@ -96,25 +117,6 @@ static bool prepare_backup(void *writer, struct kvss_event *ev)
 
 /* ---- PrepareForSnapshot, Freeze, Thaw, PostSnapshot ------------------------------------------------------------------------*/
 
-static bool prepare_snapshot(void *writer, struct kvss_event *ev)
-{
-    struct vm_session *s = kvss_event_data(ev);
-    struct err err = ERR_INIT;
-    (void)writer;
-
-    if (!s || !s->n)
-        return true;
-    return vm_session_prepare_snapshot(s, kvss_event_set_id(ev), &err) < 0 ? fail(ev, &err) : true;
-}
-
-/* M8: all is done when PrepareForSnapshot returns. */
-static bool nothing(void *writer, struct kvss_event *ev)
-{
-    (void)writer;
-    (void)ev;
-    return true;
-}
-
 static struct kvss_component *component_of(struct kvss_event *ev, const char *uuid)
 {
     for (size_t i = 0; i < kvss_event_component_count(ev); i++) {
@@ -123,6 +125,38 @@ static struct kvss_component *component_of(struct kvss_event *ev, const char *uu
             return c;
     }
     return NULL;
+}
+
+/* Which VMs it was that did not hold still, beside the failure of the whole set. */
+static void name_unquiet(const struct vm_session *s, struct kvss_event *ev)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        struct kvss_component *c = s->vms[i].not_quiesced ? component_of(ev, s->vms[i].dom->uuid) : NULL;
+        if (c)
+            (void)kvss_component_set_failure(c, VM_WRITER_NOT_QUIESCED, s->vms[i].not_quiesced, NULL);
+    }
+}
+
+static bool prepare_snapshot(void *writer, struct kvss_event *ev)
+{
+    struct vm_session *s = kvss_event_data(ev);
+    struct err err = ERR_INIT;
+    (void)writer;
+
+    if (!s || !s->n)
+        return true;
+    if (vm_session_prepare_snapshot(s, kvss_event_set_id(ev), &err) >= 0)
+        return true;
+    name_unquiet(s, ev);
+    return fail(ev, &err);
+}
+
+/* M8: all is done when PrepareForSnapshot returns. */
+static bool nothing(void *writer, struct kvss_event *ev)
+{
+    (void)writer;
+    (void)ev;
+    return true;
 }
 
 static int report(struct kvss_event *ev, const struct vm *vm, struct err *err)

@@ -31,6 +31,21 @@ const char *vm_method_name(enum vm_method m); /* "auto", "child-vm-snapshot", "s
 enum vm_level { VM_LEVEL_CRASH, VM_LEVEL_SAVED_STATE, VM_LEVEL_FILE_SYSTEM, VM_LEVEL_APPLICATION, VM_LEVEL_OFFLINE };
 const char *vm_level_name(enum vm_level l); /* "crash", "saved-state", "file-system", "application", "offline" */
 
+/* Where the guest of a VM cannot be quiesced: a condition of Child VM Snapshot fails while the VM runs, or the freeze itself does. */
+enum vm_fallback {
+    VM_FALLBACK_SAVED, /* Saved State instead, at the set's one instant */
+    VM_FALLBACK_FAIL,  /* no backup: refused where it is known beforehand, else the set fails */
+};
+const char *vm_fallback_name(enum vm_fallback f); /* "saved-state", "fail" */
+
+/* What is wanted of one VM. */
+struct vm_policy {
+    enum vm_method method;
+    enum vm_level require;     /* VM_LEVEL_CRASH: nothing in particular. Decided before anything is touched */
+    enum vm_fallback fallback;
+    const char *not_quiesced;  /* why an attempt of this run failed to quiesce the guest: now Saved State is used; NULL: none did */
+};
+
 struct vm_writer;
 struct vm_writer_config {
     struct hv *hv;
@@ -39,8 +54,9 @@ struct vm_writer_config {
     struct journal *journal;              /* effects of this session; its verbs include vm_writer_verbs; NULL as above */
     const char *session_dir;              /* existing private folder for parts: definitions, clones of NVRAM and memory */
     const char *snapshot_dir;             /* where snapshot files of all VMs are placed; NULL: beside each image (M4c) */
-    enum vm_method method;
-    enum vm_level require;                /* VM_LEVEL_CRASH: nothing in particular. Decided before anything is touched */
+    /* The policy of a VM; any thread; its text lives as long as the writer. NULL: all zero, for all VMs. */
+    struct vm_policy (*policy)(void *priv, const char *name, const char *uuid);
+    void *policy_priv;
     const char *checkpoint_prefix;        /* named PREFIX-<time>-<VM>; NULL: none are made */
     unsigned agent_timeout_ms;            /* 0: 5000 for questions, 10000 for a freeze */
     unsigned hold_limit_ms;               /* the watchdog thaws guests that are frozen for so long; 0: 60000 */
@@ -55,6 +71,9 @@ extern const struct kvss_writer vm_writer_ops; /* register with priv = struct vm
 /* Undo of every effect the writer has on VMs, guests and files; ctx is the struct hv *. Ends with { NULL, NULL }. */
 extern const struct journal_verb vm_writer_verbs[];
 #define VM_WRITER_HELD_VERB "freeze-guest" /* the effect that the watchdog's deadline is about */
+/* The failure of a component (kvss_component_set_failure) whose guest could not be quiesced: all has been put back, and the VM could
+ * be backed up by Saved State. Its text says why. */
+#define VM_WRITER_NOT_QUIESCED VSS_E_HOLD_WRITES_TIMEOUT
 
 /* ---- The report on one VM, made without touching it (kvss check; M4, B3) ----------------------------------------------------*/
 struct vm_condition {
@@ -74,6 +93,8 @@ struct vm_report {
     enum hv_state state;
     enum vm_method method;    /* the one that a backup would use now */
     enum vm_level level;      /* what it would be worth */
+    struct vm_policy policy;  /* not_quiesced is owned here */
+    enum hv_agent_status agent; /* HV_AGENT_FAILED where it was not asked */
     char *refused;            /* why a backup would be refused (method or require cannot be met, VM busy ...); NULL: it would not */
     struct vm_condition conditions[5];
     size_t n_disks;
@@ -95,6 +116,8 @@ int vm_writer_drop_checkpoints(struct vm_writer *w, const char *uuid, char *cons
  *
  *  { "vm": NAME, "uuid": UUID, "state": "running|paused|off|saved", "autostart": bool, "persistent": bool,
  *    "method": vm_method_name, "why": TEXT, "conditions": [ { "clause", "name", "ok", "why" } ],
+ *    "policy": { "method", "require" or null, "fallback": vm_fallback_name },
+ *    "not_quiesced": why an earlier attempt of the run failed to quiesce the guest, or null,
  *    "consistency": vm_level_name, "frozen": [ { "mountpoint", "type", "frozen": bool, "why" } ],
  *    "frozen_ms": REAL or null, "down_ms": REAL or null,  (freeze reply to thaw reply; pause to resume)
  *    "instant": "2026-11-22T21:13:05.123Z",
