@@ -155,9 +155,9 @@ int hv_checkpoint_disks(struct hv_domain *d, const char *name, char ***ret, stru
     return 0;
 }
 
-int hv_checkpoint_redefine(struct hv_domain *d, const char *xml, struct err *err)
+int hv_checkpoint_redefine(struct hv_domain *d, const char *xml, bool validate, struct err *err)
 {
-    unsigned flags = VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE | VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE_VALIDATE;
+    unsigned flags = VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE | (validate ? VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE_VALIDATE : 0);
     _cleanup_(checkpoint_free_p) virDomainCheckpointPtr c = virDomainCheckpointCreateXML(hv_handle(d), xml, flags);
 
     if (!c)
@@ -186,5 +186,5 @@ int hv_checkpoint_revive(struct hv_domain *d, const char *name, int64_t created_
             xmlNewProp(disk, BAD_CAST "checkpoint", BAD_CAST (strv_has(targets, target) ? "bitmap" : "no"));
     }
     int r = xml_dump(doc, root, false, &xml, err);
-    return r < 0 ? r : hv_checkpoint_redefine(d, xml, err);
+    return r < 0 ? r : hv_checkpoint_redefine(d, xml, true, err);
 }

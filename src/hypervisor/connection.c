@@ -38,6 +38,27 @@ static char *state_dir(const struct hv *hv, const char *name)
     return config ? str_format("%s/libvirt/qemu/%s", config, name) : NULL;
 }
 
+int hv_tpm_dir(const struct hv *hv, const char *uuid, char **ret, struct err *err)
+{
+    _cleanup_free_ char *config = hv->session ? user_dir("XDG_CONFIG_HOME", ".config") : NULL;
+    char *path = NULL;
+
+    if (!hv->local)
+        return err_set(err, EOPNOTSUPP, "the TPMs of %s lie on another host", hv->uri);
+    if (hv->root)
+        path = str_format("%s/lib/swtpm/%s", hv->root, uuid);
+    else if (!hv->session)
+        path = str_format("/var/lib/libvirt/swtpm/%s", uuid);
+    else if (config)
+        path = str_format("%s/libvirt/qemu/swtpm/%s", config, uuid);
+    else
+        return err_set(err, ENOENT, "cannot tell where libvirt keeps TPMs: HOME is not set");
+    if (!path)
+        return err_errno(err, ENOMEM, "cannot tell where libvirt keeps TPMs");
+    *ret = path;
+    return 0;
+}
+
 static int connect_to(struct hv *hv, const char *uri, struct err *err)
 {
     hv->conn = virConnectOpen(uri);

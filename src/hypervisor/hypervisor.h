@@ -37,6 +37,8 @@ void hv_qemu_ids(const struct hv *hv, uid_t *ret_uid, gid_t *ret_gid);
 int hv_default_image_dir(struct hv *hv, char **ret, struct err *err);
 /* Whether path is the NVRAM that libvirt takes for a VM of that name whose definition says firmware='efi' and nothing more. */
 bool hv_nvram_is_implied(struct hv *hv, const char *name, const char *path);
+/* Where libvirt keeps the state of the emulated TPM of a VM with that UUID (need not exist). -EOPNOTSUPP: on another host. Caller frees. */
+int hv_tpm_dir(const struct hv *hv, const char *uuid, char **ret, struct err *err);
 /* A new folder that QEMU can enter and write: mode 0770 of the QEMU group where we are root, else 0700; name made unique
  * below `parent` (NULL: /run/kvss as root, else the user's run-time folder). Caller frees the path. */
 int hv_shared_dir(struct hv *hv, const char *parent, const char *prefix, char **ret, struct err *err);
@@ -170,9 +172,13 @@ int hv_destroy(struct hv_domain *d, struct err *err);  /* turns off at once; off
 /* Removes the definition with managed save, NVRAM (keep_nvram: not), checkpoint and snapshot metadata. Must be off. */
 int hv_undefine(struct hv_domain *d, bool keep_nvram, struct err *err);
 int hv_define(struct hv *hv, const char *xml, struct hv_domain **ret, struct err *err);
+/* A VM that is gone when it is turned off: started, and nothing kept. */
+int hv_create_transient(struct hv *hv, const char *xml, bool paused, struct err *err);
 int hv_set_autostart(struct hv_domain *d, bool on, struct err *err);
 /* Starts a defined VM from a save image at path, under the given definition (NULL: the image's own). paused as in hv_start(). */
 int hv_start_from(struct hv *hv, const char *path, const char *xml, bool paused, struct err *err);
+/* Whether a plain start from the save image lets the VM run, or leaves it paused: as it was when it was saved. */
+int hv_save_image_runs(const char *path, bool *ret, struct err *err);
 /* The definition inside a save image. Caller frees. */
 int hv_save_image_xml(struct hv *hv, const char *path, char **ret, struct err *err);
 
@@ -208,9 +214,20 @@ int hv_checkpoint_delete(struct hv_domain *d, const char *name, bool metadata_on
 /* Targets of the disks that take part in it; NULL: none. */
 int hv_checkpoint_disks(struct hv_domain *d, const char *name, char ***ret, struct err *err);
 int hv_checkpoint_xml(struct hv_domain *d, const char *name, char **ret, struct err *err);
-int hv_checkpoint_redefine(struct hv_domain *d, const char *xml, struct err *err); /* validated against the bitmap */
+/* validate: against the bitmaps, which only a VM that runs can do. */
+int hv_checkpoint_redefine(struct hv_domain *d, const char *xml, bool validate, struct err *err);
 /* Makes a checkpoint of a running VM known to libvirt again, of these disks; fails unless all of their bitmaps are there, sound. */
 int hv_checkpoint_revive(struct hv_domain *d, const char *name, int64_t created_s, char *const *targets, struct err *err);
+
+/* What libvirt knows of a VM beside its definition, and forgets when it is undefined. */
+struct hv_kept {
+    char **snapshots, **checkpoints; /* as XML, parents first; NULL: none */
+    size_t current;                  /* number (from 1) of the current snapshot; 0: none */
+};
+int hv_keep_metadata(struct hv_domain *d, struct hv_kept *ret, struct err *err);
+void hv_kept_clear(struct hv_kept *k);
+/* Makes all of it known again for the VM, which is off; nothing in an image changes, and nothing is compared with them. */
+int hv_restore_metadata(struct hv_domain *d, const struct hv_kept *k, struct err *err);
 
 /* ---- Images without a running QEMU -------------------------------------------------------------------------------------------*/
 struct hv_bitmap {

@@ -3,6 +3,7 @@
 #include "base/io.h"
 #include "hypervisor/internal.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 int hv_pause(struct hv_domain *d, struct err *err)
@@ -110,6 +111,13 @@ int hv_define(struct hv *hv, const char *xml, struct hv_domain **ret, struct err
     return hv_domain_build(hv, handle, ret, err);
 }
 
+int hv_create_transient(struct hv *hv, const char *xml, bool paused, struct err *err)
+{
+    _cleanup_(virDomainFree_p) virDomainPtr handle = virDomainCreateXML(hv->conn, xml, paused ? VIR_DOMAIN_START_PAUSED : 0);
+
+    return handle ? 0 : hv_virt_error(err, "cannot start the VM at %s", hv->uri);
+}
+
 int hv_set_autostart(struct hv_domain *d, bool on, struct err *err)
 {
     if (virDomainSetAutostart(hv_handle(d), on) < 0)
@@ -122,6 +130,28 @@ int hv_start_from(struct hv *hv, const char *path, const char *xml, bool paused,
 {
     if (virDomainRestoreFlags(hv->conn, path, xml, paused ? VIR_DOMAIN_SAVE_PAUSED : 0) < 0)
         return hv_virt_error(err, "cannot start a VM from the saved state %s", path);
+    return 0;
+}
+
+/* The begin of libvirt's save image, in the byte order of the host: magic, version, length of the definition, was_running. */
+#define SAVE_MAGIC "LibvirtQemudSave"
+#define SAVE_MAGIC_BYTES 16
+
+int hv_save_image_runs(const char *path, bool *ret, struct err *err)
+{
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    unsigned char head[SAVE_MAGIC_BYTES + 3 * sizeof(uint32_t)];
+    uint32_t was_running;
+
+    if (fd < 0)
+        return err_errno(err, errno, "cannot read the saved state %s", path);
+    int r = io_read(fd, head, sizeof(head));
+    if (r < 0)
+        return err_errno(err, -r, "cannot read the saved state %s", path);
+    if (memcmp(head, SAVE_MAGIC, SAVE_MAGIC_BYTES) != 0)
+        return err_set(err, EUCLEAN, "%s is not a saved state, or one that was never finished", path);
+    memcpy(&was_running, head + SAVE_MAGIC_BYTES + 2 * sizeof(uint32_t), sizeof(was_running));
+    *ret = was_running != 0;
     return 0;
 }
 

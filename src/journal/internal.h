@@ -14,6 +14,7 @@ struct journal_effect {
     uint64_t id;
     const struct journal_verb *verb;
     enum effect_state state;
+    bool committed;
     struct journal_arg *args; /* names and values owned; ends with { NULL, NULL } */
 };
 
@@ -37,7 +38,7 @@ int journal_make(const char *session_id, const struct journal_verb *verbs, void 
 
 /* ---- journal_file.c: the list on disk. One line of JSON a step:
  *   {"effect":1,"verb":"freeze-guest","time":"2026-11-22T21:13:05.123Z","values":{"vm":"web01",...}}
- *   {"effect":1,"state":"done"}   {"effect":1,"state":"settled"}   {"settled":"all"}
+ *   {"effect":1,"state":"done"}   {"effect":1,"state":"settled"}   {"settled":"all"}   {"committed":GROUP}
  */
 struct journal_file;
 
@@ -48,7 +49,8 @@ int journal_file_take(const char *dir, const char *session_id, struct journal_fi
 const char *journal_file_path(const struct journal_file *f); /* the session's folder */
 /* On disk when it returns. */
 int journal_file_begin(struct journal_file *f, const struct journal_effect *e, struct err *err);
-int journal_file_state(struct journal_file *f, uint64_t id, enum effect_state state, struct err *err);
+int journal_file_state(struct journal_file *f, uint64_t id, enum effect_state state, bool durable, struct err *err);
+int journal_file_commit(struct journal_file *f, const char *group, struct err *err);
 int journal_file_settle_all(struct journal_file *f, struct err *err);
 /* Reads what was written into a journal that is empty so far. A last line that was cut off is left out. -EUCLEAN: damaged. */
 int journal_file_load(struct journal_file *f, struct journal *j, struct err *err);

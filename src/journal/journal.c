@@ -148,7 +148,7 @@ int journal_begin(struct journal *j, const char *verb, const struct journal_arg 
     return r < 0 ? r : journal_fault(j, v, FAULT_BEGIN, err);
 }
 
-static void set_state(struct journal *j, uint64_t id, enum effect_state state)
+static void set_state(struct journal *j, uint64_t id, enum effect_state state, bool durable)
 {
     SCOPED_LOCK(&j->lock);
     if (!id || id > j->n || j->effects[id - 1]->state >= state)
@@ -156,7 +156,7 @@ static void set_state(struct journal *j, uint64_t id, enum effect_state state)
     j->effects[id - 1]->state = state;
     /* Not written: the effect is undone once more than needed if this process dies, which is harmless. */
     if (j->file)
-        (void)journal_file_state(j->file, id, state, NULL);
+        (void)journal_file_state(j->file, id, state, durable, NULL);
 }
 
 /* An effect is at this step, unless there is no such effect or it has been there before. */
@@ -176,14 +176,14 @@ int journal_done(struct journal *j, uint64_t id)
     int r = pass(j, id, FAULT_DONE, EFFECT_DONE, NULL);
 
     if (r >= 0)
-        set_state(j, id, EFFECT_DONE);
+        set_state(j, id, EFFECT_DONE, false);
     return r;
 }
 
 void journal_settled(struct journal *j, uint64_t id)
 {
     (void)pass(j, id, FAULT_SETTLED, EFFECT_SETTLED, NULL);
-    set_state(j, id, EFFECT_SETTLED);
+    set_state(j, id, EFFECT_SETTLED, false);
 }
 
 void journal_settle_all(struct journal *j)
@@ -198,6 +198,35 @@ void journal_settle_all(struct journal *j)
         (void)journal_file_settle_all(j->file, NULL);
 }
 
+static bool is_of_group(const struct journal_effect *e, const char *group)
+{
+    const char *have = journal_value(e, "group");
+
+    return have && !strcmp(have, group);
+}
+
+static int commit(struct journal *j, const char *group, struct err *err)
+{
+    SCOPED_LOCK(&j->lock);
+    int r = j->file ? journal_file_commit(j->file, group, err) : 0;
+    if (r < 0)
+        return err_context(err, "the journal of this session cannot be written");
+    for (size_t i = 0; i < j->n; i++)
+        j->effects[i]->committed = j->effects[i]->committed || is_of_group(j->effects[i], group);
+    return 0;
+}
+
+int journal_commit(struct journal *j, const char *group, struct err *err)
+{
+    static const struct journal_verb step = { .name = "commit" }; /* for tests it is a step as others are */
+
+    int r = journal_fault(j, &step, FAULT_BEGIN, err);
+    if (r < 0 || (r = commit(j, group, err)) < 0)
+        return r;
+    (void)journal_fault(j, &step, FAULT_DONE, NULL);
+    return 0;
+}
+
 size_t journal_open_effects(struct journal *j)
 {
     size_t n = 0;
@@ -205,6 +234,11 @@ size_t journal_open_effects(struct journal *j)
     for (size_t i = 0; i < j->n; i++)
         n += j->effects[i]->state != EFFECT_SETTLED;
     return n;
+}
+
+bool journal_is_done(const struct journal_effect *e)
+{
+    return e->state != EFFECT_BEGUN;
 }
 
 const char *journal_verb_name(const struct journal_effect *e)
@@ -239,15 +273,18 @@ static int undo_effect(struct journal *j, struct journal_effect *e, struct err *
 {
     struct err why = ERR_INIT;
 
-    log_debug(j->log, "undo %s (effect %llu of session %s)", e->verb->name, (unsigned long long)e->id, j->session_id);
+    const char *what = e->committed ? "finish" : "undo";
+    log_debug(j->log, "%s %s (effect %llu of session %s)", what, e->verb->name, (unsigned long long)e->id, j->session_id);
     int r = journal_fault(j, e->verb, FAULT_UNDO, &why);
-    if (r >= 0)
-        r = e->verb->undo(j->ctx, e, &why);
+    if (r >= 0 && (!e->committed || e->verb->finish))
+        r = (e->committed ? e->verb->finish : e->verb->undo)(j->ctx, e, &why);
     if (r < 0) {
-        log_error(j->log, "cannot undo %s: %s", e->verb->name, why.text);
+        log_error(j->log, "cannot %s %s: %s", what, e->verb->name, why.text);
         return err_move(err, &why);
     }
-    journal_settled(j, e->id);
+    /* On disk, so that after a crash of the host nothing is undone a second time that others rely on by then. */
+    (void)pass(j, e->id, FAULT_SETTLED, EFFECT_SETTLED, NULL);
+    set_state(j, e->id, EFFECT_SETTLED, true);
     return 0;
 }
 
@@ -257,8 +294,11 @@ static int undo_group(void *ctx, size_t i, struct err *err)
     int first = 0;
 
     for (size_t k = 0; k < plan->groups[i].n; k++) {
+        struct journal_effect *e = plan->groups[i].effects[k];
         struct err why = ERR_INIT;
-        int r = undo_effect(plan->j, plan->groups[i].effects[k], &why);
+        if (first && e->verb->in_order && !e->committed)
+            continue;
+        int r = undo_effect(plan->j, e, &why);
         if (r < 0 && !first)
             first = err_move(err, &why);
     }

@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include <kvss/error.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,6 +28,10 @@ struct journal_arg {
 struct journal_verb {
     const char *name; /* "freeze-guest" */
     int (*undo)(void *ctx, const struct journal_effect *effect, struct err *err);
+    /* After journal_commit(): does away with what was only kept for the undo. As idempotent as undo. NULL: there is nothing. */
+    int (*finish)(void *ctx, const struct journal_effect *effect, struct err *err);
+    /* Not undone while something that came after it in its group could not be: that would be done to what is in use. */
+    bool in_order;
 };
 
 /* verbs: ends with { NULL, NULL }; ctx is handed to every undo. Both, and log, must outlive the journal.
@@ -69,6 +74,11 @@ int journal_undo_all(struct journal *j, struct err *err);
 /* The session's result stands: what is still open is meant to stay. */
 void journal_settle_all(struct journal *j);
 
+/* The result of one group stands, all at once, from the moment that this is on disk: whoever would have undone its open effects
+ * finishes them instead (journal_undo() and its like too). Effects that are entered afterwards are not meant. If it fails, all are as
+ * before. */
+int journal_commit(struct journal *j, const char *group, struct err *err);
+
 size_t journal_open_effects(struct journal *j); /* how many are not settled */
 
 /* ---- The watchdog ---------------------------------------------------------------------------------------------------------
@@ -98,6 +108,8 @@ struct journal_watch_config {
 /* The watchdog's whole life. Returns when the owner has said good-bye or its effects have been undone. */
 int journal_watch_run(const struct journal_watch_config *config, struct err *err);
 
+/* Whether it was known to have happened: an effect that was only begun may come about late, by a call that is still under way. */
+bool journal_is_done(const struct journal_effect *e);
 const char *journal_verb_name(const struct journal_effect *e);
 const char *journal_value(const struct journal_effect *e, const char *name); /* NULL: no such value */
 

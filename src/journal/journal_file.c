@@ -142,10 +142,16 @@ int journal_file_begin(struct journal_file *f, const struct journal_effect *e, s
     return write_line(f, line, true, err);
 }
 
-int journal_file_state(struct journal_file *f, uint64_t id, enum effect_state state, struct err *err)
+int journal_file_state(struct journal_file *f, uint64_t id, enum effect_state state, bool durable, struct err *err)
 {
     json_auto_t *line = json_pack("{s:I, s:s}", "effect", (json_int_t)id, "state", state == EFFECT_DONE ? "done" : "settled");
-    return write_line(f, line, false, err);
+    return write_line(f, line, durable, err);
+}
+
+int journal_file_commit(struct journal_file *f, const char *group, struct err *err)
+{
+    json_auto_t *line = json_pack("{s:s}", "committed", group);
+    return write_line(f, line, true, err);
 }
 
 int journal_file_settle_all(struct journal_file *f, struct err *err)
@@ -188,6 +194,8 @@ static int load_line(struct journal *j, const char *text, size_t n, struct err *
         return err_set(err, EUCLEAN, "a line is not what was written");
     if (json_object_get(line, "verb"))
         return load_begin(j, line, err);
+    if (json_is_string(json_object_get(line, "committed")))
+        return journal_commit(j, json_string_value(json_object_get(line, "committed")), err);
     if (json_object_get(line, "settled"))
         journal_settle_all(j);
     else if (state && id > 0 && !strcmp(state, "done"))

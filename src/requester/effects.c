@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "requester/effects.h"
+#include "base/cleanup.h"
 #include "base/io.h"
 #include <errno.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static int undo_staged(void *ctx, const struct journal_effect *effect, struct err *err)
 {
@@ -33,6 +36,31 @@ static int undo_replaced(void *ctx, const struct journal_effect *effect, struct 
     return io_fsync_parent(path, err);
 }
 
+static int finish_replaced(void *ctx, const struct journal_effect *effect, struct err *err)
+{
+    const char *kept = journal_value(effect, "kept");
+
+    (void)ctx;
+    return kept ? io_unlink(kept, err) : 0;
+}
+
+/* From the deepest one up to the first that was made; one that someone uses meanwhile stays, and those above it. */
+static int undo_made_folder(void *ctx, const struct journal_effect *effect, struct err *err)
+{
+    const char *top = journal_value(effect, "top");
+    _cleanup_free_ char *at = strdup(journal_value(effect, "path"));
+
+    (void)ctx;
+    while (at && strlen(at) >= strlen(top)) {
+        if (rmdir(at) < 0 && errno != ENOENT)
+            return errno == ENOTEMPTY || errno == EEXIST ? 0 : err_errno(err, errno, "cannot remove the folder %s", at);
+        char *up = io_dirname(at);
+        free(at);
+        at = up;
+    }
+    return at ? 0 : err_set(err, ENOMEM, "out of memory");
+}
+
 static int undo_session_dir(void *ctx, const struct journal_effect *effect, struct err *err)
 {
     (void)ctx;
@@ -41,7 +69,8 @@ static int undo_session_dir(void *ctx, const struct journal_effect *effect, stru
 
 const struct journal_verb requester_verbs[] = {
     { VERB_SESSION_DIR, undo_session_dir },
-    { VERB_STAGED_FILE, undo_staged },
-    { VERB_REPLACED_FILE, undo_replaced },
+    { VERB_STAGED_FILE, undo_staged, undo_staged },
+    { VERB_REPLACED_FILE, undo_replaced, finish_replaced, true },
+    { VERB_MADE_FOLDER, undo_made_folder },
     { NULL, NULL },
 };

@@ -8,6 +8,8 @@
 #define VERB_STAGED_FILE "staged-file"     /* "path": a file that we made; undo removes it */
 #define VERB_REPLACED_FILE "replaced-file" /* "path", "kept": undo puts `kept` back as path; without one, path is removed */
 
+#define VERB_MADE_FOLDER "made-folder"     /* "path", "top": folders from top down to path were made; undo removes those that are empty */
+
 #define VERB_SESSION_DIR "session-folder"   /* "path": the session's private folder, with all sockets and copies in it */
 
 /* Ends with { NULL, NULL }. */

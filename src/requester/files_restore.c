@@ -154,15 +154,14 @@ static int stage_entry(struct store_image *image, const json_t *e, const struct 
     if (!dir)
         return err_set(err, ENOMEM, "out of memory");
     if (!strcmp(type, "folder"))
-        return io_mkdir_p(path, 0755, err);
-    int r = io_mkdir_p(dir, 0755, err);
+        return stage_folder(stage, group, path, 0755, err);
+    int r = stage_folder(stage, group, dir, 0755, err);
     if (r >= 0)
         r = stage_add(stage, group, path, true, &made, err);
     if (r < 0)
         return r;
-    if (!strcmp(type, "file"))
-        return make_file(image, e, made, job, err);
-    return make_link(e, made, err);
+    r = !strcmp(type, "file") ? make_file(image, e, made, job, err) : make_link(e, made, err);
+    return r < 0 ? r : stage_made(stage, made, err);
 }
 
 int files_stage(struct store_point *p, const json_t *index, const struct files_job *job, struct stage *stage, const char *group,

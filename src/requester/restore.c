@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The restore job: VSS's sequence (M24). Stored documents, selection, PreRestore (VMs turned off and deleted, M13), files (M14),
  * statuses, PostRestore (VMs registered, M15-M18). The new files are made beside the old ones before PreRestore, so that a damaged
- * restore point or a full disk is found while every VM is as it was, and put into place after it. A VM that could not be registered
- * gets its old files and definition back. */
+ * restore point or a full disk is found while every VM is as it was, and put into place after it. Up to the moment when the VM writer
+ * commits a VM's effects (PostRestore, journal_commit()) the old one comes back: files, definition, state. After it, only the new one. */
 #include "requester/restore.h"
 #include "base/clock.h"
 #include "base/io.h"
@@ -83,12 +83,11 @@ static int set_statuses(struct restore *r, struct err *err)
 static void read_result(struct restore *r, struct restore_vm *vm)
 {
     struct vss_component_state st;
-    _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
-    struct err ignored = ERR_INIT; /* the result is only told; whether the VM is there is what counts */
+    struct err ignored = ERR_INIT; /* without a result the VM is not committed either, and the old one comes back */
 
     if (vss_get_component_state(r->s->vss, VM_WRITER_ID, "", vm->uuid, &st, &ignored) >= 0 && st.restore_metadata)
         (void)json_parse_object(st.restore_metadata, strlen(st.restore_metadata), "restore metadata", &vm->result, &ignored);
-    vm->present = vm->files_done && hv_domain_get(r->s->hv, vm->uuid, &d, &ignored) >= 0;
+    vm->present = vm->files_done && json_is_true(json_object_get(vm->result, "registered"));
 }
 
 /* What stands loses its old files; the rest is left to the undo at the session's end. */
@@ -103,7 +102,11 @@ static void settle(struct restore *r)
     }
     for (size_t i = 0; i < r->n_files; i++) {
         const struct restore_files *f = &r->files[i];
-        if (f->done && (stage_finish(r->stage, f->group, &why) < 0 || files_finish_folders(f->index, &why) < 0))
+        if (!f->done)
+            continue;
+        if (journal_commit(r->s->journal, f->group, &why) < 0)
+            log_error(r->rq->config.log, "component %s is not restored: %s", f->component, why.text);
+        else if (stage_finish(r->stage, f->group, &why) < 0 || files_finish_folders(f->index, &why) < 0)
             log_warning(r->rq->config.log, "component %s is restored, but: %s", f->component, why.text);
     }
 }
@@ -228,13 +231,23 @@ static void drop_leftovers(struct restore *r)
     r->s->done = true;
 }
 
-/* The undo has put back what it could. */
-static int say_what_is_left(int rc, struct err *err)
+/* What was not restored is as before, unless a device was overwritten: that cannot be taken back. */
+static bool overwrites(const struct restore *r)
+{
+    for (size_t i = 0; i < r->n_vms; i++)
+        for (size_t k = 0; k < r->vms[i].n_disks; k++)
+            if (r->vms[i].disks[k].block_device && !r->vms[i].present)
+                return true;
+    return false;
+}
+
+static int say_what_is_left(int rc, bool overwritten, struct err *err)
 {
     struct err why = *err;
 
-    err_set(err, why.code, "%s. VMs that are not restored have their old images and definition; those that ran were turned off for the "
-                           "restore", why.text);
+    err_set(err, why.code, overwritten ? "%s. VMs that are not restored have their old definition and images and are off: a block device "
+                                         "may be half overwritten; restore them again"
+                                       : "%s. What is not restored is as it was before", why.text);
     err->hresult = why.hresult;
     return rc;
 }
@@ -255,7 +268,11 @@ int requester_restore(struct requester *rq, const struct requester_restore *job,
         if (!*ret)
             rc = err_set(err, ENOMEM, "out of memory");
     }
-    bool turned_off = r.turned_off;
-    release(&r, rc < 0 ? err : NULL);
-    return rc < 0 && turned_off ? job_end(rq, say_what_is_left(rc, err), err) : job_end(rq, rc, err);
+    bool turned_off = r.turned_off, overwritten = overwrites(&r);
+    struct err undoing = rc < 0 ? *err : (struct err)ERR_INIT;
+    release(&r, rc < 0 ? &undoing : NULL);
+    bool undone = rc < 0 && !strcmp(undoing.text, err->text);
+    if (rc < 0)
+        *err = undoing;
+    return turned_off && undone ? job_end(rq, say_what_is_left(rc, overwritten, err), err) : job_end(rq, rc, err);
 }

@@ -96,19 +96,25 @@ static int take_memory(struct restore *r, struct restore_vm *vm, struct err *err
         return err_set(err, ENOMEM, "out of memory");
     struct journal_arg args[] = { { "group", vm->uuid }, { "path", vm->memory }, { NULL, NULL } };
     int rc = journal_begin(r->s->journal, VERB_STAGED_FILE, args, &id, err);
-    return rc < 0 ? rc : part_to_file(r, vm, part, vm->memory, err);
+    if (rc < 0 || (rc = part_to_file(r, vm, part, vm->memory, err)) < 0)
+        return rc;
+    rc = journal_done(r->s->journal, id);
+    return rc < 0 ? err_errno(err, -rc, "cannot make %s", vm->memory) : 0;
 }
 
 static int set_options(struct restore *r, struct restore_vm *vm, struct err *err)
 {
     json_t *disks = json_object();
+    bool in_place = false;
     const char *nvram = vm->nvram ? json_get_text(vm->nvram, "restore_path") : NULL, *state = json_get_text(vm->record, "state");
 
-    for (size_t i = 0; i < vm->n_disks; i++)
+    for (size_t i = 0; i < vm->n_disks; i++) {
         json_object_set_new(disks, vm->disks[i].target, json_text(vm->disks[i].path));
-    _cleanup_json_ json_t *o = json_pack("{s:s, s:o, s:o, s:s, s:o, s:o}", "definition", vm->definition, "memory",
+        in_place = in_place || vm->disks[i].block_device;
+    }
+    _cleanup_json_ json_t *o = json_pack("{s:s, s:o, s:o, s:s, s:o, s:o, s:b}", "definition", vm->definition, "memory",
                                          json_text(vm->memory), "nvram", json_text(nvram), "state", state ? state : "off", "disks",
-                                         disks, "default_dir", json_text(r->default_dir));
+                                         disks, "default_dir", json_text(r->default_dir), "in_place", in_place);
     _cleanup_free_ char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
     if (!text)
         return err_set(err, ENOMEM, "out of memory");
@@ -197,11 +203,9 @@ static int finish_image(struct restore *r, const struct restore_disk *d, struct 
 
 static int make_image(struct restore *r, struct restore_disk *d, struct err *err)
 {
-    _cleanup_free_ char *options = image_options(d), *dir = io_dirname(d->path);
+    _cleanup_free_ char *options = image_options(d);
 
-    int rc = dir ? io_mkdir_p(dir, 0711, err) : err_set(err, ENOMEM, "out of memory");
-    if (rc >= 0)
-        rc = hv_image_create(d->made, d->format, d->size, options, NULL, NULL, err);
+    int rc = hv_image_create(d->made, d->format, d->size, options, NULL, NULL, err);
     if (rc < 0)
         return rc;
     if (strcmp(d->format, "raw"))
@@ -210,7 +214,9 @@ static int make_image(struct restore *r, struct restore_disk *d, struct err *err
         _cleanup_close_ int fd = open(d->made, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
         rc = fd < 0 ? err_errno(err, errno, "cannot open %s", d->made) : write_to_fd(r, d->label, d->content, fd, err);
     }
-    return rc < 0 ? rc : finish_image(r, d, err);
+    if (rc >= 0)
+        rc = finish_image(r, d, err);
+    return rc < 0 ? rc : stage_made(r->stage, d->made, err);
 }
 
 struct all_disks {
@@ -230,6 +236,15 @@ static int restore_one_disk(void *ctx, size_t i, struct err *err)
         return rc;
     rc = d->block_device ? write_exported(all->r, d, d->path, false, err) : make_image(all->r, d, err);
     return rc < 0 ? err_context(err, "VM %s, disk %s", all->vms[i]->name, d->target) : 0;
+}
+
+/* The folder of a target may be gone. */
+static int stage_beside(struct restore *r, const char *group, const char *target, const char **ret, struct err *err)
+{
+    _cleanup_free_ char *dir = io_dirname(target);
+
+    int rc = dir ? stage_folder(r->stage, group, dir, 0711, err) : err_set(err, ENOMEM, "out of memory");
+    return rc < 0 ? rc : stage_add(r->stage, group, target, false, ret, err);
 }
 
 /* All disks that are block devices, or all that are not; several at once. */
@@ -253,7 +268,7 @@ static int restore_disks(struct restore *r, bool block_devices, struct err *err)
             if (block_devices)
                 r->vms[i].files_touched = true;
             else
-                rc = stage_add(r->stage, r->vms[i].uuid, d->path, false, &d->made, err);
+                rc = stage_beside(r, r->vms[i].uuid, d->path, &d->made, err);
         }
     return rc < 0 ? rc : par_each(all.n, IMAGES_AT_ONCE, restore_one_disk, &all, err);
 }
@@ -264,11 +279,10 @@ static int stage_nvram(struct restore *r, struct restore_vm *vm, struct err *err
 
     if (!target)
         return 0;
-    _cleanup_free_ char *dir = io_dirname(target);
-    int rc = dir ? io_mkdir_p(dir, 0711, err) : err_set(err, ENOMEM, "out of memory");
+    int rc = stage_beside(r, vm->uuid, target, &vm->nvram_made, err);
     if (rc >= 0)
-        rc = stage_add(r->stage, vm->uuid, target, false, &vm->nvram_made, err);
-    return rc < 0 ? rc : part_to_file(r, vm, vm->nvram, vm->nvram_made, err);
+        rc = part_to_file(r, vm, vm->nvram, vm->nvram_made, err);
+    return rc < 0 ? rc : stage_made(r->stage, vm->nvram_made, err);
 }
 
 static int stage_component(struct restore *r, struct restore_files *f, struct err *err)

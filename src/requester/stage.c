@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 
 struct item {
-    char *group, *target, *made, *kept; /* kept: second name of the old file; NULL: there was none */
+    char *group, *target, *made, *kept; /* made NULL: a folder; kept: second name of the old file; NULL: there was none */
     uint64_t fx_made, fx_replaced;
     bool in_place;
 };
@@ -78,14 +78,28 @@ static int enter(struct stage *s, const struct item *i, const char *verb, uint64
     return journal_begin(s->journal, verb, args, ret_id, err);
 }
 
-int stage_add(struct stage *s, const char *group, const char *target, bool nofollow, const char **ret_path, struct err *err)
+/* Room for one item more. */
+static int grow(struct stage *s)
 {
-    _cleanup_(item_free_p) struct item *i = calloc(1, sizeof(*i));
     struct item **more = realloc(s->items, (s->n + 1) * sizeof(*more));
 
     if (more)
         s->items = more;
-    if (!i || !more || !(i->group = strdup(group)) || !(i->target = real_target(target, nofollow)) ||
+    return more ? 0 : -ENOMEM;
+}
+
+static int done(struct stage *s, uint64_t id, struct err *err)
+{
+    int r = journal_done(s->journal, id);
+
+    return r < 0 ? err_errno(err, -r, "a restored file is not as it should be") : 0;
+}
+
+int stage_add(struct stage *s, const char *group, const char *target, bool nofollow, const char **ret_path, struct err *err)
+{
+    _cleanup_(item_free_p) struct item *i = calloc(1, sizeof(*i));
+
+    if (!i || grow(s) < 0 || !(i->group = strdup(group)) || !(i->target = real_target(target, nofollow)) ||
         !(i->made = beside(i->target, "new")))
         return err_set(err, ENOMEM, "out of memory");
     int r = enter(s, i, VERB_STAGED_FILE, &i->fx_made, err);
@@ -94,6 +108,41 @@ int stage_add(struct stage *s, const char *group, const char *target, bool nofol
     *ret_path = i->made;
     s->items[s->n++] = TAKE_PTR(i);
     return 0;
+}
+
+/* The first folder on the way to dir that is not there. Caller frees; *ret NULL: all are there. */
+static int first_missing(const char *dir, char **ret)
+{
+    _cleanup_free_ char *at = strdup(dir), *missing = NULL;
+
+    while (at && !io_exists(at)) {
+        char *up = io_dirname(at);
+        free(missing);
+        missing = at;
+        at = up;
+    }
+    *ret = TAKE_PTR(missing);
+    return at ? 0 : -ENOMEM;
+}
+
+int stage_folder(struct stage *s, const char *group, const char *dir, mode_t mode, struct err *err)
+{
+    _cleanup_free_ char *top = NULL;
+    if (first_missing(dir, &top) < 0)
+        return err_set(err, ENOMEM, "out of memory");
+    if (!top)
+        return 0;
+    _cleanup_(item_free_p) struct item *i = calloc(1, sizeof(*i));
+    if (!i || !(i->group = strdup(group)) || !(i->target = strdup(dir)) || grow(s) < 0)
+        return err_set(err, ENOMEM, "out of memory");
+    const struct journal_arg args[] = { { "path", dir }, { "group", group }, { "top", top }, { NULL, NULL } };
+    int r = journal_begin(s->journal, VERB_MADE_FOLDER, args, &i->fx_replaced, err);
+    if (r < 0 || (r = io_mkdir_p(dir, mode, err)) < 0)
+        return r;
+    i->in_place = true;
+    r = done(s, i->fx_replaced, err);
+    s->items[s->n++] = TAKE_PTR(i);
+    return r;
 }
 
 /* Gives the old file a second name. Where the file system knows no links, the first name goes for the moment. */
@@ -121,10 +170,19 @@ static int swap_in(struct stage *s, struct item *i, struct err *err)
         return r;
     if (rename(i->made, i->target) < 0)
         return err_errno(err, errno, "cannot put the restored %s into place", i->target);
-    journal_done(s->journal, i->fx_replaced);
+    if ((r = done(s, i->fx_replaced, err)) < 0)
+        return r;
     journal_settled(s->journal, i->fx_made);
     i->in_place = true;
     return io_fsync_parent(i->target, err);
+}
+
+int stage_made(struct stage *s, const char *path, struct err *err)
+{
+    for (size_t k = 0; k < s->n; k++)
+        if (s->items[k]->made && !strcmp(s->items[k]->made, path))
+            return done(s, s->items[k]->fx_made, err);
+    return 0;
 }
 
 int stage_swap(struct stage *s, const char *group, struct err *err)

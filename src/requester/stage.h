@@ -9,6 +9,7 @@
 #include <kvss/error.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 struct stage;
 int stage_new(struct journal *j, struct stage **ret, struct err *err);
@@ -18,6 +19,10 @@ DEFINE_CLEANUP(struct stage *, stage_free)
 /* Names the file to make for `target`, which need not exist; if it is a symbolic link, what it points to is meant unless `nofollow`.
  * *ret_path lives as long as the stage. group: as in the journal. */
 int stage_add(struct stage *s, const char *group, const char *target, bool nofollow, const char **ret_path, struct err *err);
+/* The file of that name is whole. */
+int stage_made(struct stage *s, const char *path, struct err *err);
+/* Makes the folders on the way to dir, and dir, that are not there. */
+int stage_folder(struct stage *s, const char *group, const char *dir, mode_t mode, struct err *err);
 /* Renames everything made for the group into place. */
 int stage_swap(struct stage *s, const char *group, struct err *err);
 /* The group's result stands: its old files go. A failure is only worth a warning; the first is returned. */

@@ -145,7 +145,7 @@ static int checkpoint_redefine(struct call *c, struct hv_domain *d, struct err *
     _cleanup_buf_ struct buf b = BUF_INIT;
 
     int r = io_read_file(c->argv[1], 1 << 20, &b, err);
-    return r < 0 ? r : hv_checkpoint_redefine(d, (char *)b.data, err);
+    return r < 0 ? r : hv_checkpoint_redefine(d, (char *)b.data, true, err);
 }
 
 static int cmd_checkpoint_redefine(struct call *c, struct err *err)

@@ -33,7 +33,21 @@ static int undo_note(void *ctx, const struct journal_effect *e, struct err *err)
     return 0;
 }
 
-static const struct journal_verb verbs[] = { { "note", undo_note }, { NULL, NULL } };
+static int finish_note(void *ctx, const struct journal_effect *e, struct err *err)
+{
+    struct record *r = ctx;
+
+    (void)err;
+    SCOPED_LOCK(&r->lock);
+    strcat(r->text, "+");
+    strcat(r->text, journal_value(e, "name"));
+    strcat(r->text, " ");
+    return 0;
+}
+
+static const struct journal_verb verbs[] = {
+    { "note", undo_note }, { "kept", undo_note, finish_note }, { "on-top", undo_note, NULL, true }, { NULL, NULL },
+};
 
 static struct journal *start(struct record *r)
 {
@@ -44,13 +58,18 @@ static struct journal *start(struct record *r)
     return j;
 }
 
-static uint64_t enter(struct journal *j, const char *name, const char *group)
+static uint64_t enter_verb(struct journal *j, const char *verb, const char *name, const char *group)
 {
     const struct journal_arg args[] = { { "name", name }, { group ? "group" : NULL, group }, { NULL, NULL } };
     uint64_t id = 0;
-    assert_int_equal(journal_begin(j, "note", args, &id, NULL), 0);
+    assert_int_equal(journal_begin(j, verb, args, &id, NULL), 0);
     assert_true(id > 0);
     return id;
+}
+
+static uint64_t enter(struct journal *j, const char *name, const char *group)
+{
+    return enter_verb(j, "note", name, group);
 }
 
 static void undo_is_last_first_and_once(void **state)
@@ -110,6 +129,53 @@ static void undo_goes_on_after_a_failure_and_can_be_tried_again(void **state)
     assert_int_equal(journal_open_effects(j), 1);
     assert_int_equal(journal_undo_all(j, &err), 0);
     assert_string_equal(r.text, "c a b ");
+    journal_free(j);
+}
+
+static void what_is_committed_is_finished_and_the_rest_undone(void **state)
+{
+    (void)state;
+    struct record r;
+    struct journal *j = start(&r);
+
+    enter_verb(j, "kept", "a", "one");
+    enter_verb(j, "kept", "b", "two");
+    enter_verb(j, "on-top", "c", "one");
+    assert_int_equal(journal_commit(j, "one", NULL), 0);
+    uint64_t late = enter_verb(j, "note", "late", "one");
+    assert_int_equal(journal_undo(j, late, NULL), 0);
+    assert_string_equal(r.text, "late ");
+    r.text[0] = '\0';
+    assert_int_equal(journal_undo_all(j, NULL), 0);
+    assert_int_equal(journal_open_effects(j), 0);
+    assert_non_null(strstr(r.text, "+a "));
+    assert_null(strstr(r.text, "+b "));
+    assert_non_null(strstr(r.text, "b "));
+    assert_null(strstr(r.text, "c"));
+    journal_free(j);
+}
+
+static void nothing_is_undone_beneath_what_could_not_be(void **state)
+{
+    (void)state;
+    struct record r;
+    struct journal *j = start(&r);
+    struct err err = ERR_INIT;
+
+    enter_verb(j, "note", "a", "one");
+    enter_verb(j, "on-top", "b", "one");
+    enter_verb(j, "on-top", "c", "one");
+    enter_verb(j, "on-top", "other", "two");
+    r.fail_on = "c";
+    r.fails = 1;
+    assert_int_equal(journal_undo_all(j, &err), -EIO);
+    assert_int_equal(journal_open_effects(j), 2);
+    assert_null(strstr(r.text, "b "));
+    assert_non_null(strstr(r.text, "a "));
+    assert_non_null(strstr(r.text, "other "));
+    r.text[0] = '\0';
+    assert_int_equal(journal_undo_all(j, &err), 0);
+    assert_string_equal(r.text, "c b ");
     journal_free(j);
 }
 
@@ -230,6 +296,29 @@ static void b2_what_cannot_be_undone_stays_for_the_next_time(void **state)
     assert_string_equal(r.text, "a c ");
 }
 
+static void commit_and_go_on(struct journal *j)
+{
+    enter_verb(j, "kept", "a", "one");
+    enter_verb(j, "kept", "b", "two");
+    if (journal_commit(j, "one", NULL) < 0)
+        _exit(1);
+    enter(j, "c", "one");
+}
+
+static void b2_a_commit_outlives_its_session(void **state)
+{
+    struct record r = { 0 };
+    pthread_mutex_init(&r.lock, NULL);
+    in_killed_child(*state, commit_and_go_on);
+    struct found f = recover(*state, &r);
+    assert_int_equal(f.effects, 3);
+    assert_int_equal(f.left, 0);
+    const char *undone = strstr(r.text, "c "), *finished = strstr(r.text, "+a ");
+    assert_true(undone && finished && undone < finished);
+    assert_non_null(strstr(r.text, "b "));
+    assert_null(strstr(r.text, "+b"));
+}
+
 static void b2_a_live_session_is_not_touched(void **state)
 {
     struct record r, other = { 0 };
@@ -301,10 +390,13 @@ int main(void)
         cmocka_unit_test(undo_is_last_first_and_once),
         cmocka_unit_test(settled_effects_are_left_alone),
         cmocka_unit_test(undo_goes_on_after_a_failure_and_can_be_tried_again),
+        cmocka_unit_test(what_is_committed_is_finished_and_the_rest_undone),
+        cmocka_unit_test(nothing_is_undone_beneath_what_could_not_be),
         cmocka_unit_test(groups_do_not_wait_for_each_other),
         cmocka_unit_test(an_unknown_verb_is_refused),
         test_in_dir(b2_a_killed_session_is_recovered_once),
         test_in_dir(b2_what_cannot_be_undone_stays_for_the_next_time),
+        test_in_dir(b2_a_commit_outlives_its_session),
         test_in_dir(b2_a_live_session_is_not_touched),
         test_in_dir(two_sessions_of_one_name_are_refused),
         test_in_dir(a_line_that_was_cut_off_is_an_effect_that_never_was),

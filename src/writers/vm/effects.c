@@ -86,22 +86,15 @@ static int undo_part(void *ctx, const struct journal_effect *e, struct err *err)
     return io_unlink(journal_value(e, "path"), err);
 }
 
-/* The old VM is registered again; it had been turned off for the restore, and stays off. */
-static int undo_delete(void *ctx, const struct journal_effect *e, struct err *err)
-{
-    _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
-
-    int r = find(ctx, e, &d, err);
-    if (r != 0)
-        return r < 0 ? r : 0;
-    return hv_define(ctx, journal_value(e, "definition"), &d, err);
-}
-
 const struct journal_verb vm_writer_verbs[] = {
     { VERB_FREEZE, undo_freeze },
     { VERB_PAUSE, undo_pause },
     { VERB_SAVE, undo_save },
     { VERB_PART, undo_part },
-    { VERB_DELETE, undo_delete },
+    { VERB_TURN_OFF, vm_undo_turn_off, NULL, true },
+    { VERB_KEEP_SAVED, vm_undo_keep_saved, vm_finish_keep_saved, true },
+    { VERB_DELETE, vm_undo_delete, NULL, true },
+    { VERB_REGISTER, vm_undo_register },
+    { VERB_LINK, vm_undo_link },
     { NULL, NULL },
 };

@@ -64,7 +64,14 @@ struct vm_session {
 #define VERB_PAUSE "pause-vm"       /* paused by us, or started paused by us: undo lets it run */
 #define VERB_SAVE "save-vm"         /* "state": running or paused; undo starts it from its saved state */
 #define VERB_PART "part-file"       /* "path" */
-#define VERB_DELETE "delete-vm"     /* "definition"; undo registers it again */
+/* In a restore (restore_old.c, restore_register.c; undo in restore_undo.c): */
+#define VERB_TURN_OFF "turn-off-vm" /* "uuid", "state" to come back in, "runs": what its saved state comes back in */
+#define VERB_KEEP_SAVED "keep-saved-state" /* "path", "kept": a second name of the old VM's saved state */
+/* "uuid", "definition", "autostart", "metadata" of snapshots and checkpoints, "transient": the state of a VM that is not persistent */
+#define VERB_DELETE "delete-vm"
+#define VERB_REGISTER "register-vm" /* "uuid" of the new VM; "nvram", "tpm": what its start will make, where there is none */
+#define VERB_LINK "default-link"    /* "path"; "target": of the link that was there */
+#define VM_LINK_SUFFIX ".kvss-new"
 
 /* Entering an effect of a VM; name/value is one more value or NULL. */
 int vm_effect(const struct vm *vm, const char *verb, const char *name, const char *value, uint64_t *ret_id, struct err *err);
@@ -133,14 +140,31 @@ struct vm_restore {
     json_t *options;        /* set by the requester; owned; NULL before PostRestore */
     struct hv_def *def;     /* the definition, being corrected */
     json_t *steps, *warnings; /* owned; what was done, in order, and what the user must know */
+    bool replaces;          /* a VM of that UUID was here before PreRestore */
 };
 int vm_restore_read(struct vm_restore *r, struct vm_writer *w, struct kvss_component *c, struct err *err);
 void vm_restore_clear(struct vm_restore *r);
 __attribute__((format(printf, 2, 3))) void vm_restore_step(struct vm_restore *r, const char *fmt, ...);
 __attribute__((format(printf, 2, 3))) void vm_restore_warn(struct vm_restore *r, const char *fmt, ...);
 
+/* Entering an effect: values ends with { NULL, NULL }, values that are NULL are left out. Without a journal nothing is entered. */
+int vm_restore_effect(struct vm_restore *r, const char *verb, const char *vm, const struct journal_arg *values, uint64_t *ret_id,
+                      struct err *err);
+int vm_restore_effect_done(struct vm_restore *r, uint64_t id, struct err *err);
+
+/* restore_old.c: the VM that is on this host now is turned off and deleted (M13), to be had again by the undo. */
+int vm_delete_old(struct vm_restore *r, const char *name, struct err *err);
+/* restore_undo.c */
+int vm_undo_register(void *ctx, const struct journal_effect *e, struct err *err);
+int vm_undo_link(void *ctx, const struct journal_effect *e, struct err *err);
+int vm_undo_delete(void *ctx, const struct journal_effect *e, struct err *err);
+int vm_undo_keep_saved(void *ctx, const struct journal_effect *e, struct err *err);
+int vm_finish_keep_saved(void *ctx, const struct journal_effect *e, struct err *err);
+int vm_undo_turn_off(void *ctx, const struct journal_effect *e, struct err *err);
+
 /* restore_register.c: definition corrected, registered, linked, brought to the state it had (M16-M18). */
 int vm_register(struct vm_restore *r, struct err *err);
+int vm_bring_to_state(struct vm_restore *r, struct err *err); /* after it */
 /* network.c: a new port on every switch that still exists; the others' links are down (M18). */
 int vm_correct_networks(struct vm_restore *r, struct hv_def *def, bool tell, struct err *err);
 

@@ -54,6 +54,7 @@ static void resume_report(struct vm_restore *r)
 
     r->steps = json_is_array(steps) ? json_incref(steps) : json_array();
     r->warnings = json_is_array(warnings) ? json_incref(warnings) : json_array();
+    r->replaces = json_is_true(json_object_get(before, "replaces"));
 }
 
 int vm_restore_read(struct vm_restore *r, struct vm_writer *w, struct kvss_component *c, struct err *err)
@@ -88,7 +89,8 @@ void vm_restore_clear(struct vm_restore *r)
 
 static void save_report(struct vm_restore *r, bool registered)
 {
-    json_auto_t *j = json_pack("{s:b, s:O, s:O}", "registered", registered, "steps", r->steps, "warnings", r->warnings);
+    json_auto_t *j = json_pack("{s:b, s:b, s:O, s:O}", "registered", registered, "replaces", r->replaces, "steps", r->steps,
+                               "warnings", r->warnings);
     _cleanup_free_ char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
     struct err ignored = ERR_INIT; /* the report is lost, the VM is not */
 
@@ -121,34 +123,6 @@ static int check_name(struct vm_restore *r, struct err *err)
     return 0;
 }
 
-static int delete_vm(struct vm_restore *r, struct err *err)
-{
-    _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
-    struct journal *journal = r->writer->config.journal;
-    struct err none = ERR_INIT;
-    uint64_t id;
-
-    int rc = hv_domain_get(r->writer->config.hv, r->uuid, &d, &none);
-    if (rc == -ENOENT) {
-        vm_restore_step(r, "turn off: VM %s is not on this host", vm_name(r));
-        return 0;
-    }
-    if (rc < 0)
-        return err_move(err, &none);
-    if (journal && d->persistent) {
-        const struct journal_arg args[] = { { "group", d->uuid }, { "vm", d->name }, { "definition", d->xml }, { NULL, NULL } };
-        if ((rc = journal_begin(journal, VERB_DELETE, args, &id, err)) < 0)
-            return rc;
-    }
-    vm_restore_step(r, "turn off: VM %s was %s", d->name, hv_state_name(d->state));
-    rc = hv_destroy(d, err);
-    if (rc < 0)
-        return err_context(err, "VM %s could not be turned off", d->name);
-    vm_restore_step(r, "delete: VM %s", d->name);
-    rc = d->persistent ? hv_undefine(d, true, err) : 0;
-    return rc < 0 ? err_context(err, "VM %s could not be deleted", d->name) : 0;
-}
-
 static bool fail(struct kvss_event *ev, const struct err *err)
 {
     kvss_set_writer_failure(ev, err->hresult ? err->hresult : VSS_E_WRITERERROR_NONRETRYABLE, "%s", err->text);
@@ -161,7 +135,7 @@ static int pre_restore_one(struct vm_writer *w, struct kvss_component *c, bool o
 
     int rc = vm_restore_read(&r, w, c, err);
     if (rc >= 0)
-        rc = only_check ? check_name(&r, err) : delete_vm(&r, err);
+        rc = only_check ? check_name(&r, err) : vm_delete_old(&r, vm_name(&r), err);
     if (rc >= 0 && !only_check)
         save_report(&r, false);
     if (rc < 0 && !only_check) {
@@ -187,18 +161,45 @@ bool vm_pre_restore(void *writer, struct kvss_event *ev)
 
 /* ---- PostRestore ------------------------------------------------------------------------------------------------------------*/
 
+/* From here on the new VM stands: whatever happens now, it is not taken back any more, and what was kept of the old one goes. */
+static int commit(struct vm_restore *r, struct err *err)
+{
+    struct journal *journal = r->writer->config.journal;
+
+    return journal ? journal_commit(journal, r->uuid, err) : 0;
+}
+
+/* A VM that does not start gives way to the one it was to replace. Where there was none, a VM that is off is better than nothing. */
+static int register_and_start(struct vm_restore *r, bool *ret_stands, struct err *err)
+{
+    struct err second = ERR_INIT;
+
+    int rc = vm_register(r, err);
+    if (rc < 0)
+        return rc;
+    rc = vm_bring_to_state(r, err);
+    if (rc < 0 && r->replaces)
+        return rc;
+    if (rc < 0)
+        vm_restore_warn(r, "it is off: %s", err->text);
+    int rc2 = commit(r, rc < 0 ? &second : err);
+    *ret_stands = rc2 >= 0;
+    return rc < 0 ? rc : rc2;
+}
+
 static int post_restore_one(struct vm_writer *w, struct kvss_component *c, struct err *err)
 {
     struct vm_restore r;
+    bool stands = false;
 
     if (kvss_component_file_restore_status(c) != VSS_RS_ALL) /* M15 */
         return err_set(err, EIO, "not all files of VM %s were restored; it is not registered", kvss_component_name(c));
     int rc = vm_restore_read(&r, w, c, err);
     if (rc >= 0)
-        rc = vm_register(&r, err);
+        rc = register_and_start(&r, &stands, err);
     if (rc < 0)
         err_context(err, "VM %s", r.metadata ? vm_name(&r) : kvss_component_name(c));
-    save_report(&r, rc >= 0);
+    save_report(&r, stands);
     vm_restore_clear(&r);
     return rc;
 }

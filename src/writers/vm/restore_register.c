@@ -5,6 +5,7 @@
 #include "base/io.h"
 #include "writers/vm/internal.h"
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -110,11 +111,27 @@ static int link_state(const char *path)
     return S_ISLNK(st.st_mode) ? 1 : -1;
 }
 
+/* Entered in the journal with what is there now, so that the undo can put that back. */
+static bool enter_link(struct vm_restore *r, const char *link, uint64_t *id)
+{
+    char target[PATH_MAX];
+    ssize_t n = readlink(link, target, sizeof(target) - 1);
+    struct err why = ERR_INIT;
+
+    target[n > 0 ? n : 0] = '\0';
+    const struct journal_arg values[] = { { "path", link }, { "target", n > 0 ? target : NULL }, { NULL, NULL } };
+    if (vm_restore_effect(r, VERB_LINK, hv_def_name(r->def), values, id, &why) >= 0)
+        return true;
+    vm_restore_warn(r, "the link %s was left as it is: %s", link, why.text);
+    return false;
+}
+
 static void make_link(struct vm_restore *r, const char *link, const char *place)
 {
-    _cleanup_free_ char *fresh = str_format("%s.kvss-new", link);
+    _cleanup_free_ char *fresh = str_format("%s" VM_LINK_SUFFIX, link);
+    uint64_t id;
 
-    if (!fresh)
+    if (!fresh || !enter_link(r, link, &id))
         return;
     (void)unlink(fresh);
     if (symlink(place, fresh) < 0 || rename(fresh, link) < 0) {
@@ -122,7 +139,18 @@ static void make_link(struct vm_restore *r, const char *link, const char *place)
         (void)unlink(fresh);
         return;
     }
+    (void)vm_restore_effect_done(r, id, NULL);
     vm_restore_step(r, "link: %s points to %s", link, place);
+}
+
+static void remove_link(struct vm_restore *r, const char *link)
+{
+    uint64_t id;
+
+    if (!enter_link(r, link, &id) || unlink(link) < 0)
+        return;
+    (void)vm_restore_effect_done(r, id, NULL);
+    vm_restore_step(r, "link: %s removed, the VM is in its default place", link);
 }
 
 /* The link is a convenience: what keeps it from being made is told and does not fail the restore. */
@@ -136,8 +164,8 @@ static void link_default_place(struct vm_restore *r, const char *name)
         return;
     int have = link_state(link);
     if (a.st_dev == b.st_dev && a.st_ino == b.st_ino) {
-        if (have > 0 && unlink(link) == 0)
-            vm_restore_step(r, "link: %s removed, the VM is in its default place", link);
+        if (have > 0)
+            remove_link(r, link);
         return;
     }
     if (have < 0)
@@ -166,13 +194,19 @@ static int start_from_memory(struct vm_restore *r, const char *memory, const cha
     return 0;
 }
 
-static int bring_to_state(struct vm_restore *r, struct hv_domain *d, struct err *err)
+int vm_bring_to_state(struct vm_restore *r, struct err *err)
 {
     const char *state = option(r, "state"), *memory = option(r, "memory");
-    int rc;
+    _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
+    _cleanup_free_ char *uuid = strdup(hv_def_uuid(r->def)); /* the definition is read anew with the saved state's */
 
     if (!state || !strcmp(state, "off"))
         return 0;
+    if (!uuid)
+        return err_set(err, ENOMEM, "out of memory");
+    int rc = hv_domain_get(r->writer->config.hv, uuid, &d, err);
+    if (rc < 0)
+        return rc;
     if (memory) {
         rc = start_from_memory(r, memory, state, err);
         if (rc < 0 || strcmp(state, "saved"))
@@ -189,6 +223,25 @@ static int bring_to_state(struct vm_restore *r, struct hv_domain *d, struct err 
     return 0;
 }
 
+static int define(struct vm_restore *r, const char *xml, struct hv_domain **ret, struct err *err)
+{
+    const char *nvram = hv_def_nvram(r->def), *uuid = hv_def_uuid(r->def);
+    _cleanup_free_ char *tpm = NULL;
+    uint64_t id;
+
+    if (hv_tpm_dir(r->writer->config.hv, uuid, &tpm, NULL) < 0)
+        tpm = NULL;
+    const struct journal_arg values[] = {
+        { "uuid", uuid },
+        { "nvram", nvram && !io_exists(nvram) ? nvram : NULL },
+        { "tpm", tpm && !io_exists(tpm) ? tpm : NULL },
+        { NULL, NULL },
+    };
+    int rc = vm_restore_effect(r, VERB_REGISTER, hv_def_name(r->def), values, &id, err);
+    if (rc < 0 || (rc = hv_define(r->writer->config.hv, xml, ret, err)) < 0)
+        return err_context(err, "it could not be registered");
+    return vm_restore_effect_done(r, id, err);
+}
 
 int vm_register(struct vm_restore *r, struct err *err)
 {
@@ -205,12 +258,10 @@ int vm_register(struct vm_restore *r, struct err *err)
     rc = correct(r, (const char *)text.data, true, &xml, err);
     if (rc < 0)
         return err_context(err, "the stored definition");
-    rc = hv_define(r->writer->config.hv, xml, &d, err);
+    rc = define(r, xml, &d, err);
     if (rc < 0)
-        return err_context(err, "it could not be registered");
+        return rc;
     vm_restore_step(r, "register: VM %s (%s)", d->name, d->uuid);
     link_default_place(r, d->name);
-    if (json_is_true(json_object_get(r->metadata, "autostart")) && (rc = hv_set_autostart(d, true, err)) < 0)
-        return rc;
-    return bring_to_state(r, d, err);
+    return json_is_true(json_object_get(r->metadata, "autostart")) ? hv_set_autostart(d, true, err) : 0;
 }
