@@ -100,6 +100,47 @@ int clock_parse(const char *s, int64_t *ret_wall_us, struct err *err)
     return 0;
 }
 
+/* After the date: nothing, or a time of day. */
+static bool take_day_time(const char **s, struct tm *tm, int64_t *us, bool *utc)
+{
+    *us = 0;
+    *utc = false;
+    if (**s == '\0') {
+        tm->tm_hour = 23;
+        tm->tm_min = 59;
+        tm->tm_sec = 59;
+        *us = 999999;
+        return true;
+    }
+    if ((**s != 'T' && **s != ' ') || !(++*s, take_field(s, 2, ':', &tm->tm_hour)) || !take_field(s, 2, 0, &tm->tm_min))
+        return false;
+    if (**s == ':' && (!(++*s, take_field(s, 2, 0, &tm->tm_sec)) || !take_fraction(s, us)))
+        return false;
+    *utc = **s == 'Z';
+    *s += *utc;
+    return **s == '\0';
+}
+
+int clock_parse_local(const char *s, int64_t *ret_wall_us, struct err *err)
+{
+    struct tm tm = { .tm_isdst = -1 };
+    const char *p = s;
+    int64_t us = 0;
+    bool utc = false;
+
+    bool ok = take_field(&p, 4, '-', &tm.tm_year) && take_field(&p, 2, '-', &tm.tm_mon) && take_field(&p, 2, 0, &tm.tm_mday) &&
+              take_day_time(&p, &tm, &us, &utc);
+    tm.tm_year -= 1900;
+    tm.tm_mon -= 1;
+    struct tm given = tm;
+    time_t t = ok ? (utc ? timegm(&tm) : mktime(&tm)) : 0;
+    /* An hour that the clocks jump over is moved by mktime(), and that is as good as any; a day that does not exist is wrong. */
+    if (!ok || given.tm_mday != tm.tm_mday || given.tm_mon != tm.tm_mon || given.tm_hour > 23 || given.tm_min > 59 || given.tm_sec > 59)
+        return err_set(err, EINVAL, "\"%s\" is not a time like 2026-11-22, 2026-11-22 21:13 or 2026-11-22T21:13:05Z", s);
+    *ret_wall_us = (int64_t)t * 1000000 + us;
+    return 0;
+}
+
 void clock_sleep_ms(unsigned ms)
 {
     struct timespec t;

@@ -14,6 +14,9 @@ int64_t clock_wall_us(void);
 char *clock_format(int64_t wall_us, char buf[static 32]);
 /* The reverse; fraction optional; only "Z". -EINVAL. */
 int clock_parse(const char *s, int64_t *ret_wall_us, struct err *err);
+/* What people write: "2026-11-22", meaning the end of that day; "2026-11-22 21:13", ":05" and a fraction optional, "T" instead of the
+ * blank. Local time, unless it ends in "Z". -EINVAL. */
+int clock_parse_local(const char *s, int64_t *ret_wall_us, struct err *err);
 void clock_sleep_ms(unsigned ms);
 
 #endif

@@ -71,6 +71,44 @@ static void other_text_is_no_time(void **state)
     assert_true(t == 99);
 }
 
+static int64_t local(const char *text)
+{
+    struct err err = ERR_INIT;
+    int64_t t = -1;
+
+    assert_ok(clock_parse_local(text, &t, &err));
+    return t;
+}
+
+static void people_write_times_of_their_zone(void **state)
+{
+    (void)state;
+    setenv("TZ", "UTC-2", 1); /* two hours east */
+    tzset();
+    assert_int_equal(local("1970-01-01 02:00"), 0);
+    assert_int_equal(local("1970-01-01T02:00:01"), 1000000);
+    assert_int_equal(local("1970-01-01 02:00:01.5"), 1500000);
+    assert_int_equal(local("1970-01-01T00:00:01Z"), 1000000);
+    assert_int_equal(local("1970-01-01 00:01Z"), 60000000);
+    assert_int_equal(local("1970-01-01"), INT64_C(22) * 3600 * 1000000 - 1); /* the end of that day */
+    unsetenv("TZ");
+    tzset();
+}
+
+static void what_people_write_may_be_no_time(void **state)
+{
+    static const char *const bad[] = { "", "yesterday", "2026", "2026-11", "2026-11-31", "2026-11-22 ", "2026-11-22 24:00", "2026-11-22 12",
+                                       "2026-11-22 12:60", "2026-11-22 12:00:", "2026-11-22 12:00:00.", "2026-11-22 12:00x", "2026-11-22Z",
+                                       "2026-11-22 12:00Zz", "2026-13-01", "2026-11-22  12:00" };
+    struct err err = ERR_INIT;
+    int64_t t = 99;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+        assert_fails(EINVAL, clock_parse_local(bad[i], &t, &err));
+    assert_int_equal(t, 99);
+}
+
 static void monotonic_time_goes_on_while_sleeping(void **state)
 {
     uint64_t us = clock_mono_us(), ms = clock_mono_ms();
@@ -97,6 +135,8 @@ int main(void)
         cmocka_unit_test(the_local_zone_plays_no_part),
         cmocka_unit_test(fractions_are_optional_and_may_be_long),
         cmocka_unit_test(other_text_is_no_time),
+        cmocka_unit_test(people_write_times_of_their_zone),
+        cmocka_unit_test(what_people_write_may_be_no_time),
         cmocka_unit_test(monotonic_time_goes_on_while_sleeping),
         cmocka_unit_test(wall_clock_is_in_this_century),
     };
