@@ -154,6 +154,11 @@ const char *hv_save_dir(const struct hv *hv)
     return hv->save_dir;
 }
 
+const char *hv_nvram_dir(const struct hv *hv)
+{
+    return hv->nvram_dir;
+}
+
 bool hv_is_local(const struct hv *hv)
 {
     return hv->local;

@@ -1,28 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Corrections in a definition: only what is asked for changes, all else stays as it was written (M17, M18). */
-#include "base/xml.h"
-#include "hypervisor/domain_xml.h"
+#include "hypervisor/definition.h"
 #include "hypervisor/internal.h"
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-struct def_disk {
-    xmlNodePtr node;
-    char *target, *path, *format;
-};
-
-struct hv_def {
-    xmlDocPtr doc;
-    xmlNodePtr root;
-    char *name, *uuid, *nvram;
-    size_t n_disks;
-    struct def_disk *disks;
-    size_t n_nics;
-    xmlNodePtr *nic_nodes;
-    struct hv_nic *nics;
-};
 
 void hv_def_free(struct hv_def *def)
 {
@@ -179,7 +162,7 @@ int hv_def_disk(const struct hv_def *def, const char *target, const char **ret_p
 }
 
 /* Removes a node with the white space that led to it, so that no empty line stays. */
-static void remove_node(xmlNodePtr node)
+void def_remove_node(xmlNodePtr node)
 {
     xmlNodePtr before = node->prev;
 
@@ -191,15 +174,15 @@ static void remove_node(xmlNodePtr node)
     xmlFreeNode(node);
 }
 
-static void remove_child(xmlNodePtr parent, const char *xpath)
+void def_remove_child(xmlNodePtr parent, const char *xpath)
 {
     xmlNodePtr node;
 
     while ((node = xml_find(parent, xpath)))
-        remove_node(node);
+        def_remove_node(node);
 }
 
-static void drop_attribute(xmlNodePtr node, const char *name)
+void def_drop_attribute(xmlNodePtr node, const char *name)
 {
     xmlUnsetProp(node, BAD_CAST name);
 }
@@ -210,7 +193,7 @@ static xmlNodePtr blank_before(xmlNodePtr node)
 }
 
 /* A new element before `sibling`, or after the last one where that is NULL; indented as its neighbour is. NULL: out of memory. */
-static xmlNodePtr insert_node(xmlNodePtr parent, xmlNodePtr sibling, const char *name)
+xmlNodePtr def_insert_node(xmlNodePtr parent, xmlNodePtr sibling, const char *name)
 {
     xmlNodePtr node = xmlNewDocNode(parent->doc, parent->ns, BAD_CAST name, NULL), last = xmlLastElementChild(parent);
     xmlNodePtr blank = blank_before(sibling ? sibling : last);
@@ -237,8 +220,8 @@ static void clean_source(xmlNodePtr source)
                                               "query",  "tls",  "type", "namespace", "managed", "index",  "fdgroup",  "tlsHostname" };
 
     for (size_t i = 0; i < ARRAY_SIZE(attributes); i++)
-        drop_attribute(source, attributes[i]);
-    remove_child(source, "*[not(self::seclabel or self::encryption)]");
+        def_drop_attribute(source, attributes[i]);
+    def_remove_child(source, "*[not(self::seclabel or self::encryption)]");
     if (!xmlFirstElementChild(source))
         xmlNodeSetContent(source, BAD_CAST ""); /* the white space between what was there */
 }
@@ -254,9 +237,9 @@ int hv_def_set_disk(struct hv_def *def, const char *target, const char *path, co
     _cleanup_free_ char *new_path = strdup(path), *new_format = format ? strdup(format) : NULL;
     xmlNodePtr source = xml_find(disk->node, "source"), driver = xml_find(disk->node, "driver");
     if (!source)
-        source = insert_node(disk->node, xml_find(disk->node, "target"), "source");
+        source = def_insert_node(disk->node, xml_find(disk->node, "target"), "source");
     if (format && !driver)
-        driver = insert_node(disk->node, source, "driver");
+        driver = def_insert_node(disk->node, source, "driver");
     if (!new_path || (format && (!new_format || !driver)) || !source)
         return err_errno(err, ENOMEM, "cannot correct disk %s of the definition", target);
     clean_source(source);
@@ -264,9 +247,9 @@ int hv_def_set_disk(struct hv_def *def, const char *target, const char *path, co
     xmlSetProp(disk->node, BAD_CAST "type", BAD_CAST(block ? "block" : "file"));
     if (format)
         xmlSetProp(driver, BAD_CAST "type", BAD_CAST format);
-    remove_child(disk->node, "backingStore");
-    remove_child(disk->node, "mirror");
-    remove_child(disk->node, "auth"); /* to the server of a network disk */
+    def_remove_child(disk->node, "backingStore");
+    def_remove_child(disk->node, "mirror");
+    def_remove_child(disk->node, "auth"); /* to the server of a network disk */
     free(disk->path);
     disk->path = TAKE_PTR(new_path);
     if (format) {
@@ -284,7 +267,7 @@ int hv_def_set_nvram(struct hv_def *def, const char *path, struct err *err)
     if (!os)
         return err_set(err, EINVAL, "the definition of VM %s has no <os>", def->name ? def->name : "");
     if (!nvram)
-        nvram = insert_node(os, xml_find(os, "boot"), "nvram");
+        nvram = def_insert_node(os, xml_find(os, "boot"), "nvram");
     if (!nvram || !copy)
         return err_errno(err, ENOMEM, "cannot correct the NVRAM of the definition");
     xmlNodePtr source = xml_find(nvram, "source");
@@ -306,7 +289,7 @@ size_t hv_def_nic_count(const struct hv_def *def)
     return def->n_nics;
 }
 
-static int check_nic(const struct hv_def *def, size_t i, struct err *err)
+int def_check_nic(const struct hv_def *def, size_t i, struct err *err)
 {
     if (i >= def->n_nics)
         return err_set(err, ENOENT, "VM %s has no network interface %zu", def->name ? def->name : "", i);
@@ -315,14 +298,14 @@ static int check_nic(const struct hv_def *def, size_t i, struct err *err)
 
 int hv_def_nic(const struct hv_def *def, size_t i, struct hv_nic *ret, struct err *err)
 {
-    int r = check_nic(def, i, err);
+    int r = def_check_nic(def, i, err);
 
     if (r == 0)
         *ret = def->nics[i];
     return r;
 }
 
-static int reload_nic(struct hv_def *def, size_t i, struct err *err)
+int def_reload_nic(struct hv_def *def, size_t i, struct err *err)
 {
     struct hv_nic nic;
     int r = nic_xml_parse(def->nic_nodes[i], &nic, err);
@@ -347,32 +330,32 @@ static bool is_generated_tap(const char *name)
 
 int hv_def_nic_new_port(struct hv_def *def, size_t i, struct err *err)
 {
-    int r = check_nic(def, i, err);
+    int r = def_check_nic(def, i, err);
 
     if (r < 0)
         return r;
     xmlNodePtr node = def->nic_nodes[i], source = xml_find(node, "source");
     xmlNodePtr parameters = xml_find(node, "virtualport/parameters");
     if (source && xmlHasProp(source, BAD_CAST "network")) {
-        drop_attribute(source, "portid");
-        drop_attribute(source, "bridge"); /* of a running VM: what the network is made of */
+        def_drop_attribute(source, "portid");
+        def_drop_attribute(source, "bridge"); /* of a running VM: what the network is made of */
     }
     if (parameters) {
-        drop_attribute(parameters, "interfaceid");
-        drop_attribute(parameters, "instanceid");
+        def_drop_attribute(parameters, "interfaceid");
+        def_drop_attribute(parameters, "instanceid");
         if (!parameters->properties)
-            remove_node(parameters);
+            def_remove_node(parameters);
     }
     if (is_generated_tap(def->nics[i].target))
-        remove_child(node, "target");
+        def_remove_child(node, "target");
     if (def->nics[i].alias && strncmp(def->nics[i].alias, "ua-", 3) != 0) /* "ua-": a user's own, part of the definition */
-        remove_child(node, "alias");
-    return reload_nic(def, i, err);
+        def_remove_child(node, "alias");
+    return def_reload_nic(def, i, err);
 }
 
 int hv_def_nic_link(struct hv_def *def, size_t i, bool up, struct err *err)
 {
-    int r = check_nic(def, i, err);
+    int r = def_check_nic(def, i, err);
 
     if (r < 0)
         return r;
@@ -380,11 +363,11 @@ int hv_def_nic_link(struct hv_def *def, size_t i, bool up, struct err *err)
     if (!link && up)
         return 0;
     if (!link)
-        link = insert_node(node, xml_find(node, "address"), "link");
+        link = def_insert_node(node, xml_find(node, "address"), "link");
     if (!link)
         return err_errno(err, ENOMEM, "cannot correct network interface %zu of the definition", i);
     xmlSetProp(link, BAD_CAST "state", BAD_CAST(up ? "up" : "down"));
-    return reload_nic(def, i, err);
+    return def_reload_nic(def, i, err);
 }
 
 int hv_def_nic_unplug(struct hv_def *def, size_t i, bool root, struct err *err)
@@ -394,9 +377,9 @@ int hv_def_nic_unplug(struct hv_def *def, size_t i, bool root, struct err *err)
     if (r < 0)
         return r;
     xmlNodePtr node = def->nic_nodes[i];
-    remove_child(node, "source");
-    remove_child(node, "virtualport");
-    remove_child(node, "vlan");
+    def_remove_child(node, "source");
+    def_remove_child(node, "virtualport");
+    def_remove_child(node, "vlan");
     xmlSetProp(node, BAD_CAST "type", BAD_CAST(root ? "ethernet" : "user"));
     return hv_def_nic_link(def, i, false, err);
 }
@@ -416,8 +399,8 @@ int hv_def_eject_missing(struct hv_def *def, char ***ret, struct err *err)
         struct def_disk *disk = &def->disks[i];
         if (!disk->path || !is_removable(disk->node) || access(disk->path, F_OK) == 0)
             continue;
-        remove_child(disk->node, "source");
-        remove_child(disk->node, "backingStore");
+        def_remove_child(disk->node, "source");
+        def_remove_child(disk->node, "backingStore");
         free(disk->path);
         disk->path = NULL;
         if (strv_add(&ejected, disk->target) < 0)

@@ -35,6 +35,11 @@ bool hv_is_local(const struct hv *hv);          /* QEMU runs on this host: image
 void hv_qemu_ids(const struct hv *hv, uid_t *ret_uid, gid_t *ret_gid);
 /* Folder of the storage pool "default", else libvirt's image folder for this kind of connection (M16). Caller frees. */
 int hv_default_image_dir(struct hv *hv, char **ret, struct err *err);
+/* Folder of an active storage pool that is one. -ENOENT, -EAGAIN (not active), -EOPNOTSUPP (no folder). Caller frees. */
+int hv_pool_dir(struct hv *hv, const char *name, char **ret, struct err *err);
+int hv_pool_refresh(struct hv *hv, const char *name, struct err *err);
+/* Where libvirt puts NVRAMs by itself; NULL: not known. */
+const char *hv_nvram_dir(const struct hv *hv);
 /* Whether path is the NVRAM that libvirt takes for a VM of that name whose definition says firmware='efi' and nothing more. */
 bool hv_nvram_is_implied(struct hv *hv, const char *name, const char *path);
 /* Where libvirt keeps the state of the emulated TPM of a VM with that UUID (need not exist). -EOPNOTSUPP: on another host. Caller frees. */
@@ -181,6 +186,10 @@ int hv_start_from(struct hv *hv, const char *path, const char *xml, bool paused,
 int hv_save_image_runs(const char *path, bool *ret, struct err *err);
 /* The definition inside a save image. Caller frees. */
 int hv_save_image_xml(struct hv *hv, const char *path, char **ret, struct err *err);
+struct hv_def_copy;
+/* Makes the save image one of the VM's copy, in place, as hv_def_make_copy() does the definition; the MACs stay, since the guest's memory
+ * holds them. Needs no libvirt. */
+int hv_save_image_rename(const char *path, const struct hv_def_copy *id, struct err *err);
 
 /* ---- Points in time by pull backup job --------------------------------------------------------------------------------------*/
 struct hv_backup_disk {
@@ -275,6 +284,9 @@ enum hv_switch { HV_SWITCH_ACTIVE, HV_SWITCH_INACTIVE, HV_SWITCH_ABSENT };
  * (user, ethernet ...) are ACTIVE. */
 int hv_switch_state(struct hv *hv, const struct hv_nic *nic, enum hv_switch *ret, struct err *err);
 int hv_network_start(struct hv *hv, const char *name, struct err *err);
+/* What a name means to `--network`: a libvirt network, else an Open vSwitch bridge, else a bridge of the kernel. Fills type, source and
+ * virtualport (constants and `name` itself: nothing is to be freed). -ENOENT. */
+int hv_switch_find(struct hv *hv, const char *name, struct hv_nic *ret, struct err *err);
 
 /* ---- Definitions as text: corrections before a restored VM is registered (M17, M18) -----------------------------------------*/
 struct hv_def;
@@ -299,6 +311,19 @@ int hv_def_nic_link(struct hv_def *def, size_t i, bool up, struct err *err);
 /* The switch is gone: the NIC keeps model, MAC and address, but is plugged into nothing (a tap of its own where we are root,
  * else user networking) with its link down, so that the VM can start all the same. */
 int hv_def_nic_unplug(struct hv_def *def, size_t i, bool root, struct err *err);
+/* Plugs the NIC into another switch (type, source, virtualport of `into`, see hv_switch_find()), link up. */
+int hv_def_nic_plug(struct hv_def *def, size_t i, const struct hv_nic *into, struct err *err);
+/* Makes the definition that of another VM, which can run beside the first: name, UUID, generation id, MACs; tap names, fixed ports of
+ * displays and vsock go; sockets and log files of its own get the new name. *ret_notes: what the user should know, or NULL; caller
+ * frees. */
+struct hv_def_copy {
+    const char *name, *uuid;
+    bool keep_mac;
+    bool same_memory; /* the guest goes on in its memory: what it has seen of the machine stays (generation id) */
+};
+int hv_def_make_copy(struct hv_def *def, const struct hv_def_copy *copy, char ***ret_notes, struct err *err);
+/* Files that it names, that are not the VM's own and that are not on this host: "kernel /boot/vmlinuz"; NULL: none. Caller frees. */
+int hv_def_missing_files(const struct hv_def *def, char ***ret, struct err *err);
 /* Takes the medium out of every CD-ROM and floppy drive whose file is not there (a start would fail); *ret: their targets, or
  * NULL. Caller frees. */
 int hv_def_eject_missing(struct hv_def *def, char ***ret, struct err *err);

@@ -60,15 +60,25 @@ static enum hv_switch remote_device(struct hv *hv, const char *name)
     return found;
 }
 
-/* Open vSwitch knows its bridges itself: in its user-space datapath they need not be devices of the kernel. */
-static enum hv_switch ovs_bridge(const char *name)
+/* Status of ovs-vsctl br-exists: 0 it is one, 2 it is none; -1: Open vSwitch is not installed, or not running. */
+static int ask_ovs(const char *name)
 {
     char *argv[] = { (char *)"ovs-vsctl", (char *)"--timeout=5", (char *)"br-exists", (char *)(uintptr_t)name, NULL };
     struct proc_run run = { .argv = argv, .timeout_ms = 10000 };
     _cleanup_buf_ struct buf out = BUF_INIT;
     int status = 0;
 
-    if (name[0] == '-' || proc_run(&run, &out, NULL, &status, NULL) < 0 || status == 1) /* not installed, or not running */
+    if (name[0] == '-' || proc_run(&run, &out, NULL, &status, NULL) < 0 || status == 1)
+        return -1;
+    return status;
+}
+
+/* Open vSwitch knows its bridges itself: in its user-space datapath they need not be devices of the kernel. */
+static enum hv_switch ovs_bridge(const char *name)
+{
+    int status = ask_ovs(name);
+
+    if (status < 0)
         return local_device(name);
     return status == 0 ? HV_SWITCH_ACTIVE : HV_SWITCH_ABSENT;
 }
@@ -101,5 +111,34 @@ int hv_network_start(struct hv *hv, const char *name, struct err *err)
         return 0;
     if (virNetworkCreate(net) < 0)
         return hv_virt_error(err, "cannot start the network %s", name);
+    return 0;
+}
+
+static bool is_kernel_bridge(const char *name)
+{
+    _cleanup_free_ char *path = str_format("/sys/class/net/%s/bridge", name);
+
+    return path && name[0] != '.' && !strchr(name, '/') && io_exists(path);
+}
+
+int hv_switch_find(struct hv *hv, const char *name, struct hv_nic *ret, struct err *err)
+{
+    enum hv_switch state;
+    struct hv_nic nic = { .source = (char *)(uintptr_t)name };
+
+    int r = libvirt_network(hv, name, &state, err);
+    if (r < 0)
+        return r;
+    if (state != HV_SWITCH_ABSENT) {
+        nic.type = (char *)"network";
+    } else if (hv->local && ask_ovs(name) == 0) {
+        nic.type = (char *)"bridge";
+        nic.virtualport = (char *)"openvswitch";
+    } else if (hv->local ? is_kernel_bridge(name) : remote_device(hv, name) != HV_SWITCH_ABSENT) {
+        nic.type = (char *)"bridge";
+    } else {
+        return err_set(err, ENOENT, "there is no network and no bridge %s at %s", name, hv->uri);
+    }
+    *ret = nic;
     return 0;
 }

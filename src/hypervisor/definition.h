@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A definition that is being corrected, as the files that correct it see it. */
+#ifndef HYPERVISOR_DEFINITION_H
+#define HYPERVISOR_DEFINITION_H
+
+#include "base/xml.h"
+#include "hypervisor/domain_xml.h"
+
+struct def_disk {
+    xmlNodePtr node;
+    char *target, *path, *format;
+};
+
+struct hv_def {
+    xmlDocPtr doc;
+    xmlNodePtr root;
+    char *name, *uuid, *nvram;
+    size_t n_disks;
+    struct def_disk *disks;
+    size_t n_nics;
+    xmlNodePtr *nic_nodes;
+    struct hv_nic *nics;
+};
+
+/* Removes a node with the white space that led to it, so that no empty line stays. */
+void def_remove_node(xmlNodePtr node);
+/* ... and all that the XPath (a constant of ours) matches below parent. */
+void def_remove_child(xmlNodePtr parent, const char *xpath);
+void def_drop_attribute(xmlNodePtr node, const char *name);
+/* A new element before `sibling`, or after the last one where that is NULL; indented as its neighbour is. NULL: out of memory. */
+xmlNodePtr def_insert_node(xmlNodePtr parent, xmlNodePtr sibling, const char *name);
+/* -ENOENT: there is no NIC i. */
+int def_check_nic(const struct hv_def *def, size_t i, struct err *err);
+/* Reads NIC i again after its element was changed. */
+int def_reload_nic(struct hv_def *def, size_t i, struct err *err);
+
+#endif
