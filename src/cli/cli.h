@@ -53,6 +53,7 @@ struct cli_option {
     const char *help;
     size_t offset;        /* of a bool (flag) or const char * in the struct that is filled */
     const char *choices;  /* "auto|child|saved-state"; NULL: any text */
+    bool list;            /* may come several times: the offset is of a char ** (NULL-terminated; values are copied) */
 };
 
 struct cli_command {

@@ -253,14 +253,12 @@ static void print_error(const struct cli *cli, const struct err *err)
 
 /* ---- main -----------------------------------------------------------------------------------------------------------------*/
 
-static int run_command(struct cli *cli, const struct cli_command *c, struct globals *g, int argc, char **argv, struct err *err)
+static int run_with(struct cli *cli, const struct cli_command *c, struct globals *g, void *options, int argc, char **argv,
+                    struct err *err)
 {
-    _cleanup_free_ void *options = calloc(1, c->options_size ? c->options_size : 1);
     struct option_set set = { global_options, c->options, g, options };
     int first = 1;
 
-    if (!options)
-        return err_set(err, ENOMEM, "out of memory"), EXIT_FAILED;
     if (options_parse(&set, argc, argv, false, &first, err) < 0)
         return EXIT_USAGE;
     if (g->help) {
@@ -277,6 +275,17 @@ static int run_command(struct cli *cli, const struct cli_command *c, struct glob
     if (collect_settings(cli, g, err) < 0)
         return EXIT_USAGE;
     return c->run(cli, options, argv + first, err);
+}
+
+static int run_command(struct cli *cli, const struct cli_command *c, struct globals *g, int argc, char **argv, struct err *err)
+{
+    _cleanup_free_ void *options = calloc(1, c->options_size ? c->options_size : 1);
+
+    if (!options)
+        return err_set(err, ENOMEM, "out of memory"), EXIT_FAILED;
+    int code = run_with(cli, c, g, options, argc, argv, err);
+    options_free(c->options, options);
+    return code;
 }
 
 static int run(struct cli *cli, int argc, char **argv, struct err *err)

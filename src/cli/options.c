@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cli/options.h"
 #include "base/buf.h"
+#include "base/strv.h"
 #include <errno.h>
 #include <getopt.h>
 #include <string.h>
@@ -75,8 +76,17 @@ static int take(const struct cli_option *o, void *to, const char *value, struct 
         return err_set(err, EINVAL, "option --%s has an empty value", o->name);
     if (o->choices && !choice_has(o->choices, value))
         return err_set(err, EINVAL, "option --%s: '%s' is not one of %s", o->name, value, o->choices);
+    if (o->list)
+        return strv_add((char ***)(void *)place, value) < 0 ? err_set(err, ENOMEM, "out of memory") : 0;
     *(const char **)(void *)place = value;
     return 0;
+}
+
+void options_free(const struct cli_option *options, void *to)
+{
+    for (; options && options->name; options++)
+        if (options->list)
+            strv_free(*(char ***)(void *)((char *)to + options->offset));
 }
 
 static size_t index_of(const struct parser *p, int c)

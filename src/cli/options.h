@@ -13,6 +13,8 @@ struct option_set {
 /* Parses argv[1..]. stop_early: up to the first word that is no option. *ret_index: of the first word left (options are moved to
  * the front). err: wrong use, with what was perhaps meant. */
 int options_parse(const struct option_set *set, int argc, char **argv, bool stop_early, int *ret_index, struct err *err);
+/* Frees the lists in `to`. */
+void options_free(const struct cli_option *options, void *to);
 void options_print(const struct cli_option *options, FILE *f);
 /* Whether value is one of the words of "a|b|c". */
 bool choice_has(const char *choices, const char *value);
