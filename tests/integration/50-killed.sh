@@ -3,7 +3,7 @@
 # SIGKILL at various moments of a backup. The watchdog, which outlives the requester, puts everything back; where the watchdog is
 # killed too, `kvss recover` or the next command does. Guests go on as before, nothing is left behind, nothing is in the
 # repository, and the next backup works. B2; behaviour 29.
-# timeout: 420
+# timeout: 1500
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 # shellcheck source=tests/lib/functions_kvss.sh

@@ -3,7 +3,7 @@
 # What is done with a VM whose guest cannot be quiesced: known beforehand, or found out at the instant, when all is put back and the
 # whole set begins anew with that VM saved, or fails, per run and per VM; and what passes by itself is tried again. Told in the report
 # and in the restore point. B1, B3, M10; behaviours 26, 32.
-# timeout: 420
+# timeout: 1200
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 # shellcheck source=tests/lib/functions_kvss.sh
