@@ -147,7 +147,7 @@ int requester_watchdog(struct requester *rq, const char *session_id, struct err 
 
 /* The path of the command itself, by its name, so that process lists show what it is; a binary that was replaced meanwhile has none
  * any more. */
-static void own_path(char path[static PATH_MAX])
+static void own_path(char *path) /* of PATH_MAX */
 {
     ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 1);
 
