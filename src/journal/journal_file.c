@@ -115,7 +115,7 @@ int journal_file_take(const char *dir, const char *session_id, struct journal_fi
     return 0;
 }
 
-/* ---- Writing ----------------------------------------------------------------------------------------------------------------*/
+/* ---- Writing: under the journal's lock ---------------------------------------------------------------------------------------*/
 
 static int write_line(struct journal_file *f, json_t *line, bool durable, struct err *err)
 {
@@ -124,9 +124,13 @@ static int write_line(struct journal_file *f, json_t *line, bool durable, struct
 
     if (!whole)
         return err_set(err, ENOMEM, "out of memory");
-    int r = io_write(f->fd, whole, strlen(whole));
+    off_t before = lseek(f->fd, 0, SEEK_END);
+    int r = before < 0 ? -errno : io_write(f->fd, whole, strlen(whole));
     if (r >= 0 && durable && fdatasync(f->fd) < 0)
         r = -errno;
+    /* No half a line may stay (the disk was full): those that follow it could not be read. */
+    if (r < 0 && before >= 0)
+        (void)!ftruncate(f->fd, before);
     return r < 0 ? err_errno(err, -r, "cannot write %s/effects", f->path) : 0;
 }
 
@@ -221,6 +225,17 @@ int journal_load_text(struct journal *j, const char *text, size_t n, struct err 
     return r;
 }
 
+/* What is written from here on must not follow half a line. */
+static int cut_after_last_line(const struct journal_file *f, const struct buf *b, struct err *err)
+{
+    const char *last = b->len ? memrchr(b->data, '\n', b->len) : NULL;
+    off_t keep = last ? last + 1 - (const char *)b->data : 0;
+
+    if ((size_t)keep < b->len && ftruncate(f->fd, keep) < 0)
+        return err_errno(err, errno, "cannot shorten %s/effects", f->path);
+    return 0;
+}
+
 int journal_file_load(struct journal_file *f, struct journal *j, struct err *err)
 {
     _cleanup_free_ char *path = io_path(f->path, "effects");
@@ -231,5 +246,7 @@ int journal_file_load(struct journal_file *f, struct journal *j, struct err *err
     int r = io_read_file(path, FILE_MAX, &b, err);
     if (r >= 0)
         r = journal_load_text(j, (const char *)b.data, b.len, err);
+    if (r >= 0 && f->fd >= 0)
+        r = cut_after_last_line(f, &b, err);
     return r < 0 ? err_context(err, "%s", path) : 0;
 }

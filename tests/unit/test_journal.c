@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 struct record {
@@ -364,6 +365,52 @@ static void a_line_that_was_cut_off_is_an_effect_that_never_was(void **state)
     assert_string_equal(r.text, "a ");
 }
 
+/* ... also when whoever recovers writes on, and dies in turn. */
+static void b2_after_a_line_that_was_cut_off_the_list_goes_on(void **state)
+{
+    struct record r = { .fail_on = "a", .fails = 1 };
+    _cleanup_free_ char *path = str_format("%s/dead/effects", (char *)*state);
+    _cleanup_buf_ struct buf whole = BUF_INIT;
+    struct err err = ERR_INIT;
+
+    pthread_mutex_init(&r.lock, NULL);
+    in_killed_child(*state, enter_three);
+    assert_ok(io_read_file(path, 1 << 20, &whole, &err));
+    assert_int_equal(truncate(path, (off_t)whole.len - 3), 0);
+    struct found f = recover(*state, &r);
+    assert_int_equal(f.left, 1);
+    f = recover(*state, &r);
+    assert_int_equal(f.effects, 1);
+    assert_int_equal(f.left, 0);
+}
+
+/* Enters until the file can grow no more; then there is room again. */
+static void enter_until_full(struct journal *j)
+{
+    const struct rlimit limit = { 1000, RLIM_INFINITY }, none = { RLIM_INFINITY, RLIM_INFINITY };
+    const struct journal_arg args[] = { { "name", "x" }, { NULL, NULL } };
+    uint64_t id, n = 0;
+
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &limit);
+    while (journal_begin(j, "note", args, &id, NULL) == 0)
+        n = id;
+    setrlimit(RLIMIT_FSIZE, &none);
+    journal_settled(j, n);
+}
+
+static void b2_a_list_of_a_disk_that_was_full_can_be_read(void **state)
+{
+    struct record r = { 0 };
+
+    pthread_mutex_init(&r.lock, NULL);
+    in_killed_child(*state, enter_until_full);
+    struct found f = recover(*state, &r);
+    assert_int_equal(f.n, 1);
+    assert_int_equal(f.left, 0);
+    assert_non_null(strstr(r.text, "x x x "));
+}
+
 static void a_damaged_list_is_told_and_kept(void **state)
 {
     struct record r = { 0 };
@@ -400,6 +447,8 @@ int main(void)
         test_in_dir(b2_a_live_session_is_not_touched),
         test_in_dir(two_sessions_of_one_name_are_refused),
         test_in_dir(a_line_that_was_cut_off_is_an_effect_that_never_was),
+        test_in_dir(b2_after_a_line_that_was_cut_off_the_list_goes_on),
+        test_in_dir(b2_a_list_of_a_disk_that_was_full_can_be_read),
         test_in_dir(a_damaged_list_is_told_and_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
