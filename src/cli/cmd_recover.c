@@ -3,8 +3,8 @@
 
 static void render(FILE *f, const json_t *report, bool verbose)
 {
-    const json_t *sessions = json_object_get(report, "sessions"), *s;
-    size_t i;
+    const json_t *sessions = json_object_get(report, "sessions"), *s, *line;
+    size_t i, k;
 
     (void)verbose;
     if (json_array_size(sessions) == 0)
@@ -13,6 +13,8 @@ static void render(FILE *f, const json_t *report, bool verbose)
         json_int_t effects = json_integer_value(json_object_get(s, "effects"));
         fprintf(f, "Session %s had died: %" JSON_INTEGER_FORMAT " effect%s undone.\n",
                 json_string_value(json_object_get(s, "session")), effects, effects == 1 ? "" : "s");
+        json_array_foreach (json_object_get(s, "undone"), k, line)
+            fprintf(f, "  %s\n", json_string_value(line));
     }
 }
 

@@ -128,11 +128,29 @@ int hv_open(const struct hv_config *config, struct hv **ret, struct err *err)
     return 0;
 }
 
+int hv_reconnect(struct hv *hv, struct err *err)
+{
+    SCOPED_LOCK(&hv->lock);
+    if (virConnectIsAlive(hv->conn) == 1)
+        return 0;
+    if (hv->n_lost == LOST_MAX)
+        return err_set(err, ECONNREFUSED, "the connection to libvirt at %s broke again and again", hv->uri);
+    virConnectPtr conn = virConnectOpen(hv->uri);
+    if (!conn)
+        return hv_virt_error(err, "cannot connect to libvirt at %s again", hv->uri);
+    log_warning(hv->log, "the connection to libvirt broke; it was made anew");
+    hv->lost[hv->n_lost++] = hv->conn;
+    __atomic_store_n(&hv->conn, conn, __ATOMIC_SEQ_CST);
+    return 0;
+}
+
 void hv_close(struct hv *hv)
 {
     if (!hv)
         return;
     hv_pool_close(hv);
+    for (unsigned i = 0; i < hv->n_lost; i++)
+        virConnectClose(hv->lost[i]);
     if (hv->conn)
         virConnectClose(hv->conn);
     hv_loop_stop(hv->loop);

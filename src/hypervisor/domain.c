@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/clock.h"
 #include "base/guid.h"
 #include "hypervisor/domain_state.h"
 #include "hypervisor/domain_storage.h"
@@ -6,6 +7,9 @@
 #include "hypervisor/internal.h"
 #include <errno.h>
 #include <string.h>
+
+#define LIBVIRT_BACK_MS 60000u /* for libvirtd to come back */
+#define LIBVIRT_POLL_MS 200u
 
 void hv_domain_free(struct hv_domain *d)
 {
@@ -123,7 +127,7 @@ int hv_domain_build(struct hv *hv, virDomainPtr handle, struct hv_domain **ret, 
     return 0;
 }
 
-int hv_domain_get(struct hv *hv, const char *name_or_uuid, struct hv_domain **ret, struct err *err)
+static int look_up(struct hv *hv, const char *name_or_uuid, virDomainPtr *ret, struct err *err)
 {
     virDomainPtr handle = NULL;
 
@@ -135,7 +139,50 @@ int hv_domain_get(struct hv *hv, const char *name_or_uuid, struct hv_domain **re
         return err_set(err, ENOENT, "there is no VM %s at %s", name_or_uuid, hv->uri);
     if (!handle)
         return hv_virt_error(err, "cannot look up VM %s at %s", name_or_uuid, hv->uri);
-    return hv_domain_build(hv, handle, ret, err);
+    *ret = handle;
+    return 0;
+}
+
+/* What was done to a VM must be undone also when libvirtd is restarted in between. */
+static int look_up_patiently(struct hv *hv, const char *name_or_uuid, virDomainPtr *ret, struct err *err)
+{
+    uint64_t end = clock_mono_ms() + LIBVIRT_BACK_MS;
+
+    for (;;) {
+        int r = look_up(hv, name_or_uuid, ret, err);
+        if (r >= 0 || r == -ENOENT || virConnectIsAlive(hv->conn) == 1 || clock_mono_ms() >= end)
+            return r;
+        if (hv_reconnect(hv, NULL) < 0)
+            clock_sleep_ms(LIBVIRT_POLL_MS);
+    }
+}
+
+int hv_domain_find(struct hv *hv, const char *name_or_uuid, struct hv_domain **ret, struct err *err)
+{
+    _cleanup_(hv_domain_free_p) struct hv_domain *d = calloc(1, sizeof *d);
+    virDomainPtr handle = NULL;
+
+    if (!d)
+        return err_errno(err, ENOMEM, "cannot read a VM");
+    d->hv = hv;
+    int r = look_up_patiently(hv, name_or_uuid, &handle, err);
+    d->handle = handle;
+    if (r == 0)
+        r = read_identity(d, err);
+    if (r == 0)
+        r = hv_domain_refresh_state(d, err);
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(d);
+    return 0;
+}
+
+int hv_domain_get(struct hv *hv, const char *name_or_uuid, struct hv_domain **ret, struct err *err)
+{
+    virDomainPtr handle = NULL;
+    int r = look_up_patiently(hv, name_or_uuid, &handle, err);
+
+    return r < 0 ? r : hv_domain_build(hv, handle, ret, err);
 }
 
 static int by_name(const void *a, const void *b)

@@ -114,8 +114,10 @@ struct hv_domain {
 /* All domains, sorted by name. A domain whose definition cannot be read is left out and logged. */
 int hv_list(struct hv *hv, struct hv_domain ***ret, size_t *ret_n, struct err *err);
 void hv_list_free(struct hv_domain **list, size_t n);
-/* By name or UUID. -ENOENT. */
+/* By name or UUID. -ENOENT. Where the connection broke, it is made anew; libvirtd may take a minute to come back. */
 int hv_domain_get(struct hv *hv, const char *name_or_uuid, struct hv_domain **ret, struct err *err);
+/* The same with name, UUID, persistent and state only, so nothing but libvirt is needed (no image is looked at): to undo. */
+int hv_domain_find(struct hv *hv, const char *name_or_uuid, struct hv_domain **ret, struct err *err);
 void hv_domain_free(struct hv_domain *d);
 #define DEFINE_HV_CLEANUP 1
 static inline void hv_domain_free_p(struct hv_domain **d) { if (*d) hv_domain_free(*d); }

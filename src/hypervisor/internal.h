@@ -13,6 +13,7 @@
  * agent is one until its deadline. VMs that are worked on are therefore spread over several connections. */
 #define CONNECTIONS_MAX 4u
 #define DOMAINS_PER_CONNECTION 4u
+#define LOST_MAX 16u
 
 struct hv_loop; /* libvirt's event loop in a thread of its own (event_loop.c) */
 
@@ -27,6 +28,8 @@ struct hv {
     const struct log *log;
     struct hv_loop *loop;
     pthread_mutex_t lock;   /* of what is below */
+    virConnectPtr lost[LOST_MAX]; /* earlier connections, which broke; others may be using them still */
+    unsigned n_lost;
     struct {
         virConnectPtr conn; /* NULL: not opened yet; [0] is the first one */
         unsigned domains;   /* VMs that work over it */
@@ -62,6 +65,9 @@ struct uri_kind {
     char *root; /* of qemu:///embed; caller frees */
 };
 int hv_uri_kind(const char *uri, struct uri_kind *ret, struct err *err);
+
+/* A new connection in the place of one that broke (libvirtd was restarted). 0 also where it is alive. */
+int hv_reconnect(struct hv *hv, struct err *err);
 
 /* Gives a VM that is about to be worked on a connection with room; keeps the one it has where there is none better. */
 void hv_pool_enter(struct hv_domain *d);

@@ -7,6 +7,7 @@
  *             killall  SIGKILL to the watchdog of the session too
  *             fail     the step is reported as failed, and the effect stays open
  *             hang     this thread sleeps for ever
+ *             wait     ... until there is a file KVSS_TEST_FAULT_LOG.go
  *             int, term   SIGINT or SIGTERM to this process, and on
  *     WHEN    begin    entered and on disk, not brought about yet
  *             done     brought about, not marked so yet
@@ -99,6 +100,12 @@ static int act(const struct journal *j, const struct journal_fault *f, struct er
     if (!strcmp(f->action, "hang"))
         for (;;)
             clock_sleep_ms(1000);
+    if (!strcmp(f->action, "wait")) {
+        _cleanup_free_ char *go = str_format("%s.go", f->log);
+        while (go && !io_exists(go))
+            clock_sleep_ms(20);
+        return 0;
+    }
     if (!strcmp(f->action, "int") || !strcmp(f->action, "term")) {
         kill(getpid(), f->action[0] == 'i' ? SIGINT : SIGTERM);
         clock_sleep_ms(NOTICED_MS);

@@ -64,9 +64,10 @@ void journal_file_close(struct journal_file *f, bool remove);
 int journal_undo_verb(struct journal *j, const char *verb, struct err *err);
 
 /* ---- recover.c */
-/* Takes over and undoes one session; *ret_left: effects that could not be undone. -EBUSY: its owner lives; -ENOENT: it is gone. */
-int journal_recover_session(const char *dir, const char *session_id, const struct journal_verb *verbs, void *ctx,
-                            const struct log *log, size_t *ret_left, struct err *err);
+/* Takes over and undoes one dead session, or only its effects of one kind (verb; NULL: all). *ret_left: of these, how many could not
+ * be undone. -EBUSY: its owner lives; -ENOENT: it is gone. */
+int journal_recover_session(const struct journal_watch_config *c, const char *verb, size_t *ret_left, struct err *err);
+size_t journal_open_verb(struct journal *j, const char *verb); /* as journal_open_effects(), of one kind or (NULL) all */
 
 /* ---- watchdog.c */
 void journal_watch_end(struct journal_watch *w); /* says good-bye and waits; NULL is fine */

@@ -227,13 +227,18 @@ int journal_commit(struct journal *j, const char *group, struct err *err)
     return 0;
 }
 
-size_t journal_open_effects(struct journal *j)
+size_t journal_open_verb(struct journal *j, const char *verb)
 {
     size_t n = 0;
     SCOPED_LOCK(&j->lock);
     for (size_t i = 0; i < j->n; i++)
-        n += j->effects[i]->state != EFFECT_SETTLED;
+        n += j->effects[i]->state != EFFECT_SETTLED && (!verb || !strcmp(j->effects[i]->verb->name, verb));
     return n;
+}
+
+size_t journal_open_effects(struct journal *j)
+{
+    return journal_open_verb(j, NULL);
 }
 
 bool journal_is_done(const struct journal_effect *e)

@@ -32,6 +32,8 @@ struct journal_verb {
     int (*finish)(void *ctx, const struct journal_effect *effect, struct err *err);
     /* Not undone while something that came after it in its group could not be: that would be done to what is in use. */
     bool in_order;
+    /* What is true after the undo, for people: "it is not paused any more". NULL: the file or folder "path" is removed. */
+    const char *undone;
 };
 
 /* verbs: ends with { NULL, NULL }; ctx is handed to every undo. Both, and log, must outlive the journal.
@@ -50,6 +52,7 @@ struct journal_recovered {
     size_t effects;   /* that were open */
     size_t left;      /* that could not be undone: the session stays for the next time */
     const char *text; /* the first reason, or NULL */
+    char *const *undone; /* what is true now, a line for each effect that was undone; NULL: none */
 };
 /* Undoes what dead sessions below dir left, one after the other; sessions whose owner lives are not touched. fn (may be NULL) is
  * told of each. 0 also where some could not be undone; -errno where the folder could not be read. An absent folder is fine. */
@@ -88,7 +91,7 @@ struct journal_watch;
 
 /* Starts argv (which must end up in journal_watch_run() with its stdin as fd) for a journal on disk, and waits until it is ready.
  * log_path as in proc_start_apart(). The journal owns the watchdog: journal_free() tells it that all is well, unless effects are
- * open, which it then undoes. */
+ * open, which it then undoes; that is waited for, but only for seconds, as it may go on trying for minutes. */
 int journal_watch_start(struct journal *j, char *const *argv, const char *log_path, struct err *err);
 
 /* From now on the watchdog waits ms and then undoes; 0: it does not wait any more. An owner that does not go on within seconds after
@@ -101,6 +104,7 @@ struct journal_watch_config {
     const char *dir, *session_id;
     const char *held_verb;   /* kind of effect that the deadline is about */
     unsigned grace_ms;       /* for an owner that hangs, twice: until it is asked to end, and until it is killed; 0: 5000 */
+    unsigned persist_ms;     /* for how long it tries to let go what is held, where that fails; 0: 600000 */
     const struct journal_verb *verbs;
     void *ctx;
     const struct log *log;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Sessions whose owner has died: their effects are undone by whoever comes next. */
+#include "base/buf.h"
 #include "base/io.h"
 #include "base/strv.h"
 #include "journal/internal.h"
@@ -28,25 +29,58 @@ static int load(const char *dir, const char *session, const struct journal_verb 
     return 0;
 }
 
-static void recover_one(struct journal *j, struct journal_recovered *ret, struct err *why)
+/* "VM web: its checkpoint is gone (kvss-...)". NULL: out of memory. */
+static char *in_words(const struct journal_effect *e)
 {
+    const char *vm = journal_value(e, "vm"), *what = journal_value(e, "path"), *text = e->verb->undone;
+
+    if (!what)
+        what = journal_value(e, "name");
+    if (e->committed)
+        text = "it stands, and what was kept to undo it is gone";
+    return str_format("%s%s%s%s%s%s%s", vm ? "VM " : "", vm ? vm : "", vm ? ": " : "", text ? text : "removed", what ? " (" : "",
+                      what ? what : "", what ? ")" : "");
+}
+
+/* Adds a line for each of the effects that are not open any more. */
+static int tell(struct journal *j, const bool *open, char ***ret)
+{
+    int r = 0;
+
+    for (size_t i = j->n; i-- > 0 && r >= 0;) {
+        if (!open[i] || j->effects[i]->state != EFFECT_SETTLED)
+            continue;
+        _cleanup_free_ char *line = in_words(j->effects[i]);
+        r = line ? strv_add(ret, line) : -ENOMEM;
+    }
+    return r;
+}
+
+static void recover_one(struct journal *j, struct journal_recovered *ret, char ***undone, struct err *why)
+{
+    _cleanup_free_ bool *open = calloc(j->n + 1, sizeof(*open));
+
+    for (size_t i = 0; open && i < j->n; i++)
+        open[i] = j->effects[i]->state != EFFECT_SETTLED;
     ret->session_id = j->session_id;
     ret->effects = journal_open_effects(j);
     (void)journal_undo_all(j, why);
     ret->left = journal_open_effects(j);
     ret->text = why->code ? why->text : NULL;
+    if (open)
+        (void)tell(j, open, undone); /* without memory for it, it is not told */
+    ret->undone = *undone;
 }
 
-int journal_recover_session(const char *dir, const char *session_id, const struct journal_verb *verbs, void *ctx,
-                            const struct log *log, size_t *ret_left, struct err *err)
+int journal_recover_session(const struct journal_watch_config *c, const char *verb, size_t *ret_left, struct err *err)
 {
     _cleanup_(journal_free_p) struct journal *j = NULL;
 
-    int r = load(dir, session_id, verbs, ctx, log, &j, err);
+    int r = load(c->dir, c->session_id, c->verbs, c->ctx, c->log, &j, err);
     if (r < 0)
         return r;
-    r = journal_undo_all(j, err);
-    *ret_left = journal_open_effects(j);
+    r = journal_undo_verb(j, verb, err);
+    *ret_left = journal_open_verb(j, verb);
     return r;
 }
 
@@ -74,6 +108,7 @@ int journal_recover(const char *dir, const struct journal_verb *verbs, void *ctx
     strv_sort(sessions);
     for (char **s = sessions; s && *s; s++) {
         _cleanup_(journal_free_p) struct journal *j = NULL;
+        _cleanup_strv_ char **undone = NULL;
         struct journal_recovered report = { .session_id = *s };
         struct err why = ERR_INIT;
 
@@ -86,7 +121,7 @@ int journal_recover(const char *dir, const struct journal_verb *verbs, void *ctx
             log_error(log, "session %s cannot be recovered: %s", *s, why.text);
         } else {
             if (journal_fault_arm(j, &why) >= 0)
-                recover_one(j, &report, &why);
+                recover_one(j, &report, &undone, &why);
         }
         if (fn)
             fn(priv, &report);

@@ -23,6 +23,9 @@ struct message {
 #define LOCK_POLL_MS 20u
 #define GRACE_MS 5000u
 #define LOCK_TIMEOUT_MS 30000u
+#define PERSIST_MS 600000u
+#define AGAIN_MS 1000u
+#define END_WAIT_MS 15000u
 
 /* ---- The owner's end ------------------------------------------------------------------------------------------------------*/
 
@@ -61,8 +64,13 @@ void journal_watch_end(struct journal_watch *w)
         return;
     (void)send_message(w->fd, (struct message){ .kind = MSG_GOOD_BYE });
     close(w->fd);
-    while (waitpid(w->pid, NULL, 0) < 0 && errno == EINTR)
-        ;
+    uint64_t end = clock_mono_ms() + END_WAIT_MS;
+    int r = 0;
+    while ((r == 0 || (r < 0 && errno == EINTR)) && clock_mono_ms() < end) {
+        r = waitpid(w->pid, NULL, WNOHANG);
+        if (r == 0)
+            clock_sleep_ms(2);
+    }
     free(w);
 }
 
@@ -196,19 +204,40 @@ static void take_message(struct watch *w, const struct message *m)
 }
 
 /* The lock goes when the owner's last thread is gone, a moment after its pipe. */
-static int take_over(const struct journal_watch_config *c, struct err *err)
+static int undo_session(const struct journal_watch_config *c, struct err *err)
 {
     uint64_t end = clock_mono_ms() + LOCK_TIMEOUT_MS;
     size_t left = 0;
 
     for (;;) {
-        int r = journal_recover_session(c->dir, c->session_id, c->verbs, c->ctx, c->log, &left, err);
+        int r = journal_recover_session(c, NULL, &left, err);
         if (r == -ENOENT)
             return 0; /* someone was faster */
         if (r != -EBUSY || clock_mono_ms() > end)
             return r;
         clock_sleep_ms(LOCK_POLL_MS);
     }
+}
+
+/* A guest whose agent hangs, or cannot thaw, stays frozen: nobody but the agent can thaw it. It may come round, so it is asked again
+ * and again for a good while. Whoever else recovers the session meanwhile is welcome to. */
+static int take_over(const struct journal_watch_config *c, struct err *err)
+{
+    uint64_t end = clock_mono_ms() + (c->persist_ms ? c->persist_ms : PERSIST_MS);
+    size_t held = 1;
+
+    int r = undo_session(c, err);
+    while (r < 0 && held && clock_mono_ms() < end) {
+        struct err again = ERR_INIT;
+        clock_sleep_ms(AGAIN_MS);
+        held = 0;
+        int e = journal_recover_session(c, c->held_verb, &held, &again);
+        if (e == -ENOENT)
+            return 0;
+        if (e == -EBUSY)
+            held = 1;
+    }
+    return r < 0 ? undo_session(c, err) : r;
 }
 
 static int say_ready(const struct journal_watch_config *c, struct err *err)

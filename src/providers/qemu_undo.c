@@ -24,9 +24,9 @@ static int undo_scratch(void *ctx, const struct journal_effect *e, struct err *e
 }
 
 /* The VM may have been shut down or undefined meanwhile; then its job is gone too. */
-static int with_domain(struct hv *hv, const struct journal_effect *e, struct hv_domain **ret, struct err *err)
+static int with_domain(struct hv *hv, const struct journal_effect *e, bool disks, struct hv_domain **ret, struct err *err)
 {
-    int r = hv_domain_get(hv, journal_value(e, "group"), ret, err);
+    int r = (disks ? hv_domain_get : hv_domain_find)(hv, journal_value(e, "group"), ret, err);
     if (r == -ENOENT) {
         err_clear(err);
         return 0;
@@ -38,7 +38,7 @@ static int undo_job(void *ctx, const struct journal_effect *e, struct err *err)
 {
     _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
 
-    int r = with_domain(ctx, e, &d, err);
+    int r = with_domain(ctx, e, false, &d, err);
     return r <= 0 ? r : hv_backup_end(d, err);
 }
 
@@ -46,14 +46,14 @@ static int undo_checkpoint(void *ctx, const struct journal_effect *e, struct err
 {
     _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
 
-    int r = with_domain(ctx, e, &d, err);
+    int r = with_domain(ctx, e, true, &d, err);
     return r <= 0 ? r : hv_checkpoint_delete(d, journal_value(e, "name"), false, err);
 }
 
 const struct journal_verb qemu_provider_verbs[] = {
     { VERB_SHADOW_DIR, undo_dir },
     { VERB_SCRATCH, undo_scratch },
-    { VERB_BACKUP_JOB, undo_job },
-    { VERB_CHECKPOINT, undo_checkpoint },
+    { VERB_BACKUP_JOB, undo_job, .undone = "its backup job has ended" },
+    { VERB_CHECKPOINT, undo_checkpoint, .undone = "its checkpoint is gone" },
     { NULL, NULL },
 };

@@ -70,7 +70,7 @@ static int undo_session_dir(void *ctx, const struct journal_effect *effect, stru
 const struct journal_verb requester_verbs[] = {
     { VERB_SESSION_DIR, undo_session_dir },
     { VERB_STAGED_FILE, undo_staged, undo_staged },
-    { VERB_REPLACED_FILE, undo_replaced, finish_replaced, true },
+    { VERB_REPLACED_FILE, undo_replaced, finish_replaced, true, "the old file is in its place" },
     { VERB_MADE_FOLDER, undo_made_folder },
     { NULL, NULL },
 };

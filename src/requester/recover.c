@@ -73,9 +73,11 @@ static void note(void *priv, const struct journal_recovered *r)
     if (r->effects)
         log_warning(rec->rq->config.log, "session %s had died; %zu of its %zu effects were undone", r->session_id,
                     r->effects - (r->left < r->effects ? r->left : r->effects), r->effects);
-    json_array_append_new(rec->sessions, json_pack("{s:s, s:I, s:I, s:o}", "session", r->session_id, "effects",
+    for (char *const *line = r->undone; line && *line; line++)
+        log_info(rec->rq->config.log, "%s", *line);
+    json_array_append_new(rec->sessions, json_pack("{s:s, s:I, s:I, s:o, s:o}", "session", r->session_id, "effects",
                                                    (json_int_t)r->effects, "left", (json_int_t)r->left, "why",
-                                                   json_text(r->text)));
+                                                   json_text(r->text), "undone", json_strv(r->undone)));
 }
 
 static int recover(struct requester *rq, struct hv *hv, struct recovery *rec, struct err *err)

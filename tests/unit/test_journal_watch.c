@@ -12,11 +12,14 @@
 /* Undo here is a line in a file: it is another process that does it. ctx is the path. */
 static int undo_to_file(void *ctx, const struct journal_effect *e, struct err *err)
 {
+    _cleanup_free_ char *sane = str_format("%s.sane", (char *)ctx);
+    if (!strcmp(journal_value(e, "name"), "stuck") && !io_exists(sane))
+        return err_set(err, EIO, "stuck");
+    if (!strcmp(journal_value(e, "name"), "slow"))
+        clock_sleep_ms(1500);
     FILE *f = fopen(ctx, "a");
     if (!f)
         return err_set(err, errno, "cannot open %s", (char *)ctx);
-    if (!strcmp(journal_value(e, "name"), "slow"))
-        clock_sleep_ms(1500);
     fprintf(f, "%s ", journal_value(e, "name"));
     fclose(f);
     return 0;
@@ -189,6 +192,31 @@ static void b2_it_tries_again_what_the_owner_gave_up(void **state)
     assert_file_text(p.undone, "b ");
 }
 
+/* An agent that cannot thaw now may be able to later: the owner has long gone. */
+static void b2_what_is_held_is_tried_again_and_again(void **state)
+{
+    _cleanup_(place_clear) struct place p = place(state);
+    _cleanup_free_ char *sane = str_format("%s.sane", p.undone), *session = io_path(p.sessions, "stuck");
+    int status;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        struct journal *j = start(&p, "stuck");
+        enter(j, "other", "a");
+        enter(j, "freeze", "stuck");
+        kill(getpid(), SIGKILL);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    wait_until_reads(p.undone, "a ");
+    clock_sleep_ms(1500);
+    assert_file_text(p.undone, "a ");
+    write_text(sane, "");
+    wait_until_reads(p.undone, "a stuck ");
+    for (int i = 0; i < 500 && io_exists(session); i++)
+        clock_sleep_ms(20);
+    assert_false(io_exists(session));
+}
+
 static void a_watchdog_that_cannot_start_is_told(void **state)
 {
     _cleanup_(place_clear) struct place p = place(state);
@@ -223,6 +251,7 @@ int main(int argc, char **argv)
         test_in_dir(an_owner_that_undoes_is_left_to_it),
         test_in_dir(a_deadline_that_is_taken_back_does_nothing),
         test_in_dir(b2_it_tries_again_what_the_owner_gave_up),
+        test_in_dir(b2_what_is_held_is_tried_again_and_again),
         test_in_dir(a_watchdog_that_cannot_start_is_told),
     };
 

@@ -48,6 +48,29 @@ static int not_quiesced(struct vm *vm, const struct err *why)
     return -why->code;
 }
 
+/* Whether an earlier one in the list is on the same device: mounted twice, frozen once. */
+static bool seen_before(const struct vm_report *r, size_t i)
+{
+    for (size_t k = 0; k < i; k++)
+        if (r->fs[k].device && r->fs[i].device && !strcmp(r->fs[k].device, r->fs[i].device))
+            return true;
+    return false;
+}
+
+/* An agent may pass over a file system, and say no more than how many it has frozen. (Windows freezes volumes, through VSS; their
+ * number is another matter.) */
+static int check_all_frozen(const struct vm *vm, struct err *err)
+{
+    const struct vm_report *r = &vm->report;
+    unsigned wanted = 0;
+
+    for (size_t i = 0; i < r->n_fs; i++)
+        wanted += hv_fs_freezable(r->fs[i].type, false) && !r->fs[i].read_only && !seen_before(r, i);
+    if (r->level == VM_LEVEL_APPLICATION || vm->n_frozen >= wanted)
+        return 0;
+    return err_vss(err, VSS_E_WRITERERROR_RETRYABLE, EAGAIN, "the guest agent froze only %u of its %u file systems", vm->n_frozen, wanted);
+}
+
 int vm_freeze(struct vm *vm, struct err *err)
 {
     unsigned ms = vm->writer->config.agent_timeout_ms ? vm->writer->config.agent_timeout_ms : AGENT_FREEZE_MS;
@@ -61,7 +84,11 @@ int vm_freeze(struct vm *vm, struct err *err)
         return not_quiesced(vm, err);
     }
     vm->frozen_us = clock_mono_us(); /* from the agent's reply on */
-    return vm_effect_done(vm, vm->fx_freeze, err);
+    r = vm_effect_done(vm, vm->fx_freeze, err);
+    if (r < 0)
+        return r;
+    r = check_all_frozen(vm, err);
+    return r < 0 ? not_quiesced(vm, err) : 0;
 }
 
 int vm_thaw(struct vm *vm, struct err *err)

@@ -31,7 +31,7 @@ void vm_effect_settled(const struct vm *vm, uint64_t *id)
 /* 1 and the domain; 0: it is gone, there is nothing to undo on it. */
 static int find(struct hv *hv, const struct journal_effect *e, struct hv_domain **ret, struct err *err)
 {
-    int r = hv_domain_get(hv, journal_value(e, "group"), ret, err);
+    int r = hv_domain_find(hv, journal_value(e, "group"), ret, err);
     if (r == -ENOENT) {
         err_clear(err);
         return 0;
@@ -87,14 +87,14 @@ static int undo_part(void *ctx, const struct journal_effect *e, struct err *err)
 }
 
 const struct journal_verb vm_writer_verbs[] = {
-    { VERB_FREEZE, undo_freeze },
-    { VERB_PAUSE, undo_pause },
-    { VERB_SAVE, undo_save },
+    { VERB_FREEZE, undo_freeze, .undone = "its guest is not frozen any more" },
+    { VERB_PAUSE, undo_pause, .undone = "it is not paused any more" },
+    { VERB_SAVE, undo_save, .undone = "it is not in its saved state any more" },
     { VERB_PART, undo_part },
-    { VERB_TURN_OFF, vm_undo_turn_off, NULL, true },
-    { VERB_KEEP_SAVED, vm_undo_keep_saved, vm_finish_keep_saved, true },
-    { VERB_DELETE, vm_undo_delete, NULL, true },
-    { VERB_REGISTER, vm_undo_register },
-    { VERB_LINK, vm_undo_link },
+    { VERB_TURN_OFF, vm_undo_turn_off, NULL, true, "it is in its old state" },
+    { VERB_KEEP_SAVED, vm_undo_keep_saved, vm_finish_keep_saved, true, "its old saved state is in its place" },
+    { VERB_DELETE, vm_undo_delete, NULL, true, "it is registered as before" },
+    { VERB_REGISTER, vm_undo_register, .undone = "the VM that was made is gone" },
+    { VERB_LINK, vm_undo_link, .undone = "the link to it is gone" },
     { NULL, NULL },
 };
