@@ -52,6 +52,7 @@ row() {
             # the watchdog is of no consequence where nothing is open any more, and a signal where nothing is left to be done
             case "$action $step" in "int settled "* | "term settled "*) continue ;; esac
             [[ " ${ONLY_ACTIONS:-${ACTIONS[*]}} " == *" $action "* ]] || continue
+            # shellcheck disable=SC2053 # a pattern is meant
             [[ $step == ${ONLY_STEPS:-*} ]] || continue
             cell "$set" "$action" "${step#* }" "${step% *}" "$@"
         done
@@ -66,15 +67,14 @@ assert_all_verbs() {
 }
 
 table() {
-    local action set
+    local action set sets
+    mapfile -t sets < <(awk '!seen[$2]++ { print $2 }' "$SANDBOX/cells")
     printf '%-9s' action
-    for set in $(cut -d ' ' -f 2 "$SANDBOX/cells" | awk '!seen[$0]++'); do printf '%8s' "$set"; done
+    printf '%8s' "${sets[@]}"
     echo
     for action in "${ACTIONS[@]}"; do
         printf '%-9s' "$action"
-        for set in $(cut -d ' ' -f 2 "$SANDBOX/cells" | awk '!seen[$0]++'); do
-            printf '%8s' "$(grep -c "^good $set $action " "$SANDBOX/cells" || :)"
-        done
+        for set in "${sets[@]}"; do printf '%8s' "$(grep -c "^good $set $action " "$SANDBOX/cells" || :)"; done
         echo
     done
 }

@@ -1,0 +1,145 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Agents that misbehave (B2, M1, M10; behaviours 24, 26, 31, 32): a scripted one in the guest, on the real channel. It never answers,
+# answers late, answers garbage, far too much, cannot freeze, freezes some file systems only, loses its answer, cannot thaw, dies
+# while the guest is frozen, or the guest reboots then. Where it does not answer before anything was done, the VM is saved instead,
+# and the report says why; else the set fails. The other VM of the set is unharmed, and no guest stays frozen.
+# With KVSS_TEST_FULL=1 all of them, else some.
+# timeout: 1800
+# shellcheck source=tests/lib/functions.sh
+. "$(dirname "$0")/../lib/functions.sh"
+# shellcheck source=tests/lib/functions_kvss.sh
+. "$(dirname "$0")/../lib/functions_kvss.sh"
+# shellcheck source=tests/lib/functions_fault.sh
+. "$(dirname "$0")/../lib/functions_fault.sh"
+
+mode() { guest_sh web "echo $1 > /run/fake/mode; : > /run/fake/log"; }
+frozen_in_guest() { guest_sh web 'cat /run/fake/frozen > /dev/null 2>&1'; }
+heard() { guest_sh web 'cat /run/fake/log'; }
+thawed() { ! frozen_in_guest; }
+
+fake_start() {
+    local command
+    guest_sh web 'mkdir -p /run/fake; rm -f /run/fake/*'
+    for command in guest-info guest-get-fsinfo guest-get-osinfo; do
+        guest_sh web "echo $(guest_agent web $command | base64 -w 0) | base64 -d > /run/fake/$command.json"
+    done
+    guest_sh web "agentctl stop; echo $(base64 -w 0 "$TESTS/fault/fake-agent") | base64 -d > /run/fake/run; chmod +x /run/fake/run"
+    mode good
+    guest_sh web 'setsid /run/fake/run < /dev/null > /run/fake/errors 2>&1 &'
+    poll 20 guest_agent web guest-ping
+}
+
+before() {
+    _fault_facts web mute off > "$SANDBOX/facts.fault"
+    points=$(_points)
+}
+
+# after: as before, with nothing left
+after() {
+    poll 90 _no_kvss
+    assert_eq "$(_points)" "$points" "restore points"
+    mode good
+    poll 60 thawed
+    _fault_facts web mute off > "$SANDBOX/facts.now"
+    diff "$SANDBOX/facts.fault" "$SANDBOX/facts.now" >&2 || fail "the VMs are not as before"
+    for vm in web mute; do
+        poll 30 _drive_past $vm "$(_drive_last $vm)"
+        assert_eq "$(guest_bootid $vm)" "$(cat "$SANDBOX/$vm.boot")" "boot id of $vm"
+    done
+    ALLOW_CHECKPOINTS='kvss-*' assert_nothing_left
+    assert_eq "$(find /var/lib/kvss/sessions -mindepth 1 -maxdepth 1)" "" "sessions left"
+}
+
+# saved MODE TEXT: nothing could be learnt from the agent, so the VM is saved, and that is said; --method child is refused
+saved() {
+    before
+    mode "$1"
+    kvss_fails "$EXIT_REFUSED" backup web mute --method child --agent-timeout 2
+    assert_match "$OUTPUT" "web.*M4a" "refusal"
+    assert_eq "$(_points)" "$points" "restore points"
+    mode "$1"
+    kvss_json backup web mute --agent-timeout 2
+    assert_report_vm web .method saved-state
+    assert_match "$(report_vm web .why)" "M4a.*$2" "why web was saved"
+    assert_eq "$(heard | grep -c 'guest-fsfreeze-freeze' || :)" 0 "freezes sent"
+    points=$((points + 1))
+    sed -i '/^checkpoints:/,/^snapshots:/d' "$SANDBOX/facts.fault"
+    note "$1: $(report_vm web .why | cut -c 1-150)"
+    poll 30 _no_kvss
+    mode good
+    poll 30 guest_agent web guest-ping
+}
+
+# fails MODE TEXT OPTION...: the set fails, names VM and cause
+fails() {
+    local text=$2
+    before
+    mode "$1"
+    kvss_fails "$EXIT_FAILED" backup web mute off "${@:3}"
+    assert_match "$OUTPUT" "web" "the VM is named"
+    assert_match "$OUTPUT" "$text" "the cause is named"
+    assert_no_match "$OUTPUT" $'\e' "control characters"
+    note "$1: $(tail -n 1 <<< "$OUTPUT" | cut -c 1-150)"
+}
+
+WEB_FS=ext4,ext4 fault_setup
+note "guests are up"
+fake_start
+backup web mute off # it can be a good one
+assert_report_vm web .method child-vm-snapshot
+before
+after
+
+saved garbage '.'
+if [ -n "${KVSS_TEST_FULL:-}" ]; then
+    saved silent 'does not answer'
+    saved late 'does not answer'
+    saved huge '.'
+    fails refuse 'I will not'
+    after
+fi
+fails partial 'only 1 of its 2'
+after
+fails lost 'did not answer' --agent-timeout 3
+after
+
+# ---- it cannot thaw: the session stays, recover says so, and when the agent has come round it is thawed
+before
+mode stuck
+fault_backup hang:session-dir:undo web mute # never reached: only for the setting
+wait "$FAULT_PID" && fail "the backup succeeded"
+assert_match "$(cat "$SANDBOX/stderr")" 'virsh domfsthaw web' "the remedy is named"
+frozen_in_guest || fail "the guest is not frozen: nothing was proved"
+poll 20 _drive_past mute "$(_drive_last mute)"
+note "stuck: $(tail -n 1 "$SANDBOX/stderr" | cut -c 1-200)"
+mode good
+poll 60 thawed # by the watchdog, which goes on trying
+after
+note "thawed when the agent came round"
+
+before
+fails dies 'web' --agent-timeout 6
+poll 30 guest_agent web guest-ping
+poll 60 _no_kvss
+poll 30 _drive_past web "$(_drive_last web)"
+poll 30 _drive_past mute "$(_drive_last mute)"
+ALLOW_CHECKPOINTS='kvss-*' assert_nothing_left
+fake_start
+after
+
+if [ -n "${KVSS_TEST_FULL:-}" ]; then
+    fails reboots 'web' --agent-timeout 3
+    poll 60 _no_kvss
+    guest_wait web 120
+    guest_bootid web > "$SANDBOX/web.boot"
+    poll 30 guest_agent web guest-ping
+    ALLOW_CHECKPOINTS='kvss-*' assert_nothing_left
+    poll 30 _drive_past web "$(_drive_last web)"
+else
+    guest_sh web 'killall run; agentctl start'
+    poll 30 guest_agent web guest-ping
+fi
+assert_recovers web mute off
+assert_report_vm web .method child-vm-snapshot
+note "done"
