@@ -5,6 +5,7 @@
  *   KVSS_TEST_FAULT=ACTION:VERB:WHEN[:N]   at the Nth time (1) that an effect of this kind gets so far
  *     ACTION  kill     SIGKILL to this process
  *             killall  SIGKILL to the watchdog of the session too
+ *             killdog  SIGKILL to the watchdog only, and on
  *             fail     the step is reported as failed, and the effect stays open
  *             hang     this thread sleeps for ever
  *             wait     ... until there is a file KVSS_TEST_FAULT_LOG.go
@@ -111,8 +112,10 @@ static int act(const struct journal *j, const struct journal_fault *f, struct er
         clock_sleep_ms(NOTICED_MS);
         return 0;
     }
-    if (!strcmp(f->action, "killall") && watchdog > 0)
+    if ((!strcmp(f->action, "killall") || !strcmp(f->action, "killdog")) && watchdog > 0)
         kill(watchdog, SIGKILL);
+    if (!strcmp(f->action, "killdog"))
+        return 0;
     if (!strncmp(f->action, "kill", 4))
         kill(getpid(), SIGKILL);
     return err_set(err, EINVAL, "KVSS_TEST_FAULT: there is no action %s", f->action);

@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The crash matrix (B2, M10; behaviours 24, 25, 27, 29, 30): at every step of every effect of a backup the requester is killed, is
-# killed together with its watchdog (then `kvss recover`), is interrupted, hangs, or the step fails; for a VM with an agent, one
-# that is saved, one that is off. The steps are those that a backup that goes well comes to, so a new effect is in it by itself.
-# After each cell: the guests run on and write, nothing is left, and the very next backup works and holds what was there. All of it
-# with KVSS_TEST_FULL=1, else a few cells with all three VMs at once.
+# killed together with its watchdog (then `kvss recover`), loses its watchdog, is interrupted, hangs, or the step fails; for a VM with
+# an agent, one that is saved, one that is off. The steps are those that a backup that goes well comes to, so a new effect is in it by
+# itself. After each cell: the guests run on and write, nothing is left, and the very next backup works and holds what was there. All
+# of it with KVSS_TEST_FULL=1, else a few cells with all three VMs at once.
 # timeout: 10800
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
@@ -13,7 +13,7 @@
 # shellcheck source=tests/lib/functions_fault.sh
 . "$(dirname "$0")/../lib/functions_fault.sh"
 
-ACTIONS=(kill killall fail hang int term)
+ACTIONS=(kill killall killdog fail hang int term)
 RESTORES="delete-vm replaced-file staged-file" # effects of restores: tests/fault/8*.sh and tests/integration/2*.sh
 
 # cell SET ACTION VERB WHEN VM...: one line of $SANDBOX/cells: good|bad SET ACTION ...

@@ -101,12 +101,12 @@ rename_at() {
 fault_setup
 note "guests are up"
 libvirtd_at "done" backup-job web off
-libvirtd_at "done" save-vm mute
-kill_qemu_at "done" freeze-guest web mute
-shut_down_at "done" scratch-file web mute
-undefine_at undo backup-job web off
 rename_at "done" part-file
+undefine_at undo backup-job web off
+kill_qemu_at "done" freeze-guest web mute
 if [ -n "${KVSS_TEST_FULL:-}" ]; then
+    libvirtd_at "done" save-vm mute
+    shut_down_at "done" scratch-file web mute
     libvirtd_at "done" freeze-guest web mute
     libvirtd_at "done" pause-vm mute off
     libvirtd_at undo backup-job web mute

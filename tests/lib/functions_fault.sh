@@ -151,6 +151,7 @@ _wanted_status() { # ACTION WHEN
     kill | killall) echo 137 ;;
     fail) case $2 in begin | done) echo 1 ;; *) echo '(0|1)' ;; esac ;;
     int | term) echo '(0|130)' ;;
+    killdog) echo '(0|1)' ;;
     hang) echo '(1|130)' ;;
     esac
 }
