@@ -199,6 +199,7 @@ static void take_message(struct watch *w, const struct message *m)
             w->deadline = 0;
     } else if (m->kind == MSG_DEADLINE) {
         w->step = STEP_LET_GO;
+        w->undoing = w->undoing && !m->ms; /* another attempt of the same session */
         w->deadline = m->ms ? clock_mono_ms() + m->ms : 0;
     }
 }

@@ -76,7 +76,7 @@ fails() {
     local text=$2
     before
     mode "$1"
-    kvss_fails "$EXIT_FAILED" backup web mute off "${@:3}"
+    kvss_fails "$EXIT_FAILED" backup web mute off --fallback fail --retries 0 "${@:3}"
     assert_match "$OUTPUT" "web" "the VM is named"
     assert_match "$OUTPUT" "$text" "the cause is named"
     assert_no_match "$OUTPUT" $'\e' "control characters"

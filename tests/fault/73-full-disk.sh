@@ -32,7 +32,7 @@ full() {
     shift
     before=$(_points)
     _fault_facts web mute off > "$SANDBOX/facts.fault"
-    kvss_fails "$EXIT_FAILED" backup web mute off "$@"
+    kvss_fails "$EXIT_FAILED" backup web mute off --retries 0 "$@"
     assert_match "$OUTPUT" "$text"
     assert_eq "$(_points)" "$before" "restore points"
     note "$(tail -n 1 <<< "$OUTPUT" | cut -c 1-180)"
