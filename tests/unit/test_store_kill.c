@@ -95,9 +95,10 @@ static void work(const char *path, const char *other, struct diary *d, uint64_t 
         backup(s, rnd(&seed) % 1000, full ? NULL : list[n - 1].id, full ? 0 : number_of(&list[n - 1]), id);
         strcpy(d->commit[d->committed], id);
         atomic_fetch_add(&d->committed, 1);
-        d->doing = COPY;
-        if (rnd(&seed) % 2)
+        if (rnd(&seed) % 2) {
+            d->doing = COPY;
             assert_true(store_copy_point(s, id, to, NULL, NULL, id, &err) >= 0);
+        }
         store_list_free(list, n);
         d->doing = FORGET;
         forget_some(s, d, &seed);
@@ -106,6 +107,16 @@ static void work(const char *path, const char *other, struct diary *d, uint64_t 
         if (d->committed > LOGGED - 10)
             _exit(0);
     }
+}
+
+/* A random moment of the kind of work that is wanted; where that is short or does not come, of what comes then. */
+static void wait_for_moment(struct diary *d, enum doing wanted, uint64_t *seed)
+{
+    uint64_t random = rnd(seed);
+
+    for (unsigned i = 0; i < 50000 && d->doing != wanted; i++)
+        usleep(100);
+    usleep((useconds_t)(random % (random % 4 ? 30000 : 400000)));
 }
 
 /* Every point of the repository reads as its number says; all of `ids` that nobody may have forgotten are there. */
@@ -151,12 +162,14 @@ static void killed_at_any_moment(void **state)
     struct store_init init = test_init(true);
     assert_ok(store_create(other, &init, &err));
     for (unsigned i = 0; i < rounds; i++) {
+        static const enum doing all[] = {BACKUP, PRUNE, COPY};
         int status;
         uint64_t child_seed = rnd(&seed);
+        d->doing = OPENING;
         pid_t pid = fork();
         if (pid == 0)
             work(path, other, d, child_seed);
-        usleep((useconds_t)(rnd(&seed) % 800000));
+        wait_for_moment(d, all[i % 3], &seed);
         kill(pid, SIGKILL);
         assert_int_equal(waitpid(pid, &status, 0), pid);
         assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
