@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # what functions of chains set is not seen from here
-# shellcheck disable=SC2154
+# shellcheck disable=SC2153,SC2154
 # A repository on a file system that is full, nearly full or read-only, and one that belongs to somebody else: a clear error, no VM
 # touched for long, everything that was there still whole and restorable, and once there is room the same command works. Prune gives room
 # back after a backup that ran out of it. Issue 3: "ENOSPC and read-only targets end in a clear error and a valid repository"; B2, B4.
