@@ -96,12 +96,17 @@ static int start_keeper(struct proc *p)
 
 int proc_start(char *const *argv, const char *log_path, struct proc **ret, struct err *err)
 {
+    return proc_start_env(argv, NULL, log_path, ret, err);
+}
+
+int proc_start_env(char *const *argv, char *const *env, const char *log_path, struct proc **ret, struct err *err)
+{
     _cleanup_close_ int in = open("/dev/null", O_RDONLY | O_CLOEXEC);
     _cleanup_close_ int out = open(log_path ? log_path : "/dev/null", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0600);
 
     if (in < 0 || out < 0)
         return err_errno(err, errno, "cannot start %s: cannot open %s", argv[0], log_path ? log_path : "/dev/null");
-    struct proc_spawn spawn = { argv, NULL, in, out, out, true };
+    struct proc_spawn spawn = { argv, env, in, out, out, true };
     struct proc *p = proc_new();
     if (!p)
         return err_errno(err, ENOMEM, "cannot start %s", argv[0]);

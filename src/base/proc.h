@@ -32,6 +32,8 @@ struct proc; /* a running child */
 /* Starts argv in a process group of its own with stdin from /dev/null, stdout and stderr appended to the file at log_path (NULL:
  * dropped). The child gets SIGTERM if this process dies, whichever thread called. No other descriptors are inherited. */
 int proc_start(char *const *argv, const char *log_path, struct proc **ret, struct err *err);
+/* env: added to ours, "NAME=value"; may be NULL. */
+int proc_start_env(char *const *argv, char *const *env, const char *log_path, struct proc **ret, struct err *err);
 pid_t proc_pid(const struct proc *p);
 /* 1 while it runs, 0 ended (*ret_status as in proc_run, may be NULL). Never blocks. */
 int proc_alive(struct proc *p, int *ret_status);

@@ -89,7 +89,10 @@ static int start_server(struct hv_export *e, const char *options, struct err *er
         argv[n++] = (char *)"--read-only";
     argv[n++] = (char *)"--image-opts";
     argv[n++] = (char *)options;
-    return proc_start(argv, e->log_path, &e->proc, err);
+    /* It takes a buffer for every request. glibc would get each from the kernel, page by page, and give it back: that is two thirds of
+     * its CPU time (measured). */
+    char *env[] = { (char *)"MALLOC_MMAP_THRESHOLD_=33554432", (char *)"MALLOC_TRIM_THRESHOLD_=268435456", NULL };
+    return proc_start_env(argv, env, e->log_path, &e->proc, err);
 }
 
 /* Why qemu-nbd ended, from its log. */
