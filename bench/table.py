@@ -5,6 +5,8 @@ import json
 import statistics
 import sys
 
+BASES = ('zstd', 'restic', 'virtnbdbackup')
+
 
 def read(path):
     runs = {}
@@ -25,31 +27,40 @@ def summary(runs):
                 row[step + '_s'] = statistics.median(s[0] for s in samples)
                 row[step + '_cpu_s'] = round(statistics.median(s[1] + s[2] for s in samples), 2)
                 row[step + '_mib'] = round(max(s[3] for s in samples) / 1024)
-    base = result.get('zstd', {})
-    for row in result.values():
-        for name in ('full_s', 'full_cpu_s', 'size', 'restore_s'):
-            if base.get(name) and row.get(name):
-                row[name + '_to_zstd'] = round(row[name] / base[name], 2)
+    for base in BASES:
+        for tool, row in result.items():
+            for name in ('full_s', 'full_cpu_s', 'size', 'restore_s', 'restore_cpu_s', 'incremental_s'):
+                if tool != base and result.get(base, {}).get(name) and row.get(name):
+                    row[name + '_to_' + base] = round(row[name] / result[base][name], 2)
     return result
 
 
+COLUMNS = [
+    ('full_s', 's'), ('full_cpu_s', 's'), ('full_all_cpu_s', 's'), ('full_s_to_zstd', ''), ('full_cpu_s_to_zstd', ''), ('full_mib', 'MiB'),
+    ('size', 'MB'), ('size_to_zstd', ''), ('again_s', 's'), ('again_cpu_s', 's'), ('restore_s', 's'), ('restore_cpu_s', 's'),
+    ('restore_s_to_restic', ''), ('restore_s_to_virtnbdbackup', ''), ('incremental_s', 's'), ('incremental_cpu_s', 's'),
+    ('incremental_dirty', 'KiB'), ('incremental_read', 'KiB'), ('incremental_stored', 'KiB'), ('incremental_grown', 'KiB'),
+]
+
+
+def cell(value, unit):
+    if value is None:
+        return '-'
+    if unit == 'MB':
+        return '%.0f' % (value / 1e6)
+    return '%.0f' % (value / 1024 if unit == 'KiB' else value) if unit in ('KiB', 'MiB') else '%.2f' % value
+
+
 def show(result):
-    columns = [('full_s', 's'), ('full_cpu_s', 's'), ('full_s_to_zstd', ''), ('full_mib', 'MiB'), ('size', 'MB'), ('size_to_zstd', ''),
-               ('again_s', 's'), ('restore_s', 's'), ('incremental_s', 's'), ('incremental_stored', 'KiB')]
-    print(' '.join(['%-12s' % 'tool'] + ['%13s' % name.replace('incremental', 'inc').replace('_to_zstd', '/zstd') for name, _ in columns]))
-    for tool, row in result.items():
-        cells = []
-        for name, unit in columns:
-            value = row.get(name)
-            if value is None:
-                cells.append('%13s' % '-')
-            elif unit == 'MB':
-                cells.append('%10.0f MB' % (value / 1e6))
-            elif unit == 'KiB':
-                cells.append('%9.0f KiB' % (value / 1024))
-            else:
-                cells.append(('%13.2f' if unit in ('s', '') else '%13.0f') % value)
-        print(' '.join(['%-12s' % tool] + cells))
+    """A line per measure, a column per tool."""
+    tools = list(result)
+    width = max([14] + [len(t) + 2 for t in tools])
+    print('%-34s' % 'median' + ''.join(('%%%ds' % width) % t for t in tools))
+    for name, unit in COLUMNS:
+        if any(name in result[t] for t in tools):
+            head = name.replace('_s_to_', ' / ').replace('_to_', ' / ').replace('_mib', ' memory').replace('_', ' ').removesuffix(' s')
+            line = '%-34s' % (head + (' [%s]' % unit if unit else ''))
+            print(line + ''.join(('%%%ds' % width) % cell(result[t].get(name), unit) for t in tools))
 
 
 def main():
