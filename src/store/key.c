@@ -40,8 +40,9 @@ int key_secret_get(const struct store_key *key, struct key_secret *ret, struct e
     if (r < 0)
         return r;
     if (b.len < 16) {
+        err_set(err, EINVAL, "the key file %s is too short (%zu bytes): make one of 32 random bytes", key->key_file, b.len);
         buf_free(&b);
-        return err_set(err, EINVAL, "the key file %s is too short (%zu bytes): make one of 32 random bytes", key->key_file, b.len);
+        return -EINVAL;
     }
     *ret = (struct key_secret){true, b.data, b.len};
     return 0;

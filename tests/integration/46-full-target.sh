@@ -101,7 +101,7 @@ rm -f "$small/ballast"
 
 # read-only: everything that only reads works, the rest says so
 mount -o remount,ro "$small"
-for command in "backup live" "prune" "forget ${POINTS[a2]}" "key add --new-key-file $KVSS_PASSWORD_FILE" "repair index"; do
+for command in "backup live" "prune" "forget ${POINTS[a2]}" "key add --new-password-file $KVSS_PASSWORD_FILE" "repair index"; do
     # shellcheck disable=SC2086 # words
     kvss_fails "$EXIT_FAILED" $command
     assert_match "$OUTPUT" '[Rr]ead-only' "kvss $command"
