@@ -16,6 +16,7 @@ void render_check(FILE *f, const json_t *report, bool verbose);
 void render_backup(FILE *f, const json_t *report, bool verbose);
 void render_show(FILE *f, const json_t *report, bool verbose);
 void render_restore(FILE *f, const json_t *report, bool verbose);
+void render_restore_plan(FILE *f, const json_t *report, bool verbose);
 void render_verify(FILE *f, const json_t *report, bool verbose);
 
 void render_forget(FILE *f, const json_t *report, bool verbose);

@@ -3,24 +3,57 @@
 #include "cli/render.h"
 #include <string.h>
 
+static void name(FILE *f, const json_t *v)
+{
+    fputs("VM ", f);
+    out_text(f, out_get(v, "name"));
+    if (json_is_string(json_object_get(v, "as"))) {
+        fputs(" as the copy ", f);
+        out_text(f, out_get(v, "as"));
+    }
+}
+
+static void path_line(FILE *f, const char *what, const json_t *o, const char *key)
+{
+    fputs(what, f);
+    out_text(f, out_get(o, key));
+}
+
 static void vm(FILE *f, const json_t *v, bool verbose)
 {
     size_t i;
     json_t *d;
     char size[16];
+    bool registered = json_is_true(json_object_get(v, "registered"));
 
-    fputs("VM ", f);
-    out_text(f, out_get(v, "name"));
-    fprintf(f, ": restored, %s%s\n", out_get(v, "state"),
-            json_is_true(json_object_get(v, "memory")) ? ", its memory as at the instant" : "");
+    name(f, v);
+    fprintf(f, ": restored, %s%s\n", registered ? out_get(v, "state") : "files only",
+            registered && json_is_true(json_object_get(v, "memory")) ? ", its memory as at the instant" : "");
     json_array_foreach (json_object_get(v, "disks"), i, d) {
         fprintf(f, "   disk %s: ", out_get(d, "target"));
         out_text(f, out_get(d, "path"));
         fprintf(f, " (%s, %s)\n", out_get(d, "format"), out_size(d, "size", size));
     }
+    json_array_foreach (json_object_get(v, "files"), i, d) {
+        fprintf(f, "   %s: ", out_get(d, "what"));
+        out_text(f, out_get(d, "path"));
+        fputc('\n', f);
+    }
     if (verbose)
         out_list(f, json_object_get(v, "steps"), "   step: ");
     out_list(f, json_object_get(v, "warnings"), "   warning: ");
+}
+
+static void components(FILE *f, const json_t *report, const char *what)
+{
+    size_t i;
+    json_t *e;
+
+    json_array_foreach (json_object_get(report, "files"), i, e) {
+        fputs("Component ", f);
+        out_text(f, out_get(e, "component"));
+        fprintf(f, ": %llu files %s\n", (unsigned long long)out_number(e, "files"), what);
+    }
 }
 
 void render_restore(FILE *f, const json_t *report, bool verbose)
@@ -31,12 +64,95 @@ void render_restore(FILE *f, const json_t *report, bool verbose)
 
     json_array_foreach (json_object_get(report, "vms"), i, e)
         vm(f, e, verbose);
-    json_array_foreach (json_object_get(report, "files"), i, e) {
-        fputs("Component ", f);
-        out_text(f, out_get(e, "component"));
-        fprintf(f, ": %llu files restored\n", (unsigned long long)out_number(e, "files"));
-    }
+    components(f, report, "restored");
     fprintf(f, "Restored from %.12s in %s.\n", out_get(report, "point"), out_ms(json_object_get(report, "elapsed_ms"), ms));
+}
+
+/* ---- The plan -------------------------------------------------------------------------------------------------------------*/
+
+static bool is(const json_t *o, const char *key)
+{
+    return json_is_true(json_object_get(o, key));
+}
+
+static void plan_files(FILE *f, const json_t *v)
+{
+    size_t i;
+    json_t *w;
+    char size[16];
+
+    json_array_foreach (json_object_get(v, "write"), i, w) {
+        fprintf(f, "   %s %s: ", is(w, "device") ? "write onto" : is(w, "replaces") ? "replace" : "write", out_get(w, "what"));
+        out_text(f, out_get(w, "path"));
+        if (json_is_string(json_object_get(w, "format")))
+            fprintf(f, " (%s, %s)", out_get(w, "format"), out_size(w, "size", size));
+        fputc('\n', f);
+    }
+    out_list(f, json_object_get(v, "stays"), "   stays, not used any more: ");
+}
+
+static void plan_nics(FILE *f, const json_t *v)
+{
+    size_t i;
+    json_t *n;
+
+    json_array_foreach (json_object_get(v, "nics"), i, n) {
+        bool up = is(n, "link");
+        path_line(f, "   NIC ", n, "mac");
+        path_line(f, up ? ": connect to " : ": no connection, link down; was on ", n, up ? "to" : "was");
+        fputc('\n', f);
+    }
+}
+
+static void plan_state(FILE *f, const json_t *v)
+{
+    const char *state = out_get(v, "state");
+
+    if (!strcmp(state, "off"))
+        fputs("   stays off\n", f);
+    else if (is(v, "memory"))
+        fprintf(f, "   %s from its memory as at the instant\n", strcmp(state, "running") ? state : "goes on running");
+    else
+        fprintf(f, "   boots, %s\n", state);
+}
+
+static void plan_vm(FILE *f, const json_t *v)
+{
+    const json_t *link = json_object_get(v, "link");
+    bool here = json_is_string(json_object_get(v, "here"));
+
+    name(f, v);
+    fputs(is(v, "part") ? ", some disks only\n" : "\n", f);
+    if (is(v, "turn_off"))
+        fprintf(f, "   turn off (it is %s)\n", out_get(v, "here"));
+    if (is(v, "delete"))
+        fputs("   delete its definition, saved state, snapshots and checkpoints\n", f);
+    else if (here && json_is_string(json_object_get(v, "as")))
+        fprintf(f, "   the VM itself stays as it is (%s)\n", out_get(v, "here"));
+    plan_files(f, v);
+    if (is(v, "register"))
+        fputs("   register\n", f);
+    if (json_is_object(link)) {
+        path_line(f, "   link ", link, "path");
+        path_line(f, " to ", link, "to");
+        fputc('\n', f);
+    }
+    plan_nics(f, v);
+    if (json_is_string(json_object_get(v, "state")))
+        plan_state(f, v);
+    out_list(f, json_object_get(v, "warnings"), "   warning: ");
+}
+
+void render_restore_plan(FILE *f, const json_t *report, bool verbose)
+{
+    size_t i;
+    json_t *e;
+
+    (void)verbose;
+    json_array_foreach (json_object_get(report, "vms"), i, e)
+        plan_vm(f, e);
+    components(f, report, "would be restored");
+    fprintf(f, "Nothing was done: this is what a restore from %.12s would do.\n", out_get(report, "point"));
 }
 
 /* "5f2c01d4a7b1 web01 disk/vda: ..." */

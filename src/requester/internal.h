@@ -73,6 +73,8 @@ struct session {
 };
 
 int session_open(struct requester *rq, const struct session_options *options, struct session **ret, struct err *err);
+/* One that only has effects on files: a journal and a folder, no libvirt, no service, no watchdog. */
+int session_open_files(struct requester *rq, struct session **ret, struct err *err);
 /* Ends the session. Unless it is `done`: Abort, and everything undone. The first failure of undoing is added to err's text
  * (err may hold the failure that led here). 0, or -EIO: something could not be put back yet, and the watchdog is still at it. */
 int session_close(struct session *s, struct err *err);

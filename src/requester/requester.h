@@ -118,12 +118,32 @@ int requester_backup(struct requester *r, const struct requester_backup *job, js
 int requester_show(struct requester *r, const char *point, json_t **ret, struct err *err);
 
 /* Brings VMs back (vms NULL: all that the point holds, and the command writers' components).
- * { "point", "vms": [ { "name", "uuid", "state", "registered": bool, "memory": bool, "steps": [ TEXT ], "warnings": [ TEXT ],
- *                       "disks": [ { "target", "path", "format", "size", "flattened": bool } ] } ],
- *   "files": [ { "writer", "component", "files": COUNT } ], "elapsed_ms" } */
+ * { "point", "vms": [ { "name", "uuid", "as": new name|null, "as_uuid": of the copy|null, "state", "registered": bool, "memory": bool,
+ *                       "steps": [ TEXT ], "warnings": [ TEXT ],
+ *                       "disks": [ { "target", "path", "format", "size", "flattened": bool } ], "files": [ { "what", "path" } ] } ],
+ *   "files": [ { "writer", "component", "files": COUNT } ], "elapsed_ms" }
+ * ("files" of a VM: what else was written, NVRAM, and with images_only definition and memory.) With dry_run nothing is done:
+ * { "point", "dry_run": true, "vms": [ { "name", "uuid", "as", "as_uuid", "part": bool, "here": state of the VM on this host|null,
+ *     "turn_off": bool, "delete": bool, "register": bool, "state", "memory": bool,
+ *     "write": [ { "what": TARGET or part, "path", "format"|null, "size", "replaces": bool, "device": bool } ],
+ *     "stays": [ PATH ] (old images that are not replaced), "link": { "path", "to" }|null,
+ *     "nics": [ { "mac", "was", "to": TEXT|null, "link": bool } ], "warnings": [ TEXT ] } ], "files": as above } */
 struct requester_restore {
-    const char *point; /* id, prefix of one, or "latest" */
+    const char *point; /* id, prefix of one, or "latest"; NULL: the newest that holds the VMs ... */
+    const char *at;    /* ... of this time (clock_parse_local()) or before; NULL: of all */
     char *const *vms;  /* names or UUIDs as of the backup */
+    /* Where. NULL: where it was. Paths are absolute. */
+    const char *to;       /* folder for all images */
+    const char *pool;     /* storage pool for all images */
+    char *const *disks;   /* "TARGET=PATH": the place of one disk. "TARGET": only this disk, into the VM that stays defined */
+    bool overwrite;       /* files and block devices that are not the VM's own */
+    const char *name;     /* a copy under this name, beside the original */
+    bool keep_mac;
+    char *const *networks; /* "OLD=NEW": OLD is a network, a bridge or a MAC, NEW a network, a bridge or "none" */
+    const char *state;    /* to come back in: "running", "paused", "off"; NULL: as at the backup */
+    bool discard_memory;
+    bool images_only;     /* files into `to`, no libvirt */
+    bool dry_run;
 };
 int requester_restore(struct requester *r, const struct requester_restore *job, json_t **ret, struct err *err);
 

@@ -90,6 +90,19 @@ static void read_result(struct restore *r, struct restore_vm *vm)
     vm->present = vm->files_done && json_is_true(json_object_get(vm->result, "registered"));
 }
 
+/* Between PreRestore and PostRestore come the files, also in the list of steps. */
+static void count_steps(struct restore *r)
+{
+    for (size_t i = 0; i < r->n_vms; i++) {
+        _cleanup_json_ json_t *told = NULL;
+        struct vss_component_state st;
+        struct err ignored = ERR_INIT;
+        if (vss_get_component_state(r->s->vss, VM_WRITER_ID, "", r->vms[i].uuid, &st, &ignored) >= 0 && st.restore_metadata &&
+            json_parse_object(st.restore_metadata, strlen(st.restore_metadata), "restore metadata", &told, &ignored) >= 0)
+            r->vms[i].steps_before = json_array_size(json_object_get(told, "steps"));
+    }
+}
+
 /* What stands loses its old files; the rest is left to the undo at the session's end. */
 static void settle(struct restore *r)
 {
@@ -125,20 +138,33 @@ static int post_restore(struct restore *r, struct err *err)
 
 /* ---- The job --------------------------------------------------------------------------------------------------------------*/
 
-static int prepare(struct restore *r, struct err *err)
+/* Everything that is known before anything is done. */
+static int plan(struct restore *r, struct err *err)
 {
     int rc = restore_plan(r, err);
+
+    if (rc >= 0)
+        rc = restore_place(r, err);
+    if (rc >= 0)
+        rc = restore_map_networks(r, err);
+    if (rc >= 0)
+        rc = restore_check(r, err);
+    if (rc >= 0 && r->s->hv)
+        rc = hv_default_image_dir(r->s->hv, &r->default_dir, err);
+    return rc;
+}
+
+static int prepare(struct restore *r, struct err *err)
+{
+    int rc = plan(r, err);
 
     if (rc >= 0)
         rc = load_documents(r, err);
     if (rc >= 0)
         rc = select_components(r, err);
-    if (rc >= 0)
-        rc = restore_check(r, err);
-    if (rc >= 0)
-        rc = hv_default_image_dir(r->s->hv, &r->default_dir, err);
-    if (rc >= 0)
-        rc = restore_prepare_parts(r, err);
+    if (rc < 0 || r->job->dry_run)
+        return rc;
+    rc = restore_prepare_parts(r, err);
     if (rc >= 0)
         rc = stage_new(r->s->journal, &r->stage, err);
     if (rc >= 0)
@@ -152,12 +178,15 @@ static int run(struct restore *r, struct err *err)
 
     if (rc < 0)
         return err_context(err, "nothing was changed");
+    if (r->job->dry_run)
+        return 0;
     r->turned_off = true;
     rc = vss_pre_restore(r->s->vss, err);
     if (rc >= 0)
         rc = session_check_status(r->s, "PreRestore", err);
     if (rc < 0)
         return rc;
+    count_steps(r);
     rc = restore_files_in_place(r, err);
     if (rc >= 0)
         return post_restore(r, err);
@@ -172,7 +201,7 @@ static int open_point(struct restore *r, struct err *err)
     int rc = repository_open(r->rq, err);
 
     if (rc >= 0)
-        rc = store_point_open(r->rq->store, r->job->point, &r->point, err);
+        rc = restore_choose_point(r, err);
     if (rc >= 0)
         rc = point_meta(store_point_meta(r->point), &r->meta, err);
     return rc;
@@ -197,16 +226,21 @@ static void vm_clear(struct restore_vm *vm)
     free(vm->disks);
     free(vm->definition);
     free(vm->memory);
+    free(vm->nvram_path);
+    free(vm->as_uuid);
+    hv_def_free(vm->def);
+    hv_domain_free(vm->now);
+    json_decref(vm->nics);
     json_decref(vm->record);
     json_decref(vm->result);
 }
 
 static void release(struct restore *r, struct err *err)
 {
+    for (size_t i = 0; i < r->n_vms; i++)
+        vm_clear(&r->vms[i]); /* domains go before their connection */
     session_close(r->s, err);
     stage_free(r->stage);
-    for (size_t i = 0; i < r->n_vms; i++)
-        vm_clear(&r->vms[i]);
     for (size_t i = 0; i < r->n_files; i++) {
         json_decref(r->files[i].index);
         free(r->files[i].group);
@@ -214,6 +248,7 @@ static void release(struct restore *r, struct err *err)
     free(r->vms);
     free(r->files);
     free(r->default_dir);
+    free(r->to_dir);
     json_decref(r->meta);
     store_point_close(r->point);
 }
@@ -224,7 +259,7 @@ static void drop_leftovers(struct restore *r)
 {
     struct err why = ERR_INIT;
 
-    for (size_t i = 0; i < r->n_vms; i++)
+    for (size_t i = 0; i < r->n_vms && !r->job->images_only; i++)
         if (r->vms[i].memory && io_unlink(r->vms[i].memory, &why) < 0)
             log_warning(r->rq->config.log, "a file stays behind: %s", why.text);
     journal_settle_all(r->s->journal);
@@ -252,6 +287,31 @@ static int say_what_is_left(int rc, bool overwritten, struct err *err)
     return rc;
 }
 
+static int images_only(struct restore *r, struct err *err)
+{
+    int rc = plan(r, err);
+
+    if (rc >= 0)
+        rc = restore_images_only(r, err);
+    return rc < 0 ? err_context(err, "nothing was restored") : 0;
+}
+
+static void refresh_pool(struct restore *r)
+{
+    struct err why = ERR_INIT;
+
+    if (r->job->pool && !r->job->dry_run && hv_pool_refresh(r->s->hv, r->job->pool, &why) < 0)
+        log_warning(r->rq->config.log, "%s", why.text);
+}
+
+static int report(struct restore *r, json_t **ret, struct err *err)
+{
+    if (r->job->dry_run)
+        return restore_dry_report(r, ret, err);
+    *ret = restore_report(r);
+    return *ret ? 0 : err_set(err, ENOMEM, "out of memory");
+}
+
 int requester_restore(struct requester *rq, const struct requester_restore *job, json_t **ret, struct err *err)
 {
     struct restore r = { .rq = rq, .job = job, .begun_ms = clock_mono_ms() };
@@ -259,14 +319,13 @@ int requester_restore(struct requester *rq, const struct requester_restore *job,
     rq->end = REQUESTER_DONE;
     int rc = open_point(&r, err);
     if (rc >= 0)
-        rc = open_session(&r, err);
+        rc = job->images_only ? session_open_files(rq, &r.s, err) : open_session(&r, err);
     if (rc >= 0)
-        rc = run(&r, err);
+        rc = job->images_only ? images_only(&r, err) : run(&r, err);
     if (rc >= 0) {
         drop_leftovers(&r);
-        *ret = restore_report(&r);
-        if (!*ret)
-            rc = err_set(err, ENOMEM, "out of memory");
+        refresh_pool(&r);
+        rc = report(&r, ret, err);
     }
     bool turned_off = r.turned_off, overwritten = overwrites(&r);
     struct err undoing = rc < 0 ? *err : (struct err)ERR_INIT;

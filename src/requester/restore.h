@@ -12,12 +12,15 @@
 /* A disk that will be restored. */
 struct restore_disk {
     json_t *record;        /* of the VM writer's; borrowed */
-    const char *target, *format, *image; /* image: its name in the restore point */
+    const char *target, *image; /* image: its name in the restore point */
+    const char *format;    /* that it is written in: as of the backup, but raw on a block device that was not its own */
+    const char *was;       /* where it was: a path, or what names it on the network; NULL: not known */
     char *path;            /* where it goes */
     char *label;           /* "web01 vda" */
     struct store_image *content;
     uint64_t size, data;   /* virtual bytes; bytes that are no holes */
     bool block_device;     /* written in place; else staged */
+    bool own;              /* what is at path is this VM's own disk, to be replaced without further questions */
     bool flattened;        /* had backing images, has none now */
     const char *made;      /* the staged file, the stage's */
 };
@@ -25,15 +28,24 @@ struct restore_disk {
 /* A VM that will be restored. */
 struct restore_vm {
     const char *name, *uuid; /* as of the backup */
+    char *as_uuid;         /* of the copy; NULL: it is no copy. Its name is job->name */
     json_t *record;        /* owned */
+    struct hv_def *def;    /* the stored definition */
+    struct hv_domain *now; /* the VM as it is on this host; NULL: it is not */
+    bool part;             /* only disks of it, into the VM that stays defined */
+    const char *state;     /* to come back in */
+    bool with_memory;
     size_t n_disks;
     struct restore_disk *disks;
+    json_t *nics;          /* what the user wants: number of the NIC to a name or null; owned; NULL: nothing in particular */
     char *definition;      /* path of the definition taken out of the point */
     char *memory;          /* path of the save image taken out of the point; NULL: none */
     json_t *nvram;         /* its part in the record; NULL: none */
+    char *nvram_path;      /* where it goes */
     const char *nvram_made;
     bool files_done, files_touched; /* for the file restore status */
     bool present;          /* after PostRestore: it is defined */
+    size_t steps_before;   /* how many steps PreRestore told */
     json_t *result;        /* the VM writer's restore metadata; owned */
 };
 
@@ -56,24 +68,48 @@ struct restore {
     uint64_t begun_ms;
     bool turned_off;       /* PreRestore was begun */
     char *default_dir;     /* M16 */
+    char *to_dir;          /* of --to or --pool; NULL: neither */
     size_t n_vms;
     struct restore_vm *vms;
     size_t n_files;
     struct restore_files *files;
 };
 
-/* restore_plan.c: what is to be restored and where to. */
+/* restore_point.c: opens the point named, or the newest that holds the VMs. */
+int restore_choose_point(struct restore *r, struct err *err);
+/* restore_plan.c: what is to be restored. */
 int restore_plan(struct restore *r, struct err *err);
+/* A part that the point holds, by name; NULL: it does not. Borrowed. */
+json_t *restore_find_part(const struct restore_vm *vm, const char *name);
+/* The name it will have. */
+const char *restore_name(const struct restore *r, const struct restore_vm *vm);
+/* restore_place.c: where each file goes, what is there of the VM now, the state it comes back in. */
+int restore_place(struct restore *r, struct err *err);
+/* restore_network.c: `--network`, resolved to NICs. */
+int restore_map_networks(struct restore *r, struct err *err);
+/* restore_clash.c: two files in one place, and files of others in the way. */
+int restore_check_clashes(const struct restore *r, struct err *err);
+bool restore_same_file(const char *a, const char *b);
 /* restore_check.c: everything that can be known before PreRestore. */
 int restore_check(struct restore *r, struct err *err);
+/* restore_options.c: what the VM writer is told, and the new targets. */
+int restore_set_options(struct restore *r, struct restore_vm *vm, struct err *err);
 /* restore_data.c. Definitions and memory, for the VM writer, before PreRestore. */
 int restore_prepare_parts(struct restore *r, struct err *err);
 /* Files beside their targets, before PreRestore too: all that is read from the point is verified on the way, and nothing that exists
  * is touched. */
 int restore_stage(struct restore *r, struct err *err);
+/* One more file of the VM's, of a part (its label is what errors call it). */
+int restore_stage_part(struct restore *r, struct restore_vm *vm, const json_t *part, const char *target, const char **ret_made,
+                       struct err *err);
 /* After PreRestore (M14): block devices are written, everything staged goes into place. */
 int restore_files_in_place(struct restore *r, struct err *err);
+/* restore_images.c: all of it where there is no libvirt. */
+int restore_images_only(struct restore *r, struct err *err);
+/* restore_dry.c: the plan. */
+int restore_dry_report(struct restore *r, json_t **ret, struct err *err);
 /* restore_report.c */
 json_t *restore_report(struct restore *r);
+json_t *restore_files_report(const struct restore *r); /* of the command writers' components */
 
 #endif

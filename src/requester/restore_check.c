@@ -111,23 +111,16 @@ static int check_block_device(const struct restore_disk *d, struct err *err)
     return 0;
 }
 
-/* NVRAM and what else has a place of its own; memory is staged where libvirt keeps saved states. */
+/* NVRAM; memory, which is staged where libvirt keeps saved states, or goes to the folder where there is no libvirt. */
 static int want_parts(const struct restore *r, const struct restore_vm *vm, struct rooms *rooms, struct err *err)
 {
-    const char *save_dir = hv_save_dir(r->s->hv);
-    size_t i;
-    json_t *p;
-    int rc = 0;
+    const char *save_dir = r->s->hv ? hv_save_dir(r->s->hv) : r->to_dir;
+    bool here = save_dir && (!r->s->hv || access(save_dir, W_OK | X_OK) == 0); /* else it goes to the run-time folder */
+    _cleanup_free_ char *memory = vm->with_memory && here ? io_path(save_dir, "memory") : NULL;
+    int rc = vm->nvram_path ? want(rooms, vm->nvram_path, json_get_u64(vm->nvram, "size"), err) : 0;
 
-    json_array_foreach (json_object_get(vm->record, "parts"), i, p) {
-        const char *path = json_get_text(p, "restore_path"), *name = json_get_text(p, "name");
-        _cleanup_free_ char *memory = NULL;
-        bool here = save_dir && access(save_dir, W_OK | X_OK) == 0; /* else it goes to the run-time folder */
-        if (!path && name && !strcmp(name, "memory") && here && (memory = io_path(save_dir, "memory")))
-            path = memory;
-        if (path && rc >= 0)
-            rc = want(rooms, path, json_get_u64(p, "size"), err);
-    }
+    if (rc >= 0 && memory)
+        rc = want(rooms, memory, json_get_u64(restore_find_part(vm, "memory"), "size"), err);
     return rc < 0 ? err_context(err, "VM %s", vm->name) : 0;
 }
 
@@ -160,29 +153,21 @@ static int check_places(const struct restore *r, struct err *err)
 
 /* ---- Names, and disks of others -------------------------------------------------------------------------------------------*/
 
-static const struct restore_vm *being_restored(const struct restore *r, const char *uuid)
+/* The original of a copy stays: it is one of the others. */
+static bool being_replaced(const struct restore *r, const char *uuid)
 {
     for (size_t i = 0; i < r->n_vms; i++)
-        if (guid_equal(r->vms[i].uuid, uuid))
-            return &r->vms[i];
-    return NULL;
-}
-
-static bool same_file(const char *a, const char *b)
-{
-    struct stat sa, sb;
-
-    if (!strcmp(a, b))
-        return true;
-    return stat(a, &sa) == 0 && stat(b, &sb) == 0 && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+        if (!r->vms[i].as_uuid && guid_equal(r->vms[i].uuid, uuid))
+            return true;
+    return false;
 }
 
 static bool uses(const struct hv_disk *d, const char *path)
 {
-    if (d->path && same_file(d->path, path))
+    if (d->path && restore_same_file(d->path, path))
         return true;
     for (char **b = d->backing; b && *b; b++)
-        if (same_file(*b, path))
+        if (restore_same_file(*b, path))
             return true;
     return false;
 }
@@ -192,9 +177,13 @@ static int check_other(const struct restore *r, const struct hv_domain *other, s
 {
     for (size_t i = 0; i < r->n_vms; i++) {
         const struct restore_vm *vm = &r->vms[i];
-        if (!strcmp(vm->name, other->name))
+        if (!vm->part && !strcmp(restore_name(r, vm), other->name))
             return err_set(err, EEXIST, "VM %s: another VM here has that name (UUID %s; the one to be restored has %s): rename it first "
-                                        "with virsh domrename", vm->name, other->uuid, vm->uuid);
+                                        "with virsh domrename%s", other->name, other->uuid, vm->as_uuid ? vm->as_uuid : vm->uuid,
+                           vm->as_uuid ? ", or choose another one for the copy" : ", or restore a copy with --name");
+        if (vm->nvram_path && other->nvram && restore_same_file(vm->nvram_path, other->nvram))
+            return err_set(err, EBUSY, "VM %s, NVRAM: %s belongs to VM %s, which is not being restored", vm->name, vm->nvram_path,
+                           other->name);
         for (size_t k = 0; k < vm->n_disks; k++)
             for (size_t m = 0; m < other->n_disks; m++)
                 if (uses(&other->disks[m], vm->disks[k].path))
@@ -211,17 +200,36 @@ static int check_others(const struct restore *r, struct err *err)
 
     int rc = hv_list(r->s->hv, &list, &n, err);
     for (size_t i = 0; i < n && rc >= 0; i++)
-        if (!being_restored(r, list[i]->uuid))
+        if (!being_replaced(r, list[i]->uuid))
             rc = check_other(r, list[i], err);
     hv_list_free(list, n);
     return rc;
 }
 
+/* Firmware, kernels and the like are not in the restore point. */
+static int check_files_of_host(const struct restore_vm *vm, struct err *err)
+{
+    _cleanup_strv_ char **missing = NULL;
+
+    if (vm->part || !strcmp(vm->state, "off"))
+        return 0;
+    int rc = hv_def_missing_files(vm->def, &missing, err);
+    if (rc < 0 || !missing)
+        return rc;
+    _cleanup_free_ char *list = strv_join(missing, ", ");
+    return err_set(err, ENOENT, "VM %s could not start: not on this host: %s. Put it there, or restore with --no-start --discard-memory",
+                   vm->name, list ? list : missing[0]);
+}
+
 int restore_check(struct restore *r, struct err *err)
 {
-    if (r->n_vms && !hv_is_local(r->s->hv))
+    if (r->n_vms && r->s->hv && !hv_is_local(r->s->hv))
         return err_set(err, EOPNOTSUPP, "the VMs of %s run on another host: run kvss restore there", hv_uri(r->s->hv));
-    int rc = check_others(r, err);
+    int rc = r->s->hv ? check_others(r, err) : 0; /* first: what it refuses, no option allows */
+    if (rc >= 0)
+        rc = restore_check_clashes(r, err);
+    for (size_t i = 0; i < r->n_vms && rc >= 0 && r->s->hv; i++)
+        rc = check_files_of_host(&r->vms[i], err);
     if (rc >= 0)
         rc = check_places(r, err);
     return rc;

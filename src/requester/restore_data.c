@@ -16,17 +16,13 @@ static struct transfer transfer_of(const struct restore *r)
     return (struct transfer){ .progress = r->rq->config.progress, .cancel = r->rq->config.cancel, .log = r->rq->config.log };
 }
 
-static json_t *find_part(const struct restore_vm *vm, const char *name)
+/* Who the new files belong to where the restore point does not say. */
+static void default_owner(const struct restore *r, uid_t *uid, gid_t *gid)
 {
-    size_t i;
-    json_t *p;
-
-    json_array_foreach (json_object_get(vm->record, "parts"), i, p) {
-        const char *n = json_get_text(p, "name");
-        if (n && !strcmp(n, name) && json_get_text(p, "stored_as"))
-            return p;
-    }
-    return NULL;
+    *uid = geteuid();
+    *gid = getegid();
+    if (r->s->hv)
+        hv_qemu_ids(r->s->hv, uid, gid);
 }
 
 /* Writes an image of the point to the new, empty file fd. */
@@ -60,7 +56,7 @@ static int part_to_file(struct restore *r, const struct restore_vm *vm, const js
         rc = write_to_fd(r, label, image, fd, err);
     else if (rc >= 0 && (rc = io_write(fd, data.data, data.len)) < 0)
         err_errno(err, -rc, "cannot write %s", path);
-    hv_qemu_ids(r->s->hv, &uid, &gid);
+    default_owner(r, &uid, &gid);
     if (rc >= 0)
         rc = owner_apply(fd, part, uid, gid, err);
     if (rc >= 0 && fsync(fd) < 0)
@@ -72,7 +68,7 @@ static int part_to_file(struct restore *r, const struct restore_vm *vm, const js
 
 static int take_definition(struct restore *r, struct restore_vm *vm, struct err *err)
 {
-    json_t *part = find_part(vm, "definition");
+    json_t *part = restore_find_part(vm, "definition");
 
     if (!part)
         return err_set(err, EUCLEAN, "VM %s: the restore point holds no definition", vm->name);
@@ -83,11 +79,11 @@ static int take_definition(struct restore *r, struct restore_vm *vm, struct err 
 /* Memory may be many gigabytes, and the run-time folder is often in memory itself: it goes where libvirt keeps such files. */
 static int take_memory(struct restore *r, struct restore_vm *vm, struct err *err)
 {
-    json_t *part = find_part(vm, "memory");
+    json_t *part = restore_find_part(vm, "memory");
     const char *dir = hv_save_dir(r->s->hv);
     uint64_t id;
 
-    if (!part)
+    if (!part || !vm->with_memory)
         return 0;
     if (!dir || access(dir, W_OK | X_OK) < 0)
         dir = r->s->dir;
@@ -102,37 +98,15 @@ static int take_memory(struct restore *r, struct restore_vm *vm, struct err *err
     return rc < 0 ? err_errno(err, -rc, "cannot make %s", vm->memory) : 0;
 }
 
-static int set_options(struct restore *r, struct restore_vm *vm, struct err *err)
-{
-    json_t *disks = json_object();
-    bool in_place = false;
-    const char *nvram = vm->nvram ? json_get_text(vm->nvram, "restore_path") : NULL, *state = json_get_text(vm->record, "state");
-
-    for (size_t i = 0; i < vm->n_disks; i++) {
-        json_object_set_new(disks, vm->disks[i].target, json_text(vm->disks[i].path));
-        in_place = in_place || vm->disks[i].block_device;
-    }
-    _cleanup_json_ json_t *o = json_pack("{s:s, s:o, s:o, s:s, s:o, s:o, s:b}", "definition", vm->definition, "memory",
-                                         json_text(vm->memory), "nvram", json_text(nvram), "state", state ? state : "off", "disks",
-                                         disks, "default_dir", json_text(r->default_dir), "in_place", in_place);
-    _cleanup_free_ char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
-    if (!text)
-        return err_set(err, ENOMEM, "out of memory");
-    return vss_set_restore_options(r->s->vss, VM_WRITER_ID, "", vm->uuid, text, err);
-}
-
 int restore_prepare_parts(struct restore *r, struct err *err)
 {
     for (size_t i = 0; i < r->n_vms; i++) {
         struct restore_vm *vm = &r->vms[i];
-        vm->nvram = find_part(vm, "nvram");
-        if (vm->nvram && !json_get_text(vm->nvram, "restore_path"))
-            return err_set(err, EUCLEAN, "VM %s: the restore point does not say where its NVRAM belongs", vm->name);
         int rc = take_definition(r, vm, err);
         if (rc >= 0)
             rc = take_memory(r, vm, err);
         if (rc >= 0)
-            rc = set_options(r, vm, err);
+            rc = restore_set_options(r, vm, err);
         if (rc < 0)
             return err_context(err, "VM %s", vm->name);
     }
@@ -157,8 +131,11 @@ static const char *word(const char *s)
 static char *image_options(const struct restore_disk *d)
 {
     const json_t *image = json_object_get(d->record, "image");
-    const char *prealloc = word(json_get_text(image, "preallocation"));
+    const char *prealloc = word(json_get_text(image, "preallocation")), *was = json_get_text(d->record, "format");
     struct buf b = BUF_INIT;
+
+    if (!was || strcmp(was, d->format))
+        return NULL; /* another format has other options */
 
     if (prealloc && strcmp(prealloc, "off"))
         add_option(&b, "preallocation", prealloc);
@@ -196,7 +173,7 @@ static int finish_image(struct restore *r, const struct restore_disk *d, struct 
 
     if (fd < 0)
         return err_errno(err, errno, "cannot open %s", d->made);
-    hv_qemu_ids(r->s->hv, &uid, &gid);
+    default_owner(r, &uid, &gid);
     int rc = owner_apply(fd, d->record, uid, gid, err);
     return rc < 0 ? rc : fsync(fd) < 0 ? err_errno(err, errno, "cannot write %s", d->made) : 0;
 }
@@ -273,16 +250,14 @@ static int restore_disks(struct restore *r, bool block_devices, struct err *err)
     return rc < 0 ? rc : par_each(all.n, IMAGES_AT_ONCE, restore_one_disk, &all, err);
 }
 
-static int stage_nvram(struct restore *r, struct restore_vm *vm, struct err *err)
+int restore_stage_part(struct restore *r, struct restore_vm *vm, const json_t *part, const char *target, const char **ret_made,
+                       struct err *err)
 {
-    const char *target = vm->nvram ? json_get_text(vm->nvram, "restore_path") : NULL;
+    int rc = stage_beside(r, vm->uuid, target, ret_made, err);
 
-    if (!target)
-        return 0;
-    int rc = stage_beside(r, vm->uuid, target, &vm->nvram_made, err);
     if (rc >= 0)
-        rc = part_to_file(r, vm, vm->nvram, vm->nvram_made, err);
-    return rc < 0 ? rc : stage_made(r->stage, vm->nvram_made, err);
+        rc = part_to_file(r, vm, part, *ret_made, err);
+    return rc < 0 ? rc : stage_made(r->stage, *ret_made, err);
 }
 
 static int stage_component(struct restore *r, struct restore_files *f, struct err *err)
@@ -301,7 +276,8 @@ int restore_stage(struct restore *r, struct err *err)
     int rc = restore_disks(r, false, err);
 
     for (size_t i = 0; i < r->n_vms && rc >= 0; i++)
-        if ((rc = stage_nvram(r, &r->vms[i], err)) < 0)
+        if (r->vms[i].nvram_path && (rc = restore_stage_part(r, &r->vms[i], r->vms[i].nvram, r->vms[i].nvram_path,
+                                                             &r->vms[i].nvram_made, err)) < 0)
             err_context(err, "VM %s, NVRAM", r->vms[i].name);
     for (size_t i = 0; i < r->n_files && rc >= 0; i++)
         rc = stage_component(r, &r->files[i], err);

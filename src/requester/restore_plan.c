@@ -1,26 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What is to be restored, and where to: from the point's listing, the VM writer's records and the stored documents. All of it came
+/* What is to be restored: from the point's listing, the VM writer's records and the stored documents. All of it came
  * from a repository, so all of it is checked. */
 #include "requester/restore.h"
 #include "base/guid.h"
-#include "base/io.h"
 #include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* ---- VMs ------------------------------------------------------------------------------------------------------------------*/
 
-static bool is_block_device(const char *path)
+/* Names of disks and formats become parts of file names and options of qemu-img. */
+static bool is_word(const char *s)
 {
-    struct stat st;
-
-    return stat(path, &st) == 0 && S_ISBLK(st.st_mode);
+    return s && *s && strlen(s) <= 32 && s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")] == '\0';
 }
 
 static int plan_disk(struct restore *r, struct restore_vm *vm, json_t *record, struct err *err)
 {
     struct restore_disk *d = &vm->disks[vm->n_disks];
-    const char *path = json_get_text(record, "path");
 
     if (!json_is_true(json_object_get(record, "covered")))
         return 0;
@@ -28,17 +24,13 @@ static int plan_disk(struct restore *r, struct restore_vm *vm, json_t *record, s
     d->target = json_get_text(record, "target");
     d->format = json_get_text(record, "format");
     d->image = json_get_text(record, "stored_as");
-    if (!d->target || !d->format || !d->image)
-        return err_set(err, EUCLEAN, "VM %s: the record of a disk is incomplete", vm->name);
-    if (!path || path[0] != '/')
-        return err_set(err, EOPNOTSUPP, "VM %s, disk %s: it was on the network (%s), and such a disk cannot be restored in place yet",
-                       vm->name, d->target, path ? path : "unknown place");
-    d->path = strdup(path);
+    d->was = json_get_text(record, "path");
+    if (!is_word(d->target) || !is_word(d->format) || !d->image)
+        return err_set(err, EUCLEAN, "VM %s: the record of a disk is incomplete or damaged", vm->name);
     d->label = str_format("%s %s", vm->name, d->target);
     vm->n_disks++;
-    if (!d->path || !d->label)
+    if (!d->label)
         return err_set(err, ENOMEM, "out of memory");
-    d->block_device = is_block_device(path);
     d->flattened = json_array_size(json_object_get(record, "backing")) > 0;
     int e = store_image_open(r->point, d->image, &d->content, err);
     if (e < 0)
@@ -46,6 +38,34 @@ static int plan_disk(struct restore *r, struct restore_vm *vm, json_t *record, s
     d->size = store_image_size(d->content);
     e = transfer_data_bytes(d->content, &d->data, err);
     return e < 0 ? err_context(err, "VM %s, disk %s", vm->name, d->target) : 0;
+}
+
+json_t *restore_find_part(const struct restore_vm *vm, const char *name)
+{
+    size_t i;
+    json_t *p;
+
+    json_array_foreach (json_object_get(vm->record, "parts"), i, p) {
+        const char *n = json_get_text(p, "name");
+        if (n && !strcmp(n, name) && json_get_text(p, "stored_as"))
+            return p;
+    }
+    return NULL;
+}
+
+static int read_definition(struct restore *r, struct restore_vm *vm, struct err *err)
+{
+    const json_t *part = restore_find_part(vm, "definition");
+    _cleanup_buf_ struct buf b = BUF_INIT;
+
+    if (!part)
+        return err_set(err, EUCLEAN, "VM %s: the restore point holds no definition", vm->name);
+    int rc = store_read_document(r->point, json_get_text(part, "stored_as"), &b, err);
+    if (rc >= 0 && (!b.len || memchr(b.data, '\0', b.len) || buf_add(&b, "", 1) < 0))
+        rc = err_set(err, EUCLEAN, "the definition is not text");
+    if (rc >= 0)
+        rc = hv_def_parse((const char *)b.data, &vm->def, err);
+    return rc < 0 ? err_context(err, "VM %s, definition", vm->name) : 0;
 }
 
 static int plan_vm(struct restore *r, const json_t *listed, struct err *err)
@@ -61,6 +81,8 @@ static int plan_vm(struct restore *r, const json_t *listed, struct err *err)
     int rc = point_read_vm(r->point, vm->uuid, &vm->record, err);
     if (rc < 0)
         return err_context(err, "VM %s", vm->name);
+    if ((rc = read_definition(r, vm, err)) < 0)
+        return rc;
     disks = json_object_get(vm->record, "disks");
     vm->disks = calloc(json_array_size(disks) + 1, sizeof(*vm->disks));
     if (!vm->disks)
@@ -140,7 +162,7 @@ static int plan_files(struct restore *r, struct err *err)
     json_t *w, *c;
     int rc;
 
-    if (r->job->vms)
+    if (r->job->vms || r->job->images_only)
         return 0;
     json_array_foreach (json_object_get(r->meta, "writers"), i, w) {
         const char *id = json_get_text(w, "id");

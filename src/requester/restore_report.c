@@ -15,7 +15,46 @@ static json_t *list_or_empty(const json_t *o, const char *key)
     return json_is_array(list) ? json_incref(list) : json_array();
 }
 
-static json_t *vm_report(const struct restore_vm *vm)
+/* The sequence as the user sees it: what the VM writer did before the files, the files, their status (M15), what it did after. */
+static json_t *steps(const struct restore_vm *vm)
+{
+    const json_t *told = json_object_get(vm->result, "steps");
+    json_t *list = json_array();
+    size_t n = json_array_size(told), before = vm->steps_before < n ? vm->steps_before : n;
+
+    for (size_t i = 0; i < before; i++)
+        json_array_append(list, json_array_get(told, i));
+    for (size_t i = 0; i < vm->n_disks; i++) {
+        _cleanup_free_ char *text = str_format("restore: disk %s to %s", vm->disks[i].target, vm->disks[i].path);
+        json_array_append_new(list, json_text(text));
+    }
+    if (vm->nvram_path) {
+        _cleanup_free_ char *text = str_format("restore: NVRAM to %s", vm->nvram_path);
+        json_array_append_new(list, json_text(text));
+    }
+    if (vm->result)
+        json_array_append_new(list, json_text(vm->files_done ? "status: all files restored (VSS_RS_ALL)"
+                                                             : "status: not all files restored"));
+    for (size_t i = before; i < n; i++)
+        json_array_append(list, json_array_get(told, i));
+    return list;
+}
+
+/* What was written beside disks. */
+static json_t *other_files(const struct restore *r, const struct restore_vm *vm)
+{
+    json_t *list = json_array();
+
+    if (vm->nvram_path)
+        json_array_append_new(list, json_pack("{s:s, s:o}", "what", "NVRAM", "path", json_text(vm->nvram_path)));
+    if (r->job->images_only)
+        json_array_append_new(list, json_pack("{s:s, s:o}", "what", "definition", "path", json_text(vm->definition)));
+    if (r->job->images_only && vm->memory)
+        json_array_append_new(list, json_pack("{s:s, s:o}", "what", "memory", "path", json_text(vm->memory)));
+    return list;
+}
+
+static json_t *vm_report(const struct restore *r, const struct restore_vm *vm)
 {
     json_t *o = json_object(), *disks = json_array(), *warnings = list_or_empty(vm->result, "warnings");
 
@@ -28,26 +67,36 @@ static json_t *vm_report(const struct restore_vm *vm)
     }
     json_object_set_new(o, "name", json_text(vm->name));
     json_object_set_new(o, "uuid", json_text(vm->uuid));
-    json_copy_key(o, vm->record, "state");
+    json_object_set_new(o, "as", json_text(vm->as_uuid ? r->job->name : NULL));
+    json_object_set_new(o, "as_uuid", json_text(vm->as_uuid));
+    json_object_set_new(o, "state", json_text(vm->state));
     json_object_set_new(o, "registered", json_boolean(vm->present));
     json_object_set_new(o, "memory", json_boolean(vm->memory != NULL));
     json_object_set_new(o, "disks", disks);
-    json_object_set_new(o, "steps", list_or_empty(vm->result, "steps"));
+    json_object_set_new(o, "files", other_files(r, vm));
+    json_object_set_new(o, "steps", steps(vm));
     json_object_set_new(o, "warnings", warnings);
     return o;
 }
 
-json_t *restore_report(struct restore *r)
+json_t *restore_files_report(const struct restore *r)
 {
-    json_t *vms = json_array(), *files = json_array();
+    json_t *files = json_array();
 
-    for (size_t i = 0; i < r->n_vms; i++)
-        json_array_append_new(vms, vm_report(&r->vms[i]));
     for (size_t i = 0; i < r->n_files; i++) {
         const struct restore_files *f = &r->files[i];
         json_array_append_new(files, json_pack("{s:s, s:s, s:I}", "writer", f->writer_id, "component", f->component, "files",
                                                (json_int_t)json_array_size(json_object_get(f->index, "files"))));
     }
-    return json_pack("{s:s, s:o, s:o, s:I}", "point", store_point_id(r->point), "vms", vms, "files", files, "elapsed_ms",
-                     (json_int_t)(clock_mono_ms() - r->begun_ms));
+    return files;
+}
+
+json_t *restore_report(struct restore *r)
+{
+    json_t *vms = json_array();
+
+    for (size_t i = 0; i < r->n_vms; i++)
+        json_array_append_new(vms, vm_report(r, &r->vms[i]));
+    return json_pack("{s:s, s:o, s:o, s:I}", "point", store_point_id(r->point), "vms", vms, "files", restore_files_report(r),
+                     "elapsed_ms", (json_int_t)(clock_mono_ms() - r->begun_ms));
 }

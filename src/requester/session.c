@@ -131,6 +131,36 @@ int session_open(struct requester *rq, const struct session_options *options, st
     return 0;
 }
 
+/* What is left when it dies is undone by the next command that reaches libvirt, or by kvss recover. */
+int session_open_files(struct requester *rq, struct session **ret, struct err *err)
+{
+    _cleanup_free_ char *dir = NULL;
+    struct session *s = calloc(1, sizeof(*s));
+    struct guid id = guid_new();
+
+    if (!s)
+        return err_set(err, ENOMEM, "out of memory");
+    s->rq = rq;
+    int r = sessions_dir(&dir, err);
+    if (r >= 0)
+        r = session_verbs(&s->verbs, err);
+    if (r >= 0)
+        r = journal_new(dir, id.text, s->verbs, NULL, rq->config.log, &s->journal, err);
+    if (r >= 0)
+        r = io_private_dir("files", &s->dir, err);
+    if (r >= 0) {
+        const struct journal_arg args[] = { { "path", s->dir }, { NULL, NULL } };
+        r = journal_begin(s->journal, VERB_SESSION_DIR, args, &s->fx_dir, err);
+    }
+    if (r < 0) {
+        s->done = true;
+        session_close(s, err);
+        return r;
+    }
+    *ret = s;
+    return 0;
+}
+
 /* Adds what went wrong while undoing to the failure that led here. */
 static void also_failed(struct session *s, struct err *err, const struct err *why)
 {

@@ -90,6 +90,7 @@ static void restore_tells_disks_steps_and_warnings(void **state)
 {
     (void)state;
     golden("restore", render_restore);
+    golden("restore-plan", render_restore_plan);
 }
 
 static void verify_names_what_is_damaged(void **state)
@@ -116,7 +117,8 @@ static void empty_reports_do_no_harm(void **state)
 {
     (void)state;
     static render_fn *const all[] = { render_init, render_writers, render_providers, render_vms, render_points, render_check,
-                                      render_backup, render_show, render_restore, render_verify, render_forget, render_prune, render_fsck,
+                                      render_backup, render_show, render_restore, render_restore_plan, render_verify, render_forget,
+                                      render_prune, render_fsck,
                                       render_repair, render_stats, render_copy, render_key, render_unlock };
     json_t *empty = json_object();
 

@@ -161,6 +161,20 @@ int vm_undo_delete(void *ctx, const struct journal_effect *e, struct err *err);
 int vm_undo_keep_saved(void *ctx, const struct journal_effect *e, struct err *err);
 int vm_finish_keep_saved(void *ctx, const struct journal_effect *e, struct err *err);
 int vm_undo_turn_off(void *ctx, const struct journal_effect *e, struct err *err);
+/* restore_copy.c: a VM restored under another name, and what the options say. Strings are the options'; NULL: not said. */
+const char *vm_restore_option(const struct vm_restore *r, const char *name);
+bool vm_is_copy(const struct vm_restore *r);
+const char *vm_restored_name(const struct vm_restore *r);
+/* The definition must be the VM's; it becomes that of the copy. */
+int vm_correct_identity(struct vm_restore *r, struct hv_def *def, bool tell, struct err *err);
+int vm_rename_memory(struct vm_restore *r, const char *memory, struct err *err);
+/* A copy that goes on in the original's memory has its addresses too: links down, unless they were to be kept. */
+int vm_quiet_memory_nics(struct vm_restore *r, struct hv_def *def, struct err *err);
+
+/* restore_part.c: single disks of a VM that stays defined. */
+bool vm_is_part(const struct vm_restore *r);
+int vm_part_pre_restore(struct vm_restore *r, struct err *err);
+int vm_part_post_restore(struct vm_restore *r, struct err *err);
 
 /* restore_register.c: definition corrected, registered, linked, brought to the state it had (M16-M18). */
 int vm_register(struct vm_restore *r, struct err *err);

@@ -20,7 +20,8 @@ static int wake_network(struct vm_restore *r, const struct hv_nic *nic, bool tel
         return 0;
     if (hv_network_start(r->writer->config.hv, nic->source, &why) < 0) {
         if (tell)
-            vm_restore_warn(r, "network %s of NIC %s is inactive and cannot be started: %s", nic->source, nic->mac, why.text);
+            vm_restore_warn(r, "network %s%s%s is inactive and cannot be started: %s", nic->source, nic->mac ? " of NIC " : "",
+                            nic->mac ? nic->mac : "", why.text);
         (void)err;
         return 0;
     }
@@ -29,14 +30,52 @@ static int wake_network(struct vm_restore *r, const struct hv_nic *nic, bool tel
     return 0;
 }
 
+/* What the user wants for NIC i: 1 and a name, or NULL for none; 0: nothing in particular. */
+static int wanted(const struct vm_restore *r, size_t i, const char **ret)
+{
+    char key[24];
+
+    snprintf(key, sizeof(key), "%zu", i);
+    const json_t *to = json_object_get(json_object_get(r->options, "nics"), key);
+    *ret = json_string_value(to);
+    return to != NULL;
+}
+
+static int replug(struct vm_restore *r, struct hv_def *def, size_t i, const char *to, bool tell, struct err *err)
+{
+    struct hv_nic nic = { 0 }, into = { 0 };
+    enum hv_switch state;
+
+    int rc = hv_def_nic(def, i, &nic, err);
+    if (rc >= 0 && !to) {
+        if (tell)
+            vm_restore_step(r, "network: NIC %s left unconnected, link down, as asked for", nic.mac ? nic.mac : "?");
+        return hv_def_nic_unplug(def, i, geteuid() == 0, err);
+    }
+    if (rc >= 0)
+        rc = hv_switch_find(r->writer->config.hv, to, &into, err);
+    if (rc >= 0)
+        rc = hv_switch_state(r->writer->config.hv, &into, &state, err);
+    if (rc < 0)
+        return rc;
+    if (state == HV_SWITCH_INACTIVE && (rc = wake_network(r, &into, tell, err)) < 0)
+        return rc;
+    if (tell)
+        vm_restore_step(r, "network: new port for NIC %s on %s %s, was %s", nic.mac ? nic.mac : "?", into.type, to, switch_name(&nic));
+    return hv_def_nic_plug(def, i, &into, err);
+}
+
 static int connect_nic(struct vm_restore *r, struct hv_def *def, size_t i, bool tell, struct err *err)
 {
     struct hv_nic nic = { 0 };
     enum hv_switch state;
+    const char *to;
 
     int rc = hv_def_nic(def, i, &nic, err);
     if (rc < 0)
         return rc;
+    if (wanted(r, i, &to))
+        return replug(r, def, i, to, tell, err);
     rc = hv_switch_state(r->writer->config.hv, &nic, &state, err);
     if (rc < 0)
         return rc;

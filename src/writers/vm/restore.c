@@ -111,15 +111,31 @@ static int check_name(struct vm_restore *r, struct err *err)
     _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
     struct err none = ERR_INIT;
 
-    int rc = hv_domain_get(r->writer->config.hv, vm_name(r), &d, &none);
+    if (vm_is_part(r))
+        return 0; /* it keeps the name that it has */
+    int rc = hv_domain_get(r->writer->config.hv, vm_restored_name(r), &d, &none);
     if (rc == -ENOENT)
         return 0;
     if (rc < 0)
         return err_move(err, &none);
+    if (vm_is_copy(r))
+        return err_vss(err, VSS_E_WRITERERROR_NONRETRYABLE, EEXIST, "VM %s: a VM %s is on this host (UUID %s); nothing was changed",
+                       vm_name(r), d->name, d->uuid);
     if (!guid_equal(d->uuid, r->uuid))
         return err_vss(err, VSS_E_WRITERERROR_NONRETRYABLE, EEXIST,
                        "VM %s: another VM on this host has that name (UUID %s; the one to be restored has %s): rename it with "
                        "virsh domrename first; nothing was changed", vm_name(r), d->uuid, r->uuid);
+    return 0;
+}
+
+/* M13; but the original of a copy, and a VM of which only disks come back, stay what they are. */
+static int make_way(struct vm_restore *r, struct err *err)
+{
+    if (vm_is_part(r))
+        return vm_part_pre_restore(r, err);
+    if (!vm_is_copy(r))
+        return vm_delete_old(r, vm_name(r), err);
+    vm_restore_step(r, "turn off: nothing, VM %s is restored as the copy %s", vm_name(r), vm_restored_name(r));
     return 0;
 }
 
@@ -135,7 +151,7 @@ static int pre_restore_one(struct vm_writer *w, struct kvss_component *c, bool o
 
     int rc = vm_restore_read(&r, w, c, err);
     if (rc >= 0)
-        rc = only_check ? check_name(&r, err) : vm_delete_old(&r, vm_name(&r), err);
+        rc = only_check ? check_name(&r, err) : make_way(&r, err);
     if (rc >= 0 && !only_check)
         save_report(&r, false);
     if (rc < 0 && !only_check) {
@@ -187,6 +203,16 @@ static int register_and_start(struct vm_restore *r, bool *ret_stands, struct err
     return rc < 0 ? rc : rc2;
 }
 
+static int part_and_commit(struct vm_restore *r, bool *ret_stands, struct err *err)
+{
+    int rc = vm_part_post_restore(r, err);
+
+    if (rc >= 0)
+        rc = commit(r, err);
+    *ret_stands = rc >= 0;
+    return rc;
+}
+
 static int post_restore_one(struct vm_writer *w, struct kvss_component *c, struct err *err)
 {
     struct vm_restore r;
@@ -196,7 +222,7 @@ static int post_restore_one(struct vm_writer *w, struct kvss_component *c, struc
         return err_set(err, EIO, "not all files of VM %s were restored; it is not registered", kvss_component_name(c));
     int rc = vm_restore_read(&r, w, c, err);
     if (rc >= 0)
-        rc = register_and_start(&r, &stands, err);
+        rc = vm_is_part(&r) ? part_and_commit(&r, &stands, err) : register_and_start(&r, &stands, err);
     if (rc < 0)
         err_context(err, "VM %s", r.metadata ? vm_name(&r) : kvss_component_name(c));
     save_report(&r, stands);

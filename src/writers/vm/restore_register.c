@@ -11,11 +11,6 @@
 
 #define DEFINITION_MAX ((size_t)16 << 20)
 
-static const char *option(const struct vm_restore *r, const char *name)
-{
-    return json_string_value(json_object_get(r->options, name));
-}
-
 /* ---- M17: every place that names a file ------------------------------------------------------------------------------------*/
 
 static int correct_disk(struct vm_restore *r, struct hv_def *def, const char *target, const char *path, bool tell,
@@ -28,7 +23,8 @@ static int correct_disk(struct vm_restore *r, struct hv_def *def, const char *ta
         return rc;
     if (tell && (!have || strcmp(have, path)))
         vm_restore_step(r, "disk path: %s is %s now, was %s", target, path, have ? have : "none");
-    return hv_def_set_disk(def, target, path, NULL, err); /* a recorded backing chain goes: the image stands alone */
+    format = json_string_value(json_object_get(json_object_get(r->options, "formats"), target));
+    return hv_def_set_disk(def, target, path, format, err); /* a recorded backing chain goes: the image stands alone */
 }
 
 static int correct_disks(struct vm_restore *r, struct hv_def *def, bool tell, struct err *err)
@@ -47,7 +43,7 @@ static int correct_disks(struct vm_restore *r, struct hv_def *def, bool tell, st
 
 static int correct_nvram(struct vm_restore *r, struct hv_def *def, bool tell, struct err *err)
 {
-    const char *have = hv_def_nvram(def), *path = option(r, "nvram");
+    const char *have = hv_def_nvram(def), *path = vm_restore_option(r, "nvram");
 
     if (!path || (have && !strcmp(have, path)))
         return 0;
@@ -68,7 +64,8 @@ static int eject_missing(struct vm_restore *r, struct hv_def *def, bool tell, st
     return rc;
 }
 
-/* All corrections on one text; `tell` for the first only, so that the report does not say everything twice. */
+/* All corrections on one text: first on the stored definition (`tell`), then on the one in the saved state, which is the same but for
+ * what the guest's memory holds; so that the report does not say everything twice. */
 static int correct(struct vm_restore *r, const char *xml, bool tell, char **ret, struct err *err)
 {
     hv_def_free(r->def);
@@ -76,12 +73,23 @@ static int correct(struct vm_restore *r, const char *xml, bool tell, char **ret,
     int rc = hv_def_parse(xml, &r->def, err);
     if (rc < 0)
         return rc;
-    if (!guid_equal(hv_def_uuid(r->def), r->uuid))
-        return err_set(err, EINVAL, "the stored definition is of another VM (%s)", hv_def_uuid(r->def));
-    if ((rc = correct_disks(r, r->def, tell, err)) < 0 || (rc = correct_nvram(r, r->def, tell, err)) < 0 ||
-        (rc = eject_missing(r, r->def, tell, err)) < 0 || (rc = vm_correct_networks(r, r->def, tell, err)) < 0)
+    if ((rc = vm_correct_identity(r, r->def, tell, err)) < 0 || (rc = correct_disks(r, r->def, tell, err)) < 0 ||
+        (rc = correct_nvram(r, r->def, tell, err)) < 0 ||
+        (rc = eject_missing(r, r->def, tell, err)) < 0 || (rc = vm_correct_networks(r, r->def, tell, err)) < 0 ||
+        (!tell && (rc = vm_quiet_memory_nics(r, r->def, err)) < 0))
         return rc;
     return hv_def_text(r->def, ret, err);
+}
+
+/* Only told: the requester refuses to start a VM that lacks them. */
+static int note_missing_files(struct vm_restore *r, struct err *err)
+{
+    _cleanup_strv_ char **missing = NULL;
+
+    int rc = hv_def_missing_files(r->def, &missing, err);
+    for (char **m = missing; rc >= 0 && m && *m; m++)
+        vm_restore_warn(r, "its %s is not on this host: it cannot start without", *m);
+    return rc;
 }
 
 /* ---- M16: a link in the default place --------------------------------------------------------------------------------------*/
@@ -157,7 +165,7 @@ static void remove_link(struct vm_restore *r, const char *link)
 static void link_default_place(struct vm_restore *r, const char *name)
 {
     _cleanup_free_ char *place = place_of(r), *link = NULL;
-    const char *default_dir = option(r, "default_dir");
+    const char *default_dir = vm_restore_option(r, "default_dir");
     struct stat a, b;
 
     if (!place || !default_dir || stat(default_dir, &a) < 0 || stat(place, &b) < 0 || !(link = io_path(default_dir, name)))
@@ -181,7 +189,9 @@ static int start_from_memory(struct vm_restore *r, const char *memory, const cha
     _cleanup_free_ char *inside = NULL, *xml = NULL;
     bool paused = strcmp(state, "running") != 0;
 
-    int rc = hv_save_image_xml(r->writer->config.hv, memory, &inside, err);
+    int rc = vm_rename_memory(r, memory, err);
+    if (rc >= 0)
+        rc = hv_save_image_xml(r->writer->config.hv, memory, &inside, err);
     if (rc < 0)
         return err_context(err, "the saved state cannot be read");
     rc = correct(r, inside, false, &xml, err);
@@ -196,7 +206,7 @@ static int start_from_memory(struct vm_restore *r, const char *memory, const cha
 
 int vm_bring_to_state(struct vm_restore *r, struct err *err)
 {
-    const char *state = option(r, "state"), *memory = option(r, "memory");
+    const char *state = vm_restore_option(r, "state"), *memory = vm_restore_option(r, "memory");
     _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
     _cleanup_free_ char *uuid = strdup(hv_def_uuid(r->def)); /* the definition is read anew with the saved state's */
 
@@ -211,8 +221,9 @@ int vm_bring_to_state(struct vm_restore *r, struct err *err)
         rc = start_from_memory(r, memory, state, err);
         if (rc < 0 || strcmp(state, "saved"))
             return rc;
-        vm_restore_step(r, "save: it had been in a saved state");
-        return hv_managed_save(d, true, err);
+        vm_restore_step(r, "save: its memory is kept in a saved state");
+        const char *was = json_string_value(json_object_get(r->metadata, "state"));
+        return hv_managed_save(d, !was || strcmp(was, "paused"), err);
     }
     if (!strcmp(state, "saved"))
         return 0; /* the memory is not wanted: off is what is left */
@@ -248,14 +259,19 @@ int vm_register(struct vm_restore *r, struct err *err)
     _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
     _cleanup_buf_ struct buf text = BUF_INIT;
     _cleanup_free_ char *xml = NULL;
-    const char *path = option(r, "definition");
+    const char *path = vm_restore_option(r, "definition");
 
     if (!path)
         return err_set(err, EINVAL, "the requester gave no definition to register");
     int rc = io_read_file(path, DEFINITION_MAX, &text, err);
     if (rc < 0)
         return rc;
+    /* It is registered once, with all corrections; they are told after it and the link, in the order of M16, M17, M18. */
+    json_t *steps = r->steps;
+    json_auto_t *corrections = json_array();
+    r->steps = corrections;
     rc = correct(r, (const char *)text.data, true, &xml, err);
+    r->steps = steps;
     if (rc < 0)
         return err_context(err, "the stored definition");
     rc = define(r, xml, &d, err);
@@ -263,5 +279,8 @@ int vm_register(struct vm_restore *r, struct err *err)
         return rc;
     vm_restore_step(r, "register: VM %s (%s)", d->name, d->uuid);
     link_default_place(r, d->name);
+    json_array_extend(r->steps, corrections);
+    if ((rc = note_missing_files(r, err)) < 0)
+        return rc;
     return json_is_true(json_object_get(r->metadata, "autostart")) ? hv_set_autostart(d, true, err) : 0;
 }

@@ -130,11 +130,15 @@ int vm_writer_drop_checkpoints(struct vm_writer *w, const char *uuid, char *cons
  *
  *  { "definition": PATH of the staged definition, "memory": PATH of the staged save image or null, "nvram": PATH restored or null,
  *    "state": state to come back in ("running|paused|off|saved"), "disks": { "vda": PATH restored, ... },
- *    "default_dir": folder of M16, "in_place": some disk is overwritten where it lies, and cannot come back if the restore fails }
+ *    "default_dir": folder of M16, "in_place": some disk is overwritten where it lies, and cannot come back if the restore fails,
+ *    "formats": { "vda": FORMAT of a restored disk that has another one now },
+ *    "nics": { NUMBER of a NIC in the definition, as "0": the network or bridge to plug it into, or null for none },
+ *    "name", "uuid": of a copy: nothing is turned off, and another VM comes into being; "keep_mac": bool,
+ *    "part": true: only these disks, into the VM that is there and stays defined }
  *
  * and reads after PostRestore, from the component's restore metadata: { "registered": bool, "replaces": bool, "steps": [ TEXT ],
  * "warnings": [ TEXT ] } ("registered": it stands; the journal's group of the component's name is committed. "replaces": there was one)
- * (steps: turn off, delete, register, link, disk path, network, start, in the order done).
+ * (steps: turn off, delete, register, link, disk path, network, start).
  */
 
 #endif

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What would be written over something that must stay: two files of the restore in one place, files and devices of others. */
+#include "base/io.h"
+#include "requester/restore.h"
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+
+bool restore_same_file(const char *a, const char *b)
+{
+    struct stat sa, sb;
+
+    if (!strcmp(a, b))
+        return true;
+    if (stat(a, &sa) < 0 || stat(b, &sb) < 0)
+        return false;
+    if (S_ISBLK(sa.st_mode) && S_ISBLK(sb.st_mode))
+        return sa.st_rdev == sb.st_rdev; /* two nodes of one device */
+    return sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+}
+
+/* The path with all links of its folders resolved as far as they exist. NULL: out of memory. Caller frees. */
+static char *plain_place(const char *path)
+{
+    _cleanup_free_ char *base = io_basename(path), *dir = io_dirname(path);
+    char *real = realpath(path, NULL);
+
+    if (real || !base || !dir)
+        return real;
+    if (!strcmp(dir, path)) /* "/" and "." lead nowhere further */
+        return strdup(path);
+    _cleanup_free_ char *up = plain_place(dir);
+    return up ? str_format("%s/%s", strcmp(up, "/") ? up : "", base) : NULL;
+}
+
+struct claim {
+    char *place;
+    const char *vm, *what;
+};
+
+struct claims {
+    size_t n, room;
+    struct claim *list;
+};
+
+static void claims_clear(struct claims *c)
+{
+    for (size_t i = 0; i < c->n; i++)
+        free(c->list[i].place);
+    free(c->list);
+}
+
+static int claim(struct claims *c, const char *path, const char *vm, const char *what, struct err *err)
+{
+    char *place = plain_place(path);
+
+    if (!place)
+        return err_set(err, ENOMEM, "out of memory");
+    for (size_t i = 0; i < c->n; i++)
+        if (restore_same_file(c->list[i].place, place)) {
+            err_set(err, EEXIST, "%s of VM %s and %s of VM %s would both be restored to %s: restore them one by one, or name "
+                                 "places with --disk TARGET=PATH", c->list[i].what, c->list[i].vm, what, vm, path);
+            free(place);
+            return -EEXIST;
+        }
+    c->list[c->n++] = (struct claim){ place, vm, what };
+    return 0;
+}
+
+static int check_twice(const struct restore *r, struct err *err)
+{
+    _cleanup_(claims_clear) struct claims c = { 0 };
+    size_t n = 0;
+    int rc = 0;
+
+    for (size_t i = 0; i < r->n_vms; i++)
+        n += r->vms[i].n_disks + 1;
+    c.list = calloc(n + 1, sizeof(*c.list));
+    if (!c.list)
+        return err_set(err, ENOMEM, "out of memory");
+    for (size_t i = 0; i < r->n_vms && rc >= 0; i++) {
+        const struct restore_vm *vm = &r->vms[i];
+        for (size_t k = 0; k < vm->n_disks && rc >= 0; k++)
+            rc = claim(&c, vm->disks[k].path, vm->name, vm->disks[k].target, err);
+        if (rc >= 0 && vm->nvram_path)
+            rc = claim(&c, vm->nvram_path, vm->name, "NVRAM", err);
+    }
+    return rc;
+}
+
+static int check_disk(const struct restore *r, const struct restore_vm *vm, const struct restore_disk *d, struct err *err)
+{
+    struct stat st;
+
+    if (d->own || r->job->overwrite || lstat(d->path, &st) < 0)
+        return 0;
+    if (d->block_device)
+        return err_set(err, EEXIST, "VM %s, disk %s: the block device %s is no disk of this VM now; --overwrite writes to it all the "
+                                    "same, over whatever it holds", vm->name, d->target, d->path);
+    return err_set(err, EEXIST, "VM %s, disk %s: %s is there already and is not this VM's; --overwrite replaces it", vm->name, d->target,
+                   d->path);
+}
+
+/* A VM's NVRAM in its own place is replaced; a copy's place must be free. */
+static int check_nvram(const struct restore *r, const struct restore_vm *vm, struct err *err)
+{
+    struct stat st;
+
+    if (!vm->nvram_path || r->job->overwrite || lstat(vm->nvram_path, &st) < 0)
+        return 0;
+    const char *was = json_get_text(vm->nvram, "restore_path");
+    bool own = !vm->as_uuid && !r->job->images_only &&
+               ((was && !strcmp(was, vm->nvram_path)) ||
+                (vm->now && vm->now->nvram && restore_same_file(vm->now->nvram, vm->nvram_path)));
+    return own ? 0 : err_set(err, EEXIST, "VM %s, NVRAM: %s is there already and is not this VM's; --overwrite replaces it", vm->name,
+                             vm->nvram_path);
+}
+
+int restore_check_clashes(const struct restore *r, struct err *err)
+{
+    int rc = check_twice(r, err);
+
+    for (size_t i = 0; i < r->n_vms && rc >= 0; i++) {
+        const struct restore_vm *vm = &r->vms[i];
+        for (size_t k = 0; k < vm->n_disks && rc >= 0; k++)
+            rc = check_disk(r, vm, &vm->disks[k], err);
+        if (rc >= 0)
+            rc = check_nvram(r, vm, err);
+    }
+    return rc;
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The plan of a restore (--dry-run), as it stands when all checks have passed: what would be turned off, deleted, written, registered
+ * and connected. Nothing is done. */
+#include "base/io.h"
+#include "requester/restore.h"
+#include <errno.h>
+#include <string.h>
+
+static void add_write(json_t *list, const char *what, const char *path, const char *format, uint64_t size, bool device)
+{
+    if (path)
+        json_array_append_new(list, json_pack("{s:s, s:o, s:o, s:I, s:b, s:b}", "what", what, "path", json_text(path), "format",
+                                              json_text(format), "size", (json_int_t)size, "replaces", io_exists(path), "device",
+                                              device));
+}
+
+static json_t *writes(const struct restore_vm *vm)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < vm->n_disks; i++)
+        add_write(list, vm->disks[i].target, vm->disks[i].path, vm->disks[i].format, vm->disks[i].size, vm->disks[i].block_device);
+    add_write(list, "NVRAM", vm->nvram_path, NULL, json_get_u64(vm->nvram, "size"), false);
+    add_write(list, "definition", vm->definition, NULL, 0, false);
+    add_write(list, "memory", vm->memory, NULL, json_get_u64(restore_find_part(vm, "memory"), "size"), false);
+    return list;
+}
+
+/* Images of the VM that is replaced which are not in the way. */
+static json_t *staying(const struct restore_vm *vm)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; vm->now && !vm->as_uuid && !vm->part && i < vm->now->n_disks; i++) {
+        const struct hv_disk *d = &vm->now->disks[i];
+        bool written = !d->path || d->device == HV_DEVICE_CDROM || d->device == HV_DEVICE_FLOPPY;
+        for (size_t k = 0; k < vm->n_disks && !written; k++)
+            written = restore_same_file(d->path, vm->disks[k].path);
+        if (!written)
+            json_array_append_new(list, json_text(d->path));
+    }
+    return list;
+}
+
+/* M16, as the VM writer does it. */
+static json_t *default_link(const struct restore *r, const struct restore_vm *vm)
+{
+    const struct restore_disk *d = NULL;
+
+    for (size_t i = 0; i < vm->n_disks && !d; i++)
+        d = vm->disks[i].block_device ? NULL : &vm->disks[i];
+    _cleanup_free_ char *dir = d && !vm->part && r->default_dir ? io_dirname(d->path) : NULL;
+    _cleanup_free_ char *link = dir ? io_path(r->default_dir, restore_name(r, vm)) : NULL;
+    if (!link || restore_same_file(dir, r->default_dir))
+        return json_null();
+    return json_pack("{s:o, s:o}", "path", json_text(link), "to", json_text(dir));
+}
+
+/* "network lan"; null for a NIC that will be left unconnected. */
+static int nic_target(const struct restore *r, const struct restore_vm *vm, size_t i, const struct hv_nic *nic, json_t **ret,
+                      struct err *err)
+{
+    struct hv_nic into = *nic;
+    enum hv_switch state;
+    char key[24];
+
+    snprintf(key, sizeof(key), "%zu", i);
+    const json_t *wanted = json_object_get(vm->nics, key);
+    int rc = wanted && json_is_string(wanted) ? hv_switch_find(r->s->hv, json_string_value(wanted), &into, err) : 0;
+    if (rc >= 0)
+        rc = hv_switch_state(r->s->hv, &into, &state, err);
+    if (rc < 0)
+        return rc;
+    *ret = json_null();
+    if (json_is_null(wanted) || state == HV_SWITCH_ABSENT)
+        return 0;
+    _cleanup_free_ char *text = str_format("%s%s%s%s", into.type, into.source ? " " : "", into.source ? into.source : "",
+                                           state == HV_SWITCH_INACTIVE ? ", to be started" : "");
+    *ret = json_text(text);
+    return 0;
+}
+
+static int nics(const struct restore *r, const struct restore_vm *vm, json_t *list, struct err *err)
+{
+    for (size_t i = 0; i < hv_def_nic_count(vm->def); i++) {
+        struct hv_nic nic;
+        json_t *to = NULL;
+        int rc = hv_def_nic(vm->def, i, &nic, err);
+        if (rc >= 0)
+            rc = nic_target(r, vm, i, &nic, &to, err);
+        if (rc < 0)
+            return rc;
+        bool new_mac = vm->as_uuid && !r->job->keep_mac;
+        _cleanup_free_ char *was = str_format("%s%s%s", nic.type, nic.source ? " " : "", nic.source ? nic.source : "");
+        json_array_append_new(list, json_pack("{s:o, s:o, s:b, s:o}", "mac", new_mac ? json_null() : json_text(nic.mac), "was",
+                                              json_text(was), "link", !json_is_null(to), "to", to));
+    }
+    return 0;
+}
+
+static int vm_plan(const struct restore *r, const struct restore_vm *vm, json_t **ret, struct err *err)
+{
+    bool replaces = vm->now && !vm->as_uuid && !r->job->images_only, whole = !vm->part && !r->job->images_only;
+    bool runs = replaces && vm->now->state != HV_OFF && vm->now->state != HV_SAVED;
+    _cleanup_json_ json_t *list = json_array(), *warnings = json_array();
+    _cleanup_strv_ char **missing = NULL;
+
+    int rc = whole ? nics(r, vm, list, err) : 0;
+    if (rc >= 0 && whole)
+        rc = hv_def_missing_files(vm->def, &missing, err);
+    if (rc < 0)
+        return rc;
+    for (char **m = missing; m && *m; m++) {
+        _cleanup_free_ char *text = str_format("its %s is not on this host: it cannot start without", *m);
+        json_array_append_new(warnings, json_text(text));
+    }
+    json_t *o = json_pack("{s:s, s:s, s:o, s:o, s:b, s:o, s:b, s:b, s:b, s:o, s:b, s:o, s:o, s:o, s:O, s:O}", "name", vm->name, "uuid",
+                          vm->uuid, "as", json_text(vm->as_uuid ? r->job->name : NULL), "as_uuid", json_text(vm->as_uuid), "part",
+                          vm->part, "here", json_text(vm->now ? hv_state_name(vm->now->state) : NULL), "turn_off", runs, "delete",
+                          replaces && !vm->part, "register", whole, "state", json_text(r->job->images_only ? NULL : vm->state),
+                          "memory", vm->with_memory && !vm->part, "write", writes(vm), "stays", staying(vm), "link",
+                          whole ? default_link(r, vm) : json_null(), "nics", list, "warnings", warnings);
+    *ret = o;
+    return o ? 0 : err_set(err, ENOMEM, "out of memory");
+}
+
+int restore_dry_report(struct restore *r, json_t **ret, struct err *err)
+{
+    _cleanup_json_ json_t *vms = json_array();
+
+    for (size_t i = 0; i < r->n_vms; i++) {
+        json_t *plan = NULL;
+        int rc = vm_plan(r, &r->vms[i], &plan, err);
+        if (rc < 0)
+            return err_context(err, "VM %s", r->vms[i].name);
+        json_array_append_new(vms, plan);
+    }
+    *ret = json_pack("{s:s, s:b, s:O, s:o}", "point", store_point_id(r->point), "dry_run", true, "vms", vms, "files",
+                     restore_files_report(r));
+    return *ret ? 0 : err_set(err, ENOMEM, "out of memory");
+}

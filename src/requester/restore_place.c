@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Where every file of a restore goes, what is on this host of the VM now, and the state that it comes back in. */
+#include "base/guid.h"
+#include "base/io.h"
+#include "requester/restore.h"
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static int no_memory(struct err *err)
+{
+    return err_set(err, ENOMEM, "out of memory");
+}
+
+const char *restore_name(const struct restore *r, const struct restore_vm *vm)
+{
+    return vm->as_uuid ? r->job->name : vm->name;
+}
+
+/* "dir/name". Names come from a repository: they must be one. */
+static int place_in(const char *dir, const char *name, char **ret, struct err *err)
+{
+    if (!*name || !strcmp(name, ".") || !strcmp(name, "..") || strchr(name, '/') || strlen(name) > 255)
+        return err_set(err, EUCLEAN, "\"%s\" is no name for a file", name);
+    *ret = io_path(dir, name);
+    return *ret ? 0 : no_memory(err);
+}
+
+/* ---- Options that name disks ------------------------------------------------------------------------------------------------*/
+
+/* The value after "TARGET=" where the option is about this disk; "" for "TARGET" alone; NULL: it is about another. */
+static const char *about(const char *option, const char *target)
+{
+    size_t n = strlen(target);
+
+    if (strncmp(option, target, n) || (option[n] != '\0' && option[n] != '='))
+        return NULL;
+    return option[n] ? option + n + 1 : "";
+}
+
+static const char *disk_option(const struct restore *r, const char *target)
+{
+    const char *found = NULL;
+
+    for (size_t i = 0; !found && r->job->disks && r->job->disks[i]; i++)
+        found = about(r->job->disks[i], target);
+    return found;
+}
+
+static int no_such_disk(const struct restore_vm *vm, const char *option, struct err *err)
+{
+    _cleanup_buf_ struct buf b = BUF_INIT;
+
+    for (size_t i = 0; i < vm->n_disks; i++)
+        buf_addf(&b, "%s%s", i ? ", " : "", vm->disks[i].target);
+    return err_set(err, ENOENT, "--disk %s: the restore point holds no such disk of VM %s; it holds %s", option, vm->name,
+                   b.len ? (const char *)b.data : "none");
+}
+
+static int check_disk_options(const struct restore *r, struct err *err)
+{
+    const struct restore_vm *vm = &r->vms[0];
+
+    if (!r->job->disks)
+        return 0;
+    if (r->n_vms != 1)
+        return err_set(err, EINVAL, "--disk is about one VM: name it");
+    for (char *const *o = r->job->disks; *o; o++) {
+        size_t k = 0;
+        while (k < vm->n_disks && !about(*o, vm->disks[k].target))
+            k++;
+        if (k == vm->n_disks)
+            return no_such_disk(vm, *o, err);
+        for (char *const *p = r->job->disks; p < o; p++)
+            if (about(*p, vm->disks[k].target))
+                return err_set(err, EINVAL, "--disk %s: disk %s is named twice", *o, vm->disks[k].target);
+    }
+    return 0;
+}
+
+static bool wants_parts(const struct restore *r)
+{
+    return r->job->disks && r->job->disks[0] && !strchr(r->job->disks[0], '=');
+}
+
+/* Only the disks named stay in the plan. */
+static void drop_other_disks(struct restore *r, struct restore_vm *vm)
+{
+    size_t n = 0;
+
+    for (size_t k = 0; k < vm->n_disks; k++) {
+        struct restore_disk d = vm->disks[k];
+        if (disk_option(r, d.target)) {
+            vm->disks[n++] = d;
+            continue;
+        }
+        free(d.path);
+        free(d.label);
+        store_image_close(d.content);
+    }
+    vm->n_disks = n;
+}
+
+/* ---- Disks ------------------------------------------------------------------------------------------------------------------*/
+
+static bool below_dev(const char *path)
+{
+    return path && !strncmp(path, "/dev/", 5);
+}
+
+static bool is_block_device(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISBLK(st.st_mode);
+}
+
+/* An image keeps its file's name; a copy's, and those that were no files, get one: "web-vda.qcow2". */
+static char *file_name(const struct restore *r, const struct restore_vm *vm, const struct restore_disk *d)
+{
+    if (!vm->as_uuid && d->was && d->was[0] == '/' && !below_dev(d->was))
+        return io_basename(d->was);
+    return str_format("%s-%s.%s", restore_name(r, vm), d->target, d->format);
+}
+
+static int needs_a_place(const struct restore_vm *vm, const struct restore_disk *d, struct err *err)
+{
+    if (!d->was || d->was[0] != '/')
+        return err_set(err, EOPNOTSUPP, "VM %s, disk %s: it was on the network (%s), where it cannot be restored to: say where it is to "
+                                        "go with --to, --pool or --disk %s=PATH", vm->name, d->target, d->was ? d->was : "unknown place",
+                       d->target);
+    return err_set(err, EEXIST, "VM %s, disk %s: it was the block device %s, which stays the original's: say where the copy's is to go "
+                                "with --to, --pool or --disk %s=PATH", vm->name, d->target, d->was, d->target);
+}
+
+static int default_place(const struct restore *r, const struct restore_vm *vm, const struct restore_disk *d, char **ret, struct err *err)
+{
+    bool beside = vm->as_uuid && d->was && d->was[0] == '/' && !below_dev(d->was);
+
+    if (r->to_dir || beside) {
+        _cleanup_free_ char *name = file_name(r, vm, d), *dir = r->to_dir ? strdup(r->to_dir) : io_dirname(d->was);
+        return name && dir ? place_in(dir, name, ret, err) : no_memory(err);
+    }
+    if (vm->as_uuid || !d->was || d->was[0] != '/')
+        return needs_a_place(vm, d, err);
+    *ret = strdup(d->was);
+    return *ret ? 0 : no_memory(err);
+}
+
+/* The disk as the VM has it now. NULL: it has none of that name. */
+static const struct hv_disk *disk_now(const struct restore_vm *vm, const char *target)
+{
+    for (size_t i = 0; vm->now && i < vm->now->n_disks; i++)
+        if (!strcmp(vm->now->disks[i].target, target))
+            return &vm->now->disks[i];
+    return NULL;
+}
+
+/* A VM that stays defined keeps its disks where they are now. */
+static int place_of_part(const struct restore_vm *vm, const struct restore_disk *d, char **ret, struct err *err)
+{
+    const struct hv_disk *now = disk_now(vm, d->target);
+
+    if (!now || !now->path)
+        return err_set(err, ENOENT, "VM %s has no disk %s in a file or block device of this host now: restore the VM as a whole",
+                       vm->name, d->target);
+    if (strcmp(now->format, d->format))
+        return err_set(err, EINVAL, "VM %s, disk %s: its image was %s at the backup and is %s now (%s): restore the VM as a whole",
+                       vm->name, d->target, d->format, now->format, now->path);
+    *ret = strdup(now->path);
+    return *ret ? 0 : no_memory(err);
+}
+
+static bool is_own(const struct restore *r, const struct restore_vm *vm, const struct restore_disk *d)
+{
+    if (vm->as_uuid || r->job->images_only)
+        return false;
+    for (size_t i = 0; vm->now && i < vm->now->n_disks; i++)
+        if (vm->now->disks[i].path && restore_same_file(vm->now->disks[i].path, d->path))
+            return true;
+    /* A file in its old place is its own, though the VM may be gone; a device may have got another use meanwhile. */
+    return !d->block_device && d->was && !strcmp(d->was, d->path);
+}
+
+static int place_disk(struct restore *r, struct restore_vm *vm, struct restore_disk *d, struct err *err)
+{
+    const char *given = disk_option(r, d->target);
+    int rc = 0;
+
+    if (given && *given && *given != '/')
+        return err_set(err, EINVAL, "--disk %s=%s: an absolute path is wanted", d->target, given);
+    if (given && *given)
+        rc = (d->path = strdup(given)) ? 0 : no_memory(err);
+    else
+        rc = vm->part ? place_of_part(vm, d, &d->path, err) : default_place(r, vm, d, &d->path, err);
+    if (rc < 0)
+        return rc;
+    d->block_device = is_block_device(d->path);
+    if (below_dev(d->path) && !d->block_device)
+        return err_set(err, ENODEV, "VM %s, disk %s: there is no block device %s on this host: make it, or say where the disk is to go "
+                                    "with --to, --pool or --disk %s=PATH", vm->name, d->target, d->path, d->target);
+    d->own = is_own(r, vm, d);
+    if (d->block_device && !d->own)
+        d->format = "raw"; /* any other format would have to be made on it first, and gains nothing there */
+    return 0;
+}
+
+/* ---- NVRAM --------------------------------------------------------------------------------------------------------------------*/
+
+/* libvirt's own name for it: then it stays where libvirt puts and finds NVRAMs by itself. */
+static const char *managed_ending(const struct restore_vm *vm, const char *base)
+{
+    size_t n = strlen(vm->name);
+
+    if (strncmp(base, vm->name, n))
+        return NULL;
+    return !strcmp(base + n, "_VARS.fd") || !strcmp(base + n, "_VARS.qcow2") ? base + n : NULL;
+}
+
+static int place_nvram(struct restore *r, struct restore_vm *vm, struct err *err)
+{
+    const char *was;
+
+    vm->nvram = vm->part ? NULL : restore_find_part(vm, "nvram");
+    if (!vm->nvram)
+        return 0;
+    if (!(was = json_get_text(vm->nvram, "restore_path")) || was[0] != '/')
+        return err_set(err, EUCLEAN, "VM %s: the restore point does not say where its NVRAM belongs", vm->name);
+    _cleanup_free_ char *base = io_basename(was), *dir = io_dirname(was), *name = NULL;
+    if (!base || !dir)
+        return no_memory(err);
+    const char *ending = managed_ending(vm, base), *nvram_dir = r->s->hv ? hv_nvram_dir(r->s->hv) : NULL;
+    if (!r->to_dir && !vm->as_uuid)
+        return (vm->nvram_path = strdup(was)) ? 0 : no_memory(err);
+    name = vm->as_uuid ? str_format("%s%s", restore_name(r, vm), ending ? ending : "_VARS.fd") : strdup(base);
+    if (!name)
+        return no_memory(err);
+    return place_in(ending && nvram_dir ? nvram_dir : r->to_dir ? r->to_dir : dir, name, &vm->nvram_path, err);
+}
+
+/* ---- State ----------------------------------------------------------------------------------------------------------------------*/
+
+static void plan_state(const struct restore *r, struct restore_vm *vm)
+{
+    static const char *const states[] = { "running", "paused", "saved" };
+    const char *was = json_get_text(vm->record, "state"), *wanted = r->job->state;
+
+    if (vm->part) {
+        vm->state = vm->now->state == HV_SAVED ? "off" : hv_state_name(vm->now->state);
+        return;
+    }
+    vm->with_memory = !r->job->discard_memory && restore_find_part(vm, "memory");
+    vm->state = "off";
+    for (size_t i = 0; i < ARRAY_SIZE(states); i++)
+        if (was && !strcmp(was, states[i]))
+            vm->state = states[i];
+    if (wanted && !strcmp(wanted, "off"))
+        vm->state = vm->with_memory ? "saved" : "off"; /* memory is not thrown away by not starting it */
+    else if (wanted)
+        vm->state = wanted;
+    if (!vm->with_memory && !strcmp(vm->state, "saved"))
+        vm->state = "off";
+}
+
+/* ---- All of it -------------------------------------------------------------------------------------------------------------------*/
+
+static int find_now(struct restore *r, struct restore_vm *vm, struct err *err)
+{
+    struct err none = ERR_INIT;
+
+    int rc = hv_domain_get(r->s->hv, vm->uuid, &vm->now, &none);
+    return rc < 0 && rc != -ENOENT ? err_move(err, &none) : 0;
+}
+
+static int check_part(const struct restore *r, const struct restore_vm *vm, struct err *err)
+{
+    if (!vm->now)
+        return err_set(err, ENOENT, "VM %s is not on this host: single disks are restored into a VM that is; restore it as a whole, or "
+                                    "extract the disk with --images-only", vm->name);
+    if (!vm->now->persistent || vm->now->state == HV_OTHER)
+        return err_set(err, EBUSY, "VM %s is %s: single disks are restored into a VM that is defined, and running, paused or off", vm->name,
+                       vm->now->persistent ? vm->now->state_detail : "transient and would be gone when it is turned off");
+    if (vm->now->state == HV_SAVED && !r->job->discard_memory)
+        return err_set(err, EBUSY, "VM %s is in a saved state, which would go on with a disk that it does not know: start it first, or "
+                                   "give --discard-memory", vm->name);
+    return 0;
+}
+
+static int place_vm(struct restore *r, struct restore_vm *vm, struct err *err)
+{
+    struct guid fresh = guid_new();
+
+    if (r->job->name && !(vm->as_uuid = strdup(fresh.text)))
+        return no_memory(err);
+    int rc = r->s->hv ? find_now(r, vm, err) : 0;
+    if (wants_parts(r))
+        drop_other_disks(r, vm);
+    vm->part = wants_parts(r) && !r->job->images_only;
+    if (rc >= 0 && vm->part)
+        rc = check_part(r, vm, err);
+    for (size_t k = 0; k < vm->n_disks && rc >= 0; k++)
+        rc = place_disk(r, vm, &vm->disks[k], err);
+    if (rc >= 0)
+        rc = place_nvram(r, vm, err);
+    if (rc >= 0)
+        plan_state(r, vm);
+    return rc;
+}
+
+static int find_dir(struct restore *r, struct err *err)
+{
+    if (r->job->pool)
+        return hv_pool_dir(r->s->hv, r->job->pool, &r->to_dir, err);
+    r->to_dir = r->job->to ? strdup(r->job->to) : NULL;
+    return r->to_dir || !r->job->to ? 0 : no_memory(err);
+}
+
+int restore_place(struct restore *r, struct err *err)
+{
+    if (r->job->name && r->n_vms != 1)
+        return err_set(err, EINVAL, "--name is about one VM: name it");
+    if (r->job->name && (strchr(r->job->name, '/') || strlen(r->job->name) > 200))
+        return err_set(err, EINVAL, "--name %s: this cannot be the name of a VM", r->job->name);
+    int rc = check_disk_options(r, err);
+    if (rc >= 0)
+        rc = find_dir(r, err);
+    for (size_t i = 0; i < r->n_vms && rc >= 0; i++)
+        rc = place_vm(r, &r->vms[i], err);
+    return rc;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Which restore point: the one named, or the newest that holds what is wanted and is not younger than a time. */
+#include "base/clock.h"
+#include "requester/restore.h"
+#include <errno.h>
+#include <string.h>
+
+/* The instant that the VMs are of; where that is not told, when the point was finished. */
+static int64_t instant_of(const struct store_point_info *p, const json_t *meta)
+{
+    const char *text = json_get_text(meta, "instant");
+    int64_t us;
+
+    return text && clock_parse(text, &us, NULL) >= 0 ? us : p->time_us;
+}
+
+static bool holds(const json_t *meta, char *const *vms)
+{
+    for (size_t i = 0; vms && vms[i]; i++)
+        if (!point_find_vm(meta, vms[i]))
+            return false;
+    return true;
+}
+
+static int none_found(const struct restore *r, struct err *err)
+{
+    _cleanup_free_ char *vms = r->job->vms ? strv_join(r->job->vms, ", ") : strdup("");
+
+    return err_set(err, ENOENT, "there is no restore point%s%s%s%s%s", r->job->at ? " of " : "", r->job->at ? r->job->at : "",
+                   r->job->at ? " or before" : "", vms && *vms ? " that holds " : "", vms ? vms : "");
+}
+
+/* Index of the newest that will do, or -1. */
+static int64_t newest(const struct restore *r, const struct store_point_info *list, size_t n, int64_t limit)
+{
+    int64_t best = -1, best_us = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        _cleanup_json_ json_t *meta = NULL;
+        if (point_meta(list[i].meta, &meta, NULL) < 0 || !holds(meta, r->job->vms))
+            continue;
+        int64_t us = instant_of(&list[i], meta);
+        if (us > limit || (best >= 0 && us < best_us))
+            continue;
+        best = (int64_t)i;
+        best_us = us;
+    }
+    return best;
+}
+
+int restore_choose_point(struct restore *r, struct err *err)
+{
+    struct store_point_info *list = NULL;
+    int64_t limit = INT64_MAX;
+    size_t n = 0;
+
+    if (r->job->point)
+        return store_point_open(r->rq->store, r->job->point, &r->point, err);
+    int rc = r->job->at ? clock_parse_local(r->job->at, &limit, err) : 0;
+    if (rc >= 0)
+        rc = store_list(r->rq->store, &list, &n, NULL, err);
+    if (rc < 0)
+        return rc;
+    int64_t best = newest(r, list, n, limit);
+    rc = best < 0 ? none_found(r, err) : store_point_open(r->rq->store, list[best].id, &r->point, err);
+    store_list_free(list, n);
+    return rc;
+}

@@ -1,0 +1,151 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Restored to other places: a folder, single disks, a storage pool, a block device. New targets, the link in the default place, and the
+# paths in the definition are right (M16, M17, behaviour 36), and all else in it is as it was: title, description, metadata, autostart.
+# What is in the way and not the VM's is refused before anything is touched, and replaced with --overwrite.
+# shellcheck source=tests/lib/functions.sh
+. "$(dirname "$0")/../lib/functions.sh"
+# shellcheck source=tests/lib/functions_kvss.sh
+. "$(dirname "$0")/../lib/functions_kvss.sh"
+
+kvss_setup
+mkdir -m 711 "$SANDBOX/second"
+guest_define web fs=ext4,none format=qcow2,raw size=64M tokens=driven
+qemu-io -f raw -c 'write -q -P 0x5a 1M 3M' "$IMAGES/web-vdb.raw"
+virsh -q desc web --title 'The web server' > /dev/null
+virsh -q desc web 'two disks & "quotes"' > /dev/null
+virsh -q metadata web --uri http://example.org/kvss --key k --set '<owner>me</owner>' > /dev/null
+virsh -q autostart web > /dev/null
+guest_define other agent=no tokens=off
+guest_define uefi agent=no tokens=off firmware=efi
+guest_start web
+guest_wait web
+token_drive web
+poll 20 _token_past 5
+backup web
+token_drive_stop
+definition web > "$SANDBOX/web.before"
+uuid=$(virsh -q domuuid web)
+note "backed up"
+
+# the definition is the one before but for the paths given as OLD=NEW, and for what follows from a path's kind
+assert_same_but() {
+    local p was now args=()
+    for p; do args+=(-e "s|${p#*=}|${p%%=*}|"); done
+    was=$(cat "$SANDBOX/web.before") now=$(definition web | sed "${args[@]}")
+    assert_eq "$now" "$was" "definition of web, paths put back"
+}
+# what is in the images: vdb's pattern, and in the running guest tokens of before
+assert_content() {
+    assert_match "$(qemu-io -U -r -f raw -c 'read -P 0x5a 1M 3M' "$1")" 'read 3145728/3145728'
+    guest_wait web
+    assert_ge "$(guest_status web boot_b)" 5 "token of web"
+    assert_eq "$(virsh -q domuuid web)" "$uuid" "UUID of web"
+    assert_match "$(virsh dominfo web)" 'Autostart: +enable'
+    assert_eq "$(virsh -q desc web --title)" 'The web server' "title"
+    assert_match "$(virsh -q metadata web --uri http://example.org/kvss)" '<owner>me</owner>'
+}
+# nothing was done: no VM touched, no file changed
+refused() { # TEXT COMMAND...
+    local text=$1
+    shift
+    facts_before web other
+    kvss_fails "$EXIT_FAILED" restore "$POINT" "$@"
+    assert_match "$OUTPUT" "$text"
+    assert_facts_same
+}
+
+# ---- a folder that is not there yet: first told, then done
+kvss_json restore "$POINT" web --to "$SANDBOX/new/place" --dry-run
+assert_eq "$(report .dry_run)" true
+[ ! -e "$SANDBOX/new" ] || fail "--dry-run has made the folder"
+assert_report_vm web .turn_off true
+assert_report_vm web .delete true
+assert_report_vm web '.write | map(.what) | join(" ")' "vda vdb"
+assert_report_vm web '.write[0].path' "$SANDBOX/new/place/web-vda.qcow2"
+assert_report_vm web '.write[0].replaces' false
+assert_report_vm web '.stays | join(" ")' "$IMAGES/web-vda.qcow2 $IMAGES/web-vdb.raw"
+assert_report_vm web .link.to "$SANDBOX/new/place"
+assert_report_vm web .state running
+kvss restore "$POINT" web --to "$SANDBOX/new/place" --dry-run > "$SANDBOX/plan"
+note "$(tr '\n' ';' < "$SANDBOX/plan")"
+assert_match "$(cat "$SANDBOX/plan")" 'turn off.*delete.*write vda.*register.*link.*boots, running'
+assert_state web running
+
+old=$(sha256sum < "$IMAGES/web-vdb.raw")
+kvss_json restore "$POINT" web --to "$SANDBOX/new/place"
+assert_content "$SANDBOX/new/place/web-vdb.raw"
+assert_same_but "$IMAGES/web-vda=$SANDBOX/new/place/web-vda" "$IMAGES/web-vdb=$SANDBOX/new/place/web-vdb"
+assert_eq "$(readlink "$IMAGES/web")" "$SANDBOX/new/place" "link of web"
+assert_eq "$(sha256sum < "$IMAGES/web-vdb.raw")" "$old" "the old image"
+steps=$(report_vm web '.steps[] | split(":")[0]' | uniq | tr '\n' ' ')
+assert_eq "$steps" "turn off delete restore status register link disk path start " "steps"
+guest_remember_disks web
+ALLOW_CHECKPOINTS='kvss-*' assert_nothing_left
+note "in a folder"
+
+# ---- files in the way; two disks in one place; names that are none
+rm "$IMAGES"/web-vd*
+echo precious > "$SANDBOX/second/web-vda.qcow2"
+refused 'web-vda.qcow2 is there already' web --to "$SANDBOX/second"
+refused 'both' web --disk "vda=$SANDBOX/second/x" --disk "vdb=$SANDBOX/second/../second/x"
+refused 'no such disk.*vda, vdb' web --disk "vdz=$SANDBOX/second/x"
+refused 'belongs to VM other' web --disk "vda=$IMAGES/other-vda.qcow2" --overwrite
+refused 'no storage pool nowhere' web --pool nowhere
+refused 'no block device /dev/not-there' web --disk vda=/dev/not-there
+mkdir "$SANDBOX/second/folder"
+refused 'folder' web --disk "vda=$SANDBOX/second/folder" --overwrite
+kvss_fails "$EXIT_USAGE" restore "$POINT" web --to "$SANDBOX/second" --pool x
+kvss_fails "$EXIT_USAGE" restore "$POINT" web --disk vda --disk "vdb=$SANDBOX/second/x"
+kvss_fails "$EXIT_USAGE" restore web --start --no-start
+assert_eq "$(cat "$SANDBOX/second/web-vda.qcow2")" precious "the file in the way"
+
+# ---- single disks: one over that file, one onto a block device that holds something else
+truncate -s 96M "$SANDBOX/device"
+LOOP=$(losetup --find --show "$SANDBOX/device")
+cleanup_fn losetup --detach "$LOOP"
+dd if=/dev/urandom of="$LOOP" bs=1M count=96 status=none
+refused "block device $LOOP is no disk of this VM" web --disk "vda=$SANDBOX/second/v.qcow2" --disk "vdb=$LOOP"
+kvss_json restore "$POINT" web --disk "vda=$SANDBOX/second/web-vda.qcow2" --disk "vdb=$LOOP" --overwrite --no-start
+assert_state web "shut off"
+guest_start web
+assert_content "$LOOP"
+assert_match "$(qemu-io -r -U -f raw -c 'read -P 0 4M 60M' "$LOOP")" 'read 62914560/62914560' # holes are zeros there too
+assert_match "$(virsh -q domblklist web --inactive --details)" "block +disk +vdb +$LOOP"
+assert_eq "$(readlink "$IMAGES/web")" "$SANDBOX/second" "link of web"
+note "on a block device"
+
+# ---- in place onto that device: it is the VM's own now, so no question is asked
+guest_remember_disks web
+backup web
+dd if=/dev/zero of="$LOOP" bs=1M seek=1 count=3 conv=notrunc oflag=direct status=none
+kvss_json restore "$POINT" web
+assert_content "$LOOP"
+# and when the VM is gone, it may hold anything
+virsh -q destroy web > /dev/null
+virsh -q undefine web --checkpoints-metadata --nvram
+kvss_fails "$EXIT_FAILED" restore "$POINT" web
+assert_match "$OUTPUT" "block device $LOOP is no disk of this VM now"
+
+# ---- a pool; a pool that is no folder
+mkdir -m 711 "$SANDBOX/pool"
+virsh -q pool-define-as fast dir --target "$SANDBOX/pool"
+refused_off() { kvss_fails "$EXIT_FAILED" restore "$POINT" web "${@:2}" && assert_match "$OUTPUT" "$1"; }
+refused_off 'not active' --pool fast
+virsh -q pool-start fast
+virsh -q pool-define-as group logical --source-name no-group --target /dev/no-group
+refused_off 'not active|type logical' --pool group
+kvss_json restore "$POINT" web --pool fast
+assert_content "$SANDBOX/pool/web-vdb.raw"
+assert_match "$(virsh -q vol-list fast)" 'web-vda.qcow2.*web-vdb.raw'
+assert_match "$(virsh -q domblklist web --inactive --details)" "file +disk +vdb +$SANDBOX/pool/web-vdb.raw"
+note "in a pool"
+
+# ---- and back to the default place: the link goes
+cp "$SANDBOX/pool/web-vda.qcow2" "$SANDBOX/untouched"
+kvss_json restore "$POINT" web --to "$IMAGES" --start
+assert_content "$IMAGES/web-vdb.raw"
+[ ! -L "$IMAGES/web" ] || fail "the link is still there"
+assert_same_file "$SANDBOX/untouched" "$SANDBOX/untouched"
+guest_remember_disks web
+ALLOW_CHECKPOINTS='kvss-*' assert_nothing_left

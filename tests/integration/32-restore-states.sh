@@ -1,0 +1,102 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The state that a VM comes back in: as at the backup, or --start, --no-start, --paused; memory kept or given up. Autostart both ways.
+# Which restore point: --latest and --at, by the instant and by what it holds.
+# shellcheck source=tests/lib/functions.sh
+. "$(dirname "$0")/../lib/functions.sh"
+# shellcheck source=tests/lib/functions_kvss.sh
+. "$(dirname "$0")/../lib/functions_kvss.sh"
+
+kvss_setup
+guest_define mute agent=no tokens=off
+guest_define off agent=no tokens=off
+virsh -q autostart off > /dev/null
+guest_start mute
+guest_wait mute
+backup mute off
+first=$POINT instant=$(report .instant)
+boot=$(guest_bootid mute)
+note "backed up"
+
+# ---- with memory: paused, kept saved, given up
+kvss_json restore "$first" mute --paused
+assert_state mute paused
+assert_report_vm mute .state paused
+virsh -q resume mute > /dev/null
+guest_wait mute
+assert_eq "$(guest_bootid mute)" "$boot" "boot id"
+
+kvss_json restore "$first" mute --no-start
+assert_state mute "shut off, saved"
+assert_report_vm mute .state saved
+assert_report_vm mute .memory true
+guest_start mute
+guest_wait mute
+assert_eq "$(guest_bootid mute)" "$boot" "boot id"
+
+kvss_json restore "$first" mute --no-start --discard-memory
+assert_state mute "shut off"
+assert_report_vm mute .memory false
+kvss_json restore "$first" mute --discard-memory
+assert_state mute running
+guest_wait mute
+assert_ne "$(guest_bootid mute)" "$boot" "boot id"
+note "with memory and without"
+
+# ---- saved at the backup: it stays saved, or runs on in its memory
+boot=$(guest_bootid mute)
+virsh -q managedsave mute > /dev/null
+sleep 1.1
+backup mute
+saved=$POINT
+kvss_json restore "$saved" mute
+assert_state mute "shut off, saved"
+kvss_json restore "$saved" mute --start
+assert_state mute running
+guest_wait mute
+assert_eq "$(guest_bootid mute)" "$boot" "boot id"
+
+# ---- off at the backup; the autostart flag comes back both ways
+virsh -q autostart --disable off > /dev/null
+virsh -q autostart mute > /dev/null
+kvss_json restore "$first" off --start
+guest_wait off
+assert_match "$(virsh dominfo off)" 'Autostart: +enable'
+kvss_json restore "$first" off
+assert_state off "shut off"
+kvss_json restore "$first" off --paused
+assert_state off paused
+virsh -q destroy off > /dev/null
+kvss_json restore "$saved" mute
+assert_match "$(virsh dominfo mute)" 'Autostart: +disable'
+note "states"
+
+# ---- which point
+kvss_json restore --latest off --dry-run
+assert_eq "$(report .point)" "$first" "the newest that holds off"
+kvss_json restore --latest --dry-run mute
+assert_eq "$(report .point)" "$saved" "the newest that holds mute"
+kvss_json restore --at "$instant" mute --dry-run
+assert_eq "$(report .point)" "$first" "the point of $instant"
+kvss_json restore --at "$(date +%F)" mute --dry-run
+assert_eq "$(report .point)" "$saved" "the last point of today"
+kvss_fails "$EXIT_FAILED" restore --at 2001-01-01 mute
+assert_match "$OUTPUT" 'no restore point of 2001-01-01 or before that holds mute'
+kvss_fails "$EXIT_FAILED" restore --at yesterday mute
+assert_match "$OUTPUT" 'not a time'
+kvss_fails "$EXIT_USAGE" restore
+assert_match "$OUTPUT" 'name a restore point'
+
+# ---- a kernel that is not here: refused while the VM is as it was; without starting it is possible
+cp "$GUEST_DIR/vmlinux" "$SANDBOX/vmlinux"
+virsh -q dumpxml off --inactive | sed "s|$GUEST_DIR/vmlinux|$SANDBOX/vmlinux|" > "$SANDBOX/off.xml"
+virsh -q define "$SANDBOX/off.xml"
+backup off
+rm "$SANDBOX/vmlinux"
+facts_before off
+kvss_fails "$EXIT_FAILED" restore "$POINT" off --start
+assert_match "$OUTPUT" "not on this host: kernel $SANDBOX/vmlinux"
+assert_facts_same
+kvss_json restore "$POINT" off
+assert_match "$(report_vm off '.warnings | join("; ")')" "kernel $SANDBOX/vmlinux"
+ALLOW_SAVED=mute ALLOW_CHECKPOINTS='kvss-*' assert_nothing_left
