@@ -175,9 +175,12 @@ static bool is_own(const struct restore *r, const struct restore_vm *vm, const s
 {
     if (vm->as_uuid || r->job->images_only)
         return false;
-    for (size_t i = 0; vm->now && i < vm->now->n_disks; i++)
-        if (vm->now->disks[i].path && restore_same_file(vm->now->disks[i].path, d->path))
+    for (size_t i = 0; vm->now && i < vm->now->n_disks; i++) {
+        const struct hv_disk *now = &vm->now->disks[i];
+        bool image = now->path && now->device == HV_DEVICE_DISK && !now->readonly && !now->shareable; /* no CD, no disk of several */
+        if (image && restore_same_file(now->path, d->path))
             return true;
+    }
     /* A file in its old place is its own, though the VM may be gone; a device may have got another use meanwhile. */
     return !d->block_device && d->was && !strcmp(d->was, d->path);
 }

@@ -158,12 +158,13 @@ static int plan_component(struct restore *r, const char *writer_id, const json_t
 
 static int plan_files(struct restore *r, struct err *err)
 {
+    const struct requester_restore *job = r->job;
     size_t i, k;
     json_t *w, *c;
     int rc;
 
-    if (r->job->vms || r->job->images_only)
-        return 0;
+    if (job->vms || job->images_only || job->to || job->pool || job->name || job->disks)
+        return 0; /* these say what becomes of VMs */
     json_array_foreach (json_object_get(r->meta, "writers"), i, w) {
         const char *id = json_get_text(w, "id");
         if (!id)
