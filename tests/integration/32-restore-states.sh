@@ -47,7 +47,7 @@ note "with memory and without"
 boot=$(guest_bootid mute)
 virsh -q managedsave mute > /dev/null
 sleep 1.1
-backup mute
+ALLOW_SAVED=mute backup mute
 saved=$POINT
 kvss_json restore "$saved" mute
 assert_state mute "shut off, saved"
@@ -91,7 +91,7 @@ assert_match "$OUTPUT" 'name a restore point'
 cp "$GUEST_DIR/vmlinux" "$SANDBOX/vmlinux"
 virsh -q dumpxml off --inactive | sed "s|$GUEST_DIR/vmlinux|$SANDBOX/vmlinux|" > "$SANDBOX/off.xml"
 virsh -q define "$SANDBOX/off.xml"
-backup off
+ALLOW_SAVED=mute backup off
 rm "$SANDBOX/vmlinux"
 facts_before off
 kvss_fails "$EXIT_FAILED" restore "$POINT" off --start
