@@ -27,7 +27,6 @@ poll 20 _token_past 5
 backup web mute uefi
 token_drive_stop
 mute_boot=$(guest_bootid mute) web_boot=$(guest_bootid web)
-counter=$(guest_counter mute)
 for vm in web mute uefi; do definition $vm > "$SANDBOX/$vm.before"; done
 lifecycle_start
 facts_before web mute uefi
