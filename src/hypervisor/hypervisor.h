@@ -301,6 +301,8 @@ const char *hv_def_uuid(const struct hv_def *def);
 int hv_def_disk(const struct hv_def *def, const char *target, const char **ret_path, const char **ret_format, struct err *err);
 /* Points a disk to path (file or block device, told by what it is); drops a recorded backingStore. format NULL: unchanged. */
 int hv_def_set_disk(struct hv_def *def, const char *target, const char *path, const char *format, struct err *err);
+/* Whether the disk is a volume of a storage pool that is the file or device at path: then nothing is to be corrected. */
+bool hv_def_is_volume_at(struct hv *hv, const struct hv_def *def, const char *target, const char *path);
 const char *hv_def_nvram(const struct hv_def *def);
 int hv_def_set_nvram(struct hv_def *def, const char *path, struct err *err);
 size_t hv_def_nic_count(const struct hv_def *def);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Storage pools: those that are folders can take images as files. */
-#include "base/xml.h"
+#include "hypervisor/definition.h"
+#include "hypervisor/host.h"
 #include "hypervisor/internal.h"
 #include <errno.h>
 #include <string.h>
@@ -59,4 +60,21 @@ int hv_pool_refresh(struct hv *hv, const char *name, struct err *err)
     if (!pool || virStoragePoolRefresh(pool, 0) < 0)
         return hv_virt_error(err, "cannot refresh the storage pool %s", name);
     return 0;
+}
+
+bool hv_def_is_volume_at(struct hv *hv, const struct hv_def *def, const char *target, const char *path)
+{
+    struct domain_xml_env env = host_env(hv);
+    bool same = false;
+
+    for (size_t i = 0; i < def->n_disks; i++) {
+        _cleanup_free_ char *type = xml_attr(def->disks[i].node, "type");
+        struct hv_disk disk = { 0 };
+        if (strcmp(def->disks[i].target, target) || !type || strcmp(type, "volume"))
+            continue;
+        if (disk_xml_parse(def->disks[i].node, &env, &disk, NULL) == 0)
+            same = disk.path && strcmp(disk.path, path) == 0;
+        hv_disk_clear(&disk);
+    }
+    return same;
 }

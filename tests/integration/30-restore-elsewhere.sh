@@ -142,6 +142,23 @@ assert_match "$(virsh -q vol-list fast)" 'web-vda.qcow2.*web-vdb.raw'
 assert_match "$(virsh -q domblklist web --inactive --details)" "file +disk +vdb +$SANDBOX/pool/web-vdb.raw"
 note "in a pool"
 
+# ---- a disk that is a volume of a pool stays one where it comes back to its place
+virsh -q vol-create-as fast pooled 8M --format qcow2
+guest_xml pooled agent=no tokens=off images="$SANDBOX/pool/pooled" |
+    sed "s|<disk type=\"file\"|<disk type=\"volume\"|; s|<source file=\"[^\"]*\"|<source pool=\"fast\" volume=\"pooled\"|" > "$SANDBOX/pooled.xml"
+virsh -q define "$SANDBOX/pooled.xml"
+guest_remember_disks pooled
+guest_remember_disks web
+definition pooled > "$SANDBOX/pooled.before"
+backup_of=$POINT
+backup pooled
+kvss_json restore "$POINT" pooled
+assert_definition pooled "$SANDBOX/pooled.before"
+kvss_json restore "$POINT" pooled --to "$SANDBOX/second"
+assert_match "$(virsh -q domblklist pooled --details)" "file +disk +vda +$SANDBOX/second/pooled"
+virsh -q undefine pooled
+POINT=$backup_of
+
 # ---- and back to the default place: the link goes
 kvss_json restore "$POINT" web --to "$IMAGES" --start
 assert_content "$IMAGES/web-vda.qcow2" "$IMAGES/web-vdb.raw"

@@ -19,7 +19,7 @@ static int correct_disk(struct vm_restore *r, struct hv_def *def, const char *ta
     const char *have, *format;
 
     int rc = hv_def_disk(def, target, &have, &format, err);
-    if (rc < 0)
+    if (rc < 0 || (!have && hv_def_is_volume_at(r->writer->config.hv, def, target, path)))
         return rc;
     if (tell && (!have || strcmp(have, path)))
         vm_restore_step(r, "disk path: %s is %s now, was %s", target, path, have ? have : "none");
