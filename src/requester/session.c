@@ -152,6 +152,8 @@ int session_open_files(struct requester *rq, struct session **ret, struct err *e
         const struct journal_arg args[] = { { "path", s->dir }, { NULL, NULL } };
         r = journal_begin(s->journal, VERB_SESSION_DIR, args, &s->fx_dir, err);
     }
+    if (r >= 0 && (r = journal_done(s->journal, s->fx_dir)) < 0)
+        err_errno(err, -r, "cannot make the session's folder %s", s->dir);
     if (r < 0) {
         s->done = true;
         session_close(s, err);
