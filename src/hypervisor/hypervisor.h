@@ -253,7 +253,10 @@ struct hv_image_info {
     char *backing, *backing_format; /* as written in the image; NULL */
     char *compat;             /* qcow2: "0.10" or "1.1" */
     bool lazy_refcounts, extended_l2, encrypted;
-    char *preallocation;      /* "off", "metadata", "falloc" ... as far as it can be told; NULL */
+    char *compression;        /* qcow2: of clusters that are compressed, "zlib" or "zstd"; NULL */
+    unsigned refcount_bits;   /* qcow2; 0: not known */
+    /* As far as sizes tell: "off", "metadata", "falloc" (nothing is left to be allocated: also an image that was filled). NULL: unknown */
+    char *preallocation;
     size_t n_bitmaps;         /* persistent dirty bitmaps of a qcow2 image; of one that is open: as of when it was opened */
     struct hv_bitmap *bitmaps;
 };

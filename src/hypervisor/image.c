@@ -18,6 +18,7 @@ void hv_image_info_clear(struct hv_image_info *i)
     free(i->backing);
     free(i->backing_format);
     free(i->compat);
+    free(i->compression);
     free(i->preallocation);
     for (size_t k = 0; k < i->n_bitmaps; k++)
         free(i->bitmaps[k].name);
@@ -56,7 +57,7 @@ static int run_tool(char *const *argv, const char *what, const char *path, struc
     return err_set(err, strstr(why, "lock") ? EBUSY : EIO, "cannot %s %s: %s", what, path, why);
 }
 
-/* As far as sizes tell: a thin image that a guest has filled looks like one that was allocated beforehand. */
+/* A thin image that a guest has filled looks like one that was allocated beforehand, and may as well be allocated again. */
 static const char *guess_preallocation(const char *path, const struct hv_image_info *info)
 {
     struct stat st;
@@ -65,7 +66,7 @@ static const char *guess_preallocation(const char *path, const struct hv_image_i
         return NULL;
     uint64_t stored = (uint64_t)st.st_blocks * 512;
     if (stored >= info->size)
-        return NULL;
+        return strcmp(info->format, "qcow2") == 0 || strcmp(info->format, "raw") == 0 ? "falloc" : NULL;
     if (strcmp(info->format, "qcow2") == 0 && (uint64_t)st.st_size >= info->size)
         return "metadata";
     return "off";

@@ -64,6 +64,8 @@ int image_json_parse(const char *text, size_t n, struct hv_image_info *ret, stru
         .backing = copy_string(root, "backing-filename"),
         .backing_format = copy_string(root, "backing-filename-format"),
         .compat = copy_string(data, "compat"),
+        .compression = copy_string(data, "compression-type"),
+        .refcount_bits = (unsigned)get_size(data, "refcount-bits"),
         .lazy_refcounts = json_is_true(json_object_get(data, "lazy-refcounts")),
         .extended_l2 = json_is_true(json_object_get(data, "extended-l2")),
         .encrypted = json_is_true(json_object_get(root, "encrypted")),

@@ -108,6 +108,8 @@ int restore_files_in_place(struct restore *r, struct err *err);
 int restore_images_only(struct restore *r, struct err *err);
 /* restore_dry.c: the plan. */
 int restore_dry_report(struct restore *r, json_t **ret, struct err *err);
+/* restore_tpm.c: the state of an emulated TPM, staged for the UUID that the VM will have. */
+int restore_stage_tpm(struct restore *r, struct restore_vm *vm, struct err *err);
 /* restore_report.c */
 json_t *restore_report(struct restore *r);
 json_t *restore_files_report(const struct restore *r); /* of the command writers' components */

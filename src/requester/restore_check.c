@@ -124,6 +124,14 @@ static int want_parts(const struct restore *r, const struct restore_vm *vm, stru
     return rc < 0 ? err_context(err, "VM %s", vm->name) : 0;
 }
 
+/* What the new image takes: an image that was preallocated is so again. */
+static uint64_t allocated(const struct restore_disk *d)
+{
+    const char *how = json_get_text(json_object_get(d->record, "image"), "preallocation");
+
+    return how && (!strcmp(how, "falloc") || !strcmp(how, "full")) ? d->size : d->data;
+}
+
 static int check_places(const struct restore *r, struct err *err)
 {
     _cleanup_(rooms_clear) struct rooms rooms = { 0 };
@@ -135,7 +143,7 @@ static int check_places(const struct restore *r, struct err *err)
     for (size_t i = 0; i < r->n_vms; i++)
         for (size_t k = 0; k < r->vms[i].n_disks && rc >= 0; k++) {
             const struct restore_disk *d = &r->vms[i].disks[k];
-            rc = d->block_device ? check_block_device(d, err) : want(&rooms, d->path, d->data, err);
+            rc = d->block_device ? check_block_device(d, err) : want(&rooms, d->path, allocated(d), err);
             if (rc < 0)
                 err_context(err, "VM %s, disk %s", r->vms[i].name, d->target);
         }

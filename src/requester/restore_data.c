@@ -145,6 +145,11 @@ static char *image_options(const struct restore_disk *d)
         if (cluster >= 512 && cluster <= 2 * MIB && num_is_pow2(cluster))
             buf_addf(&b, "%scluster_size=%llu", b.len ? "," : "", (unsigned long long)cluster);
         add_option(&b, "lazy_refcounts", json_is_true(json_object_get(image, "lazy_refcounts")) ? "on" : NULL);
+        const char *compression = word(json_get_text(image, "compression"));
+        add_option(&b, "compression_type", compression && strcmp(compression, "zlib") ? compression : NULL);
+        uint64_t bits = json_get_u64(image, "refcount_bits");
+        if (bits && bits != 16 && bits <= 64 && num_is_pow2(bits))
+            buf_addf(&b, "%srefcount_bits=%llu", b.len ? "," : "", (unsigned long long)bits);
         add_option(&b, "extended_l2", json_is_true(json_object_get(image, "extended_l2")) ? "on" : NULL);
     }
     return b.len ? buf_take_str(&b) : NULL;
@@ -279,6 +284,8 @@ int restore_stage(struct restore *r, struct err *err)
         if (r->vms[i].nvram_path && (rc = restore_stage_part(r, &r->vms[i], r->vms[i].nvram, r->vms[i].nvram_path,
                                                              &r->vms[i].nvram_made, err)) < 0)
             err_context(err, "VM %s, NVRAM", r->vms[i].name);
+        else if ((rc = restore_stage_tpm(r, &r->vms[i], err)) < 0)
+            err_context(err, "VM %s, TPM", r->vms[i].name);
     for (size_t i = 0; i < r->n_files && rc >= 0; i++)
         rc = stage_component(r, &r->files[i], err);
     return rc;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* usage: guestd run free|driven|off [FILE_A FILE_B]   |   guestd status */
+/* usage: guestd run free|driven|off [FILE_A FILE_B]   |   guestd status   |   guestd tpm [TEXT] */
 #include "guestd.h"
 
 #include <fcntl.h>
@@ -84,6 +84,8 @@ int main(int argc, char **argv)
 
         return run(&opt);
     }
-    fprintf(stderr, "usage: guestd run free|driven|off [FILE_A FILE_B] | guestd status\n");
+    if ((argc == 2 || argc == 3) && strcmp(argv[1], "tpm") == 0)
+        return argc == 3 ? tpm_write(argv[2]) : tpm_read();
+    fprintf(stderr, "usage: guestd run free|driven|off [FILE_A FILE_B] | guestd status | guestd tpm [TEXT]\n");
     return 2;
 }

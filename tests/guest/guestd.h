@@ -56,6 +56,10 @@ void port_write(int fd, const char *data, size_t len);
 void shell_serve(void) __attribute__((noreturn));
 void tokens_run(const struct options *opt, struct state *st) __attribute__((noreturn));
 
+/* `guestd tpm [TEXT]`: writes the text (up to 31 bytes) into an NV index of the TPM, or prints what is there. Exit codes. */
+int tpm_write(const char *text);
+int tpm_read(void);
+
 /* Fills in boot_a, boot_b, last_a and last_b from the token files. */
 void tokens_find_last(const struct options *opt, struct state *st);
 

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Images of every kind come back byte for byte, in their format and with their options, sparse where they were: qcow2 with 2 MiB
-# clusters and lazy refcounts, qcow2 of the old version, sparse raw, a chain of three, a block device; of a VM that runs and of one
-# that is off. B7, M14, M17.
+# clusters and lazy refcounts, qcow2 of the old version, with subclusters and zstd, sparse raw, preallocated raw, a chain of three, a
+# block device; of a VM that runs and of one that is off. B7, M14, M17.
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 # shellcheck source=tests/lib/functions_kvss.sh
@@ -16,6 +16,10 @@ make_images() {
     qemu-img create -q -f qcow2 -o cluster_size=2M,compat=1.1,lazy_refcounts=on "$at-b.qcow2" 64M
     qemu-img create -q -f qcow2 -o compat=0.10,cluster_size=4096 "$at-c.qcow2" 33M
     qemu-img create -q -f raw "$at-d.raw" 2G
+    qemu-img create -q -f qcow2 -o extended_l2=on,cluster_size=128k,compression_type=zstd,refcount_bits=32 "$at-g.qcow2" 33M
+    qemu-img create -q -f raw -o preallocation=falloc "$at-h.raw" 20M
+    write "$at-g.qcow2" qcow2 4k 4k 0x71 32M 1M 0x72
+    write "$at-h.raw" raw 1M 4k 0x81
     qemu-img create -q -f raw "$at-base.raw" 48M
     write "$at-base.raw" raw 0 1M 0x11 40M 1M 0x12
     qemu-img create -q -f qcow2 -b "$at-base.raw" -F raw "$at-middle.qcow2" 48M
@@ -50,9 +54,11 @@ disks_of() { # NAME LOOP
     disk vde qcow2 "$IMAGES/$1-e.qcow2"
     printf "<disk type='block' device='disk'><driver name='qemu' type='raw'/><source dev='%s'/>" "$2"
     printf "<target dev='vdf' bus='virtio'/></disk>\n"
+    disk vdg qcow2 "$IMAGES/$1-g.qcow2"
+    disk vdh raw "$IMAGES/$1-h.raw"
 }
 # keep NAME: what the images hold now, and how they are made
-FILES=(b.qcow2 c.qcow2 d.raw e.qcow2)
+FILES=(b.qcow2 c.qcow2 d.raw e.qcow2 g.qcow2 h.raw)
 keep() {
     local file
     for file in "${FILES[@]}"; do qemu-img convert -U -O qcow2 "$IMAGES/$1-$file" "$SANDBOX/$1-$file.was"; done
@@ -63,7 +69,8 @@ facts() {
     local file
     for file in "${FILES[@]}"; do
         echo "$file $(qemu-img info -U --output=json "$IMAGES/$1-$file" |
-            jq -c '[.format, ."virtual-size", ."cluster-size", ."format-specific".data.compat, ."format-specific".data."lazy-refcounts"]')"
+            jq -c '[.format, ."virtual-size", ."cluster-size", ."format-specific".data.compat, ."format-specific".data."lazy-refcounts",
+            ."format-specific".data."extended-l2", ."format-specific".data."compression-type", ."format-specific".data."refcount-bits"]')"
     done
 }
 assert_same() { # NAME
@@ -75,6 +82,7 @@ assert_same() { # NAME
     assert_eq "$(sha256sum < "$SANDBOX/$1-f")" "$(cat "$SANDBOX/$1-f.sum")" "block device of $1"
     blocks=$(stat -c %b "$IMAGES/$1-d.raw")
     assert_le $((blocks * 512)) $((4 << 20)) "space taken by the sparse raw image"
+    assert_ge $(($(stat -c %b "$IMAGES/$1-h.raw") * 512)) $((20 << 20)) "space taken by the preallocated raw image"
 }
 
 make_images off
@@ -92,7 +100,7 @@ on_loop=$LOOP
 note "images made"
 
 backup off on
-assert_report_vm on .disks 6
+assert_report_vm on .disks 8
 assert_report_vm on .method child-vm-snapshot
 assert_report_vm off .method offline
 kvss_json show "$POINT"

@@ -41,12 +41,12 @@ _os_xml() { # FIRMWARE INITRD WORDS
 guest_xml() {
     local name=$1 option i disk layout format path initrd=initrd words='' disks_xml='' nics_xml='' cpu=maximum
     local agent=yes disks=1 fs=ext4 formats=qcow2 size='' images='' net='' mem=192 firmware=bios tokens=free
-    local bus=virtio extra='' more='' channels='' uuid='' vcpus=1 dir=$IMAGES
+    local bus=virtio extra='' more='' channels='' uuid='' vcpus=1 dir=$IMAGES tpm=no
     shift
     for option; do
         case $option in
         agent=* | disks=* | fs=* | size=* | images=* | net=* | mem=* | firmware=* | tokens=* | bus=* | extra=* | \
-            uuid=* | vcpus=* | dir=*) printf -v "${option%%=*}" %s "${option#*=}" ;;
+            uuid=* | vcpus=* | dir=* | tpm=*) printf -v "${option%%=*}" %s "${option#*=}" ;;
         format=*) formats=${option#*=} ;;
         words=*) more=${option#*=} ;;
         *) fail "guest_define: no such option: $option" ;;
@@ -66,6 +66,9 @@ guest_xml() {
     for i in ${net//,/ }; do
         nics_xml+="<interface type=\"network\"><source network=\"$i\"/><model type=\"virtio\"/></interface>"
     done
+    if [ "$tpm" = yes ]; then
+        extra+='<tpm model="tpm-crb"><backend type="emulator" version="2.0"/></tpm>' initrd='initrd-full' words+=' kvss.load=tpm_crb'
+    fi
     [ "$firmware" != efi ] || [ "$mem" != 192 ] || mem=320
     [ "$initrd" = initrd ] || [ "$mem" != 192 ] || mem=256
     case $agent in
@@ -111,6 +114,7 @@ _console_log() {
 #   agent=yes|no|silent   with the guest agent; without its channel; with the channel and no agent behind it
 #   disks=N fs=LAYOUT,... format=qcow2|raw,... size=64M images=PATH,... dir=FOLDER bus=virtio|scsi|sata
 #                         (layouts: tests/guest/init; the last of a list holds for the rest)
+#   tpm=yes               an emulated TPM 2.0 (guestd tpm)
 #   tokens=free|driven|off   net=NETWORK,...   mem=MiB   vcpus=N   firmware=bios|efi (NVRAM)   uuid=UUID
 #   words='kvss.hook=yes ...'  more for the guest's command line       extra='<disk ...>'  more devices
 guest_define() {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What is told of one VM's backup (B3), as vm_writer.h describes it. */
 #include "base/clock.h"
+#include "base/io.h"
 #include "writers/vm/internal.h"
 
 static json_t *text_or_null(const char *s)
@@ -43,9 +44,10 @@ static json_t *image(const struct hv_disk *d)
 
     if (!d->path || hv_image_info(d->path, d->format, true, &info, NULL) < 0)
         return json_null();
-    json_t *j = json_pack("{s:I, s:o, s:b, s:b, s:o}", "cluster_size", (json_int_t)info.cluster_size, "compat",
+    json_t *j = json_pack("{s:I, s:o, s:b, s:b, s:o, s:o, s:i}", "cluster_size", (json_int_t)info.cluster_size, "compat",
                           text_or_null(info.compat), "lazy_refcounts", info.lazy_refcounts, "extended_l2", info.extended_l2,
-                          "preallocation", text_or_null(info.preallocation));
+                          "preallocation", text_or_null(info.preallocation), "compression", text_or_null(info.compression),
+                          "refcount_bits", (int)info.refcount_bits);
     hv_image_info_clear(&info);
     return j;
 }
@@ -77,6 +79,22 @@ static void add_part(json_t *list, const char *name, const char *path, const cha
                                               text_or_null(restore_path)));
 }
 
+/* A part for each file, named as the file is; "tpm" is where it belongs below the folder of the VM's TPM, whatever UUID that has. */
+static void add_tpm(json_t *list, const struct vm *vm)
+{
+    _cleanup_free_ char *dir = NULL;
+
+    if (!vm->tpm || hv_tpm_dir(vm->writer->config.hv, vm->dom->uuid, &dir, NULL) < 0)
+        return;
+    for (size_t i = 0; vm->tpm[i]; i++) {
+        _cleanup_free_ char *from = io_path(dir, vm->tpm_files[i]), *name = io_basename(vm->tpm_files[i]);
+        if (!from || !name)
+            continue;
+        add_part(list, name, vm->tpm[i], from);
+        json_object_set_new(json_array_get(list, json_array_size(list) - 1), "tpm", json_string(vm->tpm_files[i]));
+    }
+}
+
 static json_t *parts(const struct vm *vm)
 {
     json_t *list = json_array();
@@ -84,6 +102,7 @@ static json_t *parts(const struct vm *vm)
     add_part(list, "definition", vm->definition, NULL);
     add_part(list, "memory", vm->memory, NULL);
     add_part(list, "nvram", vm->nvram, vm->dom->nvram);
+    add_tpm(list, vm);
     return list;
 }
 

@@ -37,6 +37,8 @@ struct vm {
     struct kvss_point_disk *disks;
     size_t n_disks;
     char *definition, *memory, *nvram; /* paths of the parts, NULL: none */
+    char **tpm;                 /* copies of the TPM's files, and */
+    char **tpm_files;           /* their names below its folder, "tpm2/tpm2-00.permall" */
     /* Times: monotonic microseconds, 0: did not happen. */
     uint64_t frozen_us, thawed_us, paused_us, resumed_us;
     unsigned n_frozen;
@@ -124,9 +126,9 @@ int vm_keep_memory(struct vm *vm, struct err *err);
 int vm_prepare_point(struct vm *vm, bool active, struct err *err);
 int vm_take_point(struct vm *vm, bool active, struct err *err);
 
-/* parts.c: definition and NVRAM, copied into the session's folder. */
+/* parts.c: definition and the firmware's state (NVRAM, emulated TPM), copied into the session's folder. */
 int vm_keep_definition(struct vm *vm, struct err *err);
-int vm_keep_nvram(struct vm *vm, struct err *err);
+int vm_keep_firmware(struct vm *vm, struct err *err);
 
 /* backup_metadata.c: the JSON that vm_writer.h describes. Caller frees. */
 char *vm_backup_metadata(const struct vm *vm);

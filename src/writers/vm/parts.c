@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What else belongs to a VM (B7), copied into the session's private folder: definition and NVRAM. */
+/* What else belongs to a VM (B7), copied into the session's private folder: definition, NVRAM, and the state of an emulated TPM. */
 #include "base/buf.h"
 #include "base/io.h"
 #include "writers/vm/internal.h"
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
+
+#define TPM_FILES_MAX 8u
 
 static char *part_path(const struct vm *vm, const char *name)
 {
@@ -25,7 +28,7 @@ int vm_keep_definition(struct vm *vm, struct err *err)
     return r < 0 ? r : vm_effect_done(vm, id, err);
 }
 
-int vm_keep_nvram(struct vm *vm, struct err *err)
+static int keep_nvram(struct vm *vm, struct err *err)
 {
     uint64_t id;
 
@@ -41,4 +44,64 @@ int vm_keep_nvram(struct vm *vm, struct err *err)
         return r;
     r = io_copy_file(vm->dom->nvram, vm->nvram, 0600, err);
     return r < 0 ? err_context(err, "its NVRAM could not be copied") : vm_effect_done(vm, id, err);
+}
+
+/* ---- The emulated TPM ---------------------------------------------------------------------------------------------------------*/
+
+/* swtpm replaces its files as a whole, so that each is of one moment; names of its own for the time being begin otherwise. */
+static int keep_tpm_file(struct vm *vm, const char *dir, const char *version, const char *name, struct err *err)
+{
+    _cleanup_free_ char *from = str_format("%s/%s/%s", dir, version, name), *below = str_format("%s/%s", version, name);
+    _cleanup_free_ char *to = part_path(vm, name);
+    struct stat st;
+    uint64_t id;
+
+    if (!from || !below || !to)
+        return err_set(err, ENOMEM, "out of memory");
+    if (lstat(from, &st) < 0 || !S_ISREG(st.st_mode) || strv_len(vm->tpm) >= TPM_FILES_MAX)
+        return 0;
+    int r = vm_effect(vm, VERB_PART, "path", to, &id, err);
+    if (r < 0 || (r = io_copy_file(from, to, 0600, err)) < 0)
+        return r < 0 ? err_context(err, "the state of its TPM could not be copied") : 0;
+    if (strv_add(&vm->tpm, to) < 0 || strv_add(&vm->tpm_files, below) < 0)
+        return err_set(err, ENOMEM, "out of memory");
+    return vm_effect_done(vm, id, err);
+}
+
+static int keep_tpm_folder(struct vm *vm, const char *dir, const char *version, struct err *err)
+{
+    _cleanup_free_ char *path = io_path(dir, version);
+    _cleanup_closedir_ DIR *d = path ? opendir(path) : NULL;
+    const struct dirent *e;
+    int r = 0;
+
+    if (!d)
+        return errno == ENOENT ? 0 : err_errno(err, errno, "the state of its TPM cannot be read in %s", path ? path : dir);
+    while (r >= 0 && (e = readdir(d)))
+        if (!strncmp(e->d_name, "tpm", 3))
+            r = keep_tpm_file(vm, dir, version, e->d_name, err);
+    return r;
+}
+
+static int keep_tpm(struct vm *vm, struct err *err)
+{
+    _cleanup_free_ char *dir = NULL;
+
+    if (!vm->dom->tpm || !hv_is_local(vm->writer->config.hv))
+        return 0;
+    int r = hv_tpm_dir(vm->writer->config.hv, vm->dom->uuid, &dir, err);
+    if (r >= 0)
+        r = keep_tpm_folder(vm, dir, "tpm2", err);
+    if (r >= 0)
+        r = keep_tpm_folder(vm, dir, "tpm1.2", err);
+    if (r >= 0 && !strv_len(vm->tpm) && vm->before != HV_OFF)
+        return err_set(err, ENOENT, "its TPM has no state in %s", dir);
+    return r;
+}
+
+int vm_keep_firmware(struct vm *vm, struct err *err)
+{
+    int r = keep_nvram(vm, err);
+
+    return r < 0 ? r : keep_tpm(vm, err);
 }

@@ -78,7 +78,7 @@ static int prepare(struct vm *vm, struct err *err)
                        hv_state_name(vm->before), hv_state_name(vm->dom->state));
     if (vm->before == HV_SAVED)
         r = vm_keep_memory(vm, err);
-    return r < 0 ? r : vm_keep_nvram(vm, err);
+    return r < 0 ? r : vm_keep_firmware(vm, err);
 }
 
 /* The watchdog's deadline runs from before the first guest is held until after the last is let go: thawed, or about to be saved. */
@@ -124,18 +124,18 @@ static int take(struct vm *vm, struct err *err)
     return vm_take_point(vm, vm->report.method == VM_METHOD_CHILD, err);
 }
 
-/* e and f. NVRAM is copied right after the thaw: QEMU has its changes in the file, and firmware hardly ever writes it. */
+/* e and f. NVRAM and TPM are copied right after the thaw: their changes are in the files at once, and hardly ever come. */
 static int let_go(struct vm_session *s, struct vm *vm, struct err *err)
 {
     switch (vm->report.method) {
     case VM_METHOD_CHILD: {
         int r = release_guest(s, vm, err);
-        return r < 0 ? r : vm_keep_nvram(vm, err);
+        return r < 0 ? r : vm_keep_firmware(vm, err);
     }
     case VM_METHOD_SAVED: {
         end_hold(s);
         int r = vm_save(vm, err);
-        return r < 0 ? r : vm_keep_nvram(vm, err);
+        return r < 0 ? r : vm_keep_firmware(vm, err);
     }
     default:
         return 0;

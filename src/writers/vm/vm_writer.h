@@ -123,7 +123,8 @@ int vm_writer_drop_checkpoints(struct vm_writer *w, const char *uuid, char *cons
  *    "instant": "2026-11-22T21:13:05.123Z",
  *    "disks": [ { "target", "path", "format", "size", "covered": bool, "why", "readonly", "shareable",
  *                 "backing": [ { "path", "format" } ], "image": { "cluster_size", "compat", "options", ... } } ],
- *    "parts": [ { "name": "definition"|"memory"|"nvram", "path": FILE TO READ NOW, "restore_path": WHERE IT BELONGS or null } ],
+ *    "parts": [ { "name": "definition"|"memory"|"nvram", "path": FILE TO READ NOW, "restore_path": WHERE IT BELONGS or null },
+ *               { "name": of a file of the TPM, "tpm": its place below the TPM's folder, "path", "restore_path" } ],
  *    "checkpoint": NAME or null, "warnings": [ TEXT ] }
  *
  * Restore: the requester sets the component's restore options to one JSON object before PreRestore:

@@ -1,0 +1,81 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# What a VM's firmware and its TPM remember comes back with it (B7): a variable that the guest wrote into the NVRAM, and an NV index
+# that it wrote into the emulated TPM; by Child VM Snapshot and by Saved State, over a VM that runs, and where nothing of it is left.
+# timeout: 900
+# shellcheck source=tests/lib/functions.sh
+. "$(dirname "$0")/../lib/functions.sh"
+# shellcheck source=tests/lib/functions_kvss.sh
+. "$(dirname "$0")/../lib/functions_kvss.sh"
+requires command -v swtpm swtpm_setup
+
+kvss_setup
+guest_define uefi firmware=efi tpm=yes tokens=off words=kvss.load=tpm_crb,efivarfs
+guest_define chip tpm=yes agent=no tokens=off
+guest_start uefi
+guest_start chip
+
+variables=/sys/firmware/efi/efivars
+variable=$variables/Kvss-5d4e7a10-0d2b-4c55-8a63-000000000001
+remember() { # VM TEXT
+    guest_sh "$1" "guestd tpm $2"
+    [ "$1" = chip ] || guest_sh uefi "mount -t efivarfs none $variables 2> /dev/null; chattr -i $variable 2> /dev/null; printf '\007\000\000\000$2' > $variable"
+}
+assert_remembers() { # VM TEXT
+    assert_eq "$(guest_sh "$1" 'guestd tpm' | tr -d '\0')" "$2" "the TPM of $1"
+    [ "$1" = chip ] || assert_eq "$(guest_sh uefi "mount -t efivarfs none $variables 2> /dev/null; tail -c +5 $variable")" "$2" "the NVRAM of uefi"
+}
+state_of() { echo "/var/lib/libvirt/swtpm/$(virsh domuuid "$1")/tpm2"; }
+owners() { stat -c '%U:%G %a %n' "$(state_of "$1")" "$(state_of "$1")/tpm2-00.permall"; }
+
+for vm in uefi chip; do
+    guest_wait $vm 240
+    remember $vm first
+    owners $vm > "$SANDBOX/$vm.owners"
+done
+backup uefi chip
+assert_report_vm uefi .method child-vm-snapshot
+assert_report_vm chip .method saved-state
+note "backed up"
+boot=$(guest_bootid chip)
+
+# ---- over VMs that run
+for vm in uefi chip; do
+    remember $vm second
+    assert_remembers $vm second
+done
+kvss_json restore "$POINT"
+for vm in uefi chip; do
+    guest_wait $vm 240
+    assert_remembers $vm first
+done
+assert_eq "$(guest_bootid chip)" "$boot" "boot id of chip"
+note "restored over VMs that run"
+
+# ---- where nothing of them is left; chip is booted cold then, so that its memory cannot be what remembers
+folder=$(dirname "$(state_of chip)")
+destroy_vm uefi chip
+rm -rf /var/lib/libvirt/swtpm/*
+kvss_json restore "$POINT" chip uefi
+assert_file "$folder/tpm2/tpm2-00.permall"
+virsh -q destroy chip > /dev/null
+guest_start chip
+for vm in uefi chip; do
+    guest_wait $vm 240
+    assert_remembers $vm first
+    diff "$SANDBOX/$vm.owners" <(owners $vm) >&2 || fail "other owners of the TPM of $vm"
+done
+note "restored where nothing was left"
+
+# ---- a restore that fails leaves the TPM as it is, and no folder of one that was not there
+if grep -q KVSS_TEST_FAULT "$KVSS"; then
+    remember chip third
+    KVSS_TEST_FAULT=fail:register-vm:done kvss_fails "$EXIT_FAILED" restore "$POINT" chip
+    guest_wait chip 240
+    assert_remembers chip third
+    destroy_vm chip
+    rm -rf "$folder"
+    KVSS_TEST_FAULT=fail:register-vm:done kvss_fails "$EXIT_FAILED" restore "$POINT" chip
+    assert_no_file "$folder" "$IMAGES/chip-vda.qcow2"
+    assert_eq "$(vm_state chip)" gone
+fi
