@@ -59,7 +59,7 @@ saved() {
     assert_match "$OUTPUT" "web.*M4a" "refusal"
     assert_eq "$(_points)" "$points" "restore points"
     mode "$1"
-    kvss_json backup web mute --agent-timeout 2
+    kvss_json backup web mute --agent-timeout 2 --fallback saved-state
     assert_report_vm web .method saved-state
     assert_match "$(report_vm web .why)" "M4a.*$2" "why web was saved"
     assert_eq "$(heard | grep -c 'guest-fsfreeze-freeze' || :)" 0 "freezes sent"
@@ -76,7 +76,7 @@ fails() {
     local text=$2
     before
     mode "$1"
-    kvss_fails "$EXIT_FAILED" backup web mute off --fallback fail --retries 0 "${@:3}"
+    kvss_fails "$EXIT_FAILED" backup web mute off --retries 0 "${@:3}"
     assert_match "$OUTPUT" "web" "the VM is named"
     assert_match "$OUTPUT" "$text" "the cause is named"
     assert_no_match "$OUTPUT" $'\e' "control characters"
@@ -84,6 +84,7 @@ fails() {
 }
 
 WEB_FS=ext4,ext4 fault_setup
+printf '[vm web]\nfallback = fail\n' > /etc/kvss/kvss.conf
 note "guests are up"
 fake_start
 backup web mute off # it can be a good one

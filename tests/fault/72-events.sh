@@ -81,11 +81,12 @@ shut_down_at() {
 }
 undefine_at() {
     _fault_facts web mute off > "$SANDBOX/facts.fault"
+    definition web > "$SANDBOX/web.defined"
     at "$@"
     virsh -q undefine web --checkpoints-metadata 2> /dev/null || virsh -q undefine web # it runs on, as a transient one
     goes_on "web undefined at $1 $2"
-    virsh -q define "$SANDBOX/web.xml" > /dev/null
-    FACTS_FILTER='/^definition:/d; /^checkpoints:/,/^snapshots:/d' assert_unharmed
+    virsh -q define "$SANDBOX/web.defined" > /dev/null
+    FACTS_FILTER='/^checkpoints:/,/^snapshots:/d' assert_unharmed
     assert_recovers web mute off
 }
 rename_at() {

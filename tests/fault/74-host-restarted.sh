@@ -13,12 +13,12 @@
 
 # crash WHEN VERB VM...: the host goes down at that step
 crash() {
-    local pids status=0
+    local pids pid status=0
     fault_backup "killall:$2:$1" "${@:3}"
     wait "$FAULT_PID" || status=$?
     assert_eq "$status" 137 "status"
     pkill -KILL -x kvss || : # what else lives of it
-    pids="$(cat /run/libvirtd.pid) $(cat /run/libvirt/qemu/*.pid 2> /dev/null)"
+    pids=$(awk 1 /run/libvirtd.pid /run/libvirt/qemu/*.pid) # the files end without a newline
     # shellcheck disable=SC2086 # a list
     kill -KILL $pids
     for pid in $pids; do while kill -0 "$pid" 2> /dev/null; do sleep 0.05; done; done

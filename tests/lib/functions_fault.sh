@@ -40,7 +40,7 @@ _drive_past() { [ "$(_drive_last "$1")" -gt "$2" ]; }
 fault_backup() {
     rm -f "$FAULT_LOG"
     KVSS_TEST_FAULT=$1 KVSS_TEST_FAULT_LOG=$FAULT_LOG setsid env --default-signal=INT "$KVSS" backup "${@:2}" --json \
-        --freeze-limit "$FREEZE_LIMIT" --agent-timeout 5 --fallback fail --retries 0 > "$REPORT" 2> "$SANDBOX/stderr" &
+        --freeze-limit "$FREEZE_LIMIT" --agent-timeout 5 --retries 0 > "$REPORT" 2> "$SANDBOX/stderr" &
     FAULT_PID=$!
 }
 fault_happened() { grep -q ^fault "$FAULT_LOG" 2> /dev/null; }
