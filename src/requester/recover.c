@@ -147,34 +147,38 @@ int requester_watchdog(struct requester *rq, const char *session_id, struct err 
     return journal_watch_run(&c, err);
 }
 
-/* The path of the command itself, by its name, so that process lists show what it is; a binary that was replaced meanwhile has none
- * any more. */
-static void own_path(char *path) /* of PATH_MAX */
-{
-    ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 1);
+struct own_path {
+    char text[PATH_MAX];
+};
 
-    path[n > 0 ? n : 0] = '\0';
-    if (access(path, X_OK) < 0)
-        strcpy(path, "/proc/self/exe");
+/* The path of the command itself, by its name, so that process lists show what it is; a binary that was replaced meanwhile has none
+ * any more. By value: where it gets a pointer, gcc 12 with sanitizers warns of a null one. */
+static struct own_path own_path(void)
+{
+    struct own_path path;
+    ssize_t n = readlink("/proc/self/exe", path.text, sizeof(path.text) - 1);
+
+    path.text[n > 0 ? n : 0] = '\0';
+    if (access(path.text, X_OK) < 0)
+        strcpy(path.text, "/proc/self/exe");
+    return path;
 }
 
 /* `kvss keeper` and `kvss watchdog` are not for people. */
 int session_keep(struct keeper **ret, struct err *err)
 {
-    char path[PATH_MAX];
-    char *argv[] = { path, (char *)"keeper", NULL };
+    struct own_path path = own_path();
+    char *argv[] = { path.text, (char *)"keeper", NULL };
 
-    own_path(path);
     return keeper_start(argv, ret, err);
 }
 
 int session_watch(struct requester *rq, struct journal *journal, const char *session_id, struct hv *hv, struct err *err)
 {
-    char path[PATH_MAX];
-    char *argv[] = { path, (char *)"--connect", (char *)hv_uri(hv), (char *)"watchdog", (char *)session_id, NULL };
+    struct own_path path = own_path();
+    char *argv[] = { path.text, (char *)"--connect", (char *)hv_uri(hv), (char *)"watchdog", (char *)session_id, NULL };
 
     (void)rq;
-    own_path(path);
     int r = journal_watch_start(journal, argv, NULL, err);
     return r < 0 ? err_context(err, "the watchdog that looks after the VMs could not be started") : 0;
 }
