@@ -33,6 +33,8 @@ const char *hv_save_dir(const struct hv *hv);   /* NULL where unknown (remote) *
 bool hv_is_local(const struct hv *hv);          /* QEMU runs on this host: images can be opened by path */
 /* Who QEMU runs as (capabilities, DAC base label); our own ids for a session URI. */
 void hv_qemu_ids(const struct hv *hv, uid_t *ret_uid, gid_t *ret_gid);
+/* Whether QEMU's user may pass through the existing folder `dir` and those above it; true also where that is not known. */
+bool hv_qemu_reaches(const struct hv *hv, const char *dir);
 /* Folder of the storage pool "default", else libvirt's image folder for this kind of connection (M16). Caller frees. */
 int hv_default_image_dir(struct hv *hv, char **ret, struct err *err);
 /* Folder of an active storage pool that is one. -ENOENT, -EAGAIN (not active), -EOPNOTSUPP (no folder). Caller frees. */

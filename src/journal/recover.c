@@ -48,7 +48,8 @@ static int tell(struct journal *j, const bool *open, char ***ret)
     int r = 0;
 
     for (size_t i = j->n; i-- > 0 && r >= 0;) {
-        if (!open[i] || j->effects[i]->state != EFFECT_SETTLED)
+        const struct journal_effect *e = j->effects[i];
+        if (!open[i] || e->state != EFFECT_SETTLED || (e->committed && !e->verb->finish))
             continue;
         _cleanup_free_ char *line = in_words(j->effects[i]);
         r = line ? strv_add(ret, line) : -ENOMEM;

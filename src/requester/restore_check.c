@@ -132,6 +132,28 @@ static uint64_t allocated(const struct restore_disk *d)
     return how && (!strcmp(how, "falloc") || !strcmp(how, "full")) ? d->size : d->data;
 }
 
+/* libvirt gives images to QEMU's user, but not the folders above them: the VM would not start there. */
+static int check_reach(const struct restore *r, const struct restore_disk *d, struct err *err)
+{
+    _cleanup_free_ char *real = realpath(d->path, NULL), *dir = io_dirname(real ? real : d->path);
+    _cleanup_free_ char *there = dir ? existing_dir(dir) : NULL;
+
+    if (!there)
+        return err_set(err, ENOMEM, "out of memory");
+    if (!r->s->hv || r->job->images_only || hv_qemu_reaches(r->s->hv, there))
+        return 0;
+    return err_set(err, EACCES, "QEMU's user cannot get to %s: let it pass through that folder and those above it (chmod o+x, or "
+                                "setfacl -m u:USER:x), or restore to another place", there);
+}
+
+static int check_disk_place(const struct restore *r, const struct restore_disk *d, struct rooms *rooms, struct err *err)
+{
+    if (d->block_device)
+        return check_block_device(d, err);
+    int rc = want(rooms, d->path, allocated(d), err);
+    return rc < 0 ? rc : check_reach(r, d, err);
+}
+
 static int check_places(const struct restore *r, struct err *err)
 {
     _cleanup_(rooms_clear) struct rooms rooms = { 0 };
@@ -143,7 +165,7 @@ static int check_places(const struct restore *r, struct err *err)
     for (size_t i = 0; i < r->n_vms; i++)
         for (size_t k = 0; k < r->vms[i].n_disks && rc >= 0; k++) {
             const struct restore_disk *d = &r->vms[i].disks[k];
-            rc = d->block_device ? check_block_device(d, err) : want(&rooms, d->path, allocated(d), err);
+            rc = check_disk_place(r, d, &rooms, err);
             if (rc < 0)
                 err_context(err, "VM %s, disk %s", r->vms[i].name, d->target);
         }

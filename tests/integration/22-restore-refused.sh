@@ -43,6 +43,12 @@ kvss_fails "$EXIT_FAILED" restore "$POINT" one
 assert_nobody_touched 'room'
 rm "$SANDBOX/small/full"
 
+# ---- a folder that QEMU's user cannot pass through
+chmod 700 "$SANDBOX/small"
+kvss_fails "$EXIT_FAILED" restore "$POINT" one
+assert_nobody_touched "QEMU's user cannot get to"
+chmod 711 "$SANDBOX/small"
+
 # ---- interrupted while the new images are being written
 env --default-signal=INT "$KVSS" restore "$POINT" one > "$SANDBOX/out" 2> "$SANDBOX/stderr" &
 pid=$!

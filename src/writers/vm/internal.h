@@ -156,6 +156,7 @@ int vm_restore_effect_done(struct vm_restore *r, uint64_t id, struct err *err);
 
 /* restore_old.c: the VM that is on this host now is turned off and deleted (M13), to be had again by the undo. */
 int vm_delete_old(struct vm_restore *r, const char *name, struct err *err);
+int vm_turn_off(struct vm_restore *r, struct hv_domain *d, struct err *err); /* only that; its saved state is kept */
 /* restore_undo.c */
 int vm_undo_register(void *ctx, const struct journal_effect *e, struct err *err);
 int vm_undo_link(void *ctx, const struct journal_effect *e, struct err *err);

@@ -72,27 +72,6 @@ static const char *state_before(const struct vm_restore *r, const struct hv_doma
     return d->state == HV_OTHER ? "running" : hv_state_name(d->state);
 }
 
-static int turn_off(struct vm_restore *r, struct hv_domain *d, struct err *err)
-{
-    const char *state = state_before(r, d);
-    bool runs = true;
-    uint64_t id;
-
-    if (!strcmp(state, "saved")) {
-        _cleanup_free_ char *path = NULL;
-        struct err unknown = ERR_INIT; /* saved states that kvss cannot see are not kept */
-        if (hv_managed_save_path(d, &path, &unknown) < 0 || hv_save_image_runs(path, &runs, &unknown) < 0)
-            state = "off";
-    }
-    const struct journal_arg values[] = { { "uuid", d->uuid }, { "state", state }, { "runs", runs ? "yes" : "no" }, { NULL, NULL } };
-    int rc = vm_restore_effect(r, VERB_TURN_OFF, d->name, values, &id, err);
-    if (rc < 0)
-        return rc;
-    vm_restore_step(r, "turn off: VM %s was %s", d->name, hv_state_name(d->state));
-    rc = hv_destroy(d, err);
-    return rc < 0 ? err_context(err, "VM %s could not be turned off", d->name) : vm_restore_effect_done(r, id, err);
-}
-
 /* A second name, before libvirt removes the first. */
 static int keep_saved_state(struct vm_restore *r, struct hv_domain *d, struct err *err)
 {
@@ -111,6 +90,30 @@ static int keep_saved_state(struct vm_restore *r, struct hv_domain *d, struct er
     if (rc >= 0)
         rc = io_link_or_copy(path, kept, 0600, err);
     return rc < 0 ? err_context(err, "the saved state of VM %s could not be kept", d->name) : vm_restore_effect_done(r, fx, err);
+}
+
+int vm_turn_off(struct vm_restore *r, struct hv_domain *d, struct err *err)
+{
+    const char *state = state_before(r, d);
+    bool runs = true;
+    uint64_t id;
+
+    if (!strcmp(state, "saved")) {
+        _cleanup_free_ char *path = NULL;
+        struct err unknown = ERR_INIT; /* saved states that kvss cannot see are not kept */
+        if (hv_managed_save_path(d, &path, &unknown) < 0 || hv_save_image_runs(path, &runs, &unknown) < 0)
+            state = "off";
+    }
+    const struct journal_arg values[] = { { "uuid", d->uuid }, { "state", state }, { "runs", runs ? "yes" : "no" }, { NULL, NULL } };
+    int rc = vm_restore_effect(r, VERB_TURN_OFF, d->name, values, &id, err);
+    if (rc < 0)
+        return rc;
+    vm_restore_step(r, "turn off: VM %s was %s", d->name, hv_state_name(d->state));
+    rc = hv_destroy(d, err);
+    if (rc < 0)
+        return err_context(err, "VM %s could not be turned off", d->name);
+    rc = vm_restore_effect_done(r, id, err);
+    return rc < 0 ? rc : keep_saved_state(r, d, err);
 }
 
 static json_t *texts(char *const *list)
@@ -159,9 +162,7 @@ static int delete_persistent(struct vm_restore *r, struct hv_domain *d, const st
 {
     uint64_t id;
 
-    int rc = turn_off(r, d, err);
-    if (rc >= 0)
-        rc = keep_saved_state(r, d, err);
+    int rc = vm_turn_off(r, d, err);
     if (rc >= 0)
         rc = enter_delete(r, d, kept, &id, err);
     if (rc < 0)

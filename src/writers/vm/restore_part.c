@@ -20,23 +20,15 @@ static int find(const struct vm_restore *r, struct hv_domain **ret, struct err *
 int vm_part_pre_restore(struct vm_restore *r, struct err *err)
 {
     _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
-    uint64_t id;
 
     int rc = find(r, &d, err);
     if (rc < 0)
         return rc;
-    if (d->state != HV_RUNNING && d->state != HV_PAUSED) {
+    if (d->state == HV_OFF) {
         vm_restore_step(r, "turn off: VM %s was %s", d->name, hv_state_name(d->state));
         return 0;
     }
-    /* A device that is written in place may be half old and half new if the restore fails. */
-    const char *state = json_is_true(json_object_get(r->options, "in_place")) ? "off" : hv_state_name(d->state);
-    const struct journal_arg values[] = { { "uuid", d->uuid }, { "state", state }, { NULL, NULL } };
-    if ((rc = vm_restore_effect(r, VERB_TURN_OFF, d->name, values, &id, err)) < 0)
-        return rc;
-    vm_restore_step(r, "turn off: VM %s was %s", d->name, hv_state_name(d->state));
-    rc = hv_destroy(d, err);
-    return rc < 0 ? err_context(err, "VM %s could not be turned off", d->name) : vm_restore_effect_done(r, id, err);
+    return vm_turn_off(r, d, err);
 }
 
 /* The new images stand alone; a definition that spells out the old chain would make QEMU look for it. */
