@@ -10,14 +10,14 @@
 grep -q KVSS_TEST_FAULT "$KVSS" || skip "this build has no fault points"
 
 kvss_setup
-all="paused saved off ext fleeting"
-for vm in $all; do
-    guest_define $vm agent=no tokens=off fs=none size=24M
+all=(paused saved off ext fleeting)
+for vm in "${all[@]}"; do
+    guest_define "$vm" agent=no tokens=off fs=none size=24M
     qemu-io -c 'write -q -P 0x11 0 8M' "$IMAGES/$vm-vda.qcow2"
 done
-kvss_json backup $all
+kvss_json backup "${all[@]}"
 POINT=$(report .point)
-for vm in $all; do qemu-io -c 'write -q -P 0x22 4M 8M' "$IMAGES/$vm-vda.qcow2"; done
+for vm in "${all[@]}"; do qemu-io -c 'write -q -P 0x22 4M 8M' "$IMAGES/$vm-vda.qcow2"; done
 
 guest_start saved
 virsh -q start paused --paused > /dev/null
@@ -48,22 +48,21 @@ more_facts() { # NAME
         qemu-img snapshot -U -l "$disk" | awk 'NR > 2 { print $2 }'
     done
 }
-# shellcheck disable=SC2086 # words, of $all
 before() {
     local vm
-    facts_before ${all% fleeting} # what is transient has its socket paths, with the number of its QEMU, in its definition
-    for vm in $all; do more_facts $vm; done > "$SANDBOX/more"
+    facts_before paused saved off ext # what is transient has its socket paths, with the number of its QEMU, in its definition
+    for vm in "${all[@]}"; do more_facts "$vm"; done > "$SANDBOX/more"
 }
 same() {
     local vm
     assert_states_same
-    for vm in $all; do more_facts $vm; done > "$SANDBOX/more.now"
+    for vm in "${all[@]}"; do more_facts "$vm"; done > "$SANDBOX/more.now"
     diff "$SANDBOX/more" "$SANDBOX/more.now" >&2 || fail "the VMs are not as before"
 }
 before
-for vm in $all; do
+for vm in "${all[@]}"; do
     status=0
-    KVSS_TEST_FAULT=fail:register-vm:done "$KVSS" restore "$POINT" $vm > "$SANDBOX/out" 2> "$SANDBOX/stderr" || status=$?
+    KVSS_TEST_FAULT=fail:register-vm:done "$KVSS" restore "$POINT" "$vm" > "$SANDBOX/out" 2> "$SANDBOX/stderr" || status=$?
     assert_eq "$status" "$EXIT_FAILED" "status ($vm): $(cat "$SANDBOX/stderr")"
     assert_match "$(cat "$SANDBOX/stderr")" 'as it was before'
     same
@@ -79,10 +78,10 @@ assert_eq "$(guest_sh saved 'cat /run/in-memory')" kept "memory of saved"
 # ---- and without a fault
 kvss_json restore "$POINT" off ext
 for vm in off ext; do
-    assert_state $vm "shut off"
-    assert_eq "$(virsh -q snapshot-list $vm --name)" "" "snapshots of $vm"
+    assert_state "$vm" "shut off"
+    assert_eq "$(virsh -q snapshot-list "$vm" --name)" "" "snapshots of $vm"
     assert_match "$(qemu-io -r -c 'read -P 0x11 0 8M' -c 'read -P 0 8M 16M' "$IMAGES/$vm-vda.qcow2")" '16777216/16777216'
-    assert_match "$(report_vm $vm '.warnings[]')" 'its .* snapshot'
+    assert_match "$(report_vm "$vm" '.warnings[]')" 'its .* snapshot'
 done
 assert_eq "$(virsh -q domblklist ext | awk '{ print $2 }')" "$IMAGES/ext-vda.qcow2" "disk of ext"
 assert_match "$(report_vm ext '.warnings[]')" 'ext-vda.outside.*stays where it is'
