@@ -7,10 +7,11 @@
 . "$(dirname "$0")/../lib/functions.sh"
 # shellcheck source=tests/lib/functions_kvss.sh
 . "$(dirname "$0")/../lib/functions_kvss.sh"
-requires command -v swtpm swtpm_setup
+requires command -v swtpm
+requires command -v swtpm_setup
 
 kvss_setup
-guest_define uefi firmware=efi tpm=yes tokens=off words=kvss.load=tpm_crb,efivarfs
+guest_define uefi firmware=efi tpm=yes tokens=off words=kvss.load=efivarfs
 guest_define chip tpm=yes agent=no tokens=off
 guest_start uefi
 guest_start chip

@@ -67,7 +67,7 @@ guest_xml() {
         nics_xml+="<interface type=\"network\"><source network=\"$i\"/><model type=\"virtio\"/></interface>"
     done
     if [ "$tpm" = yes ]; then
-        extra+='<tpm model="tpm-crb"><backend type="emulator" version="2.0"/></tpm>' initrd='initrd-full' words+=' kvss.load=tpm_crb'
+        extra+='<tpm model="tpm-crb"><backend type="emulator" version="2.0"/></tpm>' initrd='initrd-full' # the driver is in the kernel
     fi
     [ "$firmware" != efi ] || [ "$mem" != 192 ] || mem=320
     [ "$initrd" = initrd ] || [ "$mem" != 192 ] || mem=256
