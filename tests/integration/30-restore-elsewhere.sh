@@ -98,6 +98,8 @@ refused 'no storage pool nowhere' web --pool nowhere
 refused 'no block device /dev/not-there' web --disk vda=/dev/not-there
 mkdir "$SANDBOX/second/folder"
 refused 'folder' web --disk "vda=$SANDBOX/second/folder" --overwrite
+mkdir -m 700 "$SANDBOX/private"
+refused 'cannot get to' web --to "$SANDBOX/private/web"
 kvss_fails "$EXIT_USAGE" restore "$POINT" web --to "$SANDBOX/second" --pool x
 kvss_fails "$EXIT_USAGE" restore "$POINT" web --disk vda --disk "vdb=$SANDBOX/second/x"
 kvss_fails "$EXIT_USAGE" restore web --start --no-start
