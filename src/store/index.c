@@ -14,8 +14,10 @@ struct index {
     pthread_mutex_t lock;    /* fresh */
     struct fresh fresh;
     pthread_mutex_t saving;  /* one save or reload at a time */
+    atomic_uint merges;
 };
 
+#define SAVE_TRIES 5
 /* Opened index blocks kept in memory: enough for 85 GiB of chunks; beyond that a lookup costs a read. */
 #define INDEX_BUDGET ((size_t)64 << 20)
 
@@ -68,6 +70,25 @@ static void set_replace(struct index *ix, struct index_set *set)
     index_set_unref(old);
 }
 
+/* Tables that stand in the place of others and were not known before. */
+static unsigned new_merges(const struct index_set *set, const struct index_set *old)
+{
+    unsigned n = 0;
+
+    for (size_t i = 0; i < set->n; i++) {
+        bool known = set->tables[i]->top.superseded == 0;
+        for (size_t k = 0; k < old->n && !known; k++)
+            known = memcmp(&old->tables[k]->name, &set->tables[i]->name, sizeof set->tables[i]->name) == 0;
+        n += !known;
+    }
+    return n;
+}
+
+unsigned index_merges(struct index *ix)
+{
+    return atomic_load(&ix->merges);
+}
+
 int index_reload(struct index *ix, size_t *ret_bad, struct err *err)
 {
     struct index_set *set;
@@ -75,8 +96,10 @@ int index_reload(struct index *ix, size_t *ret_bad, struct err *err)
     SCOPED_LOCK(&ix->saving);
     _cleanup_(index_set_unref_p) struct index_set *old = index_set_get(ix);
     int r = index_set_load(ix->env, &ix->budget, old, &set, ret_bad, err);
-    if (r == 0)
+    if (r == 0) {
+        atomic_fetch_add(&ix->merges, new_merges(set, old));
         set_replace(ix, set);
+    }
     return r;
 }
 
@@ -203,7 +226,11 @@ int index_save(struct index *ix, struct err *err)
         return err_errno(err, -r, "cannot write the index");
     if (n == 0)
         return 0;
-    r = write_tables(ix, entries, n, &set, err);
+    /* -ENOENT: a prune of another host has merged a file away that was not even opened again yet. It may have left out what no point
+     * uses, so all is written once more. */
+    r = -ENOENT;
+    for (unsigned tries = 0; r == -ENOENT && tries < SAVE_TRIES; tries++)
+        r = write_tables(ix, entries, n, &set, err);
     if (r < 0)
         return r;
     /* The tables are visible before the entries in memory go, so no lookup misses a chunk. */

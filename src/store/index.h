@@ -17,6 +17,9 @@ void index_free(struct index *ix); /* NULL is fine */
  * logged and counted in *ret_bad (may be NULL); its chunks are then not found. */
 int index_reload(struct index *ix, size_t *ret_bad, struct err *err);
 
+/* How many times, as far as reloads have shown, the index was replaced by another (by a prune or repair). */
+unsigned index_merges(struct index *ix);
+
 /* 1 found, 0 not in the repository, -EINPROGRESS claimed but not durable yet, or -errno. ret may be NULL. */
 int index_find(struct index *ix, const struct chunk_id *id, struct location *ret, struct err *err);
 

@@ -24,6 +24,7 @@ struct store {
     pthread_mutex_t lock;      /* below */
     struct session *session;   /* while there are writers */
     unsigned writers;
+    unsigned merges;           /* index_merges() when the session began */
 };
 
 /* As store_open(), on any backend, which is taken over (also on failure). */
@@ -41,6 +42,10 @@ int store_put_document(struct store *s, const void *p, size_t n, struct tree_roo
 /* A session for writing is held from the first call to the matching last store_unhold(). */
 int store_hold(struct store *s, struct err *err);
 void store_unhold(struct store *s);
+
+/* publish.c: makes sure that the index in force names all that the point needs, which was put just now in a session that is still held.
+ * -EUCLEAN: it does not, and cannot be made to. */
+int store_publish(struct store *s, const struct chunk_id *point, struct err *err);
 
 struct store_writer {
     struct store *store;

@@ -85,7 +85,7 @@ static int sort_all(struct collecting *c, struct err *err)
     return r < 0 ? err_errno(err, -r, "cannot keep track of unused packs") : 0;
 }
 
-/* Points made since the survey, by sessions that ran then. If one needs a pack that is to go, none goes this time. */
+/* Points made since the survey, by sessions that ran then. If one needs a pack that is to go, now or later, none goes this time. */
 static int look_at_new_points(struct collecting *c, bool *ret_needed, struct err *err)
 {
     struct pruning *p = c->p;
@@ -110,15 +110,26 @@ static int look_at_new_points(struct collecting *c, bool *ret_needed, struct err
     return r == -EUCLEAN ? 0 : r;
 }
 
-static int adopt_doomed(struct collecting *c, struct err *err)
+static int adopt_all(struct store *s, const struct names *packs, struct err *err)
 {
-    struct store *s = c->p->store;
     int r = 0;
 
+    for (size_t i = 0; r == 0 && i < packs->n; i++)
+        r = prune_adopt_pack(s, &packs->list[i], err);
+    return r;
+}
+
+static int adopt_garbage(struct collecting *c, struct err *err)
+{
+    struct store *s = c->p->store;
+
     log_info(s->env.log, "a restore point made meanwhile uses packs that were to go; they stay");
-    for (size_t i = 0; r == 0 && i < c->doomed.n; i++)
-        r = prune_adopt_pack(s, &c->doomed.list[i], err);
+    int r = adopt_all(s, &c->doomed, err);
+    if (r == 0)
+        r = adopt_all(s, &c->later, err);
     names_free(&c->doomed);
+    names_free(&c->later);
+    c->p->result.bytes_later = 0;
     return r == 0 ? index_save(s->index, err) : r;
 }
 
@@ -157,10 +168,10 @@ static int collect(struct collecting *c, struct err *err)
 
     if (r == 0)
         r = sort_all(c, err);
-    if (r == 0 && c->doomed.n)
+    if (r == 0 && (c->doomed.n || c->later.n))
         r = look_at_new_points(c, &needed, err);
     if (r == 0 && needed)
-        r = adopt_doomed(c, err);
+        r = adopt_garbage(c, err);
     if (r == 0)
         r = write_records(c, err);
     if (r == 0)

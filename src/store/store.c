@@ -209,6 +209,7 @@ int store_hold(struct store *s, struct err *err)
             session_end(TAKE_PTR(s->session));
             return r;
         }
+        s->merges = index_merges(s->index);
     }
     s->writers++;
     return 0;

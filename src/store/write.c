@@ -120,7 +120,9 @@ static int commit(struct store_writer *w, const char *meta, struct chunk_id *ret
         return r;
     /* If our lock was broken in between, a prune may have run without knowing of us. */
     struct err lost = ERR_INIT;
-    r = session_still_ours(s->session, &lost);
+    r = store_publish(s, ret, &lost);
+    if (r == 0)
+        r = session_still_ours(s->session, &lost);
     if (r < 0) {
         char path[OBJECT_PATH_SIZE];
         backend_del(s->env.backend, object_path("points", ret->b, sizeof ret->b, path), NULL);

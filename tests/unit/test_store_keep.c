@@ -175,6 +175,10 @@ static void prune_beside_a_running_backup(void **state)
         }
     }
     test_same(a, second, data, N);
+    struct store *c = test_open(path, true); /* and for others */
+    test_same(c, second, data, N);
+    test_clean(c);
+    store_close(c);
     /* The points of the ended session are looked at before anything goes. */
     prune(b);
     test_same(b, second, data, N);

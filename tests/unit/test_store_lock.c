@@ -3,6 +3,7 @@
 #include "store_test.h"
 #include "store/session.h"
 #include <dirent.h>
+#include <errno.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -114,6 +115,32 @@ static void a_lost_lock_ends_the_backup(void **state)
 #define WRITERS 4
 #define POINTS 5
 
+/* Whatever a prune does to the index meanwhile; only between its new index and its look at new points it may have to be waited for. */
+static void read_by_others(const char *path, const char *id, const uint8_t *want)
+{
+    uint8_t *got = malloc(20 * CHUNK);
+    int r = -EUCLEAN;
+
+    for (unsigned i = 0; i < 300 && r == -EUCLEAN; i++) {
+        struct store *s = test_open(path, true);
+        struct store_image *im = NULL;
+        struct store_point *p;
+        r = store_point_open(s, id, &p, NULL);
+        assert_int_equal(r, 0);
+        r = store_image_open(p, "disk", &im, NULL);
+        if (r == 0)
+            r = store_image_read(im, 0, got, 20 * CHUNK, NULL);
+        store_image_close(im);
+        store_point_close(p);
+        store_close(s);
+        if (r < 0)
+            usleep(100000);
+    }
+    assert_int_equal(r, 0);
+    assert_memory_equal(got, want, 20 * CHUNK);
+    free(got);
+}
+
 static void one_writer(const char *path, unsigned number)
 {
     uint8_t *data = malloc(20 * CHUNK);
@@ -127,6 +154,7 @@ static void one_writer(const char *path, unsigned number)
         test_backup(s, data, 20 * CHUNK, NULL, id);
         test_same(s, id, data, 20 * CHUNK);
         store_close(s);
+        read_by_others(path, id, data);
     }
     free(data);
 }
