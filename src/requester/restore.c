@@ -253,15 +253,14 @@ static void release(struct restore *r, struct err *err)
     store_point_close(r->point);
 }
 
-/* Staged files that are not needed any more (memory images) are effects too: undoing them removes them. What else is open then
- * belongs to VMs that stand. */
+/* Everything that was restored stands, its groups are committed: what is still open in them is finished, which does away with what was
+ * only kept (the saved state of the VM that was replaced) or only needed on the way (memory images). */
 static void drop_leftovers(struct restore *r)
 {
     struct err why = ERR_INIT;
 
-    for (size_t i = 0; i < r->n_vms && !r->job->images_only; i++)
-        if (r->vms[i].memory && io_unlink(r->vms[i].memory, &why) < 0)
-            log_warning(r->rq->config.log, "a file stays behind: %s", why.text);
+    if (journal_undo_all(r->s->journal, &why) < 0)
+        log_warning(r->rq->config.log, "a file stays behind: %s", why.text);
     journal_settle_all(r->s->journal);
     r->s->done = true;
 }
