@@ -264,13 +264,22 @@ int io_private_dir(const char *prefix, char **ret_path, struct err *err)
     return 0;
 }
 
-int io_free_bytes(const char *path, uint64_t *ret, struct err *err)
+int io_space(const char *path, uint64_t *ret_free, uint64_t *ret_total, struct err *err)
 {
     struct statvfs st;
 
     if (statvfs(path, &st) < 0)
         return err_errno(err, errno, "cannot ask for the free space at %s", path);
-    if (!num_mul(st.f_bavail, st.f_frsize, ret))
-        *ret = UINT64_MAX;
+    if (!num_mul(st.f_bavail, st.f_frsize, ret_free))
+        *ret_free = UINT64_MAX;
+    if (!num_mul(st.f_blocks, st.f_frsize, ret_total))
+        *ret_total = UINT64_MAX;
     return 0;
+}
+
+int io_free_bytes(const char *path, uint64_t *ret, struct err *err)
+{
+    uint64_t total;
+
+    return io_space(path, ret, &total, err);
 }

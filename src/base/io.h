@@ -60,5 +60,7 @@ int io_private_dir(const char *prefix, char **ret_path, struct err *err);
 
 /* Free bytes for an unprivileged writer on the file system of path. */
 int io_free_bytes(const char *path, uint64_t *ret, struct err *err);
+/* The same, and the size of the file system. */
+int io_space(const char *path, uint64_t *ret_free, uint64_t *ret_total, struct err *err);
 
 #endif

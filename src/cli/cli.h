@@ -26,7 +26,7 @@ struct vm_settings {
 /* What may be set by option, environment and configuration file; the first that sets a value wins. Strings are owned. */
 struct settings {
     char *repository, *connect, *password_file, *key_file, *writers_dir, *snapshot_dir, *save_dir, *agent_timeout, *freeze_limit,
-        *method, *require, *fallback, *retries, *compression;
+        *method, *require, *fallback, *retries, *compression, *bwlimit, *scratch_reserve, *wait;
     size_t n_vms;
     struct vm_settings *vms;
 };
@@ -78,6 +78,9 @@ int cli_prepare(struct cli *cli, struct err *err);
 /* Prints the report of a job (r < 0: none) as JSON, or through `render`, and says how the command ends. Takes over report. */
 typedef void render_fn(FILE *f, const json_t *report, bool verbose);
 int cli_finish(struct cli *cli, int r, json_t *report, render_fn *render);
+
+/* For how long to wait, in ms: of the option (NULL: not given; "": for ever) or else of kvss.conf. -EINVAL. */
+int cli_wait(const struct cli *cli, const char *option, uint64_t *ret_ms, struct err *err);
 
 /* Wrong use: err is set, the exit code returned. */
 __attribute__((format(printf, 2, 3))) int cli_usage(struct err *err, const char *fmt, ...);

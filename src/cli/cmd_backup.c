@@ -9,7 +9,7 @@
 
 struct backup_options {
     struct policy_options policy;
-    const char *type, *freeze_limit, *retries;
+    const char *type, *freeze_limit, *retries, *bwlimit, *wait;
     bool copy;
     const char *compression;
 };
@@ -22,13 +22,15 @@ static const struct cli_option options[] = {
     { "freeze-limit", 0, "SECONDS", "how long a guest may be frozen", offsetof(struct backup_options, freeze_limit), NULL },
     { "compression", 0, "LEVEL", "of zstd, 1 (default) to 19, or none", offsetof(struct backup_options, compression), NULL },
     { "retries", 0, "N", "tries after failures that may pass (default 2)", offsetof(struct backup_options, retries), NULL },
+    { "bwlimit", 0, "RATE", "read at most so many bytes per second", offsetof(struct backup_options, bwlimit), NULL },
+    { "wait", 0, "[SECONDS]", "wait for others that hold a VM", offsetof(struct backup_options, wait), NULL },
     { NULL },
 };
 
 static int put_settings(struct settings *s, const struct backup_options *o, struct err *err)
 {
     if (settings_put_first(&s->retries, o->retries) < 0 || settings_put_first(&s->compression, o->compression) < 0 ||
-        settings_put_first(&s->freeze_limit, o->freeze_limit) < 0)
+        settings_put_first(&s->freeze_limit, o->freeze_limit) < 0 || settings_put_first(&s->bwlimit, o->bwlimit) < 0)
         return err_set(err, ENOMEM, "out of memory");
     return 0;
 }
@@ -42,6 +44,8 @@ static int run(struct cli *cli, const void *opts, char **args, struct err *err)
     if (o->copy && o->type && strcmp(o->type, "copy"))
         return cli_usage(err, "--copy and --type %s exclude each other", o->type);
     _cleanup_(policy_choice_clear) struct policy_choice choice = { 0 };
+    if (cli_wait(cli, o->wait, &job.wait_ms, err) < 0)
+        return EXIT_USAGE;
     if (put_settings(&cli->settings, o, err) < 0)
         return EXIT_FAILED;
     int code = policy_apply(cli, &o->policy, args, &choice, err);
@@ -49,6 +53,7 @@ static int run(struct cli *cli, const void *opts, char **args, struct err *err)
         return code;
     job.policy = choice.policy;
     job.vms = choice.vms;
+    job.bytes_per_s = settings_size(cli->settings.bwlimit);
     job.retries = cli->settings.retries ? (unsigned)strtoul(cli->settings.retries, NULL, 10) : RETRIES_DEFAULT;
     int r = requester_backup(cli->rq, &job, &report, err);
     return cli_finish(cli, r, report, render_backup);

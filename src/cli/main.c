@@ -170,6 +170,7 @@ static int make_requester(struct cli *cli, struct err *err)
         .agent_timeout_ms = milliseconds(s->agent_timeout),
         .freeze_limit_ms = milliseconds(s->freeze_limit),
         .compression = compression_level(s->compression),
+        .scratch_reserve = settings_size(s->scratch_reserve),
         .log = &cli->log,
         .cancel = &cli->cancel,
         .progress = cli->progress,

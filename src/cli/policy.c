@@ -42,7 +42,7 @@ int policy_apply(struct cli *cli, const struct policy_options *o, char **args, s
         return cli_usage(err, "option --snapshot-dir: '%s' is not an absolute path", o->snapshot_dir);
     if (settings_put_first(&s->method, o->method) < 0 || settings_put_first(&s->require, o->require) < 0 ||
         settings_put_first(&s->fallback, o->fallback) < 0 || settings_put_first(&s->snapshot_dir, o->snapshot_dir) < 0 ||
-        settings_put_first(&s->agent_timeout, o->agent_timeout) < 0)
+        settings_put_first(&s->scratch_reserve, o->scratch_reserve) < 0 || settings_put_first(&s->agent_timeout, o->agent_timeout) < 0)
         return err_set(err, ENOMEM, "out of memory"), EXIT_FAILED;
     int r = cli_prepare(cli, err);
     if (r < 0)

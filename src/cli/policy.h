@@ -10,7 +10,7 @@
 #define POLICY_FALLBACKS "saved-state|fail"
 
 struct policy_options {
-    const char *method, *require, *fallback, *snapshot_dir, *agent_timeout;
+    const char *method, *require, *fallback, *snapshot_dir, *scratch_reserve, *agent_timeout;
     bool all;
 };
 
@@ -32,6 +32,7 @@ void policy_choice_clear(struct policy_choice *c);
     { "fallback", 0, "WHAT", "if not quiesced: saved-state (default) or fail", offsetof(struct policy_options, fallback),         \
       POLICY_FALLBACKS },                                                                                                         \
     { "snapshot-dir", 0, "FOLDER", "where scratch and snapshot files go", offsetof(struct policy_options, snapshot_dir), NULL },  \
+    { "scratch-reserve", 0, "SIZE", "what has to stay free there", offsetof(struct policy_options, scratch_reserve), NULL },      \
     { "agent-timeout", 0, "SECONDS", "how long a guest agent may take", offsetof(struct policy_options, agent_timeout), \
       NULL }
 

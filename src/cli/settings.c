@@ -16,10 +16,11 @@
 #define TIMEOUT_MAX_S 600
 #define LEVEL_MAX 19
 #define RETRIES_MAX 100
+#define WAIT_MAX_S (7 * 24 * 3600)
 #define SECTION_MAX 49 /* inih cuts off what is longer */
 
 /* What a value must be, beside what is in the table. */
-enum kind { KIND_TEXT, KIND_PATH, KIND_TIMEOUT, KIND_RETRIES, KIND_COMPRESSION };
+enum kind { KIND_TEXT, KIND_PATH, KIND_TIMEOUT, KIND_RETRIES, KIND_COMPRESSION, KIND_WAIT, KIND_SIZE };
 
 static const struct setting {
     const char *name, *env; /* in kvss.conf; in the environment, NULL: not there */
@@ -41,6 +42,9 @@ static const struct setting {
     { "require", NULL, offsetof(struct settings, require), POLICY_LEVELS, KIND_TEXT },
     { "fallback", NULL, offsetof(struct settings, fallback), POLICY_FALLBACKS, KIND_TEXT },
     { "retries", NULL, offsetof(struct settings, retries), NULL, KIND_RETRIES },
+    { "bwlimit", NULL, offsetof(struct settings, bwlimit), NULL, KIND_SIZE },
+    { "scratch-reserve", NULL, offsetof(struct settings, scratch_reserve), NULL, KIND_SIZE },
+    { "wait", NULL, offsetof(struct settings, wait), NULL, KIND_WAIT },
 };
 
 /* In a section [vm NAME]. */
@@ -83,12 +87,15 @@ static int check_number(const struct setting *t, const char *value, uint64_t min
 
     if (num_parse_u64(value, min, max, &n, NULL) < 0)
         return err_set(err, EINVAL, "%s = %s: not a number%s from %llu to %llu", t->name, value,
-                       t->kind == KIND_TIMEOUT ? " of seconds" : "", (unsigned long long)min, (unsigned long long)max);
+                       t->kind == KIND_TIMEOUT || t->kind == KIND_WAIT ? " of seconds" : "", (unsigned long long)min,
+                       (unsigned long long)max);
     return 0;
 }
 
 static int check(const struct setting *t, const char *value, struct err *err)
 {
+    uint64_t size;
+
     if (!*value)
         return err_set(err, EINVAL, "%s has no value", t->name);
     if (t->choices && !choice_has(t->choices, value))
@@ -104,10 +111,35 @@ static int check(const struct setting *t, const char *value, struct err *err)
         if (!strcmp(value, "none") || num_parse_u64(value, 1, LEVEL_MAX, &(uint64_t){ 0 }, NULL) >= 0)
             return 0;
         return err_set(err, EINVAL, "%s = %s: neither none nor a level from 1 to %d", t->name, value, LEVEL_MAX);
+    case KIND_WAIT:
+        return check_number(t, value, 0, WAIT_MAX_S, err);
+    case KIND_SIZE:
+        return num_parse_size(value, &size, NULL) < 0 || !size
+                   ? err_set(err, EINVAL, "%s = %s: not a size, like 20M or 1.5GiB", t->name, value) : 0;
     case KIND_TEXT:
         break;
     }
     return 0;
+}
+
+int cli_wait(const struct cli *cli, const char *option, uint64_t *ret_ms, struct err *err)
+{
+    const char *value = option ? option : cli->settings.wait;
+    uint64_t seconds = 0;
+
+    if (value && *value && num_parse_u64(value, 0, WAIT_MAX_S, &seconds, NULL) < 0)
+        return err_set(err, EINVAL, "option --wait: '%s' is not a number of seconds from 0 to %d", value, WAIT_MAX_S);
+    *ret_ms = value && !*value ? UINT64_MAX : seconds * 1000;
+    return 0;
+}
+
+uint64_t settings_size(const char *value)
+{
+    uint64_t size = 0;
+
+    if (value)
+        (void)num_parse_size(value, &size, NULL);
+    return size;
 }
 
 int settings_check(const struct settings *s, const char *where, struct err *err)

@@ -100,6 +100,7 @@ int hv_domain_refresh_state(struct hv_domain *d, struct err *err)
         return err_errno(err, ENOMEM, "cannot read the state of VM %s", d->name);
     free(d->state_detail);
     d->state_detail = copy;
+    d->io_error = state == VIR_DOMAIN_PAUSED && reason == VIR_DOMAIN_PAUSED_IOERROR;
     d->state = s;
     return 0;
 }

@@ -93,6 +93,7 @@ struct hv_domain {
     char *name, *uuid, *title;
     enum hv_state state;
     char *state_detail;       /* libvirt's reason, for people; never NULL */
+    bool io_error;            /* QEMU stopped it since a disk could not be written: resumed, it tries again, and the guest knows nothing */
     bool persistent, autostart;
     char *xml;                /* the definition for the next start, with secrets (VIR_DOMAIN_XML_SECURE|INACTIVE) */
     uint64_t memory_bytes;
@@ -123,7 +124,7 @@ int hv_domain_find(struct hv *hv, const char *name_or_uuid, struct hv_domain **r
 void hv_domain_free(struct hv_domain *d);
 #define DEFINE_HV_CLEANUP 1
 static inline void hv_domain_free_p(struct hv_domain **d) { if (*d) hv_domain_free(*d); }
-/* Re-reads state and state_detail. */
+/* Re-reads state, state_detail and io_error. */
 int hv_domain_refresh_state(struct hv_domain *d, struct err *err);
 /* True if a job (backup, migration, block job ...) runs on it; *ret_what (may be NULL) names it, caller frees. */
 int hv_domain_busy(struct hv_domain *d, bool *ret, char **ret_what, struct err *err);

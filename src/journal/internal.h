@@ -64,6 +64,8 @@ void journal_file_close(struct journal_file *f, bool remove);
 int journal_undo_verb(struct journal *j, const char *verb, struct err *err);
 
 /* ---- recover.c */
+/* Names of all sessions, sorted; an absent folder has none. */
+int journal_list_sessions(const char *dir, char ***ret, struct err *err);
 /* Takes over and undoes one dead session, or only its effects of one kind (verb; NULL: all). *ret_left: of these, how many could not
  * be undone. -EBUSY: its owner lives; -ENOENT: it is gone. */
 int journal_recover_session(const struct journal_watch_config *c, const char *verb, size_t *ret_left, struct err *err);

@@ -59,6 +59,13 @@ struct journal_recovered {
 int journal_recover(const char *dir, const struct journal_verb *verbs, void *ctx, const struct log *log,
                     void (*fn)(void *priv, const struct journal_recovered *r), void *priv, struct err *err);
 
+/* Tells of the dead sessions that have open effects, or cannot be read (text); nothing is undone: left is effects. */
+int journal_survey(const char *dir, const struct journal_verb *verbs, void (*fn)(void *priv, const struct journal_recovered *r), void *priv,
+                   struct err *err);
+
+/* 1: a session that lives, or is just being put back by someone, has open effects of the group; 0: none. */
+int journal_group_held(const char *dir, const struct journal_verb *verbs, const char *group, struct err *err);
+
 /* Enters an effect that is about to happen. *ret_id names it from now on. -EINVAL: no such verb. Thread-safe, as all below. The
  * effect must not be brought about if this fails. */
 int journal_begin(struct journal *j, const char *verb, const struct journal_arg *args, uint64_t *ret_id, struct err *err);

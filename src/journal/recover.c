@@ -85,7 +85,7 @@ int journal_recover_session(const struct journal_watch_config *c, const char *ve
     return r;
 }
 
-static int list_sessions(const char *dir, char ***ret, struct err *err)
+int journal_list_sessions(const char *dir, char ***ret, struct err *err)
 {
     _cleanup_closedir_ DIR *d = opendir(dir);
     const struct dirent *entry;
@@ -95,6 +95,7 @@ static int list_sessions(const char *dir, char ***ret, struct err *err)
     while ((entry = readdir(d)))
         if (entry->d_name[0] != '.' && strv_add(ret, entry->d_name) < 0)
             return err_set(err, ENOMEM, "out of memory");
+    strv_sort(*ret);
     return 0;
 }
 
@@ -103,10 +104,9 @@ int journal_recover(const char *dir, const struct journal_verb *verbs, void *ctx
 {
     _cleanup_strv_ char **sessions = NULL;
 
-    int r = list_sessions(dir, &sessions, err);
+    int r = journal_list_sessions(dir, &sessions, err);
     if (r < 0)
         return r;
-    strv_sort(sessions);
     for (char **s = sessions; s && *s; s++) {
         _cleanup_(journal_free_p) struct journal *j = NULL;
         _cleanup_strv_ char **undone = NULL;

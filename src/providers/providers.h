@@ -19,10 +19,19 @@ struct qemu_provider_config {
     struct journal *journal;  /* its verbs include qemu_provider_verbs; NULL: only questions (is_volume_supported) */
     const char *snapshot_dir; /* for scratch files; NULL: beside each image */
     const char *session_dir;  /* for sockets: goes with the session; NULL: the run-time folder */
+    /* Bytes that have to stay free where scratch files lie: when less are, all jobs are given up (B2: a full disk never stops a
+     * guest). 0: a twentieth of the file system, at most 1 GiB. */
+    uint64_t scratch_reserve;
     const struct log *log;
 };
 int qemu_provider_new(const struct qemu_provider_config *config, struct qemu_provider **ret, struct err *err);
 void qemu_provider_free(struct qemu_provider *p);
+/* 0, or -ENOSPC with the reason once the jobs were given up: what is read from them since is worthless. Any thread. */
+int qemu_provider_given_up(struct qemu_provider *p, struct err *err);
+/* -ENOSPC with reason and remedy: there is too little room for scratch files in the folder. What cannot be looked at is no failure. */
+int qemu_scratch_room(const char *dir, uint64_t reserve_wanted, struct err *err);
+/* What has to stay free on a file system of that size. */
+uint64_t qemu_scratch_reserve(uint64_t wanted, uint64_t total);
 extern const struct kvss_provider qemu_provider_ops; /* register with priv = struct qemu_provider * */
 extern const struct journal_verb qemu_provider_verbs[]; /* ctx is the struct hv * */
 

@@ -21,6 +21,7 @@ void qemu_provider_free(struct qemu_provider *p)
 {
     if (!p)
         return;
+    qemu_guard_free(p->guard);
     for (struct qemu_point *pt = p->points, *next; pt; pt = next) {
         next = pt->next;
         qemu_point_free(pt);

@@ -35,9 +35,19 @@ struct qemu_point {
 
 struct qemu_provider {
     struct qemu_provider_config config;
-    pthread_mutex_t lock;     /* of the list; a point is used by one thread at a time */
+    pthread_mutex_t lock;     /* of the list and the guard; a point is used by one thread at a time */
     struct qemu_point *points;
+    struct qemu_guard *guard; /* made with the first point that has a job; NULL: none */
 };
+
+/* qemu_guard.c: watches the scratch space. Adding fails with -ENOSPC where there is too little to begin with; from qemu_guard_begun()
+ * to qemu_guard_gone() the job is watched. g may be NULL in the last three. */
+struct qemu_guard;
+int qemu_guard_new(const struct qemu_provider_config *config, struct qemu_guard **ret, struct err *err);
+void qemu_guard_free(struct qemu_guard *g);
+int qemu_guard_add(struct qemu_guard *g, const struct qemu_point *pt, struct err *err);
+void qemu_guard_begun(struct qemu_guard *g, const struct qemu_point *pt);
+void qemu_guard_gone(struct qemu_guard *g, const struct qemu_point *pt);
 
 /* Effects have these values: "group" (the VM's UUID), "vm" (its name), and what the verb needs. */
 #define VERB_SHADOW_DIR "shadow-dir"     /* "path" */

@@ -206,6 +206,17 @@ static int make_dir(struct qemu_provider *p, struct qemu_point *pt, struct err *
     return pt->socket ? 0 : err_set(err, ENOMEM, "out of memory");
 }
 
+/* QEMU elsewhere has its scratch files elsewhere. */
+static int guard_job(struct qemu_provider *p, const struct qemu_point *pt, struct err *err)
+{
+    if (!hv_is_local(p->config.hv))
+        return 0;
+    pthread_mutex_lock(&p->lock);
+    int r = p->guard ? 0 : qemu_guard_new(&p->config, &p->guard, err);
+    pthread_mutex_unlock(&p->lock);
+    return r < 0 ? r : qemu_guard_add(p->guard, pt, err);
+}
+
 int qemu_point_prepare(struct qemu_provider *p, struct qemu_point *pt, struct err *err)
 {
     bool job = false;
@@ -220,7 +231,8 @@ int qemu_point_prepare(struct qemu_provider *p, struct qemu_point *pt, struct er
         return r;
     if ((r = make_dir(p, pt, err)) < 0 || (r = prepare_job(p, pt, err)) < 0)
         return r;
-    return announce_job(p, pt, err);
+    r = announce_job(p, pt, err);
+    return r < 0 ? r : guard_job(p, pt, err);
 }
 
 /* A guest may be frozen meanwhile: a refusal costs milliseconds, and there is at most one per disk. */
@@ -246,6 +258,7 @@ int qemu_point_take(struct qemu_provider *p, struct qemu_point *pt, struct err *
     if (r < 0)
         return err_context(err, "VM %s: no point in time could be taken of its disks", pt->vm_name);
     pt->begun = true;
+    qemu_guard_begun(p->guard, pt);
     r = mark_done(p, pt, pt->fx_checkpoint, err);
     return r < 0 ? r : mark_done(p, pt, pt->fx_job, err);
 }
@@ -255,6 +268,7 @@ int qemu_point_release(struct qemu_provider *p, struct qemu_point *pt, struct er
     int first = 0;
     struct err why = ERR_INIT;
 
+    qemu_guard_gone(p->guard, pt);
     /* The job first: QEMU must have let go of scratch files and socket before they are removed. */
     if (journal_undo(p->config.journal, pt->fx_job, &why) < 0)
         first = err_move(err, &why);

@@ -46,6 +46,8 @@ static int select_and_prepare(struct backup *b, char *const *uuids, struct err *
     if (r >= 0)
         r = stamp(b, err);
     if (r >= 0)
+        r = backup_check_room(b, uuids, err);
+    if (r >= 0)
         r = job_cancelled(b->rq, err);
     if (r < 0)
         return r;
@@ -112,6 +114,8 @@ static int commit(struct backup *b, json_t **ret_report, struct err *err)
     if (r >= 0)
         r = vss_delete_snapshots(b->s->vss, err);
     if (r >= 0)
+        r = qemu_provider_given_up(b->s->provider, err);
+    if (r >= 0)
         r = backup_report(b, &report, err);
     if (r >= 0)
         r = json_to_buf(report, &meta, err);
@@ -172,6 +176,19 @@ static int run(struct backup *b, char *const *uuids, json_t **ret, struct err *e
     return r;
 }
 
+/* Refused, not failed: nothing was touched. */
+static int claim(struct backup *b, struct hv *hv, char *const *uuids, struct err *err)
+{
+    struct patience patience = patience_begin(b->job->wait_ms);
+
+    if (b->tries->claims)
+        return 0;
+    int r = claims_take(b->rq, hv, uuids, "backup", &patience, &b->tries->claims, err);
+    if (r == -EBUSY)
+        b->rq->end = REQUESTER_REFUSED;
+    return r;
+}
+
 static int open_session(struct backup *b, const char *prefix, char ***ret_uuids, struct err *err)
 {
     struct session_options o = { .effects = true, .policies = b->policies };
@@ -181,6 +198,8 @@ static int open_session(struct backup *b, const char *prefix, char ***ret_uuids,
     int r = hv_connect(b->rq, &hv, err);
     if (r >= 0)
         r = select_vms(hv, b->job->vms, ret_uuids, err);
+    if (r >= 0)
+        r = claim(b, hv, *ret_uuids, err);
     o.only = *ret_uuids;
     return r < 0 ? r : session_open(b->rq, &o, &b->s, err);
 }
@@ -213,12 +232,15 @@ static int attempt(struct backup b, struct backup_tries *tries, json_t **ret, st
     _cleanup_strv_ char **uuids = NULL;
     char prefix[CHAIN_PREFIX_MAX];
 
+    b.tries = tries;
     b.attempts = tries->attempts;
     b.rq->end = REQUESTER_DONE;
     chain_prefix(b.rq->store, prefix);
     int r = open_session(&b, prefix, &uuids, err);
     if (r >= 0)
         r = run(&b, uuids, ret, err);
+    if (r < 0 && b.s)
+        (void)qemu_provider_given_up(b.s->provider, err); /* says more than the broken connection to its exports */
     if (r < 0)
         backup_look_back(&b);
     bool undone = release(&b, r < 0 ? err : NULL) >= 0;
@@ -245,6 +267,7 @@ int requester_backup(struct requester *rq, const struct requester_backup *job, j
     if (r >= 0)
         while ((r = attempt(b, &tries, ret, err)) > 0)
             ;
+    claims_free(tries.claims);
     json_decref(tries.attempts);
     return job_end(rq, r, err);
 }

@@ -4,6 +4,7 @@
 #define REQUESTER_BACKUP_H
 
 #include "requester/chain.h"
+#include "requester/claim.h"
 #include "requester/files.h"
 #include "requester/internal.h"
 #include "requester/point.h"
@@ -39,6 +40,7 @@ struct backup {
     struct chain chain;
     const char *set_id;
     struct policies *policies;
+    struct backup_tries *tries;
     const json_t *attempts;     /* that failed before this one, for the report */
     json_t *unquiet;            /* after a failure: names of the VMs that will be saved the next time; owned */
     bool fall_back;             /* the attempt failed for those alone, and their policies let them be saved */
@@ -57,6 +59,7 @@ struct backup {
 struct backup_tries {
     unsigned retried;
     json_t *attempts; /* owned */
+    struct claims *claims; /* on the VMs, from the first attempt to the end of the last */
 };
 
 /* backup_again.c. Of an attempt that failed, before its session is closed: whose guests could not be quiesced. */
@@ -66,6 +69,8 @@ int backup_again(struct backup_tries *t, struct backup *b, bool undone, struct e
 
 /* backup_select.c: which components take part, and the volumes of their files. */
 int backup_select(struct backup *b, char *const *uuids, struct err *err);
+/* Whether there is room for the scratch files of VMs that run; -ENOSPC, and the job is refused. */
+int backup_check_room(struct backup *b, char *const *uuids, struct err *err);
 int backup_add_volumes(struct backup *b, struct err *err);
 /* backup_read.c: everything from the shadow copies into the restore point. */
 int backup_read(struct backup *b, struct err *err);

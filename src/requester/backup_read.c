@@ -207,7 +207,8 @@ static void record_type(const struct backup *b, struct backup_component *c)
 int backup_read(struct backup *b, struct err *err)
 {
     const struct requester_config *c = &b->rq->config;
-    struct transfer t = { .progress = c->progress, .cancel = c->cancel, .log = c->log, .keeper = b->s->keeper };
+    struct transfer t = { .progress = c->progress, .cancel = c->cancel, .log = c->log, .keeper = b->s->keeper,
+                          .bytes_per_s = b->job->bytes_per_s };
     int r = 0;
 
     for (size_t i = 0; i < b->n && r >= 0; i++)

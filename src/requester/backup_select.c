@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Discovery: which components take part, and which volumes their files lie on. */
+#include "base/io.h"
 #include "requester/backup.h"
 #include <errno.h>
 #include <string.h>
@@ -76,6 +77,42 @@ int backup_select(struct backup *b, char *const *uuids, struct err *err)
         if (strcmp(w->id, VM_WRITER_ID))
             r = add_all_of(b, w, err);
     }
+    return r;
+}
+
+/* ---- Room -----------------------------------------------------------------------------------------------------------------*/
+
+/* Looked at before anything is touched. Where a scratch file lies is the provider's business; it goes beside the image, or into the
+ * folder that is set. */
+static int check_vm_room(struct backup *b, struct hv_domain *d, struct err *err)
+{
+    const struct requester_config *c = &b->rq->config;
+    int r = 0;
+
+    for (size_t i = 0; r >= 0 && i < d->n_disks; i++) {
+        const struct hv_disk *disk = &d->disks[i];
+        if (disk->device != HV_DEVICE_DISK || disk->source != HV_SOURCE_FILE || disk->readonly || disk->shareable || disk->transient)
+            continue;
+        _cleanup_free_ char *beside = io_dirname(disk->path);
+        if (!beside)
+            return err_set(err, ENOMEM, "out of memory");
+        r = qemu_scratch_room(c->snapshot_dir ? c->snapshot_dir : beside, c->scratch_reserve, err);
+    }
+    return r < 0 ? err_context(err, "VM %s", d->name) : 0;
+}
+
+int backup_check_room(struct backup *b, char *const *uuids, struct err *err)
+{
+    int r = 0;
+
+    for (size_t i = 0; r >= 0 && uuids[i] && hv_is_local(b->s->hv); i++) {
+        _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
+        r = hv_domain_get(b->s->hv, uuids[i], &d, err);
+        if (r >= 0 && (d->state == HV_RUNNING || d->state == HV_PAUSED))
+            r = check_vm_room(b, d, err);
+    }
+    if (r == -ENOSPC)
+        b->rq->end = REQUESTER_REFUSED;
     return r;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Giving back the space of what no restore point uses, and making the index anew. */
-#include "requester/internal.h"
+#include "requester/claim.h"
 #include <errno.h>
 
 static json_t *prune_report(const struct requester_prune *job, const struct store_prune_result *p)
@@ -17,16 +17,37 @@ static json_t *prune_report(const struct requester_prune *job, const struct stor
     return o;
 }
 
+/* Two prunes, or one and a repair, exclude each other. */
+static int prune(struct requester *rq, const struct store_prune *o, const struct patience *patience, struct store_prune_result *ret,
+                 struct err *err)
+{
+    bool told = false;
+
+    for (;;) {
+        struct err why = ERR_INIT;
+        int r = store_prune(rq->store, o, ret, &why);
+        if (r != -EBUSY)
+            return r < 0 ? err_move(err, &why) : r;
+        r = patience_wait(rq, patience, err);
+        if (r <= 0)
+            return r < 0 ? r : err_move(err, &why);
+        if (!told)
+            log_warning(rq->config.log, "%s: waiting", why.text);
+        told = true;
+    }
+}
+
 int requester_prune(struct requester *rq, const struct requester_prune *job, json_t **ret, struct err *err)
 {
     const struct store_prune o = { .dry_run = job->dry_run, .max_unused_percent = job->max_unused_percent,
                                    .cancel = rq->config.cancel, .progress = rq->config.progress };
+    const struct patience patience = patience_begin(job->wait_ms);
     struct store_prune_result result = { 0 };
 
     rq->end = REQUESTER_DONE;
     int r = repository_open(rq, err);
     if (r >= 0)
-        r = store_prune(rq->store, &o, &result, err);
+        r = prune(rq, &o, &patience, &result, err);
     if (r >= 0 && !(*ret = prune_report(job, &result)))
         r = err_set(err, ENOMEM, "out of memory");
     return job_end(rq, r, err);

@@ -45,6 +45,7 @@ struct requester_config {
     unsigned agent_timeout_ms; /* 0: the writer's default */
     unsigned freeze_limit_ms;  /* how long guests and writers may be held; 0: 60000 */
     int compression;           /* zstd's level for what is written; 0: the default; below 0: none */
+    uint64_t scratch_reserve;  /* bytes that have to stay free where scratch files lie; 0: the provider's default */
     const struct log *log;
     struct par_cancel *cancel; /* raised from a signal handler; may be NULL */
     struct progress *progress; /* may be NULL */
@@ -108,6 +109,8 @@ struct requester_backup {
     char *const *vms;
     struct requester_policy policy;
     const char *type; /* "auto" (NULL), "full", "incremental", "differential" or "copy" */
+    uint64_t bytes_per_s; /* no more is read from disks and memory; 0: no limit */
+    uint64_t wait_ms; /* how long other sessions and jobs that hold a VM are waited for; UINT64_MAX: for ever */
     unsigned retries; /* how often it is begun again after a failure that passes by itself */
 };
 int requester_backup(struct requester *r, const struct requester_backup *job, json_t **ret, struct err *err);

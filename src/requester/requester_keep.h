@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <kvss/error.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 struct requester;
 
@@ -25,6 +26,7 @@ int requester_forget(struct requester *r, const struct requester_forget *job, js
 struct requester_prune {
     bool dry_run;
     unsigned max_unused_percent; /* 0: default */
+    uint64_t wait_ms;            /* how long another prune or repair is waited for; UINT64_MAX: for ever */
 };
 int requester_prune(struct requester *r, const struct requester_prune *job, json_t **ret, struct err *err);
 

@@ -63,7 +63,8 @@ static int open_vm_writer(struct session *s, const struct session_options *o, st
 {
     const struct requester_config *c = &s->rq->config;
     struct qemu_provider_config pc = {
-        .hv = s->hv, .journal = s->journal, .snapshot_dir = c->snapshot_dir, .session_dir = s->dir, .log = c->log,
+        .hv = s->hv, .journal = s->journal, .snapshot_dir = c->snapshot_dir, .session_dir = s->dir,
+        .scratch_reserve = c->scratch_reserve, .log = c->log,
     };
 
     int r = qemu_provider_new(&pc, &s->provider, err);

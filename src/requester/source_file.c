@@ -48,6 +48,10 @@ static int read_range(struct reading *r, struct source *s, int fd, uint64_t off,
             return 0; /* stopped: whoever stopped the pool has the reason */
         b->off = off;
         b->len = (size_t)num_min(end - off, blocks_block_size(r->pool));
+        if (!source_may_read(r, b->len)) {
+            blocks_put(r->pool, b);
+            return 0;
+        }
         int e = io_pread(fd, b->data, b->len, off);
         if (e < 0) {
             blocks_put(r->pool, b);

@@ -202,6 +202,10 @@ static int feed(struct flight *f, bool *ret_end, struct err *err)
         *ret_end = e == 0;
         return e;
     }
+    if (!source_may_read(f->r, b->len)) {
+        blocks_put(f->r->pool, b);
+        return 0;
+    }
     e = start_read(f, b, err);
     return e < 0 ? e : 1;
 }

@@ -23,6 +23,7 @@ struct transfer {
     const struct par_cancel *cancel;
     const struct log *log;
     struct keeper *keeper; /* holds the connections of transfer_read(); NULL: nobody does */
+    uint64_t bytes_per_s;  /* reading: of all items together; 0: no limit */
 };
 
 /* ---- Into the repository --------------------------------------------------------------------------------------------------*/

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Into the repository: readers, workers, and the end of each image. */
 #include "requester/transfer_read.h"
+#include "base/clock.h"
 #include "base/num.h"
 #include <errno.h>
 #include <string.h>
@@ -9,6 +10,18 @@
 #define CONNECTIONS_MAX 2 /* per disk: more do not make QEMU read faster */
 #define BLOCK_SIZE MIB
 #define MEMORY_MAX (64 * MIB)
+#define RATE_STEP_MS 50u
+#define RATE_BLOCKS 4 /* what is read at once is no more than a quarter of a second's worth */
+
+bool source_may_read(struct reading *r, uint64_t n)
+{
+    for (uint64_t end = clock_mono_ms() + rate_take(r->rate, n), now; (now = clock_mono_ms()) < end;) {
+        if (blocks_stopped(r->pool))
+            return false;
+        clock_sleep_ms((unsigned)num_min(end - now, RATE_STEP_MS));
+    }
+    return true;
+}
 
 void source_push(struct reading *r, struct source *s, struct block *b)
 {
@@ -163,7 +176,8 @@ static int reader_or_worker(void *ctx, size_t i, struct err *err)
 
 static int make_pool(struct reading *r, struct err *err)
 {
-    uint64_t block = num_max(BLOCK_SIZE - BLOCK_SIZE % r->chunk, r->chunk);
+    uint64_t per_s = r->t->bytes_per_s, most = per_s ? num_min(per_s / RATE_BLOCKS, BLOCK_SIZE) : BLOCK_SIZE;
+    uint64_t block = num_max(most - most % r->chunk, r->chunk);
     struct blocks_options o = {
         .block_size = (size_t)block,
         .blocks = (size_t)num_max(MEMORY_MAX / block, 8),
@@ -190,6 +204,7 @@ static int end_images(struct reading *r, struct err *err)
 static void release(struct reading *r)
 {
     blocks_free(r->pool);
+    rate_free(r->rate);
     for (size_t i = 0; i < r->n; i++) {
         struct source *s = &r->sources[i];
         store_image_drop(s->iw);
@@ -225,7 +240,9 @@ int transfer_read(const struct transfer *t, struct store *store, struct store_wr
     }
 
     struct err team = ERR_INIT;
-    int e = make_pool(&r, err);
+    int e = t->bytes_per_s ? rate_new(t->bytes_per_s, &r.rate, err) : 0;
+    if (e >= 0)
+        e = make_pool(&r, err);
     if (e >= 0) {
         e = par_each(r.n_readers + transfer_threads(), 0, reader_or_worker, &r, &team);
         int first = blocks_result(r.pool, err); /* the first failure in time: it says more than the lowest thread's */

@@ -4,6 +4,7 @@
 #define REQUESTER_TRANSFER_READ_H
 
 #include "base/cleanup.h"
+#include "base/rate.h"
 #include "requester/extents.h"
 #include "requester/blocks.h"
 #include "requester/transfer.h"
@@ -32,6 +33,7 @@ struct reading {
     struct store *store;
     struct store_writer *w;
     struct blocks *pool;
+    struct rate *rate; /* NULL: no limit */
     struct source *sources;
     size_t n, n_readers;
     uint64_t chunk;
@@ -54,6 +56,8 @@ int source_parent_open(struct reading *r, struct source *s, struct err *err);
 int source_parent_doubt(struct reading *r, struct source *s, struct nbd_handle *h, struct err *err);
 void source_parent_close(struct source *s);
 
+/* Waits until so many bytes may be read. False: the pool has stopped meanwhile. */
+bool source_may_read(struct reading *r, uint64_t n);
 /* Hands a filled block to the workers. */
 void source_push(struct reading *r, struct source *s, struct block *b);
 

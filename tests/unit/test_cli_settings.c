@@ -72,6 +72,9 @@ static void mistakes_name_file_and_line(void **state)
         { "[vmweb]\nrequire = file-system\n", "kvss.conf:2: unknown section [vmweb]" },
         { "[vm a-name-that-is-longer-than-what-the-parser-keeps-of-it]\nrequire = file-system\n", "name the VM by its UUID" },
         { "fallback = crash\n", "kvss.conf:1: fallback = crash: not one of saved-state|fail" },
+        { "bwlimit = fast\n", "kvss.conf:1: bwlimit = fast: not a size" },
+        { "scratch-reserve = 0\n", "kvss.conf:1: scratch-reserve = 0: not a size" },
+        { "wait = for a while\n", "kvss.conf:1: wait = for a while: not a number of seconds" },
         { "retries = many\n", "kvss.conf:1: retries = many: not a number from 0 to 100" },
         { "just words\n", "kvss.conf:1: not 'name = value'" },
     };

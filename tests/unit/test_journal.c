@@ -320,6 +320,61 @@ static void b2_a_commit_outlives_its_session(void **state)
     assert_null(strstr(r.text, "+b"));
 }
 
+static struct found survey(const char *dir)
+{
+    struct found f = { 0 };
+    struct err err = ERR_INIT;
+    assert_ok(journal_survey(dir, verbs, note_recovered, &f, &err));
+    return f;
+}
+
+static void b2_a_survey_tells_what_died_and_changes_nothing(void **state)
+{
+    struct record r = { 0 }, living;
+    _cleanup_free_ char *path = str_format("%s/dead/effects", (char *)*state), *nowhere = io_path(*state, "nowhere");
+
+    pthread_mutex_init(&r.lock, NULL);
+    struct journal *j = start_in(*state, "alive", &living);
+    enter(j, "a", NULL);
+    assert_int_equal(survey(*state).n, 0);
+    in_killed_child(*state, enter_three);
+    for (int i = 0; i < 2; i++) {
+        struct found f = survey(*state);
+        assert_int_equal(f.n, 1);
+        assert_int_equal(f.effects, 2);
+        assert_int_equal(f.left, 2);
+    }
+    struct found f = recover(*state, &r); /* all of it is there still */
+    assert_int_equal(f.effects, 2);
+    assert_string_equal(r.text, "c a ");
+    assert_int_equal(survey(*state).n, 0);
+    in_killed_child(*state, enter_three);
+    write_text(path, "garbage\n");
+    assert_int_equal(survey(*state).n, 1);
+    assert_int_equal(survey(nowhere).n, 0);
+    assert_int_equal(journal_undo_all(j, NULL), 0);
+    journal_free(j);
+}
+
+static void b2_a_group_is_held_by_sessions_that_live(void **state)
+{
+    struct record living, r = { 0 };
+    struct err err = ERR_INIT;
+
+    pthread_mutex_init(&r.lock, NULL);
+    struct journal *j = start_in(*state, "alive", &living);
+    assert_int_equal(journal_group_held(*state, verbs, "vm1", &err), 0);
+    uint64_t id = enter(j, "a", "vm1");
+    assert_int_equal(journal_group_held(*state, verbs, "vm1", &err), 1);
+    assert_int_equal(journal_group_held(*state, verbs, "vm2", &err), 0);
+    journal_settled(j, id);
+    assert_int_equal(journal_group_held(*state, verbs, "vm1", &err), 0);
+    in_killed_child(*state, enter_three); /* nobody has it: it is to be recovered, not to be waited for */
+    assert_int_equal(journal_group_held(*state, verbs, "vm1", &err), 0);
+    assert_int_equal(recover(*state, &r).effects, 2);
+    journal_free(j);
+}
+
 static void b2_a_live_session_is_not_touched(void **state)
 {
     struct record r, other = { 0 };
@@ -444,6 +499,8 @@ int main(void)
         test_in_dir(b2_a_killed_session_is_recovered_once),
         test_in_dir(b2_what_cannot_be_undone_stays_for_the_next_time),
         test_in_dir(b2_a_commit_outlives_its_session),
+        test_in_dir(b2_a_survey_tells_what_died_and_changes_nothing),
+        test_in_dir(b2_a_group_is_held_by_sessions_that_live),
         test_in_dir(b2_a_live_session_is_not_touched),
         test_in_dir(two_sessions_of_one_name_are_refused),
         test_in_dir(a_line_that_was_cut_off_is_an_effect_that_never_was),

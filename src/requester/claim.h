@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Which session has a VM (behaviour 42): a locked file per VM, in which its owner says who it is. The kernel lets go of the lock when
+ * the owner dies, however it dies. Jobs of other programs are libvirt's to tell. */
+#ifndef REQUESTER_CLAIM_H
+#define REQUESTER_CLAIM_H
+
+#include "requester/internal.h"
+
+/* For how long something that is held by others is waited for. */
+struct patience {
+    uint64_t end_ms; /* monotonic; 0: not at all; UINT64_MAX: for ever */
+};
+struct patience patience_begin(uint64_t wait_ms); /* UINT64_MAX: for ever */
+/* Waits a moment. 1: look again; 0: the time is over; -EINTR. */
+int patience_wait(struct requester *rq, const struct patience *p, struct err *err);
+
+struct claims;
+/* Claims VMs, for one session alone; those that are off, only to read them: with others that do the same. what: "backup".
+ * -EBUSY: err names the VM and its owner (what, pid, host, since). Waits also until the VMs have no job of another program, which is
+ * no failure here. */
+int claims_take(struct requester *rq, struct hv *hv, char *const *uuids, const char *what, const struct patience *patience,
+                struct claims **ret, struct err *err);
+void claims_free(struct claims *c); /* lets go; NULL is fine */
+
+#endif
