@@ -2,8 +2,14 @@
 #include "cli/policy.h"
 #include "cli/render.h"
 
+struct check_options {
+    struct policy_options policy;
+    bool try_freeze;
+};
+
 static const struct cli_option options[] = {
     POLICY_OPTIONS,
+    { "try-freeze", 0, NULL, "freeze running guests for real, and thaw them", offsetof(struct check_options, try_freeze), NULL },
     { NULL },
 };
 
@@ -12,10 +18,12 @@ static int run(struct cli *cli, const void *opts, char **args, struct err *err)
     _cleanup_(policy_choice_clear) struct policy_choice choice = { 0 };
     json_t *report = NULL;
 
-    int code = policy_apply(cli, opts, args, &choice, err);
+    const struct check_options *o = opts;
+    int code = policy_apply(cli, &o->policy, args, &choice, err);
     if (code != EXIT_OK)
         return code;
-    int r = requester_check(cli->rq, choice.vms, &choice.policy, &report, err);
+    const struct requester_check job = { .vms = choice.vms, .policy = choice.policy, .try_freeze = o->try_freeze };
+    int r = requester_check(cli->rq, &job, &report, err);
     return cli_finish(cli, r, report, render_check);
 }
 
@@ -25,9 +33,10 @@ const struct cli_command cmd_check = {
     .summary = "tell how VMs would be backed up, and why",
     .about = "Nothing is touched. For each VM: the method, what the backup would be worth,\n"
              "the five conditions of Child VM Snapshot with the reason and the remedy where\n"
-             "one fails, and the disks. Exit code 3 if a backup would be refused.",
+             "one fails, and the disks; then what else stands in the way of a backup, and the\n"
+             "remedy. Exit code 3 if a backup would be refused or would fail.",
     .max_args = -1,
     .options = options,
-    .options_size = sizeof(struct policy_options),
+    .options_size = sizeof(struct check_options),
     .run = run,
 };

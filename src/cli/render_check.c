@@ -78,6 +78,48 @@ static void file_systems(FILE *f, const json_t *vm)
     }
 }
 
+static void findings(FILE *f, const json_t *list, const char *lead)
+{
+    size_t i;
+    json_t *e;
+
+    json_array_foreach (list, i, e) {
+        fprintf(f, "%s%s: ", lead, out_get(e, "level"));
+        out_text(f, out_get(e, "text"));
+        if (json_is_string(json_object_get(e, "remedy"))) {
+            fprintf(f, "\n%s   remedy: ", lead);
+            out_text(f, out_get(e, "remedy"));
+        }
+        fputc('\n', f);
+    }
+}
+
+/* The host and the repository, and with --verbose the room there is. */
+static void surroundings(FILE *f, const json_t *report, bool verbose)
+{
+    const json_t *repository = json_object_get(report, "repository");
+    char a[16], b[16], c[16];
+    size_t i;
+    json_t *e;
+
+    if (json_is_object(repository)) {
+        fputs("\nrepository ", f);
+        out_text(f, out_get(repository, "path"));
+        fprintf(f, ": %s", out_get(repository, "state"));
+        if (json_is_integer(json_object_get(repository, "free")))
+            fprintf(f, ", %s free", out_size(repository, "free", a));
+        fputc('\n', f);
+    }
+    if (verbose)
+        json_array_foreach (json_object_get(report, "scratch"), i, e) {
+            fputs("scratch files on the volume of ", f);
+            out_text(f, out_get(e, "dir"));
+            fprintf(f, ": %s free, %s must stay free, the disks hold %s\n", out_size(e, "free", a), out_size(e, "reserve", b),
+                    out_size(e, "disks_hold", c));
+        }
+    findings(f, json_object_get(report, "findings"), "");
+}
+
 void render_check(FILE *f, const json_t *report, bool verbose)
 {
     size_t i;
@@ -99,5 +141,7 @@ void render_check(FILE *f, const json_t *report, bool verbose)
         if (verbose)
             file_systems(f, vm);
         out_list(f, json_object_get(vm, "warnings"), "   warning: ");
+        findings(f, json_object_get(vm, "findings"), "   ");
     }
+    surroundings(f, report, verbose);
 }

@@ -35,6 +35,10 @@ bool hv_is_local(const struct hv *hv);          /* QEMU runs on this host: image
 void hv_qemu_ids(const struct hv *hv, uid_t *ret_uid, gid_t *ret_gid);
 /* Whether QEMU's user may pass through the existing folder `dir` and those above it; true also where that is not known. */
 bool hv_qemu_reaches(const struct hv *hv, const char *dir);
+/* Whether QEMU's user can pass through all folders of an absolute path and enter the last: 1 yes; 0 no, and *ret_closed is the first
+ * that it cannot (caller frees); -errno: cannot be told, e.g. -ENOENT. By owner, mode and access lists alone; a security module may
+ * forbid more. */
+int hv_qemu_may_enter(struct hv *hv, const char *dir, char **ret_closed, struct err *err);
 /* Folder of the storage pool "default", else libvirt's image folder for this kind of connection (M16). Caller frees. */
 int hv_default_image_dir(struct hv *hv, char **ret, struct err *err);
 /* Folder of an active storage pool that is one. -ENOENT, -EAGAIN (not active), -EOPNOTSUPP (no folder). Caller frees. */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What a backup of the VMs would do, told before anything is touched (M4, B3). */
-#include "requester/policy.h"
+#include "requester/check.h"
+#include "requester/claim.h"
 #include <errno.h>
+#include <stdarg.h>
 
 static json_t *conditions(const struct vm_report *r)
 {
@@ -49,71 +51,142 @@ static const char *agent_name(enum hv_agent_status s)
     return (size_t)s < ARRAY_SIZE(names) ? names[s] : "failed";
 }
 
-static json_t *vm_entry(const struct vm_report *r)
+void check_found(struct check *c, json_t *list, struct finding f, const char *fmt, ...)
 {
+    static const char *const levels[] = { "error", "warning", "note" };
+    _cleanup_free_ char *text = NULL;
+    va_list ap;
+
+    va_start(ap, fmt);
+    if (vasprintf(&text, fmt, ap) < 0)
+        text = NULL;
+    va_end(ap);
+    c->n_errors += f.level == FINDING_ERROR;
+    json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:o}", "id", f.id, "level", levels[f.level], "text", json_text(text), "remedy",
+                                          json_text(f.remedy)));
+}
+
+static json_t *vm_entry(const struct check_vm *vm)
+{
+    const struct vm_report *r = &vm->report;
     json_t *agent = r->state == HV_RUNNING ? json_string(agent_name(r->agent)) : json_null();
 
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "name", r->name, "uuid", r->uuid, "state",
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:O}", "name", r->name, "uuid", r->uuid, "state",
                      hv_state_name(r->state), "method", vm_method_name(r->method), "level", vm_level_name(r->level), "refused",
                      json_text(r->refused), "agent", agent, "conditions", conditions(r), "disks", disks(r), "file_systems", file_systems(r),
-                     "warnings", json_strv(r->warnings));
+                     "warnings", json_strv(r->warnings),
+                     "findings", vm->findings);
 }
 
 /* The VMs are looked at side by side: a hung agent costs its deadline once. */
-struct checks {
-    struct vm_writer *writer;
+struct questions {
+    struct check *c;
     char **uuids;
-    struct vm_report *reports;
 };
 
 static int check_one(void *ctx, size_t i, struct err *err)
 {
-    struct checks *c = ctx;
+    struct questions *q = ctx;
+    struct check_vm *vm = &q->c->vms[i];
 
-    return vm_writer_check(c->writer, c->uuids[i], &c->reports[i], err);
+    int r = vm_writer_check(q->c->s->vm_writer, q->uuids[i], &vm->report, err);
+    return r < 0 ? r : hv_domain_get(q->c->s->hv, q->uuids[i], &vm->dom, err);
 }
 
-static int run(struct session *s, char **uuids, json_t **ret, struct err *err)
+static int look(struct check *c, char **uuids, struct err *err)
 {
-    size_t n = strv_len(uuids), refused = 0;
-    _cleanup_free_ struct vm_report *reports = calloc(n + 1, sizeof(*reports));
-    struct checks c = { s->vm_writer, uuids, reports };
-    json_t *vms = json_array();
+    struct questions q = { c, uuids };
 
-    int r = reports ? par_each(n, 16, check_one, &c, err) : err_set(err, ENOMEM, "out of memory");
-    for (size_t i = 0; reports && i < n; i++) {
-        if (r >= 0) {
-            json_array_append_new(vms, vm_entry(&reports[i]));
-            refused += reports[i].refused != NULL;
-        }
-        vm_report_clear(&reports[i]);
+    c->n = strv_len(uuids);
+    c->findings = json_array();
+    c->vms = calloc(c->n + 1, sizeof(*c->vms));
+    if (!c->vms || !c->findings)
+        return err_set(err, ENOMEM, "out of memory");
+    for (size_t i = 0; i < c->n; i++)
+        if (!(c->vms[i].findings = json_array()))
+            return err_set(err, ENOMEM, "out of memory");
+    return par_each(c->n, 16, check_one, &q, err);
+}
+
+static void check_clear(struct check *c)
+{
+    for (size_t i = 0; c->vms && i < c->n; i++) {
+        vm_report_clear(&c->vms[i].report);
+        if (c->vms[i].dom)
+            hv_domain_free(c->vms[i].dom);
+        json_decref(c->vms[i].findings);
     }
-    if (r < 0) {
-        json_decref(vms);
-        return r;
+    free(c->vms);
+    for (size_t i = 0; c->metas && i < c->n_points; i++)
+        json_decref(c->metas[i]);
+    free(c->metas);
+    store_list_free(c->points, c->n_points);
+    json_decref(c->findings);
+}
+
+static int report(struct check *c, json_t *scratch, json_t *repository, json_t **ret, struct err *err)
+{
+    json_t *vms = json_array();
+    size_t refused = 0;
+
+    for (size_t i = 0; i < c->n; i++) {
+        json_array_append_new(vms, vm_entry(&c->vms[i]));
+        refused += c->vms[i].report.refused != NULL;
     }
-    *ret = json_pack("{s:o, s:I}", "vms", vms, "refused", (json_int_t)refused);
+    *ret = json_pack("{s:o, s:O, s:O, s:O, s:I, s:I}", "vms", vms, "scratch", scratch, "repository", repository, "findings", c->findings,
+                     "refused", (json_int_t)refused, "errors", (json_int_t)c->n_errors);
     if (!*ret)
         return err_set(err, ENOMEM, "out of memory");
-    s->rq->end = refused ? REQUESTER_REFUSED : REQUESTER_DONE;
+    c->rq->end = refused || c->n_errors ? REQUESTER_REFUSED : REQUESTER_DONE;
     return 0;
 }
 
-int requester_check(struct requester *rq, char *const *vms, const struct requester_policy *policy, json_t **ret, struct err *err)
+static int run(struct check *c, char **uuids, bool freeze, json_t **ret, struct err *err)
+{
+    _cleanup_json_ json_t *scratch = NULL, *repository = NULL;
+
+    int r = look(c, uuids, err);
+    if (r >= 0 && freeze)
+        r = check_freeze(c, err);
+    if (r >= 0)
+        r = check_scratch(c, &scratch, err);
+    if (r >= 0)
+        r = check_repository(c, &repository, err);
+    if (r >= 0)
+        r = check_left(c, err);
+    return r < 0 ? r : report(c, scratch, repository, ret, err);
+}
+
+/* What freezes guests is a session like others: alone on the VMs, with a journal and a watchdog. */
+static int claim(struct check *c, char *const *uuids, struct err *err)
+{
+    const struct patience none = { 0 };
+
+    int r = claims_take(c->rq, c->s->hv, uuids, "check", &none, &c->claims, err);
+    if (r == -EBUSY)
+        c->rq->end = REQUESTER_REFUSED;
+    return r;
+}
+
+int requester_check(struct requester *rq, const struct requester_check *job, json_t **ret, struct err *err)
 {
     _cleanup_(policies_clear) struct policies policies = { 0 };
-    struct session_options o = { .policies = &policies };
+    struct session_options o = { .policies = &policies, .restore = job->try_freeze };
+    struct check c = { .rq = rq, .policies = &policies };
     _cleanup_strv_ char **uuids = NULL;
-    struct session *s = NULL;
 
     rq->end = REQUESTER_DONE;
-    int r = policies_parse(policy, &policies, err);
+    int r = policies_parse(&job->policy, &policies, err);
     if (r >= 0)
-        r = session_open(rq, &o, &s, err);
+        r = session_open(rq, &o, &c.s, err);
     if (r >= 0)
-        r = select_vms(s->hv, vms, &uuids, err);
+        r = select_vms(c.s->hv, job->vms, &uuids, err);
+    if (r >= 0 && job->try_freeze)
+        r = claim(&c, uuids, err);
     if (r >= 0)
-        r = run(s, uuids, ret, err);
-    session_close(s, NULL);
+        r = run(&c, uuids, job->try_freeze, ret, err);
+    check_clear(&c);
+    session_close(c.s, NULL);
+    claims_free(c.claims);
     return job_end(rq, r, err);
 }

@@ -51,7 +51,7 @@ struct session_options {
     const char *checkpoint_prefix;
     char *const *only;    /* VMs to describe; NULL: all */
     bool effects;         /* a backup: with provider and journal */
-    bool restore;         /* a restore: with journal */
+    bool restore;         /* a restore, or what else has effects but takes no point: with journal */
 };
 
 /* A connection, the service with all that is registered, and one session of it. */

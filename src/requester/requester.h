@@ -79,8 +79,11 @@ int requester_list_points(struct requester *r, const char *vm, json_t **ret, str
  *              "agent": "ok|no-channel|not-connected|not-responding|no-freeze|failed", or null where the VM does not run,
  *              "conditions": [ { "clause", "name", "ok": bool|null, "why" } ],
  *              "disks": [ { "target", "path", "format", "covered": bool, "why": TEXT|null } ],
- *              "file_systems": [ { "mountpoint", "type", "device", "disks": [ TARGET ] } ], "warnings": [ TEXT ] } ],
- *   "refused": NUMBER of VMs a backup of which would be refused } */
+ *              "file_systems": [ { "mountpoint", "type", "device", "disks": [ TARGET ] } ], "warnings": [ TEXT ],
+ *              "findings": [ { "id", "level": "error|warning|note", "text", "remedy" } ] } ],
+ *   "scratch": [ { "dir", "free", "reserve", "disks_hold", "worst" } ] (per file system with scratch files; bytes),
+ *   "repository": { "path", "state": "ok|missing|wrong-key|not-opened|unreachable", "free" } or null, "findings" (of all others),
+ *   "refused": NUMBER of VMs a backup of which would be refused, "errors": NUMBER of findings for which one would fail } */
 struct requester_vm_policy { /* what differs for one VM; NULL: as for all */
     const char *vm;            /* name or UUID */
     const char *method, *require, *fallback;
@@ -92,7 +95,12 @@ struct requester_policy {
     size_t n_vms;
     const struct requester_vm_policy *vms;
 };
-int requester_check(struct requester *r, char *const *vms, const struct requester_policy *policy, json_t **ret, struct err *err);
+struct requester_check {
+    char *const *vms;
+    struct requester_policy policy;
+    bool try_freeze; /* running guests are frozen for real and thawed at once */
+};
+int requester_check(struct requester *r, const struct requester_check *job, json_t **ret, struct err *err);
 
 /* One restore point of the VMs (NULL: all) and of the command writers' components, all of one instant; or nothing.
  * { "point", "set", "type", "asked", "host", "kvss", "instant",

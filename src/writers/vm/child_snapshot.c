@@ -107,3 +107,28 @@ int vm_thaw(struct vm *vm, struct err *err)
     err_vss(err, VSS_E_WRITERERROR_TIMEOUT, ETIMEDOUT, "the guest had thawed before the point in time was complete");
     return not_quiesced(vm, err);
 }
+
+int vm_writer_try_freeze(struct vm_writer *w, const char *name_or_uuid, double *ret_ms, struct err *err)
+{
+    const struct vm_writer_config *c = &w->config;
+    _cleanup_(vm_clear) struct vm vm = { .writer = w };
+    struct err ignored = ERR_INIT; /* it stays in the journal, and the end of the session tries again and tells */
+
+    if (!c->journal)
+        return err_set(err, EINVAL, "the VM writer was set up for questions only, not to freeze a guest");
+    int r = hv_domain_get(c->hv, name_or_uuid, &vm.dom, err);
+    if (r >= 0)
+        r = vm_effect(&vm, VERB_FREEZE, NULL, NULL, &vm.fx_freeze, err);
+    if (r >= 0)
+        r = journal_deadline(c->journal, c->hold_limit_ms ? c->hold_limit_ms : HOLD_LIMIT_MS, err);
+    if (r >= 0)
+        r = vm_freeze(&vm, err);
+    if (r >= 0)
+        r = vm_thaw(&vm, err);
+    if (r < 0)
+        (void)journal_undo(c->journal, vm.fx_freeze, &ignored);
+    (void)journal_deadline(c->journal, 0, NULL);
+    if (r >= 0)
+        *ret_ms = (double)(vm.thawed_us - vm.frozen_us) / 1000.0;
+    return r;
+}

@@ -105,6 +105,8 @@ struct vm_report {
 };
 int vm_writer_check(struct vm_writer *w, const char *name_or_uuid, struct vm_report *ret, struct err *err);
 void vm_report_clear(struct vm_report *r);
+/* Freezes the guest for real and thaws it at once; needs config.journal. One VM at a time. *ret_ms: how long it was frozen. */
+int vm_writer_try_freeze(struct vm_writer *w, const char *name_or_uuid, double *ret_ms, struct err *err);
 
 /* Deletes the VM's checkpoints named config.checkpoint_prefix-..., but those in `keep` (may be NULL): old ones must not pile up.
  * Nothing is done while the VM is saved or held by someone else. */

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What earlier backups have left: checkpoints and bitmaps that nothing stands on any more cost QEMU memory and time with every write of
+ * the guest; a session that died waits to be put back; a guest that could not be quiesced has told so. */
+#include "requester/chain.h"
+#include "requester/check.h"
+#include "requester/point.h"
+#include <errno.h>
+#include <string.h>
+
+#define MARK "kvss-" /* all names of kvss's checkpoints begin so */
+
+/* "kvss-1a2b3c4d" of "kvss-1a2b3c4d-1764072000000-0f0e0d0c". */
+static bool is_of(const char *checkpoint, const char *prefix)
+{
+    size_t n = strlen(prefix);
+
+    return !strncmp(checkpoint, prefix, n) && checkpoint[n] == '-';
+}
+
+/* Whether a restore point of the repository names it for that VM. */
+static bool is_known(const struct check *c, const char *uuid, const char *checkpoint)
+{
+    for (size_t i = 0; i < c->n_points; i++) {
+        const json_t *vm = c->metas[i] ? point_find_vm(c->metas[i], uuid) : NULL;
+        const char *name = vm ? json_get_text(vm, "checkpoint") : NULL;
+        if (name && !strcmp(name, checkpoint))
+            return true;
+    }
+    return false;
+}
+
+static void look_at_checkpoint(struct check *c, struct check_vm *vm, const char *name, const char *prefix)
+{
+    _cleanup_free_ char *remedy = NULL;
+
+    if (strncmp(name, MARK, strlen(MARK)) || (prefix && is_of(name, prefix) && is_known(c, vm->report.uuid, name)))
+        return;
+    if (prefix && is_of(name, prefix)) {
+        remedy = str_format("the next backup of the VM to this repository removes it; or: virsh checkpoint-delete %s %s", vm->report.name,
+                            name);
+        check_found(c, vm->findings, FOUND(FINDING_WARNING, "checkpoint-stale", remedy ? remedy : ""),
+                    "the checkpoint %s is of a restore point that the repository does not hold any more", name);
+        return;
+    }
+    remedy = str_format("if that repository is gone: virsh checkpoint-delete %s %s", vm->report.name, name);
+    check_found(c, vm->findings, FOUND(FINDING_NOTE, "checkpoint-of-another", remedy ? remedy : ""),
+                "the checkpoint %s belongs to %s repository", name, prefix ? "another" : "a");
+}
+
+/* libvirt forgets checkpoints when a VM is undefined; the images keep the bitmaps, and QEMU goes on recording in them. */
+static void look_at_bitmaps(struct check *c, struct check_vm *vm, const struct hv_disk *d)
+{
+    struct hv_image_info info = { 0 };
+
+    if (!d->path || strcmp(d->format, "qcow2") || hv_image_info(d->path, d->format, true, &info, NULL) < 0)
+        return;
+    for (size_t i = 0; i < info.n_bitmaps; i++) {
+        const char *name = info.bitmaps[i].name;
+        if (strncmp(name, MARK, strlen(MARK)) || strv_has(vm->dom->checkpoints, name) || is_known(c, vm->report.uuid, name))
+            continue;
+        _cleanup_free_ char *remedy = str_format("when the VM is off: qemu-img bitmap --remove %s %s", d->path, name);
+        check_found(c, vm->findings, FOUND(FINDING_WARNING, "bitmap-stale", remedy ? remedy : ""),
+                    "disk %s has the record of changes %s, of which libvirt knows no checkpoint and the repository no restore point",
+                    d->target, name);
+    }
+    hv_image_info_clear(&info);
+}
+
+/* Agent and hooks cannot be tried without freezing the guest; but what happened the last time is known. */
+static void look_at_last_point(struct check *c, struct check_vm *vm)
+{
+    const char *id = "", *why;
+    const json_t *last = check_last_point(c, vm->report.uuid, &id);
+
+    if (!last || !(why = json_get_text(last, "not_quiesced")))
+        return;
+    _cleanup_free_ char *remedy = str_format(
+        "look at the agent's log and at the scripts of its fsfreeze hook in the guest, then try: virsh domfsfreeze %s; virsh domfsthaw %s",
+        vm->report.name, vm->report.name);
+    check_found(c, vm->findings, FOUND(FINDING_WARNING, "last-freeze-failed", remedy ? remedy : ""),
+                "in the last restore point (%.12s) its guest could not be quiesced, so it was saved: %s", id, why);
+}
+
+static void look_at_vm(struct check *c, struct check_vm *vm, const char *prefix)
+{
+    bool busy = false;
+
+    look_at_last_point(c, vm);
+    if (hv_domain_busy(vm->dom, &busy, NULL, NULL) < 0 || busy)
+        return; /* a backup is just making a checkpoint, perhaps */
+    for (char **name = vm->dom->checkpoints; name && *name; name++)
+        look_at_checkpoint(c, vm, *name, prefix);
+    for (size_t i = 0; hv_is_local(c->s->hv) && i < vm->dom->n_disks; i++)
+        if (vm->report.disks[i].covered)
+            look_at_bitmaps(c, vm, &vm->dom->disks[i]);
+}
+
+/* ---- Sessions that died, and settings of VMs that are not there --------------------------------------------------------------*/
+
+static void note_session(void *priv, const struct journal_recovered *r)
+{
+    struct check *c = priv;
+
+    if (r->text)
+        check_found(c, c->findings, FOUND(FINDING_WARNING, "session-unreadable", "kvss recover"),
+                    "session %s has died, and its list of effects cannot be read: %s", r->session_id, r->text);
+    else
+        check_found(c, c->findings,
+                    FOUND(FINDING_WARNING, "session-dead", "kvss recover (every backup and restore does the same first)"),
+                    "session %s has died, and %zu of its effects have not been undone yet", r->session_id, r->effects);
+}
+
+static int look_at_sessions(struct check *c, struct err *err)
+{
+    _cleanup_free_ struct journal_verb *verbs = NULL;
+    _cleanup_free_ char *dir = NULL;
+    struct err why = ERR_INIT;
+
+    if (sessions_dir(&dir, &why) < 0)
+        return 0;
+    int r = session_verbs(&verbs, err);
+    if (r >= 0 && journal_survey(dir, verbs, note_session, c, &why) < 0)
+        check_found(c, c->findings, FOUND(FINDING_WARNING, "sessions-unreadable", "see that it can be read"), "%s", why.text);
+    return r;
+}
+
+static void look_at_sections(struct check *c)
+{
+    for (size_t i = 0; i < c->policies->n; i++) {
+        struct hv_domain *d = NULL;
+        struct err why = ERR_INIT;
+        if (hv_domain_get(c->s->hv, c->policies->of[i].vm, &d, &why) >= 0)
+            hv_domain_free(d);
+        else if (why.code == ENOENT)
+            check_found(c, c->findings,
+                        FOUND(FINDING_WARNING, "settings-of-unknown-vm", "correct the name, or take the section out"),
+                        "kvss.conf has a section [vm %s], and there is no such VM", c->policies->of[i].vm);
+    }
+}
+
+int check_left(struct check *c, struct err *err)
+{
+    char prefix[CHAIN_PREFIX_MAX];
+
+    if (c->rq->store)
+        chain_prefix(c->rq->store, prefix);
+    for (size_t i = 0; i < c->n; i++)
+        look_at_vm(c, &c->vms[i], c->rq->store ? prefix : NULL);
+    look_at_sections(c);
+    return look_at_sessions(c, err);
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The repository, if one is configured: there, readable with the key at hand, writable, not full. */
+#include "base/io.h"
+#include "base/num.h"
+#include "requester/check.h"
+#include "requester/point.h"
+#include <errno.h>
+#include <string.h>
+
+#define FULL_BYTES (64 * MIB)
+
+static int load_points(struct check *c, struct err *err)
+{
+    size_t n_bad = 0;
+
+    int r = store_list(c->rq->store, &c->points, &c->n_points, &n_bad, err);
+    if (r < 0)
+        return r;
+    c->metas = calloc(c->n_points + 1, sizeof(*c->metas));
+    if (!c->metas)
+        return err_set(err, ENOMEM, "out of memory");
+    for (size_t i = 0; i < c->n_points; i++)
+        (void)point_meta(c->points[i].meta, &c->metas[i], NULL);
+    if (n_bad)
+        check_found(c, c->findings, FOUND(FINDING_WARNING, "repository-damaged", "kvss fsck tells more"),
+                    "%zu restore points cannot be read", n_bad);
+    return 0;
+}
+
+const json_t *check_last_point(const struct check *c, const char *uuid, const char **ret_id)
+{
+    for (size_t i = c->n_points; c->metas && i-- > 0;) {
+        const json_t *vm = c->metas[i] ? point_find_vm(c->metas[i], uuid) : NULL;
+        if (!vm)
+            continue;
+        if (ret_id)
+            *ret_id = c->points[i].id;
+        return vm;
+    }
+    return NULL;
+}
+
+/* Nobody is asked for a passphrase only to look. */
+static int open_quietly(struct requester *rq, struct err *err)
+{
+    __auto_type ask = rq->config.ask;
+
+    rq->config.ask = NULL;
+    int r = repository_open(rq, err);
+    rq->config.ask = ask;
+    return r;
+}
+
+static const char *open_failed(struct check *c, int r, const struct err *why)
+{
+    const struct requester_config *q = &c->rq->config;
+    bool no_key = !q->password_file && !q->key_file && !q->passphrase;
+
+    if (r == -EACCES && no_key) {
+        check_found(c, c->findings,
+                    FOUND(FINDING_NOTE, "repository-not-opened", "give --password-file or --key-file to have it looked at"),
+                    "the repository %s is encrypted and no key was given: it was not opened", q->repository);
+        return "not-opened";
+    }
+    if (r == -ENOENT)
+        check_found(c, c->findings,
+                    FOUND(FINDING_ERROR, "repository-missing",
+                          "if it lies on a disk or share that has to be mounted, mount it; kvss init makes a new one"),
+                    "%s", why->text);
+    else if (r == -EACCES)
+        check_found(c, c->findings,
+                    FOUND(FINDING_ERROR, "repository-key", "give the right passphrase or key, and see that its files can be read"),
+                    "the repository cannot be opened: %s", why->text);
+    else
+        check_found(c, c->findings,
+                    FOUND(FINDING_ERROR, "repository-unreachable", "kvss fsck tells more about a repository that is damaged"),
+                    "the repository cannot be opened: %s", why->text);
+    return r == -ENOENT ? "missing" : r == -EACCES ? "wrong-key" : "unreachable";
+}
+
+static void look_at_rights(struct check *c, const char *path)
+{
+    int r = check_may_write(path);
+
+    if (r < 0)
+        check_found(c, c->findings,
+                    FOUND(FINDING_ERROR, "repository-not-writable", "mount it for writing, or give the user the right to write"),
+                    "nothing can be written to the repository %s: %s", path, strerror(-r));
+}
+
+/* *ret: what is free, where that can be told. */
+static void look_at_space(struct check *c, const char *path, json_t **ret)
+{
+    uint64_t free_bytes = 0, total = 0, new_data = 0;
+    char have[16], need[16];
+
+    if (io_space(path, &free_bytes, &total, NULL) < 0)
+        return;
+    *ret = json_integer((json_int_t)free_bytes);
+    num_format_size(free_bytes, have);
+    for (size_t i = 0; c->metas && i < c->n; i++)
+        if (!check_last_point(c, c->vms[i].report.uuid, NULL))
+            new_data += check_allocated(&c->vms[i]);
+    if (free_bytes < FULL_BYTES)
+        check_found(c, c->findings,
+                    FOUND(FINDING_ERROR, "repository-full", "kvss forget --prune gives back space, or make room there"),
+                    "the repository %s is full: %s are free", path, have);
+    else if (free_bytes < new_data)
+        check_found(c, c->findings,
+                    FOUND(FINDING_WARNING, "repository-small", "kvss forget --prune gives back space, or make room there"),
+                    "the repository %s has %s free, and VMs that it does not hold yet have disks of %s: compressed and without what "
+                    "they have in common they may fit, or not",
+                    path, have, num_format_size(new_data, need));
+}
+
+static void look_at_locks(struct check *c)
+{
+    struct store_lock_info *locks = NULL;
+    size_t n = 0;
+
+    if (store_lock_list(c->rq->store, &locks, &n, NULL) < 0)
+        return;
+    for (size_t i = 0; i < n; i++)
+        if (locks[i].stale)
+            check_found(c, c->findings, FOUND(FINDING_NOTE, "repository-stale-lock", "kvss unlock"),
+                        "the repository has a lock of a session that is gone: %s", locks[i].owner);
+    free(locks);
+}
+
+int check_repository(struct check *c, json_t **ret, struct err *err)
+{
+    const char *path = c->rq->config.repository, *state = "ok";
+    json_t *free_bytes = NULL;
+    struct err why = ERR_INIT;
+
+    *ret = json_null();
+    if (!path)
+        return 0;
+    int r = open_quietly(c->rq, &why);
+    if (r == -ENOMEM)
+        return err_move(err, &why);
+    if (r >= 0) {
+        r = load_points(c, err);
+        if (r < 0)
+            return err_context(err, "repository %s", path);
+        look_at_locks(c);
+    } else {
+        state = open_failed(c, r, &why);
+    }
+    if (io_exists(path) && !strstr(path, "://")) {
+        if (strcmp(state, "missing"))
+            look_at_rights(c, path);
+        look_at_space(c, path, &free_bytes);
+    }
+    *ret = json_pack("{s:o, s:s, s:o}", "path", json_text(path), "state", state, "free", free_bytes ? free_bytes : json_null());
+    return *ret ? 0 : err_set(err, ENOMEM, "out of memory");
+}
