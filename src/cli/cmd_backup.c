@@ -5,8 +5,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define RETRIES_DEFAULT 2
-
 struct backup_options {
     struct policy_options policy;
     const char *type, *freeze_limit, *retries, *bwlimit, *wait;
@@ -21,7 +19,7 @@ static const struct cli_option options[] = {
     { "copy", 0, NULL, "the same as --type copy", offsetof(struct backup_options, copy), NULL },
     { "freeze-limit", 0, "SECONDS", "how long a guest may be frozen", offsetof(struct backup_options, freeze_limit), NULL },
     { "compression", 0, "LEVEL", "of zstd, 1 (default) to 19, or none", offsetof(struct backup_options, compression), NULL },
-    { "retries", 0, "N", "tries after failures that may pass (default 2)", offsetof(struct backup_options, retries), NULL },
+    { "retries", 0, "N", "tries after failures that may pass (default 0)", offsetof(struct backup_options, retries), NULL },
     { "bwlimit", 0, "RATE", "read at most so many bytes per second", offsetof(struct backup_options, bwlimit), NULL },
     { "wait", 0, "[SECONDS]", "wait for others that hold a VM", offsetof(struct backup_options, wait), NULL },
     { NULL },
@@ -54,7 +52,7 @@ static int run(struct cli *cli, const void *opts, char **args, struct err *err)
     job.policy = choice.policy;
     job.vms = choice.vms;
     job.bytes_per_s = settings_size(cli->settings.bwlimit);
-    job.retries = cli->settings.retries ? (unsigned)strtoul(cli->settings.retries, NULL, 10) : RETRIES_DEFAULT;
+    job.retries = cli->settings.retries ? (unsigned)strtoul(cli->settings.retries, NULL, 10) : 0;
     int r = requester_backup(cli->rq, &job, &report, err);
     return cli_finish(cli, r, report, render_backup);
 }

@@ -7,7 +7,7 @@
 
 #define POLICY_METHODS "auto|child|saved-state"
 #define POLICY_LEVELS "application|file-system|saved-state"
-#define POLICY_FALLBACKS "saved-state|fail"
+#define POLICY_FALLBACKS "auto|saved-state|fail"
 
 struct policy_options {
     const char *method, *require, *fallback, *snapshot_dir, *scratch_reserve, *agent_timeout;
@@ -29,7 +29,7 @@ void policy_choice_clear(struct policy_choice *c);
       POLICY_METHODS },                                                                                                           \
     { "require", 0, "LEVEL", "refuse if less: application, file-system, ...", offsetof(struct policy_options, require),    \
       POLICY_LEVELS },                                                                                                            \
-    { "fallback", 0, "WHAT", "if not quiesced: saved-state (default) or fail", offsetof(struct policy_options, fallback),         \
+    { "fallback", 0, "WHAT", "if not quiesced: auto (default), saved-state, fail", offsetof(struct policy_options, fallback),         \
       POLICY_FALLBACKS },                                                                                                         \
     { "snapshot-dir", 0, "FOLDER", "where scratch and snapshot files go", offsetof(struct policy_options, snapshot_dir), NULL },  \
     { "scratch-reserve", 0, "SIZE", "what has to stay free there", offsetof(struct policy_options, scratch_reserve), NULL },      \

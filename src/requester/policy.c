@@ -35,7 +35,9 @@ static int parse(const char *method, const char *require, const char *fallback, 
         { "application", VM_LEVEL_APPLICATION }, { "file-system", VM_LEVEL_FILE_SYSTEM }, { "saved-state", VM_LEVEL_SAVED_STATE },
         { NULL, 0 },
     };
-    static const struct word fallbacks[] = { { "saved-state", VM_FALLBACK_SAVED }, { "fail", VM_FALLBACK_FAIL }, { NULL, 0 } };
+    static const struct word fallbacks[] = {
+        { "auto", VM_FALLBACK_AUTO }, { "saved-state", VM_FALLBACK_SAVED }, { "fail", VM_FALLBACK_FAIL }, { NULL, 0 },
+    };
     int m = (int)p->method, l = (int)p->require, f = (int)p->fallback;
 
     int r = parse_word(methods, method, "method", &m, err);

@@ -91,7 +91,7 @@ struct requester_vm_policy { /* what differs for one VM; NULL: as for all */
 struct requester_policy {
     const char *method;   /* "auto", "child", "saved-state"; NULL: auto */
     const char *require;  /* "application", "file-system", "saved-state"; NULL: nothing in particular */
-    const char *fallback; /* where a guest cannot be quiesced: "saved-state", or "fail"; NULL: saved-state */
+    const char *fallback; /* where a guest cannot be quiesced: "auto", "saved-state" or "fail"; NULL: auto */
     size_t n_vms;
     const struct requester_vm_policy *vms;
 };

@@ -101,11 +101,11 @@ eval "${remedy#*or: }" > /dev/null
 sound
 # ... a hook in the guest that failed
 guest_sh web "printf '#!/bin/sh\n[ \$1 != freeze ] || exit 1\n' > /etc/qemu/fsfreeze-hook.d/no && chmod +x /etc/qemu/fsfreeze-hook.d/no"
-backup web
+backup web --fallback saved-state
 finds 0 last-freeze-failed 'could not be quiesced' 'hook in the guest'
-finds 0 'freeze-failed last-freeze-failed' '' '' --try-freeze
+finds 0 'freeze-failed last-freeze-failed' '' '' --try-freeze --fallback saved-state
 assert_match "$(finding freeze-failed .text)" 'could not be frozen when it was tried' "text of freeze-failed"
-finds "$EXIT_REFUSED" 'freeze-failed last-freeze-failed' '' '' --try-freeze --fallback fail
+finds "$EXIT_REFUSED" 'freeze-failed last-freeze-failed' '' '' --try-freeze
 guest_sh web 'rm /etc/qemu/fsfreeze-hook.d/no'
 backup web
 sound

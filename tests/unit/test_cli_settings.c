@@ -71,7 +71,7 @@ static void mistakes_name_file_and_line(void **state)
         { "[vm web]\nrequire = file-system\n[vm web]\nrequire = application\n", "kvss.conf:4: require is set a second time" },
         { "[vmweb]\nrequire = file-system\n", "kvss.conf:2: unknown section [vmweb]" },
         { "[vm a-name-that-is-longer-than-what-the-parser-keeps-of-it]\nrequire = file-system\n", "name the VM by its UUID" },
-        { "fallback = crash\n", "kvss.conf:1: fallback = crash: not one of saved-state|fail" },
+        { "fallback = crash\n", "kvss.conf:1: fallback = crash: not one of auto|saved-state|fail" },
         { "bwlimit = fast\n", "kvss.conf:1: bwlimit = fast: not a size" },
         { "scratch-reserve = 0\n", "kvss.conf:1: scratch-reserve = 0: not a size" },
         { "wait = for a while\n", "kvss.conf:1: wait = for a while: not a number of seconds" },

@@ -86,7 +86,7 @@ static void policies_are_parsed_and_others_refused(void **state)
     assert_ok(policies_parse(&(struct requester_policy){ 0 }, &p, &err));
     assert_int_equal(p.all.method, VM_METHOD_AUTO);
     assert_int_equal(p.all.require, VM_LEVEL_CRASH);
-    assert_int_equal(p.all.fallback, VM_FALLBACK_SAVED);
+    assert_int_equal(p.all.fallback, VM_FALLBACK_AUTO);
     policies_clear(&p);
     assert_ok(policies_parse(&(struct requester_policy){ .method = "child", .require = "file-system", .fallback = "fail" }, &p, &err));
     assert_int_equal(p.all.method, VM_METHOD_CHILD);
@@ -130,7 +130,7 @@ static void what_a_run_learns_stays_for_that_vm(void **state)
     _cleanup_(policies_clear) struct policies p = { 0 };
     struct err err = ERR_INIT;
 
-    assert_ok(policies_parse(&(struct requester_policy){ 0 }, &p, &err));
+    assert_ok(policies_parse(&(struct requester_policy){ .fallback = "saved-state" }, &p, &err));
     struct vm_policy found = policies_find(&p, "one", one);
     assert_true(policy_may_fall_back(&found));
     assert_ok(policies_learn(&p, one, "the agent did not answer", &err));
@@ -141,9 +141,11 @@ static void what_a_run_learns_stays_for_that_vm(void **state)
     assert_null(found.not_quiesced);
     found.require = VM_LEVEL_FILE_SYSTEM;
     assert_false(policy_may_fall_back(&found));
+    found = (struct vm_policy){ .fallback = VM_FALLBACK_AUTO };
+    assert_false(policy_may_fall_back(&found)); /* M10 */
     found = (struct vm_policy){ .fallback = VM_FALLBACK_FAIL };
     assert_false(policy_may_fall_back(&found));
-    found = (struct vm_policy){ .method = VM_METHOD_CHILD };
+    found = (struct vm_policy){ .method = VM_METHOD_CHILD, .fallback = VM_FALLBACK_SAVED };
     assert_false(policy_may_fall_back(&found));
 }
 

@@ -19,7 +19,8 @@ const char *vm_level_name(enum vm_level l)
 
 const char *vm_fallback_name(enum vm_fallback f)
 {
-    return f == VM_FALLBACK_FAIL ? "fail" : "saved-state";
+    static const char *const names[] = { "auto", "saved-state", "fail" };
+    return (size_t)f < ARRAY_SIZE(names) ? names[f] : "unknown";
 }
 
 void vm_report_clear(struct vm_report *r)

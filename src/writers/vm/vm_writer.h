@@ -33,10 +33,11 @@ const char *vm_level_name(enum vm_level l); /* "crash", "saved-state", "file-sys
 
 /* Where the guest of a VM cannot be quiesced: a condition of Child VM Snapshot fails while the VM runs, or the freeze itself does. */
 enum vm_fallback {
-    VM_FALLBACK_SAVED, /* Saved State instead, at the set's one instant */
+    VM_FALLBACK_AUTO,  /* Saved State where it is known beforehand (M4); at the instant the set fails (M10) */
+    VM_FALLBACK_SAVED, /* Saved State instead, at the set's one instant, in either case */
     VM_FALLBACK_FAIL,  /* no backup: refused where it is known beforehand, else the set fails */
 };
-const char *vm_fallback_name(enum vm_fallback f); /* "saved-state", "fail" */
+const char *vm_fallback_name(enum vm_fallback f); /* "auto", "saved-state", "fail" */
 
 /* What is wanted of one VM. */
 struct vm_policy {
