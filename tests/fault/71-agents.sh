@@ -122,7 +122,7 @@ after
 note "thawed when the agent came round"
 
 before
-fails dies 'web' --agent-timeout 6
+fails dies 'web' --agent-timeout 5 # the real one comes later than that
 poll 30 guest_agent web guest-ping
 poll 60 _no_kvss
 poll 30 _drive_past web "$(_drive_last web)"

@@ -67,19 +67,19 @@ if [ -n "${KVSS_TEST_FULL:-}" ]; then
 fi
 
 # ---- the journal: no room for the session, for its first line, for some
-small /var/lib/kvss/sessions 64k
+small /var/lib/kvss 64k
 for pages in 0 1; do
-    fill /var/lib/kvss/sessions $pages
+    fill /var/lib/kvss $pages
     full '[Nn]o space left'
-    rm /var/lib/kvss/sessions/filler
+    rm /var/lib/kvss/filler
 done
 # a session that goes on from where there was no more room, and is killed then
-fill /var/lib/kvss/sessions 1
+fill /var/lib/kvss 1
 _fault_facts web mute off > "$SANDBOX/facts.fault"
 fault_backup killall:session-folder:undo web mute off
 wait "$FAULT_PID" || :
-rm /var/lib/kvss/sessions/filler
+rm /var/lib/kvss/filler
 kvss recover > "$SANDBOX/recover" || fail "recover: $(cat "$SANDBOX/recover")"
 assert_unharmed
-umount /var/lib/kvss/sessions
+umount /var/lib/kvss
 assert_recovers web mute off

@@ -18,13 +18,14 @@ crash() {
     wait "$FAULT_PID" || status=$?
     assert_eq "$status" 137 "status"
     pkill -KILL -x kvss || : # what else lives of it
-    pids=$(awk 1 /run/libvirtd.pid /run/libvirt/qemu/*.pid) # the files end without a newline
+    pids=$(awk 1 /run/libvirtd.pid /run/virtlogd.pid /run/libvirt/qemu/*.pid) # the files end without a newline
     # shellcheck disable=SC2086 # a list
     kill -KILL $pids
     for pid in $pids; do while kill -0 "$pid" 2> /dev/null; do sleep 0.05; done; done
-    rm -rf /run/libvirt /run/libvirtd.pid /run/kvss # /run is empty at boot
+    rm -rf /run/libvirt /run/libvirtd.pid /run/virtlogd.pid /run/kvss # /run is empty at boot
     cat /proc/sys/kernel/random/uuid > "$SANDBOX/bootid"
     mount --bind "$SANDBOX/bootid" /proc/sys/kernel/random/boot_id
+    virtlogd --daemon --pid-file /run/virtlogd.pid
     libvirtd --daemon --pid-file /run/libvirtd.pid
     poll 20 virsh -q uri
     [ -n "$(ls /var/lib/kvss/sessions)" ] || fail "no session was left: nothing was proved"
@@ -71,4 +72,4 @@ note "paused"
 
 for vm in web mute; do guest_start $vm; done
 for vm in web mute; do guest_wait $vm; done
-assert_recovers web mute off
+LOCKS=/nonexistent assert_recovers web mute off
