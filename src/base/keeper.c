@@ -124,15 +124,28 @@ static int add(struct kept *k, int fd)
         k->list = more;
         k->cap = cap;
     }
-    /* Hang-ups alone, which poll() always tells: what the other end sends is not ours to read. */
-    k->list[k->n++] = (struct pollfd){ .fd = fd, .events = k->n ? 0 : POLLIN };
+    /* Of a connection hang-ups alone, which poll() always tells: what the other end sends is the owner's to read. */
+    k->list[k->n] = (struct pollfd){ .fd = fd, .events = k->n == 0 || k->list[0].fd < 0 ? POLLIN : 0 };
+    k->n++;
     return 0;
+}
+
+/* The owner is gone: what QEMU still sends is for nobody. Left unread it would keep QEMU from ending the job. False: closed. */
+static bool discard(struct pollfd *p)
+{
+    char bytes[65536];
+
+    if (!(p->revents & POLLIN))
+        return true;
+    ssize_t n = recv(p->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+    return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
 static void drop_closed(struct kept *k)
 {
     for (size_t i = 1; i < k->n;) {
-        if (!(k->list[i].revents & (POLLHUP | POLLERR | POLLNVAL))) {
+        bool closed = k->list[i].revents & (POLLHUP | POLLERR | POLLNVAL);
+        if (!closed && (k->list[0].fd >= 0 || discard(&k->list[i]))) {
             i++;
             continue;
         }
@@ -149,10 +162,13 @@ static void hear_owner(struct kept *k)
     if (!k->list[0].revents)
         return;
     int r = receive(k->list[0].fd, &fd);
-    if (r == 0)
+    if (r == 0) {
         k->list[0].fd = -1; /* poll() passes over it */
-    else if (r == 1)
+        for (size_t i = 1; i < k->n; i++)
+            k->list[i].events = POLLIN;
+    } else if (r == 1) {
         (void)add(k, fd);
+    }
 }
 
 /* Whoever ends a whole session by a signal, or the kernel for want of memory, must not end this one before the job is over. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Reading an NBD export: ask what is where, then keep many reads in flight. */
+#include "base/clock.h"
 #include "base/num.h"
 #include "requester/transfer_read.h"
 #include <errno.h>
@@ -9,6 +10,7 @@
 #define ASK_MAX (2 * GIB)    /* NBD's block status counts in 32 bits */
 #define WINDOW (64 * GIB)    /* planned at once: bounds the plan's memory */
 #define LOOK_AROUND_MS 100
+#define LAST_REPLIES_MS 30000u
 
 int source_nbd_open(struct reading *r, struct source *s, struct nbd_handle **ret, struct err *err)
 {
@@ -228,11 +230,24 @@ static int fly(struct flight *f, struct err *err)
     return 0;
 }
 
+/* Given up with reads under way: their replies are taken all the same. The connection stays open (keeper.h), and while QEMU waits for
+ * someone to take them it cannot end the job: it waits for ever, and its guest with it (seen with QEMU 7.2). */
+static void take_replies(struct flight *f)
+{
+    uint64_t end = clock_mono_ms() + LAST_REPLIES_MS;
+
+    while (f->in_flight && clock_mono_ms() < end && nbd_poll(f->h, LOOK_AROUND_MS) >= 0)
+        ;
+}
+
 int source_nbd_read(struct reading *r, struct source *s, struct nbd_handle *h, struct err *err)
 {
     struct flight f = { .r = r, .s = s, .h = h };
 
     /* The connection is only closed afterwards: that frees reads in flight without their callbacks, so nothing writes to their blocks
      * any more; and no farewell is sent, for to QEMU it would be a client that goes away (keeper.h). */
-    return fly(&f, err);
+    int e = fly(&f, err);
+
+    take_replies(&f);
+    return e;
 }

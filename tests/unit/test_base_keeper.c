@@ -54,6 +54,29 @@ static void b2_a_connection_outlives_its_killed_owner(void **state)
     close(fds[0]); /* the server closes: the keeper has nothing left and ends */
 }
 
+/* QEMU cannot end its job while it waits for someone to take what it sends. */
+static void b2_what_is_sent_to_a_dead_owner_is_taken(void **state)
+{
+    (void)state;
+    int fds[2], status;
+    char bytes[65536] = { 0 };
+
+    connection(fds);
+    pid_t owner = fork();
+    if (owner == 0) {
+        struct keeper *k = start();
+        if (keeper_hold(k, fds[1], NULL) == 0)
+            raise(SIGKILL);
+        test_child_end(false);
+    }
+    close(fds[1]);
+    assert_int_equal(waitpid(owner, &status, 0), owner);
+    for (int i = 0; i < 64; i++) /* far more than a socket holds */
+        assert_int_equal(io_write(fds[0], bytes, sizeof(bytes)), 0);
+    assert_false(hung_up(fds[0], 100));
+    close(fds[0]);
+}
+
 static void it_ends_when_the_other_ends_have_closed(void **state)
 {
     (void)state;
@@ -119,6 +142,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(b2_a_connection_outlives_its_killed_owner),
+        cmocka_unit_test(b2_what_is_sent_to_a_dead_owner_is_taken),
         cmocka_unit_test(it_ends_when_the_other_ends_have_closed),
         cmocka_unit_test(signals_that_end_a_session_do_not_end_it),
         cmocka_unit_test(a_keeper_that_is_gone_is_told),
