@@ -67,7 +67,9 @@ guest_xml() {
         nics_xml+="<interface type=\"network\"><source network=\"$i\"/><model type=\"virtio\"/></interface>"
     done
     if [ "$tpm" = yes ]; then
-        extra+='<tpm model="tpm-crb"><backend type="emulator" version="2.0"/></tpm>' initrd='initrd-full' # the driver is in the kernel
+        # its driver is in the kernel; without ACPI (a BIOS guest's kernel is started directly) it must be told to look
+        extra+='<tpm model="tpm-tis"><backend type="emulator" version="2.0"/></tpm>' initrd='initrd-full'
+        [ "$firmware" = efi ] || words+=' tpm_tis.force=1'
     fi
     [ "$firmware" != efi ] || [ "$mem" != 192 ] || mem=320
     [ "$initrd" = initrd ] || [ "$mem" != 192 ] || mem=256
