@@ -17,14 +17,15 @@ guest_start uefi
 guest_start chip
 
 variables=/sys/firmware/efi/efivars
-variable=$variables/Kvss-5d4e7a10-0d2b-4c55-8a63-000000000001
+# a variable of that name in the NVRAM (the kernel makes those that are there immutable), and a text in the TPM
 remember() { # VM TEXT
     guest_sh "$1" "guestd tpm $2"
-    [ "$1" = chip ] || guest_sh uefi "mount -t efivarfs none $variables 2> /dev/null; chattr -i $variable 2> /dev/null; printf '\007\000\000\000$2' > $variable"
+    [ "$1" = chip ] || guest_sh uefi "mount -t efivarfs none $variables 2> /dev/null; printf '\007\000\000\000$2' > $variables/Kvss$2-5d4e7a10-0d2b-4c55-8a63-000000000001"
 }
-assert_remembers() { # VM TEXT
+assert_remembers() { # VM TEXT [VARIABLES]
     assert_eq "$(guest_sh "$1" 'guestd tpm' | tr -d '\0')" "$2" "the TPM of $1"
-    [ "$1" = chip ] || assert_eq "$(guest_sh uefi "mount -t efivarfs none $variables 2> /dev/null; tail -c +5 $variable")" "$2" "the NVRAM of uefi"
+    [ "$1" = chip ] || assert_eq "$(guest_sh uefi "mount -t efivarfs none $variables 2> /dev/null; cd $variables; for f in Kvss*; do tail -c +5 \$f; done; ls -d Kvss*" |
+        sed 's/-.*//' | xargs)" "${3:-firstKvssfirst}" "the NVRAM of uefi"
 }
 state_of() { echo "/var/lib/libvirt/swtpm/$(virsh domuuid "$1")/tpm2"; }
 owners() { stat -c '%U:%G %a %n' "$(state_of "$1")" "$(state_of "$1")/tpm2-00.permall"; }
@@ -43,7 +44,7 @@ boot=$(guest_bootid chip)
 # ---- over VMs that run
 for vm in uefi chip; do
     remember $vm second
-    assert_remembers $vm second
+    assert_remembers $vm second firstsecondKvssfirst\ Kvsssecond
 done
 kvss_json restore "$POINT"
 for vm in uefi chip; do
