@@ -9,7 +9,7 @@
 
 struct restore_options {
     bool latest, overwrite, keep_mac, start, no_start, paused, discard_memory, images_only, dry_run;
-    const char *at, *to, *pool, *name;
+    const char *at, *to, *pool, *name, *wait;
     char **disks, **networks;
 };
 
@@ -29,6 +29,7 @@ static const struct cli_option options[] = {
     { "paused", 0, NULL, "start it paused", AT(paused), NULL, false },
     { "discard-memory", 0, NULL, "boot it instead of resuming its memory", AT(discard_memory), NULL, false },
     { "images-only", 0, NULL, "only files into --to, without libvirt", AT(images_only), NULL, false },
+    { "wait", 0, "[SECONDS]", "wait for others that hold a VM", AT(wait), NULL, false },
     { "dry-run", 'n', NULL, "only tell what would be done", AT(dry_run), NULL, false },
     { NULL },
 };
@@ -117,6 +118,8 @@ static int run(struct cli *cli, const void *opts, char **args, struct err *err)
         .state = o->start ? "running" : o->no_start ? "off" : o->paused ? "paused" : NULL, .discard_memory = o->discard_memory,
         .images_only = o->images_only, .dry_run = o->dry_run,
     };
+    if (cli_wait(cli, o->wait, &job.wait_ms, err) < 0)
+        return EXIT_USAGE;
     int r = cli_prepare(cli, err);
     if (r < 0)
         return EXIT_FAILED;

@@ -183,7 +183,7 @@ static int claim(struct backup *b, struct hv *hv, char *const *uuids, struct err
 
     if (b->tries->claims)
         return 0;
-    int r = claims_take(b->rq, hv, uuids, "backup", &patience, &b->tries->claims, err);
+    int r = claims_take(b->rq, hv, uuids, &(struct claim_for){ .what = "backup" }, &patience, &b->tries->claims, err);
     if (r == -EBUSY)
         b->rq->end = REQUESTER_REFUSED;
     return r;

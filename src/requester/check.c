@@ -162,7 +162,7 @@ static int claim(struct check *c, char *const *uuids, struct err *err)
 {
     const struct patience none = { 0 };
 
-    int r = claims_take(c->rq, c->s->hv, uuids, "check", &none, &c->claims, err);
+    int r = claims_take(c->rq, c->s->hv, uuids, &(struct claim_for){ .what = "check" }, &none, &c->claims, err);
     if (r == -EBUSY)
         c->rq->end = REQUESTER_REFUSED;
     return r;

@@ -137,18 +137,20 @@ DEFINE_CLEANUP(struct claims *, claims_free)
 struct taking {
     struct requester *rq;
     struct hv *hv;
-    const char *what, *dir, *sessions;
+    const struct claim_for *purpose;
+    const char *dir, *sessions;
     const struct journal_verb *verbs;
     const struct patience *patience;
 };
 
-static int claim_vm(const struct taking *t, struct claim *c, const struct hv_domain *d, struct err *err)
+/* d NULL: this host does not have it. */
+static int claim_vm(const struct taking *t, struct claim *c, const struct hv_domain *d, const char *uuid, struct err *err)
 {
-    bool shared = d->state == HV_OFF || d->state == HV_SAVED, told = false;
+    bool shared = !t->purpose->change && d && (d->state == HV_OFF || d->state == HV_SAVED), told = false;
     struct err why = ERR_INIT;
 
     for (;;) {
-        int r = try_claim(c, shared, t->what, d->name, &why);
+        int r = try_claim(c, shared, t->purpose->what, d ? d->name : uuid, &why);
         if (r != -EBUSY)
             return r < 0 ? err_move(err, &why) : 0;
         r = patience_wait(t->rq, t->patience, err);
@@ -165,7 +167,7 @@ static int wait_for_jobs(const struct taking *t, struct hv_domain *d, struct err
 {
     bool busy = false, told = false;
 
-    while (t->patience->end_ms) {
+    while (d && t->patience->end_ms) {
         _cleanup_free_ char *what = NULL;
         if (hv_domain_busy(d, &busy, &what, NULL) < 0 || !busy)
             return 0;
@@ -200,20 +202,21 @@ static int add(const struct taking *t, struct claims *c, const char *uuid, struc
     struct claim *e = &c->list[c->n];
 
     int r = hv_domain_get(t->hv, uuid, &d, err);
-    if (r < 0)
+    if (r < 0 && (r != -ENOENT || !t->purpose->change))
         return r;
+    err_clear(err);
     *e = (struct claim){ io_path(t->dir, uuid), -1 };
     if (!e->path)
         return err_set(err, ENOMEM, "out of memory");
     c->n++;
-    r = claim_vm(t, e, d, err);
+    r = claim_vm(t, e, d, uuid, err);
     if (r >= 0)
         r = wait_for_recovery(t, uuid, err);
     return r < 0 ? r : wait_for_jobs(t, d, err);
 }
 
-int claims_take(struct requester *rq, struct hv *hv, char *const *uuids, const char *what, const struct patience *patience,
-                struct claims **ret, struct err *err)
+int claims_take(struct requester *rq, struct hv *hv, char *const *uuids, const struct claim_for *purpose,
+                const struct patience *patience, struct claims **ret, struct err *err)
 {
     _cleanup_(claims_free_p) struct claims *c = calloc(1, sizeof(*c));
     _cleanup_strv_ char **sorted = strv_copy(uuids);
@@ -228,7 +231,7 @@ int claims_take(struct requester *rq, struct hv *hv, char *const *uuids, const c
         r = claims_dir(sessions, &dir, err);
     if (r >= 0)
         r = session_verbs(&verbs, err);
-    const struct taking t = { rq, hv, what, dir, sessions, verbs, patience };
+    const struct taking t = { rq, hv, purpose, dir, sessions, verbs, patience };
     for (char **u = sorted; r >= 0 && u && *u; u++)
         r = add(&t, c, *u, err);
     if (r < 0)

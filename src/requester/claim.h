@@ -15,11 +15,15 @@ struct patience patience_begin(uint64_t wait_ms); /* UINT64_MAX: for ever */
 int patience_wait(struct requester *rq, const struct patience *p, struct err *err);
 
 struct claims;
-/* Claims VMs, for one session alone; those that are off, only to read them: with others that do the same. what: "backup".
- * -EBUSY: err names the VM and its owner (what, pid, host, since). Waits also until the VMs have no job of another program, which is
- * no failure here. */
-int claims_take(struct requester *rq, struct hv *hv, char *const *uuids, const char *what, const struct patience *patience,
-                struct claims **ret, struct err *err);
+struct claim_for {
+    const char *what; /* "backup" */
+    bool change;      /* for one session alone, whatever state the VM is in, and also a VM that this host does not have (yet);
+                       * else those that are off are shared with other sessions that only read them */
+};
+/* Claims VMs. -EBUSY: err names the VM and its owner (what, pid, host, since). Waits also until the VMs have no job of another program,
+ * which is no failure here. */
+int claims_take(struct requester *rq, struct hv *hv, char *const *uuids, const struct claim_for *purpose,
+                const struct patience *patience, struct claims **ret, struct err *err);
 void claims_free(struct claims *c); /* lets go; NULL is fine */
 
 #endif

@@ -155,6 +155,7 @@ struct requester_restore {
     bool discard_memory;
     bool images_only;     /* files into `to`, no libvirt */
     bool dry_run;
+    uint64_t wait_ms;     /* as of a backup */
 };
 int requester_restore(struct requester *r, const struct requester_restore *job, json_t **ret, struct err *err);
 

@@ -6,6 +6,7 @@
 #include "requester/restore.h"
 #include "base/clock.h"
 #include "base/io.h"
+#include "requester/claim.h"
 #include <errno.h>
 #include <string.h>
 
@@ -138,11 +139,31 @@ static int post_restore(struct restore *r, struct err *err)
 
 /* ---- The job --------------------------------------------------------------------------------------------------------------*/
 
+/* Nobody else may have what is about to be replaced (behaviour 42), before it is looked at. The original of a copy is left alone. */
+static int claim(struct restore *r, struct err *err)
+{
+    const struct claim_for purpose = { .what = "restore", .change = true };
+    const struct patience patience = patience_begin(r->job->wait_ms);
+    _cleanup_strv_ char **uuids = NULL;
+
+    if (r->job->images_only || r->job->dry_run || r->job->name)
+        return 0;
+    for (size_t i = 0; i < r->n_vms; i++)
+        if (strv_add(&uuids, r->vms[i].uuid) < 0)
+            return err_set(err, ENOMEM, "out of memory");
+    int rc = claims_take(r->rq, r->s->hv, uuids, &purpose, &patience, &r->claims, err);
+    if (rc == -EBUSY)
+        r->rq->end = REQUESTER_REFUSED;
+    return rc;
+}
+
 /* Everything that is known before anything is done. */
 static int plan(struct restore *r, struct err *err)
 {
     int rc = restore_plan(r, err);
 
+    if (rc >= 0)
+        rc = claim(r, err);
     if (rc >= 0)
         rc = restore_place(r, err);
     if (rc >= 0)
@@ -240,6 +261,7 @@ static void release(struct restore *r, struct err *err)
     for (size_t i = 0; i < r->n_vms; i++)
         vm_clear(&r->vms[i]); /* domains go before their connection */
     session_close(r->s, err);
+    claims_free(r->claims);
     stage_free(r->stage);
     for (size_t i = 0; i < r->n_files; i++) {
         json_decref(r->files[i].index);

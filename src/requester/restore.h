@@ -65,6 +65,7 @@ struct restore {
     struct store_point *point;
     json_t *meta;
     struct stage *stage;
+    struct claims *claims;
     uint64_t begun_ms;
     bool turned_off;       /* PreRestore was begun */
     char *default_dir;     /* M16 */

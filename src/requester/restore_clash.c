@@ -39,19 +39,19 @@ struct claim {
     const char *vm, *what;
 };
 
-struct claims {
+struct places_taken {
     size_t n, room;
     struct claim *list;
 };
 
-static void claims_clear(struct claims *c)
+static void places_clear(struct places_taken *c)
 {
     for (size_t i = 0; i < c->n; i++)
         free(c->list[i].place);
     free(c->list);
 }
 
-static int claim(struct claims *c, const char *path, const char *vm, const char *what, struct err *err)
+static int claim(struct places_taken *c, const char *path, const char *vm, const char *what, struct err *err)
 {
     char *place = plain_place(path);
 
@@ -70,7 +70,7 @@ static int claim(struct claims *c, const char *path, const char *vm, const char 
 
 static int check_twice(const struct restore *r, struct err *err)
 {
-    _cleanup_(claims_clear) struct claims c = { 0 };
+    _cleanup_(places_clear) struct places_taken c = { 0 };
     size_t n = 0;
     int rc = 0;
 

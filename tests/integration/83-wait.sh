@@ -63,10 +63,30 @@ note "after a kill"
 
 # ---- both come to their ends
 first --bwlimit 4M
+kvss_fails "$EXIT_REFUSED" restore latest web
+assert_match "$OUTPUT" "VM web: another session of kvss holds it: backup, pid $first" "the owner"
 second web
 wait $first || fail "the first backup failed: $(cat "$SANDBOX/first")"
 wait $second || fail "the second backup failed: $(cat "$SANDBOX/second")"
 assert_points 5
+
+# ---- a restore has its VMs alone; another one waits for it
+restoring() { grep -qs '"what":"restore"' "/var/lib/kvss/vms/$(virsh -q domuuid web)"; }
+"$KVSS" restore latest web > "$SANDBOX/first" 2>&1 &
+first=$!
+until restoring; do kill -0 $first 2> /dev/null || fail "the restore ended early: $(cat "$SANDBOX/first")"; done
+kill -STOP $first
+kvss_fails "$EXIT_REFUSED" backup web
+assert_match "$OUTPUT" "VM web: another session of kvss holds it: restore, pid $first" "the owner"
+"$KVSS" restore latest web --wait > "$SANDBOX/second" 2>&1 &
+second=$!
+poll 30 waits
+kill -CONT $first
+wait $first || fail "the first restore failed: $(cat "$SANDBOX/first")"
+wait $second || fail "the second restore failed: $(cat "$SANDBOX/second")"
+assert_state web running
+guest_wait web
+note "restores"
 
 # ---- another program's job; an interruption ends the waiting
 install -d -m 770 -g libvirt-qemu "$SANDBOX/job"
