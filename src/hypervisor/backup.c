@@ -12,6 +12,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define SETTLE_MS 500u
+#define SOCKETS_MAX ((size_t)16 << 20)
+#define CONNECTED 3u /* SS_CONNECTED, as /proc/net/unix tells it */
 #define END_TIMEOUT_MS 60000u
 #define END_AGAIN_MS 500u
 
@@ -218,12 +221,14 @@ int hv_backup_begin(struct hv_domain *d, const struct hv_backup_request *req, st
 struct job_parts {
     char **scratch; /* its scratch files */
     char **targets; /* its disks */
+    char *socket;
 };
 
 static void job_parts_clear(struct job_parts *j)
 {
     strv_free(j->scratch);
     strv_free(j->targets);
+    free(j->socket);
 }
 
 /* The attribute of all elements found; those without it are passed over. */
@@ -264,6 +269,8 @@ static int own_job(struct hv_domain *d, struct job_parts *parts, struct err *err
     _cleanup_free_ char *socket = xml_get(xmlDocGetRootElement(doc), "server/@socket");
     if (!socket || !strstr(socket, HV_BACKUP_MARK))
         return JOB_NOT_OURS;
+    if (!parts->socket)
+        parts->socket = TAKE_PTR(socket);
     xmlNodePtr root = xmlDocGetRootElement(doc);
     if (!parts->targets && (add_attributes(root, "disks/disk/scratch", "file", &parts->scratch) < 0 ||
                             add_attributes(root, "disks/disk[@backup='yes']", "name", &parts->targets) < 0))
@@ -304,6 +311,32 @@ static int end_own_job(struct hv_domain *d, struct job_parts *parts, struct err 
         }
         clock_sleep_ms(5);
     }
+}
+
+/* Whether someone is connected to it, as far as this network namespace tells. */
+static bool has_clients(const char *socket)
+{
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    size_t n = strlen(socket);
+    char *save = NULL;
+
+    if (io_read_file("/proc/net/unix", SOCKETS_MAX, &text, NULL) < 0)
+        return true;
+    for (char *line = strtok_r((char *)text.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        size_t len = strlen(line);
+        unsigned state;
+        if (len > n && !strcmp(line + len - n, socket) && sscanf(line, "%*s %*s %*s %*s %*s %x", &state) == 1 && state == CONNECTED)
+            return true;
+    }
+    return false;
+}
+
+void hv_backup_settle(struct hv_domain *d)
+{
+    _cleanup_(job_parts_clear) struct job_parts parts = { 0 };
+
+    if (virDomainIsActive(hv_handle(d)) == 1 && own_job(d, &parts, NULL) == JOB_OURS && has_clients(parts.socket))
+        clock_sleep_ms(SETTLE_MS);
 }
 
 int hv_backup_end(struct hv_domain *d, struct err *err)

@@ -126,6 +126,14 @@ static void parse_agent(xmlNodePtr domain, struct hv_domain *d)
     d->agent_connected = state && strcmp(state, "connected") == 0;
 }
 
+/* A SCSI disk has the iothread of its controller. */
+static bool has_throttled_thread(xmlNodePtr domain)
+{
+    return xml_find(domain, "devices/disk[driver/@iothread and iotune/*[number(.) > 0]]") ||
+           (xml_find(domain, "devices/controller[@type='scsi' and driver/@iothread]") &&
+            xml_find(domain, "devices/disk[target/@bus='scsi' and iotune/*[number(.) > 0]]"));
+}
+
 int domain_xml_parse(const char *xml, const struct domain_xml_env *env, struct hv_domain *d, struct err *err)
 {
     _cleanup_xml_ xmlDocPtr doc = NULL;
@@ -140,6 +148,7 @@ int domain_xml_parse(const char *xml, const struct domain_xml_env *env, struct h
     d->memory_bytes = parse_memory(domain);
     parse_boot(domain, env, d);
     parse_agent(domain, d);
+    d->throttled_thread = has_throttled_thread(domain);
     d->tpm = xml_find(domain, "devices/tpm/backend[@type='emulator']");
     r = parse_disks(domain, env, d, err);
     if (r == 0)

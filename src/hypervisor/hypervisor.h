@@ -30,6 +30,10 @@ int hv_open(const struct hv_config *config, struct hv **ret, struct err *err);
 void hv_close(struct hv *hv); /* all domains must be freed before; NULL is fine */
 const char *hv_uri(const struct hv *hv);
 const char *hv_save_dir(const struct hv *hv);   /* NULL where unknown (remote) */
+/* Whether this VM may be resumed while a backup job runs. QEMU before 9.0 aborts then, and the guest with it, where a disk has an
+ * iothread and a limit (qemu_mutex_unlock_impl: Operation not permitted; seen with 7.2). */
+struct hv_domain;
+bool hv_may_resume_in_job(const struct hv_domain *d);
 bool hv_is_local(const struct hv *hv);          /* QEMU runs on this host: images can be opened by path */
 /* Who QEMU runs as (capabilities, DAC base label); our own ids for a session URI. */
 void hv_qemu_ids(const struct hv *hv, uid_t *ret_uid, gid_t *ret_gid);
@@ -109,6 +113,7 @@ struct hv_domain {
     char *nvram;              /* path or NULL */
     char *nvram_template, *loader, *kernel, *initrd; /* or NULL */
     bool tpm;                 /* an emulated TPM (swtpm) */
+    bool throttled_thread;    /* a disk that has an iothread and a limit of its rate (iotune) */
     bool agent_channel;       /* org.qemu.guest_agent.0 is in the definition */
     bool agent_connected;     /* and its guest side is open */
     size_t n_checkpoints;
@@ -223,6 +228,9 @@ void hv_backup_request_free(struct hv_backup_request *r);
 int hv_backup_begin(struct hv_domain *d, const struct hv_backup_request *r, struct err *err);
 /* Ends the job if one of ours runs (none is fine); the checkpoint stays. Waits until QEMU has let go of scratch and socket. */
 int hv_backup_end(struct hv_domain *d, struct err *err);
+/* To be called before, where whoever read from the job may have died with reads under way: QEMU that has replies to be rid of cannot end a
+ * job, and hangs for ever (seen with 7.2). They are taken by others (base/keeper.h) in a moment, which is waited for. */
+void hv_backup_settle(struct hv_domain *d);
 /* "nbd+unix:///vda?socket=PATH"; caller frees. */
 char *hv_nbd_uri(const char *socket, const char *export_name);
 /* Dirty context name of a target in such an export: "qemu:dirty-bitmap:backup-vda"; caller frees. */

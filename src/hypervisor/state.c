@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <string.h>
 
+#define QEMU_9 9000000ul
+
 int hv_pause(struct hv_domain *d, struct err *err)
 {
     if (virDomainSuspend(hv_handle(d)) < 0) {
@@ -13,6 +15,13 @@ int hv_pause(struct hv_domain *d, struct err *err)
         return hv_domain_refresh_state(d, NULL) == 0 && d->state == HV_PAUSED ? 0 : r;
     }
     return hv_domain_refresh_state(d, err);
+}
+
+bool hv_may_resume_in_job(const struct hv_domain *d)
+{
+    unsigned long version = 0;
+
+    return !d->throttled_thread || (virConnectGetVersion(virDomainGetConnect(hv_handle(d)), &version) == 0 && version >= QEMU_9);
 }
 
 int hv_resume(struct hv_domain *d, struct err *err)

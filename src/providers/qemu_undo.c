@@ -39,7 +39,10 @@ static int undo_job(void *ctx, const struct journal_effect *e, struct err *err)
     _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
 
     int r = with_domain(ctx, e, false, &d, err);
-    if (r <= 0 || (r = hv_backup_end(d, err)) < 0)
+    if (r <= 0)
+        return r;
+    hv_backup_settle(d);
+    if ((r = hv_backup_end(d, err)) < 0)
         return r;
     /* Its scratch space had run out: without the job QEMU can do the write that it stopped the VM for. */
     r = hv_domain_refresh_state(d, err);

@@ -109,7 +109,10 @@ destroy_vm off on
 rm "$IMAGES"/*
 for loop in "$off_loop" "$on_loop"; do dd if=/dev/zero of="$loop" bs=1M count=40 conv=fsync status=none; done
 note "destroyed"
-kvss_json restore "$POINT"
+# a device that no VM has any more may have another use by now
+kvss_fails "$EXIT_FAILED" restore "$POINT"
+assert_match "$OUTPUT" 'block device .*--overwrite'
+kvss_json restore "$POINT" --overwrite
 assert_same off
 guest_wait on
 assert_same on

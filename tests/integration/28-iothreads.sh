@@ -53,3 +53,20 @@ connections() { awk '$6 == "03" && $8 ~ /nbd\.sock$/' /proc/net/unix | wc -l; }
 killed requester
 killed both
 backup web
+
+# ---- with a limit of its rate: QEMU before 9.0 would abort in the resumption that belongs to Saved State, and only there
+limit() { virsh -q blkdeviotune web vda --total-bytes-sec "$1" --live --config; }
+limit 100000000
+backup web
+assert_report_vm web .method child-vm-snapshot
+points=$(point_count)
+if [ "$(qemu-system-x86_64 --version | sed -n 's/.*version \([0-9]*\).*/\1/p')" -lt 9 ]; then
+    kvss_fails "$EXIT_REFUSED" backup web --method saved-state
+    assert_match "$OUTPUT" 'web.*iothread and a limit.*blkdeviotune' "the reason and the remedy"
+    kvss_fails "$EXIT_REFUSED" check web --method saved-state
+    limit 0
+fi
+backup web --method saved-state
+assert_points $((points + 1))
+assert_eq "$(guest_bootid web)" "$boot" "boot id of web"
+assert_tokens_flow
