@@ -159,9 +159,9 @@ static char *refusal(const struct vm_writer *w, struct hv_domain *d, const struc
     if (r->method == VM_METHOD_SAVED && !d->persistent)
         return str_format("the VM is transient (it has no definition of its own), so it cannot be put in a saved state");
     if (r->method == VM_METHOD_SAVED && d->state == HV_RUNNING && !hv_may_resume_in_job(d))
-        return str_format("Saved State would end it: a disk has an iothread and a limit (iotune), and this QEMU (before 9.0) aborts when such "
-                          "a VM is resumed while its backup job runs; take one of the two away (virsh blkdeviotune ... 0), or let Child "
-                          "VM Snapshot be possible: %s", why);
+        return str_format("Saved State would end it: a disk has an iothread and a limit (iotune), and this QEMU (before 9.0) aborts when "
+                          "such a VM is resumed while its backup job runs; take one of the two away (virsh blkdeviotune ... 0), or let "
+                          "Child VM Snapshot be possible: %s", why);
     if (r->method == VM_METHOD_SAVED && !hv_save_dir(w->config.hv))
         return str_format("the VM runs on another host, so its saved state cannot be read: run kvss there");
     if (hv_domain_busy(d, &busy, &job, NULL) >= 0 && busy)
