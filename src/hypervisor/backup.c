@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define SETTLE_MS 500u
+#define SETTLE_MS 2000u /* some hundred MiB at most; nobody is held while disks are read */
 #define SOCKETS_MAX ((size_t)16 << 20)
 #define CONNECTED 3u /* SS_CONNECTED, as /proc/net/unix tells it */
 #define END_TIMEOUT_MS 60000u

@@ -34,6 +34,9 @@ const char *hv_save_dir(const struct hv *hv);   /* NULL where unknown (remote) *
  * iothread and a limit (qemu_mutex_unlock_impl: Operation not permitted; seen with 7.2). */
 struct hv_domain;
 bool hv_may_resume_in_job(const struct hv_domain *d);
+/* Waits until the VM's state stays as it is, and tells it in d->state: what a process that died had asked libvirt for (to save it, to
+ * start it) goes on without it. -ETIMEDOUT. */
+int hv_domain_wait_still(struct hv_domain *d, struct err *err);
 bool hv_is_local(const struct hv *hv);          /* QEMU runs on this host: images can be opened by path */
 /* Who QEMU runs as (capabilities, DAC base label); our own ids for a session URI. */
 void hv_qemu_ids(const struct hv *hv, uid_t *ret_uid, gid_t *ret_gid);

@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Pausing, saving, starting, removing. */
 #include "base/io.h"
+#include "base/clock.h"
+#include "hypervisor/busy.h"
 #include "hypervisor/internal.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 
 #define QEMU_9 9000000ul
+#define STILL_LOOKS 3u
+#define STILL_LOOK_MS 50u
+#define STILL_TIMEOUT_MS 600000u /* to save or start a VM takes as long as its memory is large */
 
 int hv_pause(struct hv_domain *d, struct err *err)
 {
@@ -15,6 +20,35 @@ int hv_pause(struct hv_domain *d, struct err *err)
         return hv_domain_refresh_state(d, NULL) == 0 && d->state == HV_PAUSED ? 0 : r;
     }
     return hv_domain_refresh_state(d, err);
+}
+
+static bool changes_state(struct hv_domain *d)
+{
+    int operation = 0;
+
+    return busy_operation(d, &operation, NULL) > 0 &&
+           (operation == VIR_DOMAIN_JOB_OPERATION_SAVE || operation == VIR_DOMAIN_JOB_OPERATION_START ||
+            operation == VIR_DOMAIN_JOB_OPERATION_RESTORE);
+}
+
+int hv_domain_wait_still(struct hv_domain *d, struct err *err)
+{
+    uint64_t end = clock_mono_ms() + STILL_TIMEOUT_MS;
+    enum hv_state before = HV_OTHER;
+
+    for (unsigned same = 0; same < STILL_LOOKS;) {
+        bool changes = changes_state(d);
+        int r = hv_domain_refresh_state(d, err);
+        if (r < 0)
+            return r;
+        same = changes ? 0 : d->state == before ? same + 1 : 1;
+        before = d->state;
+        if (clock_mono_ms() > end)
+            return err_set(err, ETIMEDOUT, "VM %s does not come to rest", d->name);
+        if (same < STILL_LOOKS)
+            clock_sleep_ms(STILL_LOOK_MS);
+    }
+    return 0;
 }
 
 bool hv_may_resume_in_job(const struct hv_domain *d)

@@ -23,7 +23,8 @@ note "1200 MiB of disks"
 lifecycle_start
 kvss backup off nodisk --json > "$REPORT" 2> "$SANDBOX/stderr" &
 pid=$!
-poll 20 pgrep -x qemu-nbd
+reading() { awk '$6 == "03" { print $8 }' /proc/net/unix | grep -q '/nbd-.*/socket$'; } # qemu-nbd has the images open by then
+poll 20 reading
 # The copy is held where it is, however fast it would be: qemu-nbd keeps the image open meanwhile.
 kill -STOP $pid
 for i in 1 2 3; do
