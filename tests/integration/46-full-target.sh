@@ -108,10 +108,12 @@ for command in "backup live" "prune" "forget ${POINTS[a2]}" "key add --new-passw
     note "read-only: $(tail -n 1 <<< "$OUTPUT" | cut -c 1-120)"
 done
 assert_states_same
-for command in "list points" "show latest" "verify" "fsck --read-data" "stats" "check live" "key list"; do
+for command in "list points" "show latest" "verify" "fsck --read-data" "stats" "key list"; do
     # shellcheck disable=SC2086 # words
     kvss $command > "$SANDBOX/out" 2>&1 || fail "kvss $command on a read-only repository: $(cat "$SANDBOX/out")"
 done
+kvss_fails "$EXIT_REFUSED" check live
+assert_match "$(cat "$REPORT")" 'Read-only' "kvss check"
 assert_restored "${POINTS[a2]}" a2 a vda
 mount -o remount,rw "$small"
 
