@@ -27,13 +27,15 @@ assert_report_vm web .method saved-state
 
 # killed PATTERN: while the requester is stopped with connections open
 killed() {
-    "$KVSS" backup web --type full > "$SANDBOX/out" 2> "$SANDBOX/stderr" &
+    "$KVSS" backup web --type full --bwlimit 64K > "$SANDBOX/out" 2> "$SANDBOX/stderr" &
     local pid=$! tries=0
-    # Its connections to the exports: the keeper shares them. Stopped there, it dies with reads under way.
+    # Its connections to the exports: the keeper shares them. Stopped a moment later, it dies while it reads.
     until [ "$(connections)" -gt 0 ]; do
         tries=$((tries + 1))
         kill -0 $pid 2> /dev/null || fail "the backup ended before it was seen to read: $(cat "$SANDBOX/stderr")"
     done
+    sleep 1
+    kill -0 $pid 2> /dev/null || fail "the backup ended before it was stopped: $(cat "$SANDBOX/stderr")"
     kill -STOP $pid
     if [ "$1" = both ]; then pkill -KILL -x kvss; else kill -KILL $pid; fi
     wait $pid 2> /dev/null || :
