@@ -13,7 +13,12 @@
  * that hung before; (2) when the freeze itself is not answered, a thaw is tried with a short deadline. libvirt puts a guest-sync
  * before it and drops the thaw when that is not answered; so (3) nobody can promise that no late freeze comes: the error is
  * -ETIMEDOUT, and whoever called keeps trying hv_agent_thaw(), which asks again until its own deadline and fails unless the agent
- * has answered. Answers that come late are told apart by guest-sync's number and thrown away by libvirt. */
+ * has answered. Answers that come late are told apart by guest-sync's number and thrown away by libvirt.
+ *
+ * A lost agent. When the guest closes the channel while a backup job runs (the agent dies or is restarted), libvirt waits 30 s for the
+ * end of the job and then forgets the news; when the agent is back it finds itself connected already, and fails every call at once until
+ * the agent or libvirtd is restarted (seen with 9.0: the event asks for a kind of job that its backup job does not let in). Told from
+ * a hung agent by failing at once although the channel is open. */
 #include "hypervisor/agent.h"
 #include "base/clock.h"
 #include "base/xml.h"
@@ -22,6 +27,8 @@
 #include <string.h>
 
 #define RESCUE_TIMEOUT_MS 3000u /* for the thaw after a freeze that was not answered */
+#define AT_ONCE_MS 500u         /* libvirt counts seconds: an agent that was asked and does not answer takes longer */
+#define LOST_MS 4000u           /* libvirt's news of the channel may be on their way for so long */
 #define PROBE_STEP_MS 5000u     /* for the question whether the agent answers at all */
 
 /* Whole seconds until the deadline, at least one. */
@@ -312,10 +319,21 @@ int hv_agent_freeze(struct hv_domain *d, char *const *mountpoints, unsigned time
     return r;
 }
 
+/* Since when libvirt has failed calls at once although the channel is open; 0: it does not. */
+static uint64_t lost_since(const struct hv_domain *d, int r, uint64_t asked, uint64_t since)
+{
+    bool at_once = r == -ETIMEDOUT && d->agent_connected && clock_mono_ms() - asked < AT_ONCE_MS;
+
+    return !at_once ? 0 : since ? since : asked;
+}
+
 /* An agent that hangs or is being restarted may come back: asked again until the deadline. */
 static int thaw(struct hv_domain *d, uint64_t deadline, unsigned *ret_n, struct err *err)
 {
+    uint64_t lost = 0;
+
     for (;;) {
+        uint64_t asked = clock_mono_ms();
         int r = agent_set_timeout(d, deadline, err);
         if (r < 0)
             return r;
@@ -326,10 +344,15 @@ static int thaw(struct hv_domain *d, uint64_t deadline, unsigned *ret_n, struct 
             return 0;
         }
         r = agent_error(d, err, "thaw the file systems");
+        lost = lost_since(d, r, asked, lost);
         bool again = (r == -ETIMEDOUT || r == -ENOTCONN) && virDomainIsActive(hv_handle(d)) == 1;
-        if (!again || clock_mono_ms() >= deadline)
-            return r;
-        clock_sleep_ms(100);
+        if (again && clock_mono_ms() < deadline) {
+            clock_sleep_ms(100);
+            continue;
+        }
+        if (lost && clock_mono_ms() - lost >= LOST_MS)
+            return err_set(err, ENOLINK, "cannot thaw the file systems in VM %s: libvirt has lost its guest agent", d->name);
+        return r;
     }
 }
 
@@ -339,4 +362,18 @@ int hv_agent_thaw(struct hv_domain *d, unsigned timeout_ms, unsigned *ret_n, str
 
     reset_timeout(d);
     return r;
+}
+
+int hv_agent_reconnect(struct hv_domain *d, struct err *err)
+{
+    bool busy = true;
+
+    int r = hv_domain_busy(d, &busy, NULL, err);
+    if (r >= 0 && busy)
+        r = err_set(err, EBUSY, "a job of VM %s has not ended", d->name);
+    if (r >= 0)
+        r = hv_managed_save(d, true, err);
+    if (r >= 0)
+        r = hv_start(d, false, err);
+    return r < 0 ? err_context(err, "libvirt cannot be made to find the guest agent of VM %s again", d->name) : 0;
 }

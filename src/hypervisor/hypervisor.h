@@ -177,7 +177,13 @@ bool hv_fs_freezable(const char *type, bool windows);
  * the agent has thawed or was told to; but after -ETIMEDOUT it may not have heard: a freeze can be carried out late, so keep trying
  * hv_agent_thaw() until that succeeds (B2). */
 int hv_agent_freeze(struct hv_domain *d, char *const *mountpoints, unsigned timeout_ms, unsigned *ret_n, struct err *err);
+/* *ret_n (may be NULL): how many were thawed. -ENOTCONN: no agent runs in the guest; -ETIMEDOUT: it does not answer; -ENOLINK: one may
+ * run, but libvirt has lost it and does not even ask (see hv_agent_reconnect). */
 int hv_agent_thaw(struct hv_domain *d, unsigned timeout_ms, unsigned *ret_n, struct err *err);
+/* Makes libvirt connect to the agent anew, by the only way there is short of restarting either: the VM is saved and started from that,
+ * so it stands still meanwhile, and a process that dies in between leaves it saved. For a guest that is frozen already. -EBUSY: it has a
+ * job; other codes: it cannot be saved, or not be started. */
+int hv_agent_reconnect(struct hv_domain *d, struct err *err);
 int hv_agent_frozen(struct hv_domain *d, unsigned timeout_ms, bool *ret, struct err *err);
 
 /* ---- State ----------------------------------------------------------------------------------------------------------------*/

@@ -121,15 +121,19 @@ poll 60 thawed # by the watchdog, which goes on trying
 after
 note "thawed when the agent came round"
 
-before
-fails dies 'web' --agent-timeout 5 # the real one comes later than that
-poll 30 guest_agent web guest-ping
-poll 60 _no_kvss
-poll 30 _drive_past web "$(_drive_last web)"
-poll 30 _drive_past mute "$(_drive_last mute)"
-ALLOW_CHECKPOINTS='kvss-*' assert_nothing_left
-fake_start
-after
+# ---- it dies while the guest is frozen; the real one comes later than its time limit. Where it dies while the backup job is there,
+# libvirt 9 loses it for good: then the VM is saved and started, which is what makes libvirt find it again.
+mortal() {
+    before
+    fails "$1" 'web' --agent-timeout 5
+    poll 90 _no_kvss
+    poll 30 guest_agent web guest-ping
+    assert_eq "$(guest_agent web guest-fsfreeze-status)" '{"return":"thawed"}' "the guest"
+    fake_start
+    after
+}
+mortal vanishes
+[ -z "${KVSS_TEST_FULL:-}" ] || mortal dies
 
 if [ -n "${KVSS_TEST_FULL:-}" ]; then
     fails reboots 'web' --agent-timeout 3

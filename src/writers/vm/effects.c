@@ -39,6 +39,21 @@ static int find(struct hv *hv, const struct journal_effect *e, struct hv_domain 
     return r < 0 ? r : 1;
 }
 
+/* One that was found saved was left so by an hv_agent_reconnect() that died: its guest is frozen all the same. */
+static int thaw_again(struct hv_domain *d, struct err *err)
+{
+    int r = d->state == HV_SAVED ? hv_start(d, false, err) : 0;
+
+    for (int i = 1; r >= 0; i++) {
+        r = hv_agent_thaw(d, AGENT_FREEZE_MS, NULL, err);
+        /* Where the agent is gone, trying again at once does not bring it back. */
+        if (r >= 0 || r == -ENOTCONN || i == THAW_TRIES)
+            return r;
+        r = r == -ENOLINK ? hv_agent_reconnect(d, err) : 0;
+    }
+    return r;
+}
+
 static int undo_freeze(void *ctx, const struct journal_effect *e, struct err *err)
 {
     _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
@@ -46,16 +61,11 @@ static int undo_freeze(void *ctx, const struct journal_effect *e, struct err *er
     int r = find(ctx, e, &d, err);
     if (r <= 0)
         return r;
-    if (d->state != HV_RUNNING)
+    if (d->state != HV_RUNNING && d->state != HV_SAVED)
         return 0; /* nothing runs that could be frozen */
-    for (int i = 0; i < THAW_TRIES; i++) {
-        unsigned n;
-        r = hv_agent_thaw(d, AGENT_FREEZE_MS, &n, err);
-        if (r >= 0)
-            return 0;
-        if (r == -ENOTCONN)
-            break; /* the agent is gone; trying again at once does not bring it back */
-    }
+    r = thaw_again(d, err);
+    if (r >= 0)
+        return 0;
     return err_context(err, "VM %s may still be frozen; when its agent answers, run: virsh domfsthaw %s", d->name, d->name);
 }
 

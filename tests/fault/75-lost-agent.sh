@@ -1,0 +1,35 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The guest agent is restarted while the guest is frozen and its backup job is there, for longer than libvirt waits to take note of
+# it (B2). libvirt 9 then has a connection to the agent that died, for good: the agent is well, and no thaw reaches it. The session
+# saves the VM and starts it from that, which makes libvirt connect anew, and thaws it; the guest goes on with what was in its memory.
+# timeout: 600
+# shellcheck source=tests/lib/functions.sh
+. "$(dirname "$0")/../lib/functions.sh"
+# shellcheck source=tests/lib/functions_kvss.sh
+. "$(dirname "$0")/../lib/functions_kvss.sh"
+# shellcheck source=tests/lib/functions_fault.sh
+. "$(dirname "$0")/../lib/functions_fault.sh"
+
+FREEZE_LIMIT=40 # libvirt waits 30 s
+thaws() { guest_sh web 'cat /run/kvss/hook.log' | grep -c '^thaw'; }
+
+fault_setup
+_fault_facts web mute off > "$SANDBOX/facts.fault"
+id=$(virsh -q domid web)
+fault_backup hang:backup-job:done web mute
+poll 60 fault_happened
+assert_eq "$(guest_agent web guest-fsfreeze-status)" '{"return":"frozen"}' "the guest, with its job"
+before=$(thaws || :)
+guest_sh web 'killall -9 qemu-ga; sleep 2; agentctl start' # asked politely it does not end while the guest is frozen
+note "the agent was restarted"
+wait "$FAULT_PID" && fail "it did not hang"
+note "the hung command has ended: $(tail -n 1 "$SANDBOX/stderr" | cut -c 1-150)"
+poll 120 _no_kvss
+note "QEMU of web: $id before, $(virsh -q domid web) now"
+assert_eq "$(guest_agent web guest-fsfreeze-status)" '{"return":"thawed"}' "the guest"
+assert_eq "$(thaws)" $((${before:-0} + 1)) "thaws"
+assert_unharmed
+assert_recovers web mute off
+assert_report_vm web .method child-vm-snapshot
+note "done"
