@@ -40,8 +40,6 @@ int hv_domain_wait_still(struct hv_domain *d, struct err *err);
 bool hv_is_local(const struct hv *hv);          /* QEMU runs on this host: images can be opened by path */
 /* Who QEMU runs as (capabilities, DAC base label); our own ids for a session URI. */
 void hv_qemu_ids(const struct hv *hv, uid_t *ret_uid, gid_t *ret_gid);
-/* Whether QEMU's user may pass through the existing folder `dir` and those above it; true also where that is not known. */
-bool hv_qemu_reaches(const struct hv *hv, const char *dir);
 /* Whether QEMU's user can pass through all folders of an absolute path and enter the last: 1 yes; 0 no, and *ret_closed is the first
  * that it cannot (caller frees); -errno: cannot be told, e.g. -ENOENT. By owner, mode and access lists alone; a security module may
  * forbid more. */

@@ -136,14 +136,14 @@ static uint64_t allocated(const struct restore_disk *d)
 static int check_reach(const struct restore *r, const struct restore_disk *d, struct err *err)
 {
     _cleanup_free_ char *real = realpath(d->path, NULL), *dir = io_dirname(real ? real : d->path);
-    _cleanup_free_ char *there = dir ? existing_dir(dir) : NULL;
+    _cleanup_free_ char *there = dir ? existing_dir(dir) : NULL, *closed = NULL;
 
     if (!there)
         return err_set(err, ENOMEM, "out of memory");
-    if (!r->s->hv || r->job->images_only || hv_qemu_reaches(r->s->hv, there))
-        return 0;
-    return err_set(err, EACCES, "QEMU's user cannot get to %s: let it pass through that folder and those above it (chmod o+x, or "
-                                "setfacl -m u:USER:x), or restore to another place", there);
+    if (!r->s->hv || r->job->images_only || hv_qemu_may_enter(r->s->hv, there, &closed, NULL) != 0)
+        return 0; /* where it is not known the start will tell */
+    return err_set(err, EACCES, "QEMU's user cannot get to %s: let it pass through %s (chmod o+x, or setfacl -m u:USER:x), or restore to "
+                                "another place", there, closed);
 }
 
 static int check_disk_place(const struct restore *r, const struct restore_disk *d, struct rooms *rooms, struct err *err)

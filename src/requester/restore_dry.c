@@ -14,16 +14,30 @@ static void add_write(json_t *list, const char *what, const char *path, const ch
                                               device));
 }
 
-static json_t *writes(const struct restore_vm *vm)
+static int add_tpm(json_t *list, const struct restore *r, const struct restore_vm *vm, struct err *err)
 {
-    json_t *list = json_array();
+    size_t i;
+    json_t *part;
+
+    json_array_foreach (json_object_get(vm->record, "parts"), i, part) {
+        _cleanup_free_ char *path = NULL;
+        int rc = restore_tpm_target(r, vm, part, &path, err);
+        if (rc < 0)
+            return rc;
+        add_write(list, "TPM", path, NULL, json_get_u64(part, "size"), false);
+    }
+    return 0;
+}
+
+static int writes(const struct restore *r, const struct restore_vm *vm, json_t *list, struct err *err)
+{
 
     for (size_t i = 0; i < vm->n_disks; i++)
         add_write(list, vm->disks[i].target, vm->disks[i].path, vm->disks[i].format, vm->disks[i].size, vm->disks[i].block_device);
     add_write(list, "NVRAM", vm->nvram_path, NULL, json_get_u64(vm->nvram, "size"), false);
     add_write(list, "definition", vm->definition, NULL, 0, false);
     add_write(list, "memory", vm->memory, NULL, json_get_u64(restore_find_part(vm, "memory"), "size"), false);
-    return list;
+    return add_tpm(list, r, vm, err);
 }
 
 /* Images of the VM that is replaced which are not in the way. */
@@ -102,10 +116,12 @@ static int vm_plan(const struct restore *r, const struct restore_vm *vm, json_t 
 {
     bool replaces = vm->now && !vm->as_uuid && !r->job->images_only, whole = !vm->part && !r->job->images_only;
     bool runs = replaces && vm->now->state != HV_OFF && vm->now->state != HV_SAVED;
-    _cleanup_json_ json_t *list = json_array(), *warnings = json_array();
+    _cleanup_json_ json_t *list = json_array(), *files = json_array(), *warnings = json_array();
     _cleanup_strv_ char **missing = NULL;
 
     int rc = whole ? nics(r, vm, list, err) : 0;
+    if (rc >= 0)
+        rc = writes(r, vm, files, err);
     if (rc >= 0 && whole)
         rc = hv_def_missing_files(vm->def, &missing, err);
     if (rc < 0)
@@ -114,11 +130,11 @@ static int vm_plan(const struct restore *r, const struct restore_vm *vm, json_t 
         _cleanup_free_ char *text = str_format("its %s is not on this host: it cannot start without", *m);
         json_array_append_new(warnings, json_text(text));
     }
-    json_t *o = json_pack("{s:s, s:s, s:o, s:o, s:b, s:o, s:b, s:b, s:b, s:o, s:b, s:o, s:o, s:o, s:O, s:O}", "name", vm->name, "uuid",
+    json_t *o = json_pack("{s:s, s:s, s:o, s:o, s:b, s:o, s:b, s:b, s:b, s:o, s:b, s:O, s:o, s:o, s:O, s:O}", "name", vm->name, "uuid",
                           vm->uuid, "as", json_text(vm->as_uuid ? r->job->name : NULL), "as_uuid", json_text(vm->as_uuid), "part",
                           vm->part, "here", json_text(vm->now ? hv_state_name(vm->now->state) : NULL), "turn_off", runs, "delete",
                           replaces && !vm->part, "register", whole, "state", json_text(r->job->images_only ? NULL : vm->state),
-                          "memory", vm->with_memory && !vm->part, "write", writes(vm), "stays", staying(vm), "link",
+                          "memory", vm->with_memory && !vm->part, "write", files, "stays", staying(vm), "link",
                           whole ? default_link(r, vm) : json_null(), "nics", list, "warnings", warnings);
     *ret = o;
     return o ? 0 : err_set(err, ENOMEM, "out of memory");

@@ -40,6 +40,18 @@ static json_t *steps(const struct restore_vm *vm)
     return list;
 }
 
+static void add_tpm(json_t *list, const struct restore *r, const struct restore_vm *vm)
+{
+    size_t i;
+    json_t *part;
+
+    json_array_foreach (json_object_get(vm->record, "parts"), i, part) {
+        _cleanup_free_ char *path = NULL;
+        if (restore_tpm_target(r, vm, part, &path, NULL) > 0)
+            json_array_append_new(list, json_pack("{s:s, s:o}", "what", "TPM", "path", json_text(path)));
+    }
+}
+
 /* What was written beside disks. */
 static json_t *other_files(const struct restore *r, const struct restore_vm *vm)
 {
@@ -51,6 +63,7 @@ static json_t *other_files(const struct restore *r, const struct restore_vm *vm)
         json_array_append_new(list, json_pack("{s:s, s:o}", "what", "definition", "path", json_text(vm->definition)));
     if (r->job->images_only && vm->memory)
         json_array_append_new(list, json_pack("{s:s, s:o}", "what", "memory", "path", json_text(vm->memory)));
+    add_tpm(list, r, vm);
     return list;
 }
 

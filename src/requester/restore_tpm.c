@@ -29,20 +29,6 @@ static int give_folder(const char *file, const char *made, struct err *err)
     return 0;
 }
 
-static int stage_part(struct restore *r, struct restore_vm *vm, const json_t *part, const char *dir, struct err *err)
-{
-    const char *below = json_get_text(part, "tpm"), *made;
-
-    if (!is_sound(below))
-        return err_set(err, EUCLEAN, "the restore point does not say where a file of the TPM belongs");
-    _cleanup_free_ char *target = io_path(dir, below), *folder = target ? io_dirname(target) : NULL;
-    if (!folder)
-        return err_set(err, ENOMEM, "out of memory");
-    bool there = io_exists(folder);
-    int rc = restore_stage_part(r, vm, part, target, &made, err);
-    return rc < 0 || there ? rc : give_folder(target, made, err);
-}
-
 /* By the UUID that it is registered with; without libvirt, beside the images. */
 static int place(const struct restore *r, const struct restore_vm *vm, char **ret, struct err *err)
 {
@@ -52,19 +38,45 @@ static int place(const struct restore *r, const struct restore_vm *vm, char **re
     return *ret ? 0 : err_set(err, ENOMEM, "out of memory");
 }
 
+int restore_tpm_target(const struct restore *r, const struct restore_vm *vm, const json_t *part, char **ret, struct err *err)
+{
+    const char *below = json_get_text(part, "tpm");
+    _cleanup_free_ char *dir = NULL;
+
+    if (vm->part || !below || !json_get_text(part, "stored_as"))
+        return 0;
+    if (!is_sound(below))
+        return err_set(err, EUCLEAN, "the restore point does not say where a file of the TPM belongs");
+    int rc = place(r, vm, &dir, err);
+    if (rc < 0)
+        return rc;
+    *ret = io_path(dir, below);
+    return *ret ? 1 : err_set(err, ENOMEM, "out of memory");
+}
+
+static int stage_part(struct restore *r, struct restore_vm *vm, const json_t *part, const char *target, struct err *err)
+{
+    _cleanup_free_ char *folder = io_dirname(target);
+    const char *made;
+
+    if (!folder)
+        return err_set(err, ENOMEM, "out of memory");
+    bool there = io_exists(folder);
+    int rc = restore_stage_part(r, vm, part, target, &made, err);
+    return rc < 0 || there ? rc : give_folder(target, made, err);
+}
+
 int restore_stage_tpm(struct restore *r, struct restore_vm *vm, struct err *err)
 {
-    _cleanup_free_ char *dir = NULL;
     size_t i;
     json_t *part;
-    int rc = 0;
 
     json_array_foreach (json_object_get(vm->record, "parts"), i, part) {
-        if (vm->part || !json_get_text(part, "tpm") || !json_get_text(part, "stored_as"))
-            continue;
-        if (!dir && (rc = place(r, vm, &dir, err)) < 0)
-            return rc;
-        if ((rc = stage_part(r, vm, part, dir, err)) < 0)
+        _cleanup_free_ char *target = NULL;
+        int rc = restore_tpm_target(r, vm, part, &target, err);
+        if (rc > 0)
+            rc = stage_part(r, vm, part, target, err);
+        if (rc < 0)
             return rc;
     }
     return 0;

@@ -94,6 +94,14 @@ mv "$IMAGES/kept" "$IMAGES/web-vdb.qcow2"
 assert_eq "$(guest_sh web cat /mnt/vdb/f)" later "what is on vdb"
 assert_definition web "$SANDBOX/web.before"
 
+# ---- a VM that has snapshots: they are of other disks then
+guest_define snap agent=no tokens=off
+backup snap
+virsh -q snapshot-create-as snap one > /dev/null
+kvss_json restore "$POINT" snap --disk vda
+assert_match "$(report_vm snap '.warnings | join("; ")')" 'has snapshots.*virsh snapshot-list snap'
+assert_eq "$(virsh -q snapshot-list snap --name)" one "snapshots that libvirt lists"
+
 # ---- a VM that is gone, or has not this disk any more
 virsh -q destroy web > /dev/null
 virsh -q detach-disk web vdb --config > /dev/null

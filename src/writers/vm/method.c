@@ -169,7 +169,7 @@ static char *refusal(const struct vm_writer *w, struct hv_domain *d, const struc
     return NULL;
 }
 
-static int add_warnings(const struct hv_domain *d, struct vm_report *r)
+static int add_warnings(const struct vm_writer *w, const struct hv_domain *d, struct vm_report *r)
 {
     int n = 0;
 
@@ -177,7 +177,8 @@ static int add_warnings(const struct hv_domain *d, struct vm_report *r)
         n += r->disks[i].covered;
     if (!n && strv_addf(&r->warnings, "no disk of the VM is backed up, only its definition") < 0)
         return -ENOMEM;
-    if (d->tpm && strv_addf(&r->warnings, "the state of the VM's emulated TPM is not backed up yet") < 0)
+    if (d->tpm && !hv_is_local(w->config.hv) &&
+        strv_addf(&r->warnings, "the state of its emulated TPM lies on another host and is not backed up") < 0)
         return -ENOMEM;
     return 0;
 }
@@ -207,7 +208,7 @@ int vm_examine(struct vm_writer *w, struct hv_domain *d, struct vm_report *ret, 
     vm_check_conditions(w, d, &r);
     choose_method(d, &r);
     r.refused = refusal(w, d, &r);
-    if (add_warnings(d, &r) < 0) {
+    if (add_warnings(w, d, &r) < 0) {
         vm_report_clear(&r);
         return err_set(err, ENOMEM, "out of memory");
     }

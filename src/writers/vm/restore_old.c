@@ -92,6 +92,13 @@ static int keep_saved_state(struct vm_restore *r, struct hv_domain *d, struct er
     return rc < 0 ? err_context(err, "the saved state of VM %s could not be kept", d->name) : vm_restore_effect_done(r, fx, err);
 }
 
+static int destroy_old(struct vm_restore *r, struct hv_domain *d, struct err *err)
+{
+    vm_restore_step(r, "turn off: VM %s was %s", d->name, hv_state_name(d->state));
+    int rc = hv_destroy(d, err);
+    return rc < 0 ? err_context(err, "VM %s could not be turned off", d->name) : 0;
+}
+
 int vm_turn_off(struct vm_restore *r, struct hv_domain *d, struct err *err)
 {
     const char *state = state_before(r, d);
@@ -106,13 +113,10 @@ int vm_turn_off(struct vm_restore *r, struct hv_domain *d, struct err *err)
     }
     const struct journal_arg values[] = { { "uuid", d->uuid }, { "state", state }, { "runs", runs ? "yes" : "no" }, { NULL, NULL } };
     int rc = vm_restore_effect(r, VERB_TURN_OFF, d->name, values, &id, err);
-    if (rc < 0)
-        return rc;
-    vm_restore_step(r, "turn off: VM %s was %s", d->name, hv_state_name(d->state));
-    rc = hv_destroy(d, err);
-    if (rc < 0)
-        return err_context(err, "VM %s could not be turned off", d->name);
-    rc = vm_restore_effect_done(r, id, err);
+    if (rc >= 0)
+        rc = destroy_old(r, d, err);
+    if (rc >= 0)
+        rc = vm_restore_effect_done(r, id, err);
     return rc < 0 ? rc : keep_saved_state(r, d, err);
 }
 
@@ -148,12 +152,10 @@ static int delete_transient(struct vm_restore *r, struct hv_domain *d, const str
     uint64_t id;
 
     int rc = enter_delete(r, d, kept, &id, err);
+    if (rc >= 0)
+        rc = destroy_old(r, d, err);
     if (rc < 0)
         return rc;
-    vm_restore_step(r, "turn off: VM %s was %s", d->name, hv_state_name(d->state));
-    rc = hv_destroy(d, err);
-    if (rc < 0)
-        return err_context(err, "VM %s could not be turned off", d->name);
     vm_restore_step(r, "delete: VM %s", d->name);
     return vm_restore_effect_done(r, id, err);
 }

@@ -17,11 +17,25 @@ static int find(const struct vm_restore *r, struct hv_domain **ret, struct err *
     return rc < 0 ? err_context(err, "single disks are restored into a VM that is here") : 0;
 }
 
+/* libvirt goes on listing them. */
+static int warn_of_snapshots(struct vm_restore *r, struct hv_domain *d, struct err *err)
+{
+    _cleanup_(hv_kept_clear) struct hv_kept kept = { 0 };
+
+    int rc = hv_keep_metadata(d, &kept, err);
+    if (rc >= 0 && kept.snapshots && kept.snapshots[0])
+        vm_restore_warn(r, "it has snapshots, and what they hold of the disks that were restored is gone: do not revert to one, delete "
+                           "them (virsh snapshot-list %s)", d->name);
+    return rc;
+}
+
 int vm_part_pre_restore(struct vm_restore *r, struct err *err)
 {
     _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
 
     int rc = find(r, &d, err);
+    if (rc >= 0)
+        rc = warn_of_snapshots(r, d, err);
     if (rc < 0)
         return rc;
     if (d->state == HV_OFF) {
