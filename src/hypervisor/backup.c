@@ -15,7 +15,8 @@
 #define SETTLE_MS 2000u /* some hundred MiB at most; nobody is held while disks are read */
 #define SOCKETS_MAX ((size_t)16 << 20)
 #define CONNECTED 3u /* SS_CONNECTED, as /proc/net/unix tells it */
-#define END_TIMEOUT_MS 60000u
+/* libvirt takes note of a job's end behind other news of any VM, and each of an agent's channel can hold it up for 30 s (agent.c). */
+#define END_TIMEOUT_MS 240000u
 #define END_AGAIN_MS 500u
 
 struct hv_backup_request {

@@ -24,18 +24,20 @@ lifecycle_start
 kvss backup off nodisk --json > "$REPORT" 2> "$SANDBOX/stderr" &
 pid=$!
 reading() { awk '$6 == "03" { print $8 }' /proc/net/unix | grep -q '/nbd-.*/socket$'; } # qemu-nbd has the images open by then
-poll 20 reading
+poll 60 reading
 # The copy is held where it is, however fast it would be: qemu-nbd keeps the image open meanwhile.
 kill -STOP $pid
 for i in 1 2 3; do
     virsh start off > "$SANDBOX/out" 2>&1 && fail "the VM was started while its images were being copied"
+    # QEMU says why; libvirt repeats it, unless QEMU has ended before libvirt came to talk to it
+    cat /var/log/libvirt/qemu/off.log >> "$SANDBOX/out"
     assert_match "$(cat "$SANDBOX/out")" 'lock' "message of the refused start"
     assert_match "$(cat "$SANDBOX/out")" 'off-vd[ab]|vd[ab]' "the image is named"
     [ $i = 3 ] || { kill -CONT $pid && sleep 0.1 && kill -STOP $pid; }
     pgrep -x qemu-nbd > /dev/null || fail "the copy was over after start number $i"
 done
 kill -CONT $pid
-note "the start was refused: $(tail -n 1 "$SANDBOX/out" | cut -c 1-150)"
+note "the start was refused: $(grep -m 1 lock "$SANDBOX/out" | cut -c 1-150)"
 wait $pid || fail "the backup failed: $(cat "$SANDBOX/stderr")"
 assert_state off "shut off"
 assert_report_vm off .state off
