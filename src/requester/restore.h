@@ -109,8 +109,8 @@ int restore_files_in_place(struct restore *r, struct err *err);
 int restore_images_only(struct restore *r, struct err *err);
 /* restore_dry.c: the plan. */
 int restore_dry_report(struct restore *r, json_t **ret, struct err *err);
-/* restore_tpm.c: the state of an emulated TPM, staged for the UUID that the VM will have. */
-/* Where a part of the VM belongs that is a file of its TPM: 1 and the path (caller frees); 0: it is none, or stays as it is. */
+/* restore_tpm.c: the state of an emulated TPM, staged for the UUID that the VM will have. _target: where a part of the VM belongs that
+ * is a file of its TPM: 1 and the path (caller frees); 0: it is none, or stays as it is. */
 int restore_tpm_target(const struct restore *r, const struct restore_vm *vm, const json_t *part, char **ret, struct err *err);
 int restore_stage_tpm(struct restore *r, struct restore_vm *vm, struct err *err);
 /* restore_report.c */

@@ -121,8 +121,8 @@ poll 60 thawed # by the watchdog, which goes on trying
 after
 note "thawed when the agent came round"
 
-# ---- it dies while the guest is frozen; the real one comes later than its time limit. Where it dies while the backup job is there,
-# libvirt 9 loses it for good: then the VM is saved and started, which is what makes libvirt find it again.
+# ---- it dies while the guest is frozen; the real one comes later than its time limit. Where it dies while the backup job begins,
+# libvirt sees it only after the job's end, which must not take 30 s (75-lost-agent.sh: where it does).
 mortal() {
     before
     fails "$1" 'web' --agent-timeout 5

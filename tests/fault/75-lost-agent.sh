@@ -33,8 +33,8 @@ assert_unharmed
 assert_recovers web mute off
 assert_report_vm web .method child-vm-snapshot
 
-# ---- restarted while the disks are read: the backup is none the worse, however long libvirt takes to see the end of its job; the next
-# one finds the agent, or saves the VM, which mends it (KVSS_TEST_FULL=1: a minute)
+# ---- restarted while the disks are read: the backup is none the worse, however long libvirt takes to see the end of its job; the
+# second one after it at the latest is by Child VM Snapshot again (KVSS_TEST_FULL=1: a minute)
 [ -n "${KVSS_TEST_FULL:-}" ] || { note "done" && exit 0; }
 kvss backup web --type full --quiet --json --bwlimit 512K > "$REPORT" 2> "$SANDBOX/stderr" &
 pid=$!

@@ -27,17 +27,20 @@ reading() { awk '$6 == "03" { print $8 }' /proc/net/unix | grep -q '/nbd-.*/sock
 poll 60 reading
 # The copy is held where it is, however fast it would be: qemu-nbd keeps the image open meanwhile.
 kill -STOP $pid
+log=/var/log/libvirt/qemu/off.log
+refused() { { cat "$SANDBOX/start" && tail -c +$((seen + 1)) $log; } > "$SANDBOX/out"; grep -q 'Failed to get .* lock' "$SANDBOX/out"; }
 for i in 1 2 3; do
-    virsh start off > "$SANDBOX/out" 2>&1 && fail "the VM was started while its images were being copied"
-    # QEMU says why; libvirt repeats it, unless QEMU has ended before libvirt came to talk to it
-    cat /var/log/libvirt/qemu/off.log >> "$SANDBOX/out"
-    assert_match "$(cat "$SANDBOX/out")" 'lock' "message of the refused start"
-    assert_match "$(cat "$SANDBOX/out")" 'off-vd[ab]|vd[ab]' "the image is named"
+    seen=$(stat -c %s $log 2> /dev/null || echo 0)
+    virsh start off > "$SANDBOX/start" 2>&1 && fail "the VM was started while its images were being copied"
+    # QEMU says why; libvirt repeats it, unless QEMU has ended before libvirt came to talk to it. The log has QEMU's command line too.
+    poll 5 refused
+    assert_match "$(cat "$SANDBOX/out")" 'Failed to get .* lock' "message of the refused start"
+    assert_match "$(cat "$SANDBOX/out")" 'using the image \[[^]]*off-vd[ab]' "the image is named"
     [ $i = 3 ] || { kill -CONT $pid && sleep 0.1 && kill -STOP $pid; }
     pgrep -x qemu-nbd > /dev/null || fail "the copy was over after start number $i"
 done
 kill -CONT $pid
-note "the start was refused: $(grep -m 1 lock "$SANDBOX/out" | cut -c 1-150)"
+note "the start was refused: $(grep -m 1 'Failed to get' "$SANDBOX/out" | cut -c 1-150)"
 wait $pid || fail "the backup failed: $(cat "$SANDBOX/stderr")"
 assert_state off "shut off"
 assert_report_vm off .state off
