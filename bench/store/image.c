@@ -10,6 +10,7 @@
 #include "store/store.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -21,6 +22,7 @@
 struct job {
     int fd;
     uint64_t size, next;
+    uint64_t data_end; /* get: [next, data_end) is known to be data */
     pthread_mutex_t lock;
     struct store_image_writer *iw;
     struct store_image *image;
@@ -102,33 +104,44 @@ static int put(struct store *s, const char *path, const char *parent, char **off
     return r;
 }
 
+/* The next piece of data of the image: 1; 0: end. */
+static int next_piece(struct job *j, uint64_t *ret_off, size_t *ret_len, struct err *err)
+{
+    SCOPED_LOCK(&j->lock);
+    while (j->next == j->data_end) {
+        uint64_t len;
+        bool hole;
+        if (j->next == j->size)
+            return 0;
+        int r = store_image_extent(j->image, j->next, &len, &hole, err);
+        if (r < 0)
+            return r;
+        j->data_end = j->next + len;
+        j->next = hole ? j->data_end : j->next;
+    }
+    *ret_off = j->next;
+    *ret_len = (size_t)num_min(j->data_end - j->next, BLOCK - j->next % BLOCK);
+    j->next += *ret_len;
+    return 1;
+}
+
 static int get_some(void *ctx, size_t i, struct err *err)
 {
     struct job *j = ctx;
     _cleanup_free_ void *p = malloc(BLOCK);
+    uint64_t off;
+    size_t len;
+    int r;
 
     (void)i;
-    for (;;) {
-        uint64_t off, len;
-        bool hole;
-        pthread_mutex_lock(&j->lock);
-        off = j->next;
-        int r = off < j->size ? store_image_extent(j->image, off, &len, &hole, err) : 1;
-        if (r == 0) {
-            len = hole ? len : num_min(len, BLOCK);
-            j->next = off + len;
-        }
-        pthread_mutex_unlock(&j->lock);
-        if (r != 0)
-            return r < 0 ? r : 0;
-        if (hole)
-            continue;
+    while ((r = next_piece(j, &off, &len, err)) > 0) {
         r = store_image_read(j->image, off, p, len, err);
         if (r == 0)
             r = io_pwrite(j->fd, p, len, off);
         if (r < 0)
             return r;
     }
+    return r;
 }
 
 static int get(struct store *s, const char *point, const char *path, struct err *err)
@@ -189,6 +202,8 @@ int main(int argc, char **argv)
 {
     struct err err = ERR_INIT;
 
+    mallopt(M_MMAP_THRESHOLD, 32 << 20); /* as the command does */
+    mallopt(M_TRIM_THRESHOLD, 128 << 20);
     if (run(argc, argv, &err) < 0) {
         fprintf(stderr, "image: %s\n", err.text);
         return 1;

@@ -236,7 +236,8 @@ int hv_backup_begin(struct hv_domain *d, const struct hv_backup_request *r, stru
 /* Ends the job if one of ours runs (none is fine); the checkpoint stays. Waits until QEMU has let go of scratch and socket. */
 int hv_backup_end(struct hv_domain *d, struct err *err);
 /* To be called before, where whoever read from the job may have died with reads under way: QEMU that has replies to be rid of cannot end a
- * job, and hangs for ever (seen with 7.2). They are taken by others (base/keeper.h) in a moment, which is waited for. */
+ * job, and hangs for ever (seen with 7.2). They are taken by others (base/keeper.h) in a moment, which is waited for: 2 s, where
+ * there is a connection. */
 void hv_backup_settle(struct hv_domain *d);
 /* "nbd+unix:///vda?socket=PATH"; caller frees. */
 char *hv_nbd_uri(const char *socket, const char *export_name);

@@ -15,6 +15,7 @@ struct journal_effect {
     const struct journal_verb *verb;
     enum effect_state state;
     bool committed;
+    bool inherited; /* read from the list of another process */
     struct journal_arg *args; /* names and values owned; ends with { NULL, NULL } */
 };
 

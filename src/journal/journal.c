@@ -246,6 +246,11 @@ bool journal_is_done(const struct journal_effect *e)
     return e->state != EFFECT_BEGUN;
 }
 
+bool journal_is_inherited(const struct journal_effect *e)
+{
+    return e->inherited;
+}
+
 const char *journal_verb_name(const struct journal_effect *e)
 {
     return e->verb->name;

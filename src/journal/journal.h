@@ -121,6 +121,8 @@ int journal_watch_run(const struct journal_watch_config *config, struct err *err
 
 /* Whether it was known to have happened: an effect that was only begun may come about late, by a call that is still under way. */
 bool journal_is_done(const struct journal_effect *e);
+/* Whether it was another process that brought it about, which is dead or hangs: what it was at just then is under way still. */
+bool journal_is_inherited(const struct journal_effect *e);
 const char *journal_verb_name(const struct journal_effect *e);
 const char *journal_value(const struct journal_effect *e, const char *name); /* NULL: no such value */
 

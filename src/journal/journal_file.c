@@ -185,7 +185,10 @@ static int load_begin(struct journal *j, const json_t *line, struct err *err)
             return err_set(err, EUCLEAN, "the value %s is no text", name);
         args[n++] = (struct journal_arg){ name, json_string_value(value) };
     }
-    return journal_begin(j, verb, args, &id, err);
+    int r = journal_begin(j, verb, args, &id, err);
+    if (r >= 0)
+        j->effects[id - 1]->inherited = true;
+    return r;
 }
 
 static int load_line(struct journal *j, const char *text, size_t n, struct err *err)

@@ -41,7 +41,8 @@ static int undo_job(void *ctx, const struct journal_effect *e, struct err *err)
     int r = with_domain(ctx, e, false, &d, err);
     if (r <= 0)
         return r;
-    hv_backup_settle(d);
+    if (journal_is_inherited(e))
+        hv_backup_settle(d);
     if ((r = hv_backup_end(d, err)) < 0)
         return r;
     /* Its scratch space had run out: without the job QEMU can do the write that it stopped the VM for. */

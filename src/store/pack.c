@@ -57,7 +57,7 @@ static int pack_key(struct env *env, const struct object_name *pack, struct cryp
 
 static struct segment_data *segment_new(const struct segment_view *v)
 {
-    struct segment_data *s = calloc(1, sizeof *s + v->raw);
+    struct segment_data *s = malloc(sizeof *s + v->raw);
     struct chunk_id *ids = calloc(v->n, sizeof *ids);
 
     if (!s || !ids) {
@@ -65,6 +65,7 @@ static struct segment_data *segment_new(const struct segment_view *v)
         free(ids);
         return NULL;
     }
+    memset(s, 0, sizeof *s); /* not the chunks: half a megabyte that is about to be filled */
     pthread_mutex_init(&s->lock, NULL);
     s->ids = ids;
     s->refs = 1;

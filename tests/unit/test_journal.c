@@ -15,6 +15,7 @@ struct record {
     char text[256];       /* values "name" in the order undone */
     const char *fail_on;  /* undo of this one fails */
     unsigned fails;       /* so many times */
+    unsigned inherited;   /* how many were another process's */
 };
 
 static int undo_note(void *ctx, const struct journal_effect *e, struct err *err)
@@ -29,6 +30,7 @@ static int undo_note(void *ctx, const struct journal_effect *e, struct err *err)
         r->fails--;
         return err_set(err, EIO, "%s cannot be undone", name);
     }
+    r->inherited += journal_is_inherited(e);
     strcat(r->text, name);
     strcat(r->text, " ");
     return 0;
@@ -87,6 +89,7 @@ static void undo_is_last_first_and_once(void **state)
     assert_string_equal(r.text, "c b a ");
     assert_int_equal(journal_undo_all(j, NULL), 0);
     assert_string_equal(r.text, "c b a ");
+    assert_int_equal(r.inherited, 0);
     assert_int_equal(journal_open_effects(j), 0);
     journal_free(j);
 }
@@ -279,6 +282,7 @@ static void b2_a_killed_session_is_recovered_once(void **state)
     assert_int_equal(f.effects, 2);
     assert_int_equal(f.left, 0);
     assert_string_equal(r.text, "c a ");
+    assert_int_equal(r.inherited, 2);
     f = recover(*state, &r);
     assert_int_equal(f.n, 0);
     assert_string_equal(r.text, "c a ");
