@@ -32,10 +32,10 @@ warm() {
 }
 
 # measure TOOL STEP COMMAND...: one line of results. Output of the command goes to $work/out.
-measure() {
+measure() { warm && measure_now "$@"; }
+measure_now() {
     local tool=$1 step=$2
     shift 2
-    warm
     /usr/bin/time -o "$work/time" -f '%e %U %S %M' "$@" > "$work/out" 2> "$work/err" ||
         { echo "$tool $step failed:" >&2 && cat "$work/err" >&2 && return 1; }
     echo "$tool $step $(tail -n 1 "$work/time")" >> "$results"
