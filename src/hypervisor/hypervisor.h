@@ -46,8 +46,17 @@ void hv_qemu_ids(const struct hv *hv, uid_t *ret_uid, gid_t *ret_gid);
 int hv_qemu_may_enter(struct hv *hv, const char *dir, char **ret_closed, struct err *err);
 /* Folder of the storage pool "default", else libvirt's image folder for this kind of connection (M16). Caller frees. */
 int hv_default_image_dir(struct hv *hv, char **ret, struct err *err);
-/* Folder of an active storage pool that is one. -ENOENT, -EAGAIN (not active), -EOPNOTSUPP (no folder). Caller frees. */
-int hv_pool_dir(struct hv *hv, const char *name, char **ret, struct err *err);
+/* Where the images of an active storage pool lie: its folder; of a pool of LVM's (*ret_volumes) the folder of its volumes' devices,
+ * called as the volumes are. -ENOENT, -EAGAIN (not active), -EOPNOTSUPP (of another kind). Caller frees. */
+int hv_pool_dir(struct hv *hv, const char *name, char **ret, bool *ret_volumes, struct err *err);
+/* Bytes that new volumes may take. */
+int hv_pool_free(struct hv *hv, const char *name, uint64_t *ret, struct err *err);
+/* -EEXIST: the pool has a volume of that name. */
+int hv_volume_check(struct hv *hv, const char *pool, const char *name, struct err *err);
+/* A new volume of at least so many bytes, not wiped; *ret_path is its device (caller frees). -EEXIST: there is one of that name. */
+int hv_volume_make(struct hv *hv, const char *pool, const char *name, uint64_t size, char **ret_path, struct err *err);
+/* Fine if it is gone already, or the pool. */
+int hv_volume_delete(struct hv *hv, const char *pool, const char *name, struct err *err);
 int hv_pool_refresh(struct hv *hv, const char *name, struct err *err);
 /* Where libvirt puts NVRAMs by itself; NULL: not known. */
 const char *hv_nvram_dir(const struct hv *hv);

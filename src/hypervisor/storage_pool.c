@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Storage pools: those that are folders can take images as files. */
+/* Storage pools: those that are folders take images as files, those of LVM's as volumes. */
 #include "hypervisor/definition.h"
 #include "hypervisor/host.h"
 #include "hypervisor/internal.h"
@@ -12,37 +12,53 @@ static void pool_free_p(virStoragePoolPtr *p)
         virStoragePoolFree(*p);
 }
 
-static int is_folder(const char *name, const char *type, struct err *err)
+static void volume_free_p(virStorageVolPtr *v)
+{
+    if (*v)
+        virStorageVolFree(*v);
+}
+
+static int check_type(const char *name, const char *type, bool *ret_volumes, struct err *err)
 {
     static const char *const folders[] = { "dir", "fs", "netfs" };
 
+    *ret_volumes = type && strcmp(type, "logical") == 0;
     for (size_t i = 0; i < ARRAY_SIZE(folders); i++)
-        if (type && strcmp(type, folders[i]) == 0)
+        if (*ret_volumes || (type && strcmp(type, folders[i]) == 0))
             return 0;
     return err_set(err, EOPNOTSUPP, "storage pool %s is of type %s: images are only restored into pools that are folders (dir, fs, "
-                                    "netfs); make a volume with virsh vol-create-as and name its device with --disk TARGET=PATH "
-                                    "--overwrite", name, type ? type : "unknown");
+                                    "netfs) or of LVM (logical); make a volume with virsh vol-create-as and name its device with --disk "
+                                    "TARGET=PATH --overwrite", name, type ? type : "unknown");
 }
 
-int hv_pool_dir(struct hv *hv, const char *name, char **ret, struct err *err)
+static int find_pool(struct hv *hv, const char *name, virStoragePoolPtr *ret, struct err *err)
 {
-    _cleanup_(pool_free_p) virStoragePoolPtr pool = virStoragePoolLookupByName(hv->conn, name);
+    *ret = virStoragePoolLookupByName(hv->conn, name);
+    if (*ret)
+        return 0;
+    if (hv_virt_code() == VIR_ERR_NO_STORAGE_POOL || hv_virt_code() == VIR_ERR_NO_SUPPORT)
+        return err_set(err, ENOENT, "there is no storage pool %s at %s", name, hv->uri);
+    return hv_virt_error(err, "cannot look up the storage pool %s", name);
+}
+
+int hv_pool_dir(struct hv *hv, const char *name, char **ret, bool *ret_volumes, struct err *err)
+{
+    _cleanup_(pool_free_p) virStoragePoolPtr pool = NULL;
     _cleanup_xml_ xmlDocPtr doc = NULL;
 
-    if (!pool && (hv_virt_code() == VIR_ERR_NO_STORAGE_POOL || hv_virt_code() == VIR_ERR_NO_SUPPORT))
-        return err_set(err, ENOENT, "there is no storage pool %s at %s", name, hv->uri);
-    if (!pool)
-        return hv_virt_error(err, "cannot look up the storage pool %s", name);
+    int r = find_pool(hv, name, &pool, err);
+    if (r < 0)
+        return r;
     if (virStoragePoolIsActive(pool) != 1)
         return err_set(err, EAGAIN, "storage pool %s is not active: start it with virsh pool-start %s", name, name);
     _cleanup_free_ char *xml = virStoragePoolGetXMLDesc(pool, 0);
     if (!xml)
         return hv_virt_error(err, "cannot read the storage pool %s", name);
-    int r = xml_parse(xml, strlen(xml), "the definition of the storage pool", &doc, err);
+    r = xml_parse(xml, strlen(xml), "the definition of the storage pool", &doc, err);
     if (r < 0)
         return r;
     _cleanup_free_ char *type = xml_attr(xmlDocGetRootElement(doc), "type");
-    if ((r = is_folder(name, type, err)) < 0)
+    if ((r = check_type(name, type, ret_volumes, err)) < 0)
         return r;
     char *path = xml_get(xmlDocGetRootElement(doc), "target/path");
     if (!path || path[0] != '/') {
@@ -50,6 +66,86 @@ int hv_pool_dir(struct hv *hv, const char *name, char **ret, struct err *err)
         return err_set(err, EINVAL, "storage pool %s does not say which folder it is", name);
     }
     *ret = path;
+    return 0;
+}
+
+int hv_pool_free(struct hv *hv, const char *name, uint64_t *ret, struct err *err)
+{
+    _cleanup_(pool_free_p) virStoragePoolPtr pool = NULL;
+    virStoragePoolInfo info;
+
+    int r = find_pool(hv, name, &pool, err);
+    if (r < 0)
+        return r;
+    if (virStoragePoolGetInfo(pool, &info) < 0)
+        return hv_virt_error(err, "cannot tell the room of the storage pool %s", name);
+    *ret = info.available;
+    return 0;
+}
+
+/* Names come from a repository: libxml2 writes them. Caller frees. */
+static int volume_xml(const char *name, uint64_t size, char **ret, struct err *err)
+{
+    _cleanup_xml_ xmlDocPtr doc = xmlNewDoc(BAD_CAST "1.0");
+    xmlNodePtr root = doc ? xmlNewNode(NULL, BAD_CAST "volume") : NULL;
+    char bytes[24];
+
+    if (!root)
+        return err_set(err, ENOMEM, "out of memory");
+    xmlDocSetRootElement(doc, root);
+    snprintf(bytes, sizeof(bytes), "%llu", (unsigned long long)size);
+    xmlNewTextChild(root, NULL, BAD_CAST "name", BAD_CAST name);
+    xmlNewTextChild(root, NULL, BAD_CAST "capacity", BAD_CAST bytes);
+    return xml_dump(doc, root, false, ret, err);
+}
+
+static int exists_already(const char *pool, const char *name, struct err *err)
+{
+    return err_set(err, EEXIST, "storage pool %s has a volume %s already: delete or rename it", pool, name);
+}
+
+int hv_volume_check(struct hv *hv, const char *pool_name, const char *name, struct err *err)
+{
+    _cleanup_(pool_free_p) virStoragePoolPtr pool = NULL;
+
+    int r = find_pool(hv, pool_name, &pool, err);
+    if (r < 0)
+        return r;
+    _cleanup_(volume_free_p) virStorageVolPtr there = virStorageVolLookupByName(pool, name);
+    return there ? exists_already(pool_name, name, err) : 0;
+}
+
+int hv_volume_make(struct hv *hv, const char *pool_name, const char *name, uint64_t size, char **ret_path, struct err *err)
+{
+    _cleanup_(pool_free_p) virStoragePoolPtr pool = NULL;
+    _cleanup_free_ char *xml = NULL;
+
+    int r = volume_xml(name, size, &xml, err);
+    if (r < 0 || (r = find_pool(hv, pool_name, &pool, err)) < 0)
+        return r;
+    _cleanup_(volume_free_p) virStorageVolPtr volume = virStorageVolCreateXML(pool, xml, 0);
+    if (!volume && hv_virt_code() == VIR_ERR_STORAGE_VOL_EXIST)
+        return exists_already(pool_name, name, err);
+    if (!volume)
+        return hv_virt_error(err, "cannot make the volume %s in the storage pool %s", name, pool_name);
+    *ret_path = virStorageVolGetPath(volume);
+    return *ret_path ? 0 : hv_virt_error(err, "cannot tell the device of the volume %s", name);
+}
+
+int hv_volume_delete(struct hv *hv, const char *pool_name, const char *name, struct err *err)
+{
+    _cleanup_(pool_free_p) virStoragePoolPtr pool = NULL;
+
+    int r = find_pool(hv, pool_name, &pool, err);
+    if (r == -ENOENT)
+        err_clear(err);
+    if (r < 0)
+        return r == -ENOENT ? 0 : r;
+    _cleanup_(volume_free_p) virStorageVolPtr volume = virStorageVolLookupByName(pool, name);
+    if (!volume && hv_virt_code() == VIR_ERR_NO_STORAGE_VOL)
+        return 0;
+    if (!volume || virStorageVolDelete(volume, 0) < 0)
+        return hv_virt_error(err, "cannot delete the volume %s of the storage pool %s", name, pool_name);
     return 0;
 }
 

@@ -2,6 +2,7 @@
 #include "requester/effects.h"
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "hypervisor/hypervisor.h"
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -61,6 +62,11 @@ static int undo_made_folder(void *ctx, const struct journal_effect *effect, stru
     return at ? 0 : err_set(err, ENOMEM, "out of memory");
 }
 
+static int undo_made_volume(void *ctx, const struct journal_effect *effect, struct err *err)
+{
+    return hv_volume_delete(ctx, journal_value(effect, "pool"), journal_value(effect, "name"), err);
+}
+
 static int undo_session_dir(void *ctx, const struct journal_effect *effect, struct err *err)
 {
     (void)ctx;
@@ -72,5 +78,6 @@ const struct journal_verb requester_verbs[] = {
     { VERB_STAGED_FILE, undo_staged, undo_staged },
     { VERB_REPLACED_FILE, undo_replaced, finish_replaced, true, "the old file is in its place" },
     { VERB_MADE_FOLDER, undo_made_folder },
+    { VERB_MADE_VOLUME, undo_made_volume, .undone = "the new volume is deleted" },
     { NULL, NULL },
 };

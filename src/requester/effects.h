@@ -10,6 +10,8 @@
 
 #define VERB_MADE_FOLDER "made-folder"     /* "path", "top": folders from top down to path were made; undo removes those that are empty */
 
+#define VERB_MADE_VOLUME "made-volume"     /* "pool", "name": a volume that we made; undo deletes it */
+
 #define VERB_SESSION_DIR "session-folder"   /* "path": the session's private folder, with all sockets and copies in it */
 
 /* Ends with { NULL, NULL }. */

@@ -198,7 +198,7 @@ static int run(struct restore *r, struct err *err)
     int rc = prepare(r, err);
 
     if (rc < 0)
-        return err_context(err, "nothing was changed");
+        return err_context(err, r->devices_touched ? "no VM was changed, but block devices were written to" : "nothing was changed");
     if (r->job->dry_run)
         return 0;
     r->turned_off = true;
@@ -292,7 +292,7 @@ static bool overwrites(const struct restore *r)
 {
     for (size_t i = 0; i < r->n_vms; i++)
         for (size_t k = 0; k < r->vms[i].n_disks; k++)
-            if (r->vms[i].disks[k].block_device && !r->vms[i].present)
+            if (r->vms[i].disks[k].in_place && !r->vms[i].present)
                 return true;
     return false;
 }

@@ -19,7 +19,9 @@ struct restore_disk {
     char *label;           /* "web01 vda" */
     struct store_image *content;
     uint64_t size, data;   /* virtual bytes; bytes that are no holes */
-    bool block_device;     /* written in place; else staged */
+    bool block_device;     /* else staged as a file */
+    bool in_place;         /* a block device that the VM has now: written when it is off. Others are written before */
+    bool new_volume;       /* the block device is a volume of --pool that will be made */
     bool own;              /* what is at path is this VM's own disk, to be replaced without further questions */
     bool flattened;        /* had backing images, has none now */
     const char *made;      /* the staged file, the stage's */
@@ -70,6 +72,8 @@ struct restore {
     bool turned_off;       /* PreRestore was begun */
     char *default_dir;     /* M16 */
     char *to_dir;          /* of --to or --pool; NULL: neither */
+    bool to_volumes;       /* ... whose images are block devices in that folder */
+    bool devices_touched;  /* block devices that were no VM's were begun to be written */
     size_t n_vms;
     struct restore_vm *vms;
     size_t n_files;
@@ -93,17 +97,19 @@ int restore_check_clashes(const struct restore *r, struct err *err);
 bool restore_same_file(const char *a, const char *b);
 /* restore_check.c: everything that can be known before PreRestore. */
 int restore_check(struct restore *r, struct err *err);
+/* Whether the file or device is the disk's, or one of its backing images. */
+bool restore_disk_uses(const struct hv_disk *d, const char *path);
 /* restore_options.c: what the VM writer is told, and the new targets. */
 int restore_set_options(struct restore *r, struct restore_vm *vm, struct err *err);
 /* restore_data.c. Definitions and memory, for the VM writer, before PreRestore. */
 int restore_prepare_parts(struct restore *r, struct err *err);
 /* Files beside their targets, before PreRestore too: all that is read from the point is verified on the way, and nothing that exists
- * is touched. */
+ * is touched. Then new volumes, and block devices that are no disk of the VM, over what they hold. */
 int restore_stage(struct restore *r, struct err *err);
 /* One more file of the VM's, of a part (its label is what errors call it). */
 int restore_stage_part(struct restore *r, struct restore_vm *vm, const json_t *part, const char *target, const char **ret_made,
                        struct err *err);
-/* After PreRestore (M14): block devices are written, everything staged goes into place. */
+/* After PreRestore (M14): block devices of the VM are written, everything staged goes into place. */
 int restore_files_in_place(struct restore *r, struct err *err);
 /* restore_images.c: all of it where there is no libvirt. */
 int restore_images_only(struct restore *r, struct err *err);

@@ -148,16 +148,35 @@ static int check_reach(const struct restore *r, const struct restore_disk *d, st
 
 static int check_disk_place(const struct restore *r, const struct restore_disk *d, struct rooms *rooms, struct err *err)
 {
+    if (d->new_volume)
+        return 0; /* check_volumes() */
     if (d->block_device)
         return check_block_device(d, err);
     int rc = want(rooms, d->path, allocated(d), err);
     return rc < 0 ? rc : check_reach(r, d, err);
 }
 
+/* Volumes of a pool have their full size from the first. */
+static int check_volumes(const struct restore *r, struct err *err)
+{
+    uint64_t wanted = 0, have;
+    char wants[16], has[16];
+
+    for (size_t i = 0; i < r->n_vms; i++)
+        for (size_t k = 0; k < r->vms[i].n_disks; k++)
+            wanted += r->vms[i].disks[k].new_volume ? r->vms[i].disks[k].size : 0;
+    int rc = wanted ? hv_pool_free(r->s->hv, r->job->pool, &have, err) : 0;
+    if (rc < 0 || !wanted || wanted <= have)
+        return rc;
+    num_format_size(wanted, wants);
+    num_format_size(have, has);
+    return err_set(err, ENOSPC, "not enough room in the storage pool %s: %s are needed, %s are free", r->job->pool, wants, has);
+}
+
 static int check_places(const struct restore *r, struct err *err)
 {
     _cleanup_(rooms_clear) struct rooms rooms = { 0 };
-    int rc = 0;
+    int rc = check_volumes(r, err);
 
     for (size_t i = 0; i < r->n_vms && rc >= 0; i++)
         rc = want_parts(r, &r->vms[i], &rooms, err);
@@ -192,7 +211,7 @@ static bool being_replaced(const struct restore *r, const char *uuid)
     return false;
 }
 
-static bool uses(const struct hv_disk *d, const char *path)
+bool restore_disk_uses(const struct hv_disk *d, const char *path)
 {
     if (d->path && restore_same_file(d->path, path))
         return true;
@@ -216,7 +235,7 @@ static int check_other(const struct restore *r, const struct hv_domain *other, s
                            other->name);
         for (size_t k = 0; k < vm->n_disks; k++)
             for (size_t m = 0; m < other->n_disks; m++)
-                if (uses(&other->disks[m], vm->disks[k].path))
+                if (restore_disk_uses(&other->disks[m], vm->disks[k].path))
                     return err_set(err, EBUSY, "VM %s, disk %s: %s belongs to VM %s too (its disk %s), which is not being restored",
                                    vm->name, vm->disks[k].target, vm->disks[k].path, other->name, other->disks[m].target);
     }

@@ -229,8 +229,49 @@ static int stage_beside(struct restore *r, const char *group, const char *target
     return rc < 0 ? rc : stage_add(r->stage, group, target, false, ret, err);
 }
 
-/* All disks that are block devices, or all that are not; several at once. */
-static int restore_disks(struct restore *r, bool block_devices, struct err *err)
+/* Its place in the pool was told to the VM writer already. */
+static int make_volume(struct restore *r, const struct restore_vm *vm, const struct restore_disk *d, struct err *err)
+{
+    _cleanup_free_ char *name = io_basename(d->path), *path = NULL;
+    const struct journal_arg args[] = { { "group", vm->uuid }, { "pool", r->job->pool }, { "name", name }, { NULL, NULL } };
+    uint64_t id;
+
+    int rc = name ? hv_volume_check(r->s->hv, r->job->pool, name, err) : err_set(err, ENOMEM, "out of memory");
+    if (rc < 0 || (rc = journal_begin(r->s->journal, VERB_MADE_VOLUME, args, &id, err)) < 0)
+        return rc;
+    rc = hv_volume_make(r->s->hv, r->job->pool, name, d->size, &path, err);
+    if (rc == -EEXIST) /* made by somebody just now: theirs */
+        journal_settled(r->s->journal, id);
+    if (rc < 0)
+        return rc;
+    if (!restore_same_file(path, d->path))
+        return err_set(err, EINVAL, "the new volume %s of the storage pool %s is %s, not %s", name, r->job->pool, path, d->path);
+    rc = journal_done(r->s->journal, id);
+    return rc < 0 ? err_errno(err, -rc, "cannot make the volume %s", name) : 0;
+}
+
+enum which { STAGED, OTHER_DEVICES, IN_PLACE };
+
+static enum which which_is(const struct restore_disk *d)
+{
+    return d->in_place ? IN_PLACE : d->block_device ? OTHER_DEVICES : STAGED;
+}
+
+static int before_disk(struct restore *r, struct restore_vm *vm, struct restore_disk *d, struct err *err)
+{
+    if (d->in_place)
+        vm->files_touched = true;
+    else if (!d->block_device)
+        return stage_beside(r, vm->uuid, d->path, &d->made, err);
+    else if (d->new_volume)
+        return make_volume(r, vm, d, err);
+    else
+        r->devices_touched = true;
+    return 0;
+}
+
+/* Several at once. */
+static int restore_disks(struct restore *r, enum which which, struct err *err)
 {
     size_t max = 1;
     for (size_t i = 0; i < r->n_vms; i++)
@@ -243,14 +284,12 @@ static int restore_disks(struct restore *r, bool block_devices, struct err *err)
     for (size_t i = 0; i < r->n_vms && rc >= 0; i++)
         for (size_t k = 0; k < r->vms[i].n_disks && rc >= 0; k++) {
             struct restore_disk *d = &r->vms[i].disks[k];
-            if (d->block_device != block_devices)
+            if (which_is(d) != which)
                 continue;
             vms[all.n] = &r->vms[i];
             disks[all.n++] = d;
-            if (block_devices)
-                r->vms[i].files_touched = true;
-            else
-                rc = stage_beside(r, r->vms[i].uuid, d->path, &d->made, err);
+            if ((rc = before_disk(r, &r->vms[i], d, err)) < 0)
+                err_context(err, "VM %s, disk %s", r->vms[i].name, d->target);
         }
     return rc < 0 ? rc : par_each(all.n, IMAGES_AT_ONCE, restore_one_disk, &all, err);
 }
@@ -278,7 +317,7 @@ static int stage_component(struct restore *r, struct restore_files *f, struct er
 
 int restore_stage(struct restore *r, struct err *err)
 {
-    int rc = restore_disks(r, false, err);
+    int rc = restore_disks(r, STAGED, err);
 
     for (size_t i = 0; i < r->n_vms && rc >= 0; i++)
         if (r->vms[i].nvram_path && (rc = restore_stage_part(r, &r->vms[i], r->vms[i].nvram, r->vms[i].nvram_path,
@@ -288,14 +327,14 @@ int restore_stage(struct restore *r, struct err *err)
             err_context(err, "VM %s, TPM", r->vms[i].name);
     for (size_t i = 0; i < r->n_files && rc >= 0; i++)
         rc = stage_component(r, &r->files[i], err);
-    return rc;
+    return rc < 0 ? rc : restore_disks(r, OTHER_DEVICES, err); /* last: what they held is lost */
 }
 
 /* ---- Into place -----------------------------------------------------------------------------------------------------------*/
 
 int restore_files_in_place(struct restore *r, struct err *err)
 {
-    int rc = restore_disks(r, true, err);
+    int rc = restore_disks(r, IN_PLACE, err);
 
     for (size_t i = 0; i < r->n_vms && rc >= 0; i++) {
         r->vms[i].files_touched = true;

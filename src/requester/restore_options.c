@@ -46,7 +46,7 @@ int restore_set_options(struct restore *r, struct restore_vm *vm, struct err *er
 
     for (size_t i = 0; i < vm->n_disks && rc >= 0; i++) {
         json_object_set_new(disks, vm->disks[i].target, json_text(vm->disks[i].path));
-        in_place = in_place || vm->disks[i].block_device;
+        in_place = in_place || vm->disks[i].in_place;
         rc = add_new_target(r, vm, &vm->disks[i], err);
     }
     _cleanup_json_ json_t *o = json_pack("{s:o, s:o, s:o, s:s, s:o, s:o, s:b}", "definition", json_text(vm->definition), "memory",

@@ -115,9 +115,11 @@ static bool is_block_device(const char *path)
     return stat(path, &st) == 0 && S_ISBLK(st.st_mode);
 }
 
-/* An image keeps its file's name; a copy's, and those that were no files, get one: "web-vda.qcow2". */
+/* An image keeps its file's name; a copy's, and those that were no files, get one: "web-vda.qcow2". Volumes: "web-vda". */
 static char *file_name(const struct restore *r, const struct restore_vm *vm, const struct restore_disk *d)
 {
+    if (r->to_volumes)
+        return str_format("%s-%s", restore_name(r, vm), d->target);
     if (!vm->as_uuid && d->was && d->was[0] == '/' && !below_dev(d->was))
         return io_basename(d->was);
     return str_format("%s-%s.%s", restore_name(r, vm), d->target, d->format);
@@ -185,6 +187,15 @@ static bool is_own(const struct restore *r, const struct restore_vm *vm, const s
     return !d->block_device && d->was && !strcmp(d->was, d->path);
 }
 
+/* Whether the VM has it, in whatever way: then it must be off before it is written to. */
+static bool has_now(const struct restore_vm *vm, const char *path)
+{
+    for (size_t i = 0; vm->now && i < vm->now->n_disks; i++)
+        if (restore_disk_uses(&vm->now->disks[i], path))
+            return true;
+    return false;
+}
+
 static int place_disk(struct restore *r, struct restore_vm *vm, struct restore_disk *d, struct err *err)
 {
     const char *given = disk_option(r, d->target);
@@ -199,10 +210,13 @@ static int place_disk(struct restore *r, struct restore_vm *vm, struct restore_d
     if (rc < 0)
         return rc;
     d->block_device = is_block_device(d->path);
-    if (below_dev(d->path) && !d->block_device)
+    d->new_volume = !d->block_device && r->to_volumes && !vm->part && !(given && *given);
+    if (below_dev(d->path) && !d->block_device && !d->new_volume)
         return err_set(err, ENODEV, "VM %s, disk %s: there is no block device %s on this host: make it, or say where the disk is to go "
                                     "with --to, --pool or --disk %s=PATH", vm->name, d->target, d->path, d->target);
+    d->block_device = d->block_device || d->new_volume;
     d->own = is_own(r, vm, d);
+    d->in_place = d->block_device && !vm->as_uuid && !r->job->images_only && has_now(vm, d->path);
     if (d->block_device && !d->own)
         d->format = "raw"; /* any other format would have to be made on it first, and gains nothing there */
     return 0;
@@ -233,12 +247,13 @@ static int place_nvram(struct restore *r, struct restore_vm *vm, struct err *err
     if (!base || !dir)
         return no_memory(err);
     const char *ending = managed_ending(vm, base), *nvram_dir = r->s->hv ? hv_nvram_dir(r->s->hv) : NULL;
-    if (!r->to_dir && !vm->as_uuid)
+    const char *to_dir = r->to_volumes ? NULL : r->to_dir;
+    if (!to_dir && !vm->as_uuid)
         return (vm->nvram_path = strdup(was)) ? 0 : no_memory(err);
     name = vm->as_uuid ? str_format("%s%s", restore_name(r, vm), ending ? ending : "_VARS.fd") : strdup(base);
     if (!name)
         return no_memory(err);
-    return place_in(ending && nvram_dir ? nvram_dir : r->to_dir ? r->to_dir : dir, name, &vm->nvram_path, err);
+    return place_in(ending && nvram_dir ? nvram_dir : to_dir ? to_dir : dir, name, &vm->nvram_path, err);
 }
 
 /* ---- State ----------------------------------------------------------------------------------------------------------------------*/
@@ -313,7 +328,7 @@ static int place_vm(struct restore *r, struct restore_vm *vm, struct err *err)
 static int find_dir(struct restore *r, struct err *err)
 {
     if (r->job->pool)
-        return hv_pool_dir(r->s->hv, r->job->pool, &r->to_dir, err);
+        return hv_pool_dir(r->s->hv, r->job->pool, &r->to_dir, &r->to_volumes, err);
     r->to_dir = r->job->to ? strdup(r->job->to) : NULL;
     return r->to_dir || !r->job->to ? 0 : no_memory(err);
 }

@@ -22,7 +22,7 @@ facts_before one two mute
 # ---- the freeze hook in the guest hangs, so the agent does not answer the freeze
 hook=/etc/qemu/fsfreeze-hook.d/slow
 guest_sh one "printf '#!/bin/sh\n[ \$1 != freeze ] || sleep 8\n' > $hook && chmod +x $hook"
-assert_all_or_nothing one 'did not answer' --agent-timeout 3
+assert_all_or_nothing one 'did not answer' --agent-timeout 8
 guest_sh one "rm $hook"
 
 # ---- the freeze hook refuses
@@ -34,7 +34,7 @@ guest_sh one "rm $hook"
 writer_install saboteur <<END
 [ "\$event" != prepare-backup ] || $(guestctl_path) sh "$(guest_port two shell)" 'agentctl hang'
 END
-assert_all_or_nothing two 'did not answer|does not answer|has changed' --agent-timeout 3
+assert_all_or_nothing two 'did not answer|does not answer|has changed' --agent-timeout 8
 rm "$WRITERS/saboteur"
 guest_sh two 'agentctl resume'
 poll 30 guest_agent two guest-ping

@@ -61,7 +61,7 @@ note "known beforehand"
 writer_install saboteur <<END
 [ "\$event" != prepare-backup ] || $(guestctl_path) sh "$(guest_port two shell)" 'agentctl hang'
 END
-backup one two --agent-timeout 3 --fallback saved-state --retries 1 # it may also be found out just before the instant
+backup one two --agent-timeout 10 --fallback saved-state --retries 1 # it may also be found out just before the instant
 rm "$WRITERS/saboteur"
 guest_sh two 'agentctl resume'
 poll 30 guest_agent two guest-ping
