@@ -51,8 +51,6 @@ int hv_default_image_dir(struct hv *hv, char **ret, struct err *err);
 int hv_pool_dir(struct hv *hv, const char *name, char **ret, bool *ret_volumes, struct err *err);
 /* Bytes that new volumes may take. */
 int hv_pool_free(struct hv *hv, const char *name, uint64_t *ret, struct err *err);
-/* -EEXIST: the pool has a volume of that name. */
-int hv_volume_check(struct hv *hv, const char *pool, const char *name, struct err *err);
 /* A new volume of at least so many bytes, not wiped; *ret_path is its device (caller frees). -EEXIST: there is one of that name. */
 int hv_volume_make(struct hv *hv, const char *pool, const char *name, uint64_t size, char **ret_path, struct err *err);
 /* Fine if it is gone already, or the pool. */

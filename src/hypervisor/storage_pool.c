@@ -99,22 +99,6 @@ static int volume_xml(const char *name, uint64_t size, char **ret, struct err *e
     return xml_dump(doc, root, false, ret, err);
 }
 
-static int exists_already(const char *pool, const char *name, struct err *err)
-{
-    return err_set(err, EEXIST, "storage pool %s has a volume %s already: delete or rename it", pool, name);
-}
-
-int hv_volume_check(struct hv *hv, const char *pool_name, const char *name, struct err *err)
-{
-    _cleanup_(pool_free_p) virStoragePoolPtr pool = NULL;
-
-    int r = find_pool(hv, pool_name, &pool, err);
-    if (r < 0)
-        return r;
-    _cleanup_(volume_free_p) virStorageVolPtr there = virStorageVolLookupByName(pool, name);
-    return there ? exists_already(pool_name, name, err) : 0;
-}
-
 int hv_volume_make(struct hv *hv, const char *pool_name, const char *name, uint64_t size, char **ret_path, struct err *err)
 {
     _cleanup_(pool_free_p) virStoragePoolPtr pool = NULL;
@@ -125,7 +109,7 @@ int hv_volume_make(struct hv *hv, const char *pool_name, const char *name, uint6
         return r;
     _cleanup_(volume_free_p) virStorageVolPtr volume = virStorageVolCreateXML(pool, xml, 0);
     if (!volume && hv_virt_code() == VIR_ERR_STORAGE_VOL_EXIST)
-        return exists_already(pool_name, name, err);
+        return err_set(err, EEXIST, "storage pool %s has a volume %s already: delete or rename it", pool_name, name);
     if (!volume)
         return hv_virt_error(err, "cannot make the volume %s in the storage pool %s", name, pool_name);
     *ret_path = virStorageVolGetPath(volume);

@@ -236,8 +236,8 @@ static int make_volume(struct restore *r, const struct restore_vm *vm, const str
     const struct journal_arg args[] = { { "group", vm->uuid }, { "pool", r->job->pool }, { "name", name }, { NULL, NULL } };
     uint64_t id;
 
-    int rc = name ? hv_volume_check(r->s->hv, r->job->pool, name, err) : err_set(err, ENOMEM, "out of memory");
-    if (rc < 0 || (rc = journal_begin(r->s->journal, VERB_MADE_VOLUME, args, &id, err)) < 0)
+    int rc = name ? journal_begin(r->s->journal, VERB_MADE_VOLUME, args, &id, err) : err_set(err, ENOMEM, "out of memory");
+    if (rc < 0)
         return rc;
     rc = hv_volume_make(r->s->hv, r->job->pool, name, d->size, &path, err);
     if (rc == -EEXIST) /* made by somebody just now: theirs */
