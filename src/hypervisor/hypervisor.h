@@ -49,7 +49,7 @@ int hv_default_image_dir(struct hv *hv, char **ret, struct err *err);
 /* Where the images of an active storage pool lie: its folder; of a pool of LVM's (*ret_volumes) the folder of its volumes' devices,
  * called as the volumes are. -ENOENT, -EAGAIN (not active), -EOPNOTSUPP (of another kind). Caller frees. */
 int hv_pool_dir(struct hv *hv, const char *name, char **ret, bool *ret_volumes, struct err *err);
-/* Bytes that new volumes may take. */
+/* Bytes that new volumes may take. -ENOENT: no such pool. */
 int hv_pool_free(struct hv *hv, const char *name, uint64_t *ret, struct err *err);
 /* A new volume of at least so many bytes, not wiped; *ret_path is its device (caller frees). -EEXIST: there is one of that name. */
 int hv_volume_make(struct hv *hv, const char *pool, const char *name, uint64_t size, char **ret_path, struct err *err);

@@ -297,13 +297,14 @@ static bool overwrites(const struct restore *r)
     return false;
 }
 
-static int say_what_is_left(int rc, bool overwritten, struct err *err)
+static int say_what_is_left(int rc, bool overwritten, bool others, struct err *err)
 {
     struct err why = *err;
 
     err_set(err, why.code, overwritten ? "%s. VMs that are not restored have their old definition and images and are off: a block device "
                                          "may be half overwritten; restore them again"
-                                       : "%s. What is not restored is as it was before", why.text);
+                         : others ? "%s. What is not restored is as it was before, but for the block devices that were no disk of a VM"
+                                  : "%s. What is not restored is as it was before", why.text);
     err->hresult = why.hresult;
     return rc;
 }
@@ -354,5 +355,5 @@ int requester_restore(struct requester *rq, const struct requester_restore *job,
     bool undone = rc < 0 && !strcmp(undoing.text, err->text);
     if (rc < 0)
         *err = undoing;
-    return turned_off && undone ? job_end(rq, say_what_is_left(rc, overwritten, err), err) : job_end(rq, rc, err);
+    return turned_off && undone ? job_end(rq, say_what_is_left(rc, overwritten, r.devices_touched, err), err) : job_end(rq, rc, err);
 }

@@ -32,8 +32,7 @@ static int add_tpm(json_t *list, const struct restore *r, const struct restore_v
 static int writes(const struct restore *r, const struct restore_vm *vm, json_t *list, struct err *err)
 {
     for (size_t i = 0; i < vm->n_disks; i++)
-        add_write(list, vm->disks[i].target, vm->disks[i].path, vm->disks[i].format, vm->disks[i].size,
-                  vm->disks[i].block_device);
+        add_write(list, vm->disks[i].target, vm->disks[i].path, vm->disks[i].format, vm->disks[i].size, vm->disks[i].block_device);
     add_write(list, "NVRAM", vm->nvram_path, NULL, json_get_u64(vm->nvram, "size"), false);
     add_write(list, "definition", vm->definition, NULL, 0, false);
     add_write(list, "memory", vm->memory, NULL, json_get_u64(restore_find_part(vm, "memory"), "size"), false);

@@ -21,7 +21,7 @@ facts_before one two mute
 
 # ---- the freeze hook in the guest hangs, so the agent does not answer the freeze
 hook=/etc/qemu/fsfreeze-hook.d/slow
-guest_sh one "printf '#!/bin/sh\n[ \$1 != freeze ] || sleep 8\n' > $hook && chmod +x $hook"
+guest_sh one "printf '#!/bin/sh\n[ \$1 != freeze ] || sleep 13\n' > $hook && chmod +x $hook"
 assert_all_or_nothing one 'did not answer' --agent-timeout 8
 guest_sh one "rm $hook"
 
