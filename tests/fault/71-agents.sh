@@ -64,7 +64,7 @@ saved() {
     assert_match "$(report_vm web .why)" "M4a.*$2" "why web was saved"
     assert_eq "$(heard | grep -c 'guest-fsfreeze-freeze' || :)" 0 "freezes sent"
     points=$((points + 1))
-    sed -i '/^checkpoints:/,/^snapshots:/d' "$SANDBOX/facts.fault"
+    sed -i '/^@ checkpoints/,/^@ snapshots/d' "$SANDBOX/facts.fault"
     note "$1: $(report_vm web .why | cut -c 1-150)"
     poll 30 _no_kvss
     mode good

@@ -49,7 +49,7 @@ libvirtd_at() {
     goes_on "libvirtd restarted at $1 $2"
     [ "$(_points)" != "$points" ] || fails
     [ "$STATUS" = 0 ] || [ "$STATUS" = 1 ] || fail "status $STATUS"
-    FACTS_FILTER='/^checkpoints:/,/^snapshots:/d' assert_unharmed
+    FACTS_FILTER='/^@ checkpoints/,/^@ snapshots/d' assert_unharmed
     assert_recovers web mute off
 }
 
@@ -59,7 +59,7 @@ revive() {
     guest_start web
     guest_wait web
     guest_bootid web > "$SANDBOX/web.boot"
-    FACTS_FILTER='/^checkpoints:/,/^snapshots:/d' assert_unharmed
+    FACTS_FILTER='/^@ checkpoints/,/^@ snapshots/d' assert_unharmed
     assert_recovers web mute off
 }
 kill_qemu_at() {
@@ -86,7 +86,7 @@ undefine_at() {
     virsh -q undefine web --checkpoints-metadata 2> /dev/null || virsh -q undefine web # it runs on, as a transient one
     goes_on "web undefined at $1 $2"
     virsh -q define "$SANDBOX/web.defined" > /dev/null
-    FACTS_FILTER='/^checkpoints:/,/^snapshots:/d' assert_unharmed
+    FACTS_FILTER='/^@ checkpoints/,/^@ snapshots/d' assert_unharmed
     assert_recovers web mute off
 }
 rename_at() {

@@ -25,7 +25,7 @@ token_drive web mute
 boot=$(guest_bootid mute)
 
 # facts without what a start from the saved state changes
-facts() { _facts web mute off | sed 's/^== \([^ ]*\).*/== \1/'; }
+facts() { _facts web mute off | sed '/^Id:/d'; }
 has_session() { compgen -G "/var/lib/kvss/sessions/*/watched" > /dev/null; }
 no_kvss() { [ -z "$(pgrep -x kvss)" ]; }
 reading() { [ "$(du -sm "$KVSS_REPOSITORY" | cut -f 1)" -ge $((start + 20)) ]; }

@@ -96,10 +96,10 @@ assert_same_file() { cmp -- "$1" "$2" || fail "$1 and $2 differ"; }
 
 # poll SECONDS COMMAND [ARG...]: until the command succeeds.
 poll() {
-    local end=$(($(date +%s%N) + $1 * 1000000000))
+    local end=$((${EPOCHREALTIME/[.,]/} + $1 * 1000000))
     shift
     until "$@" > /dev/null 2>&1; do
-        [ "$(date +%s%N)" -lt "$end" ] || fail "not within the time allowed: $*"
+        [ "${EPOCHREALTIME/[.,]/}" -lt "$end" ] || fail "not within the time allowed: $*"
         sleep 0.1
     done
 }

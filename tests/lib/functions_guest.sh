@@ -194,9 +194,11 @@ _is_off() { [ "$(vm_state "$1")" = "shut off" ]; }
 
 # vm_state NAME: running, paused, shut off ...; "shut off, saved" with a managed save image; "gone" if not defined
 vm_state() {
-    local state
-    state=$(virsh -q domstate "$1" 2> /dev/null) || { echo gone && return; }
-    if [ "$state" = "shut off" ] && virsh -q list --all --name --with-managed-save | grep -qxF -- "$1"; then state+=", saved"; fi
+    local info state
+    info=$(virsh -q dominfo "$1" 2> /dev/null) || { echo gone && return; }
+    [[ $info =~ State:\ +([^$'\n']+) ]]
+    state=${BASH_REMATCH[1]}
+    [[ ! $info =~ Managed\ save:\ +yes ]] || state+=", saved"
     echo "$state"
 }
 assert_state() { assert_eq "$(vm_state "$1")" "$2" "state of $1"; }

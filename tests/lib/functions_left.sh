@@ -5,47 +5,63 @@
 # Folders where kvss keeps what lasts only as long as a session.
 RUN_DIRS=(/run/kvss /run/user/64777/kvss /var/lib/kvss/sessions)
 
-_qmp() { virsh -q qemu-monitor-command "$1" "{\"execute\":\"$2\"}"; }
+# _ask NAME PART=COMMAND...: asks virsh several things about a VM; before each answer stands a line "@ PART". One process: to start
+# virsh takes longer than its answers.
+_ask() {
+    local quoted="'$1'" words='' item
+    shift
+    for item; do words+="echo '"$'\n'"@ ${item%%=*}"$'\n'"'; ${item#*=} "; done
+    virsh -q "${words//NAME/$quoted}" 2> /dev/null
+}
 
-# vm_facts NAME: everything about the VM that a backup must leave as it was; to be compared before and after
+# A QMP command for _ask
+_qmp() { echo "qemu-monitor-command NAME '{\"execute\":\"$1\"}';"; }
+
+_PARTS=("info=dominfo NAME;" "disks=domblklist NAME;" "checkpoints=checkpoint-list NAME --name;" "snapshots=snapshot-list NAME --name;"
+    "job=domjobinfo NAME;")
+for _part in query-block-jobs query-jobs query-block-exports; do _PARTS+=("$_part=$(_qmp "$_part")"); done
+
+# vm_facts NAME: everything about the VM that a backup must leave as it was; to be compared before and after. "gone" if it is not defined
 vm_facts() {
-    echo "state: $(vm_state "$1")"
-    echo "definition: $(virsh -q dumpxml --inactive --security-info "$1" | sha256sum)"
-    echo "disks: $(virsh -q domblklist "$1")"
-    echo "checkpoints: $(virsh -q checkpoint-list "$1" --name)"
-    echo "snapshots: $(virsh -q snapshot-list "$1" --name)"
-    if [ "$(vm_state "$1")" = running ] || [ "$(vm_state "$1")" = paused ]; then
-        echo "job: $(virsh -q domjobinfo "$1")"
-        echo "block jobs: $(_qmp "$1" query-block-jobs | sed 's/"id":"[^"]*"//')"
-    fi
+    _ask "$1" "${_PARTS[@]}" "definition=dumpxml NAME --inactive --security-info;" |
+        sed -E '/^$/d; /^(CPU time|Used memory|Messages|Security [a-zA-Z]*):|^ +(tainted|deprecated configuration):/d; s/,?"id":"[^"]*"//' || echo gone
 }
 
 # Says what is left of kvss on a VM; nothing if nothing.
 _left_on() { # NAME
-    local name=$1 state item
-    state=$(vm_state "$name")
-    [ "${state%, saved}" = "$state" ] || [[ " ${ALLOW_SAVED:-} " == *" $name "* ]] || echo "$name has a managed save image"
+    local name=$1 all line part='' state='' disks='' answers=0
+    all=$(_ask "$name" "${_PARTS[@]}") || :
+    while IFS= read -r line; do
+        case "$part: $line" in
+        *": @ "*) part=${line#@ } ;;
+        *": ") ;;
+        "info: State:"*) state=${line#State:} state=${state#"${state%%[! ]*}"} ;;
+        "info: Managed save:"*yes) [[ " ${ALLOW_SAVED:-} " == *" $name "* ]] || echo "$name has a managed save image" ;;
+        checkpoints:*)
+            # shellcheck disable=SC2254 # a pattern is meant
+            case $line in ${ALLOW_CHECKPOINTS:-}) ;; *) echo "$name has the checkpoint $line" ;; esac ;;
+        snapshots:*) echo "$name has the snapshot $line" ;;
+        disks:*) disks+=$line$'\n' ;;
+        "job: Job type:"*None*) answers=$((answers + 1)) ;;
+        "job: Job type:"*) answers=$((answers + 1)) && echo "$name has a job: $line" ;;
+        'query-'*': {"return":[],'*) answers=$((answers + 1)) ;;
+        query-*) answers=$((answers + 1)) && echo "$name: $part: $line" ;;
+        esac
+    done <<< "$all"
     [ "$state" != paused ] || [[ " ${ALLOW_PAUSED:-} " == *" $name "* ]] || echo "$name is paused"
-    for item in $(virsh -q checkpoint-list "$name" --name); do
-        # shellcheck disable=SC2254 # a pattern is meant
-        case $item in ${ALLOW_CHECKPOINTS:-}) ;; *) echo "$name has the checkpoint $item" ;; esac
-    done
-    for item in $(virsh -q snapshot-list "$name" --name); do echo "$name has the snapshot $item"; done
-    if [ -e "$SANDBOX/disks/$name" ] && [ "$(virsh -q domblklist "$name")" != "$(cat "$SANDBOX/disks/$name")" ]; then
-        echo "$name has other disks than before: $(virsh -q domblklist "$name")"
+    if [ -e "$SANDBOX/disks/$name" ] && [ "${disks%$'\n'}" != "$(cat "$SANDBOX/disks/$name")" ]; then
+        echo "$name has other disks than before: $disks"
     fi
-    case $state in running | paused) _left_in_qemu "$name" ;; esac
-    if [ "$state" = running ] && guest_agent "$name" guest-ping > /dev/null 2>&1; then
-        guest_agent "$name" guest-fsfreeze-status | grep -q thawed || echo "$name: file systems are frozen"
-    fi
+    case $state in running | paused) [ "$answers" = 4 ] || echo "$name: only $answers of 4 questions about jobs were answered" ;; esac
+    [ "$state" != running ] || _left_frozen "$name"
 }
 
-_left_in_qemu() {
-    local what
-    virsh -q domjobinfo "$1" | grep -q 'None' || echo "$1 has a job: $(virsh -q domjobinfo "$1")"
-    for what in query-block-jobs query-jobs query-block-exports; do
-        [ "$(_qmp "$1" "$what" | sed 's/,"id":.*//')" = '{"return":[]' ] || echo "$1: $what: $(_qmp "$1" "$what")"
-    done
+# An agent that answers must say that it is thawed.
+_left_frozen() {
+    local said
+    said=$(_ask "$1" "ping=qemu-agent-command NAME --timeout 10 '{\"execute\":\"guest-ping\"}';" \
+        "status=qemu-agent-command NAME --timeout 10 '{\"execute\":\"guest-fsfreeze-status\"}';") || :
+    [[ $said != *'{"return":{}}'* ]] || [[ $said == *thawed* ]] || echo "$1: file systems are frozen"
 }
 
 # assert_nothing_left: no VM has a job, export, overlay, frozen file system or managed save image, or is
