@@ -28,13 +28,16 @@ help:
 deps:
 	@tools/deps packages.txt tests/guest/packages.txt
 
-test: deps
+test-deps: deps
+	@tools/deps tests/packages.txt
+
+test: test-deps
 	@tests/run
 
-test-full: deps
+test-full: test-deps
 	@tests/run --full
 
-test-asan: deps
+test-asan: test-deps
 	@tests/run --asan
 
 test-valgrind: deps
@@ -57,4 +60,4 @@ install: all
 clean:
 	@rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-valgrind $(BUILD)-fuzz
 
-.PHONY: all help deps test test-full test-asan test-valgrind fuzz demo bench install clean
+.PHONY: all help deps test-deps test test-full test-asan test-valgrind fuzz demo bench install clean

@@ -314,7 +314,12 @@ int hv_export_stop(struct hv_export *e, struct err *err); /* waits until all is 
 int hv_image_peek(const char *dir, const char *path, const char *format, uint64_t off, void *p, size_t n, struct err *err);
 
 /* ---- Networks (M18) ----------------------------------------------------------------------------------------------------------*/
-enum hv_switch { HV_SWITCH_ACTIVE, HV_SWITCH_INACTIVE, HV_SWITCH_ABSENT };
+enum hv_switch {
+    HV_SWITCH_ACTIVE,
+    HV_SWITCH_INACTIVE,
+    HV_SWITCH_ABSENT,
+    HV_SWITCH_UNREACHABLE, /* a bridge of Open vSwitch, which does not answer: nothing can be connected to it */
+};
 /* Whether the virtual switch that a NIC names exists: libvirt network, host bridge, Open vSwitch bridge. NICs that need none
  * (user, ethernet ...) are ACTIVE. */
 int hv_switch_state(struct hv *hv, const struct hv_nic *nic, enum hv_switch *ret, struct err *err);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <net/if.h>
 #include <string.h>
+#include <unistd.h>
 
 static void network_free_p(virNetworkPtr *n)
 {
@@ -73,13 +74,14 @@ static int ask_ovs(const char *name)
     return status;
 }
 
-/* Open vSwitch knows its bridges itself: in its user-space datapath they need not be devices of the kernel. */
+/* Open vSwitch knows its bridges itself: in its user-space datapath they need not be devices of the kernel, and a device of one may
+ * outlive the switch. Only root may ask it; libvirt makes the ports as root, so for others the device has to do. */
 static enum hv_switch ovs_bridge(const char *name)
 {
     int status = ask_ovs(name);
 
     if (status < 0)
-        return local_device(name);
+        return geteuid() == 0 ? HV_SWITCH_UNREACHABLE : local_device(name);
     return status == 0 ? HV_SWITCH_ACTIVE : HV_SWITCH_ABSENT;
 }
 

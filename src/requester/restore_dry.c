@@ -85,7 +85,7 @@ static int nic_target(const struct restore *r, const struct restore_vm *vm, size
     if (rc < 0)
         return rc;
     *ret = json_null();
-    if (json_is_null(wanted) || state == HV_SWITCH_ABSENT)
+    if (json_is_null(wanted) || state == HV_SWITCH_ABSENT || state == HV_SWITCH_UNREACHABLE)
         return 0;
     _cleanup_free_ char *text = str_format("%s%s%s%s", into.type, into.source ? " " : "", into.source ? into.source : "",
                                            state == HV_SWITCH_INACTIVE ? ", to be started" : "");

@@ -79,11 +79,12 @@ static int connect_nic(struct vm_restore *r, struct hv_def *def, size_t i, bool 
     rc = hv_switch_state(r->writer->config.hv, &nic, &state, err);
     if (rc < 0)
         return rc;
-    if (state == HV_SWITCH_ABSENT) {
+    if (state == HV_SWITCH_ABSENT || state == HV_SWITCH_UNREACHABLE) {
         if (tell) {
             vm_restore_step(r, "network: NIC %s left unconnected, link down", nic.mac ? nic.mac : "?");
-            vm_restore_warn(r, "%s %s does not exist on this host: NIC %s is not connected and its link is down; connect it with "
-                               "virsh update-device or virsh edit", nic.type, switch_name(&nic), nic.mac ? nic.mac : "?");
+            vm_restore_warn(r, "%s %s %s: NIC %s is not connected and its link is down; connect it with virsh update-device or virsh edit",
+                            nic.type, switch_name(&nic), state == HV_SWITCH_ABSENT ? "does not exist on this host" :
+                            "cannot be used, as Open vSwitch does not answer", nic.mac ? nic.mac : "?");
         }
         return hv_def_nic_unplug(def, i, geteuid() == 0, err);
     }
