@@ -23,16 +23,31 @@ _disk_name() {
     echo "$prefix${letters:$1:1}"
 }
 
-_os_xml() { # FIRMWARE INITRD WORDS
-    local kernel=vmlinux machine=pc
-    if [ "$1" = efi ]; then
-        kernel=vmlinuz machine=q35
-        echo '<os firmware="efi"><firmware><feature enabled="no" name="secure-boot"/></firmware>'
-    else
-        echo '<os>'
+# The guest's kernel signed with the key that Debian's firmware for tests trusts; made once in a sandbox.
+_signed_kernel() {
+    local signed=$SANDBOX/vmlinuz.signed key=/usr/share/ovmf/PkKek-1-snakeoil
+    if [ ! -e "$signed" ]; then
+        (umask 077 && openssl rsa -in $key.key -passin pass:snakeoil -out "$SANDBOX/snakeoil.key" 2> /dev/null)
+        sbsign --key "$SANDBOX/snakeoil.key" --cert $key.pem --output "$signed" "$GUEST_DIR/vmlinuz" > /dev/null 2>&1
+        chmod 644 "$signed"
     fi
+    echo "$signed"
+}
+
+_os_xml() { # FIRMWARE INITRD WORDS
+    local kernel=$GUEST_DIR/vmlinux machine=pc ovmf=/usr/share/OVMF/OVMF
+    case $1 in
+    efi)
+        kernel=$GUEST_DIR/vmlinuz machine=q35
+        echo '<os firmware="efi"><firmware><feature enabled="no" name="secure-boot"/></firmware>' ;;
+    secure)
+        kernel=$(_signed_kernel) machine=q35
+        echo "<os><loader readonly=\"yes\" secure=\"yes\" type=\"pflash\">${ovmf}_CODE_4M.snakeoil.fd</loader>"
+        echo "<nvram template=\"${ovmf}_VARS_4M.snakeoil.fd\"/>" ;;
+    *) echo '<os>' ;;
+    esac
     echo "<type arch=\"x86_64\" machine=\"$machine\">hvm</type>"
-    echo "<kernel>$GUEST_DIR/$kernel</kernel><initrd>$GUEST_DIR/$2</initrd>"
+    echo "<kernel>$kernel</kernel><initrd>$GUEST_DIR/$2</initrd>"
     echo "<cmdline>console=ttyS0 quiet panic=-1 random.trust_cpu=on audit=0 $(_xml "$3")</cmdline></os>"
 }
 
@@ -41,7 +56,7 @@ _os_xml() { # FIRMWARE INITRD WORDS
 guest_xml() {
     local name=$1 option i disk layout format path initrd=initrd words='' disks_xml='' nics_xml='' cpu=maximum
     local agent=yes disks=1 fs=ext4 formats=qcow2 size='' images='' net='' mem=192 firmware=bios tokens=free
-    local bus=virtio extra='' more='' channels='' uuid='' vcpus=1 dir=$IMAGES tpm=no
+    local bus=virtio extra='' more='' channels='' uuid='' vcpus=1 dir=$IMAGES tpm=no features=''
     shift
     for option; do
         case $option in
@@ -69,9 +84,13 @@ guest_xml() {
     if [ "$tpm" = yes ]; then
         # its driver is in the kernel; without ACPI (a BIOS guest's kernel is started directly) it must be told to look
         extra+='<tpm model="tpm-tis"><backend type="emulator" version="2.0"/></tpm>' initrd='initrd-full'
-        [ "$firmware" = efi ] || words+=' tpm_tis.force=1'
+        [ "$firmware" != bios ] || words+=' tpm_tis.force=1'
     fi
-    [ "$firmware" != efi ] || [ "$mem" != 192 ] || mem=320
+    [ "$firmware" = bios ] || [ "$mem" != 192 ] || mem=320
+    if [ "$firmware" = secure ]; then
+        features='<smm state="on"/>'
+        [ "$mem" != 320 ] || mem=512
+    fi
     [ "$initrd" = initrd ] || [ "$mem" != 192 ] || mem=256
     case $agent in
     yes) channels=org.qemu.guest_agent.0 ;;
@@ -85,7 +104,7 @@ guest_xml() {
 <name>$name</name>${uuid:+<uuid>$uuid</uuid>}
 <memory unit="MiB">$mem</memory><vcpu>$vcpus</vcpu><cpu mode="$cpu"/>
 $(_os_xml "$firmware" "$initrd" "kvss.tokens=$tokens$words $more")
-<features><acpi/><apic/></features><clock offset="utc"/>
+<features><acpi/><apic/>$features</features><clock offset="utc"/>
 <devices>
 $disks_xml
 $nics_xml
@@ -117,7 +136,7 @@ _console_log() {
 #   disks=N fs=LAYOUT,... format=qcow2|raw,... size=64M images=PATH,... dir=FOLDER bus=virtio|scsi|sata
 #                         (layouts: tests/guest/init; the last of a list holds for the rest)
 #   tpm=yes               an emulated TPM 2.0 (guestd tpm)
-#   tokens=free|driven|off   net=NETWORK,...   mem=MiB   vcpus=N   firmware=bios|efi (NVRAM)   uuid=UUID
+#   tokens=free|driven|off   net=NETWORK,...   mem=MiB   vcpus=N   firmware=bios|efi|secure (NVRAM; Secure Boot)   uuid=UUID
 #   words='kvss.hook=yes ...'  more for the guest's command line       extra='<disk ...>'  more devices
 guest_define() {
     guest_xml "$@" > "$SANDBOX/$1.xml"
