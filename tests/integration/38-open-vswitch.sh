@@ -57,7 +57,7 @@ note "backed up"
 
 # ---- over the VMs that run, at a host whose bridge went meanwhile
 declare -A before
-for mac in $WEB $MUTE; do before[$mac]=$(interface_ids $mac); done
+for mac in $WEB $MUTE; do before[$mac]=$(interface_ids "$mac"); done
 virsh -q detach-interface web bridge --mac $WEB_GONE --live
 vswitch del-br leaves
 kvss_json restore "$POINT"
@@ -65,8 +65,8 @@ for vm in web mute; do guest_wait $vm; done
 assert_eq "$(guest_bootid mute)" "$boot" "boot id of mute"
 assert_eq "$(ports_of stays)" "$WEB $MUTE" "ports after"
 for mac in $WEB $MUTE; do
-    assert_match "$(interface_ids $mac)" '^[0-9a-f-]{36}$' "interface id of $mac"
-    assert_ne "$(interface_ids $mac)" "${before[$mac]}" "interface id of $mac"
+    assert_match "$(interface_ids "$mac")" '^[0-9a-f-]{36}$' "interface id of $mac"
+    assert_ne "$(interface_ids "$mac")" "${before[$mac]}" "interface id of $mac"
 done
 assert_eq "$(tag_of web $WEB) $(tag_of mute $MUTE)" "7 7" "VLANs"
 poll 20 reaches web 192.168.9.3
@@ -102,6 +102,6 @@ destroy_vm web mute off
 vswitch_stop
 kvss_json restore "$POINT" web
 guest_wait web
-for mac in $WEB $WEB_GONE; do assert_eq "$(virsh -q domif-getlink web $mac | awk '{ print $2 }')" down "link of $mac"; done
+for mac in $WEB $WEB_GONE; do assert_eq "$(virsh -q domif-getlink web "$mac" | awk '{ print $2 }')" down "link of $mac"; done
 assert_match "$(report_vm web '.warnings | join("; ")')" "bridge stays cannot be used, as Open vSwitch does not answer: NIC $WEB" "warnings"
 assert_nothing_left

@@ -47,7 +47,7 @@ note "restored over the VM"
 
 # nothing left, and a template that is of no use
 destroy_vm safe
-rm -rf $NVRAM/* /var/lib/libvirt/swtpm/*
+rm -rf "${NVRAM:?}"/* /var/lib/libvirt/swtpm/*
 kvss_json restore "$POINT"
 assert_safe safe
 definition safe > "$SANDBOX/safe.after"
