@@ -4,6 +4,7 @@
 #include "base/num.h"
 #include <errno.h>
 
+#define LOOK_MS 50u           /* how often it is asked whether to stop */
 #define SAVED_UP_US 100000u /* what was not used in this time may be made up for */
 
 struct rate {
@@ -45,4 +46,14 @@ uint64_t rate_take(struct rate *r, uint64_t n)
     double wait = r->next_us - now;
     r->next_us += (double)n * r->us_per_byte;
     return wait > 0 ? (uint64_t)(wait / 1000.0) + 1 : 0;
+}
+
+bool rate_wait(struct rate *r, uint64_t n, bool (*stopped)(void *priv), void *priv)
+{
+    for (uint64_t end = clock_mono_ms() + rate_take(r, n), now; (now = clock_mono_ms()) < end;) {
+        if (stopped(priv))
+            return false;
+        clock_sleep_ms((unsigned)num_min(end - now, LOOK_MS));
+    }
+    return true;
 }

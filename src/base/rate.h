@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 #include <kvss/error.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct rate;
@@ -13,5 +14,7 @@ void rate_free(struct rate *r); /* NULL is fine */
 /* Takes n bytes. Returns for how many milliseconds the caller must wait before it moves them; 0 where r is NULL. Never more than a
  * tenth of a second's worth can be moved at once after a pause. */
 uint64_t rate_take(struct rate *r, uint64_t n);
+/* Takes n bytes and waits until they may be moved. False: they may not, stopped(priv) became true meanwhile. */
+bool rate_wait(struct rate *r, uint64_t n, bool (*stopped)(void *priv), void *priv);
 
 #endif

@@ -23,8 +23,11 @@ int backup_files(struct backup *b, struct backup_component *c, struct err *err)
     uint64_t size = 0;
 
     int r = find_all(c, &files, err);
+    if (r >= 0 && b->job->bytes_per_s)
+        r = rate_new(b->job->bytes_per_s, &job.rate, err);
     if (r >= 0)
         r = files_save(b->rq->store, b->w, &files, &job, &size, &stats, err);
+    rate_free(job.rate);
     if (r < 0)
         return err_context(err, "writer %s, component %s", c->writer_name, c->name);
     c->read = size;

@@ -4,6 +4,7 @@
 #define REQUESTER_FILES_H
 
 #include "base/par.h"
+#include "base/rate.h"
 #include "requester/stage.h"
 #include "store/store.h"
 #include "vss/vss.h"
@@ -33,6 +34,7 @@ void files_sort(struct file_list *l);
 struct files_job {
     size_t number;                   /* of the component among those with files */
     const struct par_cancel *cancel; /* may be NULL */
+    struct rate *rate;               /* of reading them; NULL: no limit */
 };
 /* Writes contents and index into the point. *ret_size: bytes of content; *ret_stats: of the image. */
 int files_save(struct store *store, struct store_writer *w, struct file_list *l, const struct files_job *job, uint64_t *ret_size,

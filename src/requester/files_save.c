@@ -31,6 +31,11 @@ static int lay_out(struct file_list *l, uint64_t chunk, uint64_t *ret_size, stru
     return 0;
 }
 
+static bool cancelled(void *priv)
+{
+    return par_cancelled(priv);
+}
+
 /* Reads what was there when the file was found; what it has lost since is zeros, and its entry says the shorter size. */
 static int save_content(struct store_image_writer *iw, struct file_entry *e, uint8_t *block, const struct files_job *job,
                         struct err *err)
@@ -42,7 +47,10 @@ static int save_content(struct store_image_writer *iw, struct file_entry *e, uin
     if (fd < 0)
         return err_errno(err, errno, "cannot open %s", path);
     while (off < size) {
-        ssize_t n = pread(fd, block, (size_t)num_min(BLOCK_SIZE, size - off), (off_t)off);
+        size_t want = (size_t)num_min(BLOCK_SIZE, size - off);
+        if (!rate_wait(job->rate, want, cancelled, (void *)(uintptr_t)job->cancel) || par_cancelled(job->cancel))
+            return err_set(err, EINTR, "interrupted");
+        ssize_t n = pread(fd, block, want, (off_t)off);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -53,8 +61,6 @@ static int save_content(struct store_image_writer *iw, struct file_entry *e, uin
         if (r < 0)
             return r;
         off += (uint64_t)n;
-        if (par_cancelled(job->cancel))
-            return err_set(err, EINTR, "interrupted");
     }
     e->st.st_size = (off_t)off;
     return 0;

@@ -117,7 +117,7 @@ struct requester_backup {
     char *const *vms;
     struct requester_policy policy;
     const char *type; /* "auto" (NULL), "full", "incremental", "differential" or "copy" */
-    uint64_t bytes_per_s; /* no more is read from disks and memory; 0: no limit */
+    uint64_t bytes_per_s; /* no more is read from disks, memory and files of writers; 0: no limit */
     uint64_t wait_ms; /* how long other sessions and jobs that hold a VM are waited for; UINT64_MAX: for ever */
     unsigned retries; /* how often it is begun again after a failure that passes by itself */
 };

@@ -10,17 +10,16 @@
 #define CONNECTIONS_MAX 2 /* per disk: more do not make QEMU read faster */
 #define BLOCK_SIZE MIB
 #define MEMORY_MAX (64 * MIB)
-#define RATE_STEP_MS 50u
 #define RATE_BLOCKS 4 /* what is read at once is no more than a quarter of a second's worth */
+
+static bool stopped(void *priv)
+{
+    return blocks_stopped(priv);
+}
 
 bool source_may_read(struct reading *r, uint64_t n)
 {
-    for (uint64_t end = clock_mono_ms() + rate_take(r->rate, n), now; (now = clock_mono_ms()) < end;) {
-        if (blocks_stopped(r->pool))
-            return false;
-        clock_sleep_ms((unsigned)num_min(end - now, RATE_STEP_MS));
-    }
-    return true;
+    return rate_wait(r->rate, n, stopped, r->pool);
 }
 
 void source_push(struct reading *r, struct source *s, struct block *b)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/clock.h"
 #include "base/num.h"
 #include "base/par.h"
 #include "base/rate.h"
@@ -54,10 +55,40 @@ static void threads_share_one_limit(void **state)
     rate_free(r);
 }
 
+static bool after_three_looks(void *priv)
+{
+    return ++*(int *)priv > 3;
+}
+
+static bool never(void *priv)
+{
+    (void)priv;
+    return false;
+}
+
+static void waiting_ends_when_the_time_has_come_or_it_is_stopped(void **state)
+{
+    struct rate *r = NULL;
+    struct err err = ERR_INIT;
+    int looks = 0;
+
+    (void)state;
+    assert_ok(rate_new(MIB, &r, &err));
+    uint64_t began = clock_mono_ms();
+    assert_true(rate_wait(r, MIB / 2, never, NULL)); /* nothing was taken before it */
+    assert_true(rate_wait(r, 100 * MIB, never, NULL));
+    assert_true(clock_mono_ms() - began >= 300); /* half a second, but for what was saved up */
+    assert_false(rate_wait(r, 1, after_three_looks, &looks));
+    assert_int_equal(looks, 4);
+    assert_true(rate_wait(NULL, UINT64_MAX, never, NULL));
+    rate_free(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_taken_must_be_waited_for),
+        cmocka_unit_test(waiting_ends_when_the_time_has_come_or_it_is_stopped),
         cmocka_unit_test(without_a_limit_nothing_waits),
         cmocka_unit_test(threads_share_one_limit),
     };

@@ -2,6 +2,8 @@
 /* Files of a command writer: found as its file sets say (behaviour 4), stored, and put back as they were, with owner, mode and time. */
 #include "test.h"
 
+#include "base/clock.h"
+#include "base/num.h"
 #include "requester/effects.h"
 #include "requester/files.h"
 #include "requester/internal.h"
@@ -110,12 +112,12 @@ static void repo_clear(struct repo *r)
     store_close(r->store);
 }
 
-static void save(struct repo *r, const char *dir, struct file_list *list)
+static void save_at(struct repo *r, const char *dir, struct file_list *list, struct rate *rate)
 {
     _cleanup_free_ char *location = io_path(dir, "repository");
     struct store_init init = { .no_encryption = true };
     struct store_open open_options = { 0 };
-    struct files_job job = { .number = 0 };
+    struct files_job job = { .rate = rate };
     struct store_writer *w = NULL;
     struct store_stats stats;
     char id[STORE_ID_LEN + 1];
@@ -130,6 +132,11 @@ static void save(struct repo *r, const char *dir, struct file_list *list)
     assert_ok(store_point_open(r->store, id, &r->point, &err));
     assert_ok(journal_new(NULL, "session", requester_verbs, NULL, NULL, &r->journal, &err));
     assert_ok(stage_new(r->journal, &r->stage, &err));
+}
+
+static void save(struct repo *r, const char *dir, struct file_list *list)
+{
+    save_at(r, dir, list, NULL);
 }
 
 static void restore(struct repo *r)
@@ -200,6 +207,26 @@ static void what_was_saved_comes_back_as_it_was(void **state)
     assert_int_equal(journal_open_effects(r.journal), 0);
 }
 
+static void no_more_is_read_than_the_limit_says(void **state)
+{
+    _cleanup_file_list_ struct file_list list = FILE_LIST_INIT;
+    _cleanup_(repo_clear) struct repo r = { 0 };
+    _cleanup_free_ char *files = io_path(*state, "files"), *text = calloc(1, 300 * 1024 + 1);
+    struct rate *rate = NULL;
+    struct err err = ERR_INIT;
+
+    memset(text, 'x', 300 * 1024);
+    for (const char *const *name = (const char *const[]){ "one", "two", "three", NULL }; *name; name++)
+        make(files, *name, text);
+    struct vss_file_set set = { .path = files, .filespec = "*" };
+    assert_ok(find(&set, 1, &list, &err));
+    assert_ok(rate_new(MIB, &rate, &err));
+    uint64_t began = clock_mono_ms();
+    save_at(&r, *state, &list, rate);
+    assert_true(clock_mono_ms() - began >= 400); /* the last begins when the first two have taken their time, but for what was saved up */
+    rate_free(rate);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -208,6 +235,7 @@ int main(void)
         cmocka_unit_test(a_relative_path_is_refused),
         test_in_dir(an_alternate_path_is_read_but_not_restored_to),
         test_in_dir(what_was_saved_comes_back_as_it_was),
+        test_in_dir(no_more_is_read_than_the_limit_says),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -155,8 +155,12 @@ static void remove_link(struct vm_restore *r, const char *link)
 {
     uint64_t id;
 
-    if (!enter_link(r, link, &id) || unlink(link) < 0)
+    if (!enter_link(r, link, &id))
         return;
+    if (unlink(link) < 0) {
+        vm_restore_warn(r, "the link %s could not be removed: %s", link, strerror(errno));
+        return;
+    }
     (void)vm_restore_effect_done(r, id, NULL);
     vm_restore_step(r, "link: %s removed, the VM is in its default place", link);
 }
