@@ -88,5 +88,12 @@ kvss_json restore "$POINT" web
 assert_eq "$(cat "$IMAGES/web")" precious "the file in the link's place"
 assert_match "$(report_vm web '.warnings[]')" 'in the way'
 guest_wait web
+rm "$IMAGES/web"
+
+# a person sees the steps in that order with --verbose
+kvss restore "$POINT" web --verbose > "$SANDBOX/verbose" 2> "$SANDBOX/stderr"
+seen=$(sed -n 's/^ *step: \([a-z ]*\):.*/\1/p' "$SANDBOX/verbose" | uniq | paste -sd ' ')
+assert_match "$seen" '^turn off delete restore status register link .*start$' "steps that --verbose shows"
+guest_wait web
 # the next backup of what was restored works
 backup web gone

@@ -73,6 +73,7 @@ for pair in boots=01 memory=02 off=03; do
     assert_network "${pair%=*}" "${pair#*=}"
 done
 assert_match "$(virsh -q net-info sleeps)" 'Active: +yes' "the inactive network"
+assert_eq "$(report_vm off '.steps[] | split(":")[0]' | uniq | paste -sd ' ')" "turn off restore status register network" "steps of off"
 
 guest_wait boots
 guest_wait memory
