@@ -14,8 +14,8 @@ help:
 	@sed -n 's/^#: //p' Makefile
 
 #: make                build into ./build
-#: make deps           install the Debian packages that building and testing need (root only if one is missing)
-#: make test           build, then every test that ends in a few minutes
+#: make deps           install the Debian packages that building and the demo need (root only if one is missing)
+#: make test           install what tests need beside these, build, then every test that ends in a few minutes
 #: make test-full      the slow ones too
 #: make test-asan      unit and integration tests under AddressSanitizer and UBSan
 #: make test-valgrind  unit tests under valgrind

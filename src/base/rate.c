@@ -4,7 +4,7 @@
 #include "base/num.h"
 #include <errno.h>
 
-#define LOOK_MS 50u           /* how often it is asked whether to stop */
+#define LOOK_MS 50u         /* how often it is asked whether to stop */
 #define SAVED_UP_US 100000u /* what was not used in this time may be made up for */
 
 struct rate {

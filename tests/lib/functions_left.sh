@@ -48,6 +48,7 @@ _left_on() { # NAME
         query-*) answers=$((answers + 1)) && echo "$name: $part: $line" ;;
         esac
     done <<< "$all"
+    [ -n "$state" ] || echo "$name: libvirt does not tell its state"
     [ "$state" != paused ] || [[ " ${ALLOW_PAUSED:-} " == *" $name "* ]] || echo "$name is paused"
     if [ -e "$SANDBOX/disks/$name" ] && [ "${disks%$'\n'}" != "$(cat "$SANDBOX/disks/$name")" ]; then
         echo "$name has other disks than before: $disks"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* newrepo FOLDER PASSWORD-FILE: a repository as `kvss init` makes it, but whose passphrase is tried fast. Its tests run the command some
- * dozen times each, and every time would cost half a second. `kvss init` has tests of its own. */
+/* newrepo FOLDER PASSWORD-FILE: a repository as `kvss init` makes it, but whose passphrase is tried fast: a test runs the command
+ * dozens of times, and each would cost half a second. `kvss init` has tests of its own. */
 #include "store/store.h"
 #include <stdio.h>
 #include <string.h>
