@@ -57,12 +57,12 @@ static int select_and_prepare(struct backup *b, char *const *uuids, struct err *
 }
 
 /* Nothing was touched when PrepareForBackup failed. If the VM writer refuses by policy, its full reasons, VM by VM, say more than
- * the first failure. */
+ * the first failure. What may pass by itself is no refusal yet. */
 static void explain_refusal(struct backup *b, char *const *uuids, struct err *err)
 {
     _cleanup_buf_ struct buf text = BUF_INIT;
 
-    if (par_cancelled(b->rq->config.cancel))
+    if (par_cancelled(b->rq->config.cancel) || err->hresult == VSS_E_WRITERERROR_RETRYABLE)
         return;
     for (size_t i = 0; uuids[i]; i++) {
         struct vm_report report;

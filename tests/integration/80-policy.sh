@@ -57,15 +57,39 @@ guest_sh two agentctl start
 poll 20 guest_agent two guest-ping
 note "known beforehand"
 
-# ---- the agent stops between the question and the freeze
+# ---- the agent stops after it was asked: before the VM writer prepares, which reads the disk right after its question ...
+mkdir "$SANDBOX/bin"
+cat > "$SANDBOX/bin/qemu-nbd" << END
+#!/bin/bash
+PATH=$PATH
+case "\$*" in *two*) mkdir "$SANDBOX/asked" 2> /dev/null && "$(guestctl_path)" sh "$(guest_port two shell)" 'agentctl hang' ;; esac
+exec qemu-nbd "\$@"
+END
+chmod +x "$SANDBOX/bin/qemu-nbd"
+hung() { # COMMAND [ARG...]: with the agent of two hung in between; its agent goes on afterwards
+    PATH=$SANDBOX/bin:$PATH "$@"
+    [ -d "$SANDBOX/asked" ] || fail "the agent of two was not hung"
+    rmdir "$SANDBOX/asked"
+    guest_sh two 'agentctl resume'
+    poll 30 guest_agent two guest-ping
+}
+hung backup one two --agent-timeout 10 --fallback saved-state --retries 0
+assert_fell_back 'M4a integration-service: the guest agent does not answer'
+facts_before one two
+hung kvss_fails "$EXIT_FAILED" backup one two --agent-timeout 10 --fallback fail --retries 0
+assert_match "$(cat "$SANDBOX/stderr")" 'two: the guest cannot be quiesced any more: M4a' "the reason"
+assert_facts_same
+note "the agent hung before anything was touched: saved instead"
+
+# ---- ... or between that and the freeze (or while it is asked: writers prepare side by side)
 writer_install saboteur <<END
 [ "\$event" != prepare-backup ] || $(guestctl_path) sh "$(guest_port two shell)" 'agentctl hang'
 END
-backup one two --agent-timeout 10 --fallback saved-state --retries 1 # it may also be found out just before the instant
+backup one two --agent-timeout 10 --fallback saved-state --retries 0
 rm "$WRITERS/saboteur"
 guest_sh two 'agentctl resume'
 poll 30 guest_agent two guest-ping
-assert_fell_back 'did not answer'
+assert_fell_back 'd(id|oes) not answer'
 note "the agent hung at the instant: saved instead"
 
 # ---- the guest's hook refuses

@@ -40,8 +40,7 @@ int vm_take_point(struct vm *vm, bool active, struct err *err)
     return c->provider->take_point(c->provider_priv, &point, err);
 }
 
-/* Not a failure like others: the VM could still be saved (VM_WRITER_NOT_QUIESCED). */
-static int not_quiesced(struct vm *vm, const struct err *why)
+int vm_not_quiesced(struct vm *vm, const struct err *why)
 {
     free(vm->not_quiesced);
     vm->not_quiesced = strdup(why->text);
@@ -81,14 +80,14 @@ int vm_freeze(struct vm *vm, struct err *err)
         vm_effect_settled(vm, &vm->fx_freeze);
     if (r < 0) {
         err_context(err, "the guest could not be frozen");
-        return not_quiesced(vm, err);
+        return vm_not_quiesced(vm, err);
     }
     vm->frozen_us = clock_mono_us(); /* from the agent's reply on */
     r = vm_effect_done(vm, vm->fx_freeze, err);
     if (r < 0)
         return r;
     r = check_all_frozen(vm, err);
-    return r < 0 ? not_quiesced(vm, err) : 0;
+    return r < 0 ? vm_not_quiesced(vm, err) : 0;
 }
 
 int vm_thaw(struct vm *vm, struct err *err)
@@ -105,7 +104,7 @@ int vm_thaw(struct vm *vm, struct err *err)
     if (!vm->n_frozen || n)
         return 0;
     err_vss(err, VSS_E_WRITERERROR_TIMEOUT, ETIMEDOUT, "the guest had thawed before the point in time was complete");
-    return not_quiesced(vm, err);
+    return vm_not_quiesced(vm, err);
 }
 
 int vm_writer_try_freeze(struct vm_writer *w, const char *name_or_uuid, double *ret_ms, struct err *err)

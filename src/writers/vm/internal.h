@@ -116,6 +116,9 @@ int vm_session_post_snapshot(struct vm_session *s, struct err *err);
 int vm_session_undo(struct vm_session *s, struct err *err);
 
 /* child_snapshot.c, saved_state.c: what the phases do with one VM. */
+/* The guest could not be quiesced, for this reason: not a failure like others, for the VM could still be saved
+ * (VM_WRITER_NOT_QUIESCED). Returns the reason's -errno. */
+int vm_not_quiesced(struct vm *vm, const struct err *why);
 int vm_freeze(struct vm *vm, struct err *err);
 int vm_thaw(struct vm *vm, struct err *err);
 int vm_pause(struct vm *vm, struct err *err);

@@ -105,6 +105,27 @@ static int name_checkpoint(struct vm *vm, struct err *err)
     return vm->checkpoint ? 0 : err_set(err, ENOMEM, "out of memory");
 }
 
+/* That the guest cannot be quiesced any more is one matter, found out now or at the instant: the set begins anew, if it may. */
+static int may_still(struct vm *vm, enum vm_method known, struct err *err)
+{
+    const char *name = vm->dom->name;
+
+    if (vm->before == HV_RUNNING && known == VM_METHOD_CHILD && vm->report.method == VM_METHOD_SAVED) {
+        _cleanup_free_ char *failed = vm_failed_conditions(&vm->report);
+        err_vss(err, VSS_E_WRITERERROR_RETRYABLE, EAGAIN, "the guest cannot be quiesced any more: %s", failed ? failed : "unknown");
+        int r = vm_not_quiesced(vm, err);
+        err_context(err, "VM %s", name);
+        return r;
+    }
+    if (vm->report.refused)
+        return err_vss(err, VSS_E_WRITERERROR_NONRETRYABLE, EPERM, "VM %s: %s", name, vm->report.refused);
+    if (vm->report.method == known)
+        return 0;
+    return err_vss(err, VSS_E_WRITERERROR_RETRYABLE, EAGAIN,
+                   "VM %s has changed since it was looked at (it is %s now, and its method %s): run the backup again", name,
+                   hv_state_name(vm->before), vm_method_name(vm->report.method));
+}
+
 int vm_load(struct vm_writer *w, struct vm *vm, const char *uuid, const char *previous_checkpoint, struct err *err)
 {
     vm->writer = w;
@@ -115,13 +136,9 @@ int vm_load(struct vm_writer *w, struct vm *vm, const char *uuid, const char *pr
     if (r < 0)
         return err_context(err, "VM %s", vm->dom->name);
     vm->before = vm->dom->state;
-
-    if (vm->report.refused)
-        return err_vss(err, VSS_E_WRITERERROR_NONRETRYABLE, EPERM, "VM %s: %s", vm->dom->name, vm->report.refused);
-    if (vm->report.method != vm_known_method(w, uuid))
-        return err_vss(err, VSS_E_WRITERERROR_RETRYABLE, EAGAIN,
-                       "VM %s has changed since it was looked at (it is %s now, and its method %s): run the backup again",
-                       vm->dom->name, hv_state_name(vm->before), vm_method_name(vm->report.method));
+    r = may_still(vm, vm_known_method(w, uuid), err);
+    if (r < 0)
+        return r;
     if (previous_checkpoint && !(vm->since = strdup(previous_checkpoint)))
         return err_set(err, ENOMEM, "out of memory");
     r = list_disks(vm, err);

@@ -60,6 +60,26 @@ static bool fail(struct kvss_event *ev, const struct err *err)
     return false;
 }
 
+static struct kvss_component *component_of(struct kvss_event *ev, const char *uuid)
+{
+    for (size_t i = 0; i < kvss_event_component_count(ev); i++) {
+        struct kvss_component *c = kvss_event_component(ev, i);
+        if (guid_equal(kvss_component_name(c), uuid))
+            return c;
+    }
+    return NULL;
+}
+
+/* Which VMs it was whose guests could not be quiesced, beside the failure of the whole set. */
+static void name_unquiet(const struct vm_session *s, struct kvss_event *ev)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        struct kvss_component *c = s->vms[i].not_quiesced ? component_of(ev, s->vms[i].dom->uuid) : NULL;
+        if (c)
+            (void)kvss_component_set_failure(c, VM_WRITER_NOT_QUIESCED, s->vms[i].not_quiesced, NULL);
+    }
+}
+
 /* ---- PrepareForBackup: everything that can be refused is refused here, before anything is touched --------------------------*/
 
 struct load {
@@ -107,8 +127,10 @@ static bool prepare_backup(void *writer, struct kvss_event *ev)
     if (vm_session_new(w, n, &s, &err) < 0)
         return fail(ev, &err);
     struct load load = { .s = s, .ev = ev };
-    if (par_each(n, 32, load_one, &load, &err) < 0)
+    if (par_each(n, 32, load_one, &load, &err) < 0) {
+        name_unquiet(s, ev);
         return fail(ev, &err);
+    }
     if (child_needs_recovery(s, ev))
         return false;
     kvss_event_set_data(ev, TAKE_PTR(s));
@@ -116,26 +138,6 @@ static bool prepare_backup(void *writer, struct kvss_event *ev)
 }
 
 /* ---- PrepareForSnapshot, Freeze, Thaw, PostSnapshot ------------------------------------------------------------------------*/
-
-static struct kvss_component *component_of(struct kvss_event *ev, const char *uuid)
-{
-    for (size_t i = 0; i < kvss_event_component_count(ev); i++) {
-        struct kvss_component *c = kvss_event_component(ev, i);
-        if (guid_equal(kvss_component_name(c), uuid))
-            return c;
-    }
-    return NULL;
-}
-
-/* Which VMs it was that did not hold still, beside the failure of the whole set. */
-static void name_unquiet(const struct vm_session *s, struct kvss_event *ev)
-{
-    for (size_t i = 0; i < s->n; i++) {
-        struct kvss_component *c = s->vms[i].not_quiesced ? component_of(ev, s->vms[i].dom->uuid) : NULL;
-        if (c)
-            (void)kvss_component_set_failure(c, VM_WRITER_NOT_QUIESCED, s->vms[i].not_quiesced, NULL);
-    }
-}
 
 static bool prepare_snapshot(void *writer, struct kvss_event *ev)
 {
