@@ -18,6 +18,8 @@
 /* libvirt takes note of a job's end behind other news of any VM, and each of an agent's channel can hold it up for 30 s (agent.c). */
 #define END_TIMEOUT_MS 240000u
 #define END_AGAIN_MS 500u
+#define END_STEP_MS 5u
+#define END_DYING_MS 200u
 
 struct hv_backup_request {
     char *backup_xml, *checkpoint_xml, *checkpoint;
@@ -246,7 +248,7 @@ static int add_attributes(xmlNodePtr root, const char *xpath, const char *name, 
     return r;
 }
 
-enum own_job { JOB_NOT_OURS, JOB_OURS, JOB_BEGINNING };
+enum own_job { JOB_NOT_OURS, JOB_OURS, JOB_BEGINNING, JOB_DYING };
 
 /* Whether a backup job of kvss runs; *parts, where empty so far, is filled. BEGINNING: libvirt is at one of which it
  * does not tell yet whose it is; a call of a process that was killed since goes on in libvirtd. JOB_* or -errno. */
@@ -290,6 +292,25 @@ static void end_parts(struct hv_domain *d, char *const *targets)
         (void)virDomainBlockJobAbort(hv_handle(d), *targets, 0);
 }
 
+/* As own_job(); DYING, with why: QEMU does not tell any more, for it has ended, and libvirt has yet to learn of that, behind the
+ * events that end_parts() is about. */
+static int look_at_job(struct hv_domain *d, struct job_parts *parts, struct err *why, struct err *err)
+{
+    int active = virDomainIsActive(hv_handle(d));
+
+    if (active == 0 || (active < 0 && hv_virt_code() == VIR_ERR_NO_DOMAIN))
+        return JOB_NOT_OURS;
+    if (active < 0)
+        return hv_virt_error(err, "cannot tell whether VM %s runs", d->name);
+    int r = own_job(d, parts, why);
+    if (r >= 0)
+        return r;
+    if (r == -EIO && virDomainIsActive(hv_handle(d)) >= 0)
+        return JOB_DYING;
+    *err = *why;
+    return r;
+}
+
 /* Told to end again and again: a job that is just beginning does not listen. */
 static int end_own_job(struct hv_domain *d, struct job_parts *parts, struct err *err)
 {
@@ -298,7 +319,7 @@ static int end_own_job(struct hv_domain *d, struct job_parts *parts, struct err 
 
     for (;;) {
         uint64_t now = clock_mono_ms();
-        int r = virDomainIsActive(hv_handle(d)) == 1 ? own_job(d, parts, err) : JOB_NOT_OURS;
+        int r = look_at_job(d, parts, &why, err);
         if (r < 0 || r == JOB_NOT_OURS)
             return r < 0 ? r : 0;
         if (now > deadline)
@@ -310,7 +331,7 @@ static int end_own_job(struct hv_domain *d, struct job_parts *parts, struct err 
                 hv_virt_error(&why, "cannot end the backup job of VM %s", d->name);
             next = now + END_AGAIN_MS;
         }
-        clock_sleep_ms(5);
+        clock_sleep_ms(r == JOB_DYING ? END_DYING_MS : END_STEP_MS);
     }
 }
 

@@ -81,14 +81,19 @@ kill_qemu_at() {
     ends_at "$1" web
     revive
 }
+# libvirt learns of it up to a minute later if a backup job runs: it first waits 30 s with the news of each channel that has closed
 shut_down_at() {
+    local pid
     _fault_facts web mute off > "$SANDBOX/facts.fault"
     at "$@"
-    guest_stop web
+    pid=$(cat /run/libvirt/qemu/web.pid)
+    guest_sh web '(sleep 0.2; shutdown) > /dev/null 2>&1 &'
+    poll 30 _ended "$pid"
     goes_on "guest shut down at $1 $2"
     ends_at "$1" web
     revive
 }
+_ended() { ! kill -0 "$1" 2> /dev/null; }
 undefine_at() {
     _fault_facts web mute off > "$SANDBOX/facts.fault"
     definition web > "$SANDBOX/web.defined"
@@ -124,6 +129,7 @@ if [ -n "${KVSS_TEST_FULL:-}" ]; then
     kill_qemu_at "done" scratch-file web mute
     kill_qemu_at "done" backup-job web mute off
     kill_qemu_at undo backup-job web
+    shut_down_at "done" backup-job web mute off
     shut_down_at undo backup-job web off
     undefine_at "done" freeze-guest web mute
     rename_at begin part-file
