@@ -5,7 +5,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#define KEPT 64           /* segments of 512 KiB as a rule */
+#define KEPT 32           /* segments of 1 MiB as a rule */
 #define SETTLE_TRIES 10000 /* of a millisecond */
 #define RELOAD_MS 1000    /* the list of index files is not read again sooner */
 

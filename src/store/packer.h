@@ -7,7 +7,7 @@
 
 #include "store/index.h"
 
-#define SEGMENT_TARGET ((size_t)512 << 10)
+#define SEGMENT_TARGET ((size_t)1 << 20)
 
 enum pack_kind { PACK_DATA, PACK_META, PACK_KINDS };
 

@@ -3,11 +3,14 @@
 #define STORE_PACKER_INTERNAL_H
 
 #include "store/packer.h"
+#include "store/segment.h"
 
 #define PACK_TARGET ((size_t)16 << 20)
 #define PACKS_ALIVE 4      /* filling, one of each kind, and being written */
 #define PACK_WRITERS 2
 #define INDEX_SAVE_AT ((size_t)1 << 17)
+
+_Static_assert(SEGMENT_TARGET <= SEGMENT_RAW_MAX, "readers take no larger segments");
 
 struct segment {
     struct pool_job job;
