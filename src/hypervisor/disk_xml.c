@@ -173,6 +173,7 @@ static int fill(xmlNodePtr node, const struct domain_xml_env *env, struct hv_dis
     disk->readonly = xml_find(node, "readonly");
     disk->shareable = xml_find(node, "shareable");
     disk->transient = xml_find(node, "transient");
+    disk->encrypted = xml_find(node, ".//encryption");
     int r = parse_source(node, env, disk);
     if (r == 0)
         r = parse_backing(node, disk);

@@ -91,6 +91,7 @@ struct hv_disk {
     char *locator;              /* for people and file sets: the path, "rbd:pool/image", "" for an empty drive */
     char *format;               /* "qcow2", "raw", ...; never NULL ("raw" where libvirt says nothing) */
     bool readonly, shareable, transient;
+    bool encrypted;             /* by QEMU, with a secret of libvirt's: the disk, or an image behind it */
     uint64_t size;              /* virtual bytes; 0: not known */
     char **backing;             /* paths of backing images, nearest first; NULL: none */
 };

@@ -63,6 +63,8 @@ int qemu_point_new(const struct kvss_point *from, struct hv *hv, struct qemu_poi
 void qemu_point_free(struct qemu_point *pt); /* stops exports; ends no job */
 DEFINE_CLEANUP(struct qemu_point *, qemu_point_free)
 
+/* Whether its image is of qcow2's version 2, which keeps no bitmaps (libvirt makes such volumes unless told otherwise). */
+bool qemu_is_old_qcow2(const struct qemu_disk *d);
 /* qemu_since.c. A disk that cannot tell what changed since the checkpoint gets why_full; that is no failure.
  * What is asked of a disk: */
 int qemu_since_ask(struct qemu_point *pt, struct qemu_disk *d, const char *since, struct err *err);

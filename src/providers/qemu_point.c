@@ -148,18 +148,10 @@ static int make_request(struct qemu_point *pt, struct err *err)
     return hv_backup_prepare(pt->dom, &job, &pt->request, err);
 }
 
-/* Bitmaps are kept in qcow2 from its version 3 on; where the image cannot be looked at, the job will tell. */
+/* Where the image cannot be looked at, the job will tell. */
 static bool keeps_bitmaps(const struct qemu_disk *d)
 {
-    struct hv_image_info info = { 0 };
-
-    if (d->readonly || strcmp(d->format, "qcow2"))
-        return false;
-    if (!d->path || hv_image_info(d->path, d->format, true, &info, NULL) < 0)
-        return true;
-    bool old = info.compat && !strcmp(info.compat, "0.10");
-    hv_image_info_clear(&info);
-    return !old;
+    return !d->readonly && !strcmp(d->format, "qcow2") && !qemu_is_old_qcow2(d);
 }
 
 static int prepare_job(struct qemu_provider *p, struct qemu_point *pt, struct err *err)

@@ -25,6 +25,25 @@ int qemu_since_ask(struct qemu_point *pt, struct qemu_disk *d, const char *since
     return d->since ? 0 : err_set(err, ENOMEM, "out of memory");
 }
 
+bool qemu_is_old_qcow2(const struct qemu_disk *d)
+{
+    struct hv_image_info info = { 0 };
+
+    if (!d->path || hv_image_info(d->path, d->format, true, &info, NULL) < 0)
+        return false;
+    bool old = info.compat && !strcmp(info.compat, "0.10");
+    hv_image_info_clear(&info);
+    return old;
+}
+
+static char *why_not_in(const struct qemu_disk *d)
+{
+    if (qemu_is_old_qcow2(d))
+        return strdup("images of qcow2's old version keep no record of changes: qemu-img amend -o compat=1.1, with the VM off, makes it "
+                      "a new one");
+    return str_format("the disk took no part in checkpoint %s", d->since);
+}
+
 int qemu_since_check(struct qemu_point *pt, struct err *err)
 {
     _cleanup_strv_ char **targets = NULL;
@@ -42,7 +61,7 @@ int qemu_since_check(struct qemu_point *pt, struct err *err)
         if (!listed)
             r = hv_checkpoint_disks(pt->dom, listed = d->since, &targets, err);
         if (r >= 0 && !strv_has(targets, d->target))
-            r = read_whole(d, str_format("the disk took no part in checkpoint %s", d->since), err);
+            r = read_whole(d, why_not_in(d), err);
     }
     return r;
 }

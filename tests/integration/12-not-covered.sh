@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # What the host cannot see or must not copy is left out, listed with its reason, and stays in the definition; the rest comes back.
-# M11, behaviour 19: pass-through (lun, hostdev) and iSCSI disks; also CD-ROM, floppy, shareable. A read-only disk is backed up.
+# M11, behaviour 19: pass-through (lun, hostdev) and iSCSI disks; also CD-ROM, floppy, shareable, encrypted. A read-only disk and a
+# volume of a pool are backed up.
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 # shellcheck source=tests/lib/functions_kvss.sh
@@ -64,7 +65,27 @@ random_file "$IMAGES/cd.iso" 1
 random_file "$IMAGES/floppy.img" 1
 random_file "$IMAGES/shared.raw" 4
 random_file "$IMAGES/lib.raw" 4
+SECRET=11111111-2222-4333-8444-555555555555
+printf "<secret ephemeral='no' private='no'><uuid>%s</uuid></secret>" $SECRET > "$SANDBOX/secret.xml"
+virsh -q secret-define "$SANDBOX/secret.xml" > /dev/null
+printf locked > "$SANDBOX/secret"
+virsh -q secret-set-value $SECRET --plain --file "$SANDBOX/secret" > /dev/null
+for i in qcow2 luks; do
+    option=$([ $i = luks ] && echo key-secret=s || echo encrypt.format=luks,encrypt.key-secret=s)
+    qemu-img create -q --object "secret,id=s,file=$SANDBOX/secret" -f $i -o "$option" "$IMAGES/locked.$i" 16M
+done
+encryption="<encryption format='luks'><secret type='passphrase' uuid='$SECRET'/></encryption>"
+mkdir "$SANDBOX/pool"
+virsh -q pool-define-as data dir --target "$SANDBOX/pool"
+virsh -q pool-start data
+virsh -q vol-create-as data four.qcow2 16M --format qcow2 # of the old version, as libvirt makes them
 guest_define on agent=no extra="
+    <disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='$IMAGES/locked.qcow2'>$encryption</source>
+      <target dev='vdd' bus='virtio'/></disk>
+    <disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='$IMAGES/locked.luks'>$encryption</source>
+      <target dev='vde' bus='virtio'/></disk>
+    <disk type='volume' device='disk'><driver name='qemu' type='qcow2'/><source pool='data' volume='four.qcow2'/>
+      <target dev='vdf' bus='virtio'/></disk>
     <disk type='file' device='cdrom'><source file='$IMAGES/cd.iso'/><target dev='hda' bus='ide'/><readonly/></disk>
     <disk type='file' device='cdrom'><target dev='hdb' bus='ide'/><readonly/></disk>
     <disk type='file' device='floppy'><source file='$IMAGES/floppy.img'/><target dev='fda' bus='fdc'/></disk>
@@ -78,20 +99,30 @@ assert_not_covered on hda 'CD-ROM'
 assert_not_covered on hdb 'CD-ROM'
 assert_not_covered on fda 'floppy'
 assert_not_covered on vdb 'shareable'
+assert_not_covered on vdd 'encrypted'
+assert_not_covered on vde 'encrypted'
+for i in vdd vde vdf; do guest_sh on "dd if=/dev/urandom of=/dev/$i bs=64k seek=30 count=16 conv=fsync" > /dev/null; done
+volumes_sum() { guest_sh on 'cat /dev/vdd /dev/vde /dev/vdf | sha256sum'; }
+volumes=$(volumes_sum)
 kvss_json check on
 assert_report_vm on '.disks[] | select(.target == "vdc") | .covered' true
 backup on
-assert_report_vm on '.not_covered | sort | join(" ")' "fda hda hdb vdb"
+assert_report_vm on '.not_covered | sort | join(" ")' "fda hda hdb vdb vdd vde"
+assert_match "$(report_vm on '.warnings | join(" ")')" 'disk vdb, vdd, vde is not.*--discard-memory' "the warning"
+backup on
+assert_match "$(report_vm on '.whole[] | select(.target == "vdf") | .why')" 'old version.*compat=1.1' "why vdf is read whole"
 lib_sum=$(sha256sum < "$IMAGES/lib.raw")
 shared_sum=$(sha256sum < "$IMAGES/shared.raw")
 boot=$(guest_bootid on)
 
 virsh -q destroy on
 virsh -q undefine on --checkpoints-metadata
-rm "$IMAGES/on-vda.qcow2" "$IMAGES/lib.raw" "$IMAGES/floppy.img"
+rm "$IMAGES/on-vda.qcow2" "$IMAGES/lib.raw" "$IMAGES/floppy.img" "$SANDBOX/pool/four.qcow2"
 kvss_json restore "$POINT" on
 assert_eq "$(sha256sum < "$IMAGES/lib.raw")" "$lib_sum" "read-only disk"
 assert_eq "$(sha256sum < "$IMAGES/shared.raw")" "$shared_sum" "shareable disk, which is not the backup's to touch"
 guest_wait on
 assert_eq "$(guest_bootid on)" "$boot" "boot id of on"
 assert_match "$(definition on)" '<shareable/>'
+assert_match "$(definition on)" "pool='data' volume='four.qcow2'" "the volume in the definition"
+assert_eq "$(volumes_sum)" "$volumes" "encrypted disks, which were left alone, and the volume"

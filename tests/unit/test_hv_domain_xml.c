@@ -57,8 +57,9 @@ static void add_disk(struct buf *b, const struct hv_disk *d)
     static const char *const devices[] = { "disk", "cdrom", "floppy", "lun" };
     static const char *const sources[] = { "none", "file", "block", "network", "other" };
 
-    buf_addf(b, "disk: %s %s %s %s [%s]%s%s%s%s%s\n", d->target, devices[d->device], sources[d->source], d->format, d->locator,
+    buf_addf(b, "disk: %s %s %s %s [%s]%s%s%s%s%s%s\n", d->target, devices[d->device], sources[d->source], d->format, d->locator,
              d->readonly ? " readonly" : "", d->shareable ? " shareable" : "", d->transient ? " transient" : "",
+             d->encrypted ? " encrypted" : "",
              d->protocol ? " protocol=" : "", d->protocol ? d->protocol : "");
     add_line(b, "  path", d->path);
     add_strv(b, "  backing", d->backing);

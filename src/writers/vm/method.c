@@ -66,6 +66,9 @@ static const char *not_covered(const struct hv_disk *d)
         return "iSCSI disk: not visible to the host (M11); back it up from inside the guest or on the target";
     if (d->source == HV_SOURCE_OTHER)
         return "pass-through disk: QEMU cannot read it for a backup (M11)";
+    if (d->encrypted)
+        return "encrypted disk (LUKS, with a secret of libvirt's): kvss cannot write it back encrypted; back it up from inside the "
+               "guest";
     if (d->shareable)
         return "shareable disk: other VMs may write it, so no point in time of it can be taken through one VM";
     return NULL;
@@ -169,6 +172,24 @@ static char *refusal(const struct vm_writer *w, struct hv_domain *d, const struc
     return NULL;
 }
 
+/* A disk that is not of the instant of the memory which is kept: the guest would go on with what it remembers of it. */
+static int warn_of_memory(const struct hv_domain *d, struct vm_report *r)
+{
+    _cleanup_buf_ struct buf b = BUF_INIT;
+
+    if (r->method != VM_METHOD_SAVED && d->state != HV_SAVED)
+        return 0;
+    for (size_t i = 0; i < d->n_disks; i++) {
+        const struct hv_disk *disk = &d->disks[i];
+        bool written = (disk->device == HV_DEVICE_DISK || disk->device == HV_DEVICE_LUN) && disk->source != HV_SOURCE_NONE &&
+                       !disk->readonly;
+        if (written && !r->disks[i].covered && buf_addf(&b, "%s%s", b.len ? ", " : "", disk->target) < 0)
+            return -ENOMEM;
+    }
+    return !b.len ? 0 : strv_addf(&r->warnings, "its memory is backed up and disk %s is not: if that was written since, restore the VM "
+                                  "with --discard-memory, so that it boots anew", (const char *)b.data);
+}
+
 static int add_warnings(const struct vm_writer *w, const struct hv_domain *d, struct vm_report *r)
 {
     int n = 0;
@@ -176,6 +197,8 @@ static int add_warnings(const struct vm_writer *w, const struct hv_domain *d, st
     for (size_t i = 0; i < r->n_disks; i++)
         n += r->disks[i].covered;
     if (!n && strv_addf(&r->warnings, "no disk of the VM is backed up, only its definition") < 0)
+        return -ENOMEM;
+    if (warn_of_memory(d, r) < 0)
         return -ENOMEM;
     if (d->tpm && !hv_is_local(w->config.hv) &&
         strv_addf(&r->warnings, "the state of its emulated TPM lies on another host and is not backed up") < 0)
