@@ -4,9 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+
+#define LINKS_MAX 40u /* as the kernel */
 
 int io_read(int fd, void *p, size_t n)
 {
@@ -227,6 +230,39 @@ char *io_basename(const char *path)
     _cleanup_free_ char *copy = strdup(path);
 
     return copy ? strdup(basename(copy)) : NULL;
+}
+
+/* One link further; NULL: out of memory. */
+static char *step(const char *at, const char *target)
+{
+    _cleanup_free_ char *dir = io_dirname(at);
+
+    return target[0] == '/' ? strdup(target) : dir ? io_path(dir, target) : NULL;
+}
+
+char *io_follow(const char *path)
+{
+    char *real = realpath(path, NULL);
+    _cleanup_free_ char *at = real ? NULL : strdup(path);
+    char target[PATH_MAX];
+
+    if (real)
+        return real;
+    for (unsigned i = 0; at; i++) {
+        ssize_t n = readlink(at, target, sizeof target - 1);
+        if (n < 0)
+            break;
+        target[n] = '\0';
+        char *next = i < LINKS_MAX ? step(at, target) : strdup(path);
+        free(at);
+        at = next;
+        if (i == LINKS_MAX)
+            break;
+    }
+    _cleanup_free_ char *dir = at ? io_dirname(at) : NULL;
+    if (!dir)
+        return NULL;
+    return io_exists(dir) ? TAKE_PTR(at) : strdup(path);
 }
 
 /* The folder for private folders of this user. */

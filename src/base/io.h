@@ -54,6 +54,9 @@ char *io_path(const char *dir, const char *name);
 /* Folder part of path ("." or "/" where there is none) and last part. Caller frees; NULL: out of memory. */
 char *io_dirname(const char *path);
 char *io_basename(const char *path);
+/* Where path leads through symbolic links, also where the end of them is not there; a link into a folder that is not there, or in a
+ * circle, leads nowhere: it stands for itself. Caller frees; NULL: out of memory. */
+char *io_follow(const char *path);
 
 /* A new private folder (0700) below /run/kvss (root), $XDG_RUNTIME_DIR, $TMPDIR or /tmp, named prefix-XXXXXX. Caller frees and removes. */
 int io_private_dir(const char *prefix, char **ret_path, struct err *err);

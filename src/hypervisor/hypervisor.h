@@ -288,6 +288,7 @@ struct hv_image_info {
     unsigned refcount_bits;   /* qcow2; 0: not known */
     /* As far as sizes tell: "off", "metadata", "falloc" (nothing is left to be allocated: also an image that was filled). NULL: unknown */
     char *preallocation;
+    size_t n_snapshots;       /* inside the image */
     size_t n_bitmaps;         /* persistent dirty bitmaps of a qcow2 image; of one that is open: as of when it was opened */
     struct hv_bitmap *bitmaps;
 };

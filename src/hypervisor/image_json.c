@@ -69,6 +69,7 @@ int image_json_parse(const char *text, size_t n, struct hv_image_info *ret, stru
         .lazy_refcounts = json_is_true(json_object_get(data, "lazy-refcounts")),
         .extended_l2 = json_is_true(json_object_get(data, "extended-l2")),
         .encrypted = json_is_true(json_object_get(root, "encrypted")),
+        .n_snapshots = json_array_size(json_object_get(root, "snapshots")),
     };
     if (copy_bitmaps(json_object_get(data, "bitmaps"), &info) < 0 || !info.format) {
         hv_image_info_clear(&info);

@@ -47,8 +47,19 @@ static void look_at_checkpoint(struct check *c, struct check_vm *vm, const char 
                 "the checkpoint %s belongs to %s repository", name, prefix ? "another" : "a");
 }
 
+/* Snapshots inside an image are gone when the VM is restored. */
+static void look_at_snapshots(struct check *c, struct check_vm *vm, const struct hv_disk *d, size_t n)
+{
+    _cleanup_free_ char *remedy = str_format("to keep one, with the VM off: qemu-img convert -l NAME -O qcow2 %s COPY", d->path);
+
+    if (n)
+        check_found(c, vm->findings, FOUND(FINDING_NOTE, "snapshots-inside", remedy ? remedy : ""),
+                    "disk %s: the %zu snapshot%s inside its image %s not backed up", d->target, n, n == 1 ? "" : "s",
+                    n == 1 ? "is" : "are");
+}
+
 /* libvirt forgets checkpoints when a VM is undefined; the images keep the bitmaps, and QEMU goes on recording in them. */
-static void look_at_bitmaps(struct check *c, struct check_vm *vm, const struct hv_disk *d)
+static void look_at_image(struct check *c, struct check_vm *vm, const struct hv_disk *d)
 {
     struct hv_image_info info = { 0 };
 
@@ -63,6 +74,7 @@ static void look_at_bitmaps(struct check *c, struct check_vm *vm, const struct h
                     "disk %s has the record of changes %s, of which libvirt knows no checkpoint and the repository no restore point",
                     d->target, name);
     }
+    look_at_snapshots(c, vm, d, info.n_snapshots);
     hv_image_info_clear(&info);
 }
 
@@ -92,7 +104,7 @@ static void look_at_vm(struct check *c, struct check_vm *vm, const char *prefix)
         look_at_checkpoint(c, vm, *name, prefix);
     for (size_t i = 0; hv_is_local(c->s->hv) && i < vm->dom->n_disks; i++)
         if (vm->report.disks[i].covered)
-            look_at_bitmaps(c, vm, &vm->dom->disks[i]);
+            look_at_image(c, vm, &vm->dom->disks[i]);
 }
 
 /* ---- Sessions that died, and settings of VMs that are not there --------------------------------------------------------------*/

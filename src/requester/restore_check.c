@@ -60,7 +60,7 @@ static struct room *room_of(struct rooms *rs, const char *dir, dev_t dev)
 /* A file of `bytes` will be made beside path: the folder must be there or makeable, and writable by us. */
 static int want(struct rooms *rs, const char *path, uint64_t bytes, struct err *err)
 {
-    _cleanup_free_ char *real = realpath(path, NULL), *dir = io_dirname(real ? real : path);
+    _cleanup_free_ char *real = io_follow(path), *dir = real ? io_dirname(real) : NULL;
     _cleanup_free_ char *there = dir ? existing_dir(dir) : NULL;
     struct stat st, old;
 
@@ -135,7 +135,7 @@ static uint64_t allocated(const struct restore_disk *d)
 /* libvirt gives images to QEMU's user, but not the folders above them: the VM would not start there. */
 static int check_reach(const struct restore *r, const struct restore_disk *d, struct err *err)
 {
-    _cleanup_free_ char *real = realpath(d->path, NULL), *dir = io_dirname(real ? real : d->path);
+    _cleanup_free_ char *real = io_follow(d->path), *dir = real ? io_dirname(real) : NULL;
     _cleanup_free_ char *there = dir ? existing_dir(dir) : NULL, *closed = NULL;
 
     if (!there)

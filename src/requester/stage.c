@@ -58,14 +58,6 @@ static char *beside(const char *target, const char *what)
     return dir ? str_format("%s/" IO_TEMPORARY_PREFIX "%s-%.13s", dir, what, id.text) : NULL;
 }
 
-/* The file that is to be replaced: through links, unless it is the link itself. */
-static char *real_target(const char *target, bool nofollow)
-{
-    char *real = nofollow ? NULL : realpath(target, NULL);
-
-    return real ? real : strdup(target);
-}
-
 static int enter(struct stage *s, const struct item *i, const char *verb, uint64_t *ret_id, struct err *err)
 {
     bool replaced = !strcmp(verb, VERB_REPLACED_FILE);
@@ -99,7 +91,7 @@ int stage_add(struct stage *s, const char *group, const char *target, bool nofol
 {
     _cleanup_(item_free_p) struct item *i = calloc(1, sizeof(*i));
 
-    if (!i || grow(s) < 0 || !(i->group = strdup(group)) || !(i->target = real_target(target, nofollow)) ||
+    if (!i || grow(s) < 0 || !(i->group = strdup(group)) || !(i->target = nofollow ? strdup(target) : io_follow(target)) ||
         !(i->made = beside(i->target, "new")))
         return err_set(err, ENOMEM, "out of memory");
     int r = enter(s, i, VERB_STAGED_FILE, &i->fx_made, err);

@@ -98,6 +98,10 @@ assert_definition web "$SANDBOX/web.before"
 guest_define snap agent=no tokens=off
 backup snap
 virsh -q snapshot-create-as snap one > /dev/null
+kvss_json backup snap
+assert_match "$(report_vm snap '.warnings | join("; ")')" 'disk vda: the 1 snapshot inside its image is not backed up'
+kvss_json check snap
+assert_match "$(report_vm snap '.findings[] | select(.id == "snapshots-inside") | .remedy')" 'qemu-img convert -l NAME'
 kvss_json restore "$POINT" snap --disk vda
 assert_match "$(report_vm snap '.warnings | join("; ")')" 'has snapshots.*virsh snapshot-list snap'
 assert_eq "$(virsh -q snapshot-list snap --name)" one "snapshots that libvirt lists"

@@ -155,6 +155,32 @@ static void a_link_is_followed_to_the_file_that_is_meant(void **state)
     assert_true(S_ISLNK(st.st_mode));
 }
 
+/* The disaster took the file, on a volume of its own, and left the link: the room is there, not beside the link. */
+static void a_link_is_followed_to_where_the_file_was(void **state)
+{
+    _cleanup_(place_clear) struct place p = { 0 };
+    _cleanup_free_ char *link_path = io_path(*state, "link"), *folder = io_path(*state, "volume");
+    _cleanup_free_ char *file = io_path(folder, "disk"), *circle = io_path(*state, "circle"), *nowhere = io_path(*state, "nowhere");
+    struct stat st;
+    struct err err = ERR_INIT;
+
+    place_new(&p, *state);
+    assert_int_equal(mkdir(folder, 0700), 0);
+    assert_int_equal(symlink("volume/disk", link_path), 0);
+    assert_int_equal(symlink("circle", circle), 0);
+    assert_int_equal(symlink("/nowhere/at/all", nowhere), 0);
+    make(&p, "vm", link_path, "after");
+    make(&p, "vm", circle, "one");
+    make(&p, "vm", nowhere, "two");
+    assert_ok(stage_swap(p.stage, "vm", &err));
+    assert_ok(stage_finish(p.stage, "vm", &err));
+    assert_file_text(file, "after");
+    assert_int_equal(lstat(link_path, &st), 0);
+    assert_true(S_ISLNK(st.st_mode));
+    assert_file_text(circle, "one"); /* such links lead nowhere: the file stands in their place */
+    assert_file_text(nowhere, "two");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -164,6 +190,7 @@ int main(void)
         test_in_dir(groups_stand_or_fall_alone),
         test_in_dir(undo_of_a_replacement_that_only_began),
         test_in_dir(a_link_is_followed_to_the_file_that_is_meant),
+        test_in_dir(a_link_is_followed_to_where_the_file_was),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

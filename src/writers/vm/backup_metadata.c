@@ -44,10 +44,10 @@ static json_t *image(const struct hv_disk *d)
 
     if (!d->path || hv_image_info(d->path, d->format, true, &info, NULL) < 0)
         return json_null();
-    json_t *j = json_pack("{s:I, s:o, s:b, s:b, s:o, s:o, s:i}", "cluster_size", (json_int_t)info.cluster_size, "compat",
+    json_t *j = json_pack("{s:I, s:o, s:b, s:b, s:o, s:o, s:i, s:i}", "cluster_size", (json_int_t)info.cluster_size, "compat",
                           text_or_null(info.compat), "lazy_refcounts", info.lazy_refcounts, "extended_l2", info.extended_l2,
                           "preallocation", text_or_null(info.preallocation), "compression", text_or_null(info.compression),
-                          "refcount_bits", (int)info.refcount_bits);
+                          "refcount_bits", (int)info.refcount_bits, "snapshots", (int)info.n_snapshots);
     hv_image_info_clear(&info);
     return j;
 }
@@ -111,7 +111,23 @@ static json_t *span_ms(uint64_t from_us, uint64_t to_us)
     return from_us && to_us >= from_us ? json_real((double)(to_us - from_us) / 1000.0) : json_null();
 }
 
-static json_t *warnings(const struct vm *vm)
+/* What the image of a disk holds and no NBD server tells of. */
+static void warn_of_snapshots(json_t *list, const json_t *disks)
+{
+    json_t *disk;
+    size_t i;
+
+    json_array_foreach (disks, i, disk) {
+        json_int_t n = json_integer_value(json_object_get(json_object_get(disk, "image"), "snapshots"));
+        _cleanup_free_ char *text = n ? str_format("disk %s: the %lld snapshot%s inside its image %s not backed up",
+                                                   json_string_value(json_object_get(disk, "target")), (long long)n,
+                                                   n == 1 ? "" : "s", n == 1 ? "is" : "are") : NULL;
+        if (text)
+            json_array_append_new(list, json_string(text));
+    }
+}
+
+static json_t *warnings(const struct vm *vm, const json_t *disks)
 {
     json_t *list = json_array();
 
@@ -119,6 +135,7 @@ static json_t *warnings(const struct vm *vm)
         json_array_append_new(list, json_string(*s));
     for (char **s = vm->warnings; s && *s; s++)
         json_array_append_new(list, json_string(*s));
+    warn_of_snapshots(list, disks);
     return list;
 }
 
@@ -152,15 +169,16 @@ static json_t *policy(const struct vm_policy *p)
 char *vm_backup_metadata(const struct vm *vm)
 {
     char instant[32];
+    json_t *list = disks(vm);
     json_auto_t *j = json_pack(
         "{s:s, s:s, s:s, s:b, s:b, s:s, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o}", "vm", vm->dom->name, "uuid",
         vm->dom->uuid, "state", hv_state_name(vm->before), "autostart", vm->dom->autostart, "persistent", vm->dom->persistent,
         "method", vm_method_name(vm->report.method), "why", why(vm), "conditions", conditions(&vm->report), "policy",
         policy(&vm->report.policy), "not_quiesced", text_or_null(vm->report.policy.not_quiesced), "consistency",
         vm_level_name(vm->report.level), "frozen", frozen(vm), "frozen_ms", span_ms(vm->frozen_us, vm->thawed_us), "down_ms",
-        span_ms(vm->paused_us, vm->resumed_us), "instant", clock_format(vm->instant_us, instant), "disks", disks(vm), "parts",
+        span_ms(vm->paused_us, vm->resumed_us), "instant", clock_format(vm->instant_us, instant), "disks", list, "parts",
         parts(vm), "checkpoint", text_or_null(vm->checkpoint && vm->report.method != VM_METHOD_OFFLINE ? vm->checkpoint : NULL),
-        "warnings", warnings(vm));
+        "warnings", warnings(vm, list));
 
     return j ? json_dumps(j, JSON_COMPACT) : NULL;
 }
