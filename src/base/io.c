@@ -245,24 +245,20 @@ char *io_follow(const char *path)
     char *real = realpath(path, NULL);
     _cleanup_free_ char *at = real ? NULL : strdup(path);
     char target[PATH_MAX];
+    ssize_t n = 0;
 
     if (real)
         return real;
-    for (unsigned i = 0; at; i++) {
-        ssize_t n = readlink(at, target, sizeof target - 1);
-        if (n < 0)
-            break;
+    for (unsigned i = 0; at && i < LINKS_MAX && (n = readlink(at, target, sizeof target - 1)) >= 0; i++) {
         target[n] = '\0';
-        char *next = i < LINKS_MAX ? step(at, target) : strdup(path);
+        char *next = step(at, target);
         free(at);
         at = next;
-        if (i == LINKS_MAX)
-            break;
     }
     _cleanup_free_ char *dir = at ? io_dirname(at) : NULL;
     if (!dir)
         return NULL;
-    return io_exists(dir) ? TAKE_PTR(at) : strdup(path);
+    return n < 0 && io_exists(dir) ? TAKE_PTR(at) : strdup(path);
 }
 
 /* The folder for private folders of this user. */

@@ -131,6 +131,14 @@ static int set_failure(struct hv_agent_info *info, int r, const struct err *why)
     return set_status(info, HV_AGENT_FAILED, why->text);
 }
 
+static int is_frozen(struct hv_domain *d, uint64_t deadline, bool *ret, struct err *err)
+{
+    _cleanup_free_ char *reply = NULL;
+
+    int r = agent_command(d, "{\"execute\":\"guest-fsfreeze-status\"}", deadline, &reply, err);
+    return r < 0 ? r : agent_json_frozen(reply, ret, err);
+}
+
 /* Agent there and able to freeze? Sets info->status and version. */
 static int probe_commands(struct hv_domain *d, uint64_t deadline, struct hv_agent_info *info)
 {
@@ -144,6 +152,10 @@ static int probe_commands(struct hv_domain *d, uint64_t deadline, struct hv_agen
     if (r < 0)
         return set_failure(info, r, &why);
     info->version = c.version;
+    bool frozen = false; /* then an agent takes nothing but the thaw */
+    if (!c.freeze && c.thaw && c.status && is_frozen(d, deadline, &frozen, NULL) == 0 && frozen)
+        return set_status(info, HV_AGENT_FAILED,
+                          "the guest's file systems are frozen, by another program: wait for it, or let them go (virsh domfsthaw)");
     if (!c.freeze || !c.thaw || !c.status)
         return set_status(info, HV_AGENT_NO_FREEZE, c.freeze_disabled ?
             "the guest agent is forbidden to freeze file systems: allow guest-fsfreeze-* in its configuration in the guest" :
@@ -250,14 +262,6 @@ bool hv_fs_freezable(const char *type, bool windows)
         if (strcasecmp(types[i], type) == 0)
             return true;
     return false;
-}
-
-static int is_frozen(struct hv_domain *d, uint64_t deadline, bool *ret, struct err *err)
-{
-    _cleanup_free_ char *reply = NULL;
-
-    int r = agent_command(d, "{\"execute\":\"guest-fsfreeze-status\"}", deadline, &reply, err);
-    return r < 0 ? r : agent_json_frozen(reply, ret, err);
 }
 
 int hv_agent_frozen(struct hv_domain *d, unsigned timeout_ms, bool *ret, struct err *err)

@@ -53,7 +53,8 @@ static void places_clear(struct places_taken *c)
 
 static int claim(struct places_taken *c, const char *path, const char *vm, const char *what, struct err *err)
 {
-    char *place = plain_place(path);
+    _cleanup_free_ char *led = io_follow(path);
+    char *place = led ? plain_place(led) : NULL;
 
     if (!place)
         return err_set(err, ENOMEM, "out of memory");

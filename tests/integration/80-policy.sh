@@ -58,18 +58,23 @@ poll 20 guest_agent two guest-ping
 note "known beforehand"
 
 # ---- the agent stops after it was asked: before the VM writer prepares, which reads the disk right after its question ...
+hang="'$(guestctl_path)' sh '$(guest_port two shell)' 'agentctl hang'"
 mkdir "$SANDBOX/bin"
 cat > "$SANDBOX/bin/qemu-nbd" << END
 #!/bin/bash
 PATH=$PATH
-case "\$*" in *two*) mkdir "$SANDBOX/asked" 2> /dev/null && "$(guestctl_path)" sh "$(guest_port two shell)" 'agentctl hang' ;; esac
+case "\$*" in *two*) mkdir "$SANDBOX/asked" 2> /dev/null && . "$SANDBOX/between" ;; esac
 exec qemu-nbd "\$@"
 END
 chmod +x "$SANDBOX/bin/qemu-nbd"
-hung() { # COMMAND [ARG...]: with the agent of two hung in between; its agent goes on afterwards
-    PATH=$SANDBOX/bin:$PATH "$@"
-    [ -d "$SANDBOX/asked" ] || fail "the agent of two was not hung"
+between() { # WHAT COMMAND [ARG...]: with WHAT done in between
+    echo "$1" > "$SANDBOX/between"
+    PATH=$SANDBOX/bin:$PATH "${@:2}"
+    [ -d "$SANDBOX/asked" ] || fail "two was left alone"
     rmdir "$SANDBOX/asked"
+}
+hung() { # COMMAND [ARG...]: with the agent of two hung in between; it goes on afterwards
+    between "$hang" "$@"
     guest_sh two 'agentctl resume'
     poll 30 guest_agent two guest-ping
 }
@@ -83,7 +88,7 @@ note "the agent hung before anything was touched: saved instead"
 
 # ---- ... or between that and the freeze (or while it is asked: writers prepare side by side)
 writer_install saboteur <<END
-[ "\$event" != prepare-backup ] || $(guestctl_path) sh "$(guest_port two shell)" 'agentctl hang'
+[ "\$event" != prepare-backup ] || $hang
 END
 backup one two --agent-timeout 10 --fallback saved-state --retries 0
 rm "$WRITERS/saboteur"
@@ -122,7 +127,15 @@ rm /etc/kvss/kvss.conf
 guest_sh two 'rm /etc/qemu/fsfreeze-hook.d/no'
 note "per VM"
 
-# ---- another program's freeze came in between: that passes by itself, and is not kvss's to thaw
+# ---- another program's freeze came in between: that passes by itself, and is not kvss's to thaw. Before the VM writer prepares ...
+writer_install saboteur <<< '[ "$event" != abort ] || virsh -q -c qemu:///system domfsthaw two'
+between 'virsh -q -c qemu:///system domfsfreeze two >&2' backup one two --fallback fail --retries 2
+rm "$WRITERS/saboteur"
+assert_report_vm two .method child-vm-snapshot
+assert_eq "$(report '[.attempts[] | .vms | length] | join(" ")')" 0 "attempts that failed, and VMs that had to be saved"
+assert_match "$(report '.attempts[0].why')" 'two: the guest cannot be quiesced any more: M4a.*frozen' "why it was tried again"
+
+# ---- ... or between that and the freeze
 writer_install saboteur <<END
 case \$event in
 prepare-backup) [ -e $SANDBOX/once ] || virsh -q -c qemu:///system domfsfreeze two ;;
