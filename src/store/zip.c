@@ -81,8 +81,8 @@ static ZSTD_CCtx *compressor(struct zip *z, struct zip_ctx *x)
         ZSTD_CCtx_setParameter(x->c, ZSTD_c_contentSizeFlag, 1);
         /* Measured on segments of 1 MiB (docs/format.md, "Sizes"). */
         if (z->level == 1) {
-            ZSTD_CCtx_setParameter(x->c, ZSTD_c_hashLog, 14);
-            ZSTD_CCtx_setParameter(x->c, ZSTD_c_minMatch, 6);
+            ZSTD_CCtx_setParameter(x->c, ZSTD_c_hashLog, 15);
+            ZSTD_CCtx_setParameter(x->c, ZSTD_c_minMatch, 7);
         }
     }
     return x->c;
