@@ -207,22 +207,3 @@ int hv_def_nic_plug(struct hv_def *def, size_t i, const struct hv_nic *into, str
     r = hv_def_nic_link(def, i, true, err);
     return r < 0 ? r : def_reload_nic(def, i, err);
 }
-
-/* ---- Files that the VM needs and that are not its own -----------------------------------------------------------------------------*/
-
-int hv_def_missing_files(const struct hv_def *def, char ***ret, struct err *err)
-{
-    static const char *const places[][2] = {
-        { "os/loader", "firmware" }, { "os/nvram/@template", "template of the NVRAM" }, { "os/kernel", "kernel" },
-        { "os/initrd", "initrd" }, { "os/dtb", "device tree" },
-    };
-    _cleanup_strv_ char **missing = NULL;
-
-    for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
-        _cleanup_free_ char *path = xml_get(def->root, places[i][0]);
-        if (path && path[0] == '/' && access(path, F_OK) < 0 && strv_addf(&missing, "%s %s", places[i][1], path) < 0)
-            return err_errno(err, ENOMEM, "cannot look at the files of the definition");
-    }
-    *ret = TAKE_PTR(missing);
-    return 0;
-}

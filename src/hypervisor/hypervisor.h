@@ -366,8 +366,15 @@ struct hv_def_copy {
     bool same_memory; /* the guest goes on in its memory: what it has seen of the machine stays (generation id) */
 };
 int hv_def_make_copy(struct hv_def *def, const struct hv_def_copy *copy, char ***ret_notes, struct err *err);
-/* Files that it names, that are not the VM's own and that are not on this host: "kernel /boot/vmlinuz"; NULL: none. Caller frees. */
-int hv_def_missing_files(const struct hv_def *def, char ***ret, struct err *err);
+/* What it names, that is not the VM's own and that this host lacks: "kernel /boot/vmlinuz", "secret UUID"; NULL: nothing. Without hv
+ * only files are looked at. Caller frees. */
+int hv_def_missing(struct hv *hv, const struct hv_def *def, char ***ret, struct err *err);
+/* Whether this host has a QEMU for its machine: without one libvirt does not take the definition. -EINVAL, -EOPNOTSUPP ... if not. */
+int hv_def_check_machine(struct hv *hv, const struct hv_def *def, struct err *err);
+/* The emulator that it names, if that is not on this host; else NULL. Caller frees. */
+char *hv_def_missing_emulator(const struct hv_def *def);
+/* libvirt will use the one of this host. */
+void hv_def_drop_emulator(struct hv_def *def);
 /* Takes the medium out of every CD-ROM and floppy drive whose file is not there (a start would fail); *ret: their targets, or
  * NULL. Caller frees. */
 int hv_def_eject_missing(struct hv_def *def, char ***ret, struct err *err);

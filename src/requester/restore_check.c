@@ -255,14 +255,19 @@ static int check_others(const struct restore *r, struct err *err)
     return rc;
 }
 
-/* Firmware, kernels and the like are not in the restore point. */
-static int check_files_of_host(const struct restore_vm *vm, struct err *err)
+/* Firmware, kernels, secrets and the like are not in the restore point. */
+static int check_needs(const struct restore *r, const struct restore_vm *vm, struct err *err)
 {
     _cleanup_strv_ char **missing = NULL;
 
-    if (vm->part || !strcmp(vm->state, "off"))
+    if (vm->part || r->job->images_only)
         return 0;
-    int rc = hv_def_missing_files(vm->def, &missing, err);
+    int rc = hv_def_check_machine(r->s->hv, vm->def, err);
+    if (rc < 0)
+        return err_context(err, "VM %s; with --images-only its images can be restored all the same", vm->name);
+    if (!strcmp(vm->state, "off"))
+        return 0;
+    rc = hv_def_missing(r->s->hv, vm->def, &missing, err);
     if (rc < 0 || !missing)
         return rc;
     _cleanup_free_ char *list = strv_join(missing, ", ");
@@ -278,7 +283,7 @@ int restore_check(struct restore *r, struct err *err)
     if (rc >= 0)
         rc = restore_check_clashes(r, err);
     for (size_t i = 0; i < r->n_vms && rc >= 0 && r->s->hv; i++)
-        rc = check_files_of_host(&r->vms[i], err);
+        rc = check_needs(r, &r->vms[i], err);
     if (rc >= 0)
         rc = check_places(r, err);
     return rc;

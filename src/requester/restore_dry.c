@@ -122,11 +122,16 @@ static int vm_plan(const struct restore *r, const struct restore_vm *vm, json_t 
     if (rc >= 0)
         rc = writes(r, vm, files, err);
     if (rc >= 0 && whole)
-        rc = hv_def_missing_files(vm->def, &missing, err);
+        rc = hv_def_missing(r->s->hv, vm->def, &missing, err);
     if (rc < 0)
         return rc;
     for (char **m = missing; m && *m; m++) {
         _cleanup_free_ char *text = str_format("its %s is not on this host: it cannot start without", *m);
+        json_array_append_new(warnings, json_text(text));
+    }
+    _cleanup_free_ char *emulator = whole ? hv_def_missing_emulator(vm->def) : NULL;
+    if (emulator) {
+        _cleanup_free_ char *text = str_format("its emulator %s is not on this host: it runs with this host's", emulator);
         json_array_append_new(warnings, json_text(text));
     }
     json_t *o = json_pack("{s:s, s:s, s:o, s:o, s:b, s:o, s:b, s:b, s:b, s:o, s:b, s:O, s:o, s:o, s:O, s:O}", "name", vm->name, "uuid",

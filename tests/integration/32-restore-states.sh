@@ -99,4 +99,58 @@ assert_match "$OUTPUT" "not on this host: kernel $SANDBOX/vmlinux"
 assert_facts_same
 kvss_json restore "$POINT" off
 assert_match "$(report_vm off '.warnings | join("; ")')" "kernel $SANDBOX/vmlinux"
+redefine() { # VM SED-SCRIPT
+    virsh -q dumpxml "$1" --inactive --security-info | sed "$2" > "$SANDBOX/changed.xml"
+    virsh -q define "$SANDBOX/changed.xml"
+}
+redefine off "s|$SANDBOX/vmlinux|$GUEST_DIR/vmlinux|"
+
+# ---- a secret that is not here, or has lost its value
+secret=11111111-2222-4333-8444-555555555556
+set_secret() {
+    echo "<secret ephemeral='no' private='no'><uuid>$secret</uuid><usage type='volume'><volume>disk</volume></usage></secret>" > "$SANDBOX/secret.xml"
+    virsh -q secret-define "$SANDBOX/secret.xml" > /dev/null
+    [ $# = 0 ] || virsh -q secret-set-value $secret --plain --file "$1" > /dev/null
+}
+printf locked > "$SANDBOX/secret"
+set_secret "$SANDBOX/secret"
+qemu-img create -q --object "secret,id=s,file=$SANDBOX/secret" -f luks -o key-secret=s "$IMAGES/locked.luks" 16M
+virsh -q attach-disk off "$IMAGES/locked.luks" vdz --config
+guest_remember_disks off
+redefine off "/locked.luks/ s|/>|><encryption format='luks'><secret type='passphrase' usage='disk'/></encryption></source>|"
+ALLOW_SAVED=mute backup off
+virsh -q secret-undefine $secret
+facts_before off
+kvss_fails "$EXIT_FAILED" restore "$POINT" off --start
+assert_match "$OUTPUT" "not on this host: secret disk\. "
+set_secret
+kvss_fails "$EXIT_FAILED" restore "$POINT" off --start
+assert_match "$OUTPUT" "not on this host: secret disk \(its value\)"
+assert_facts_same
+set_secret "$SANDBOX/secret"
+kvss_json restore "$POINT" off --start
+assert_state off running
+virsh -q destroy off
+virsh -q detach-disk off vdz --config
+guest_remember_disks off
+
+# ---- an emulator that is not here: this host's is taken. A machine that it cannot run: refused, and the VM stays as it was
+ln -s /usr/bin/qemu-system-x86_64 "$SANDBOX/qemu"
+redefine off "s|<emulator>.*<|<emulator>$SANDBOX/qemu<|"
+ALLOW_SAVED=mute backup off
+rm "$SANDBOX/qemu"
+kvss_json restore "$POINT" off --dry-run
+assert_match "$(report_vm off '.warnings | join("; ")')" "its emulator $SANDBOX/qemu is not on this host"
+kvss_json restore "$POINT" off --start
+assert_match "$(report_vm off '.warnings | join("; ")')" "its emulator $SANDBOX/qemu is not on this host"
+assert_match "$(virsh dumpxml off)" '<emulator>/usr/bin/qemu-system-x86_64</emulator>'
+virsh -q destroy off
+ALLOW_SAVED=mute backup off
+mount --bind /dev/null /usr/bin/qemu-system-x86_64
+facts_before off
+kvss_fails "$EXIT_FAILED" restore "$POINT" off
+assert_match "$OUTPUT" "VM off.*this host cannot run the VM's machine \(qemu, x86_64, "
+assert_facts_same
+kvss_json restore "$POINT" off --images-only --to "$SANDBOX/images"
+umount /usr/bin/qemu-system-x86_64
 ALLOW_SAVED=mute ALLOW_CHECKPOINTS='kvss-*' assert_nothing_left

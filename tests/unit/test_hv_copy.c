@@ -134,7 +134,7 @@ static void files_of_the_host_that_are_missing_are_named(void **state)
     char **missing = NULL;
 
     (void)state;
-    assert_int_equal(hv_def_missing_files(def, &missing, &err), 0);
+    assert_int_equal(hv_def_missing(NULL, def, &missing, &err), 0);
     assert_int_equal(strv_len(missing), 1);
     assert_string_equal(missing[0], "kernel /not-there/vmlinuz");
     strv_free(missing);

@@ -55,6 +55,26 @@ static void two_files_in_one_place_are_refused(void **state)
     assert_fails(EEXIST, restore_check_clashes(&w.r, &err));
 }
 
+/* A restore writes where a link leads, though nothing is there yet. */
+static void links_that_lead_to_one_missing_file_are_refused(void **state)
+{
+    _cleanup_free_ char *one = str_format("%s/one", (char *)*state), *two = str_format("%s/two", (char *)*state);
+    struct err err = ERR_INIT;
+    struct world w;
+
+    world_make(&w);
+    assert_int_equal(symlink("gone", one), 0);
+    assert_int_equal(symlink("gone-too", two), 0);
+    w.disks[0].path = one;
+    w.disks[1].path = two;
+    w.disks[0].own = w.disks[1].own = true;
+    assert_ok(restore_check_clashes(&w.r, &err));
+    assert_int_equal(unlink(two), 0);
+    assert_int_equal(symlink("./gone", two), 0);
+    assert_fails(EEXIST, restore_check_clashes(&w.r, &err));
+    assert_non_null(strstr(err.text, "vda of VM web and vda of VM db"));
+}
+
 static void what_is_in_the_way_must_be_its_own(void **state)
 {
     _cleanup_free_ char *there = str_format("%s/there", (char *)*state), *dangling = str_format("%s/dangling", (char *)*state);
@@ -104,6 +124,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(two_files_in_one_place_are_refused, test_dir_setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(links_that_lead_to_one_missing_file_are_refused, test_dir_setup, test_dir_teardown),
         cmocka_unit_test_setup_teardown(what_is_in_the_way_must_be_its_own, test_dir_setup, test_dir_teardown),
         cmocka_unit_test_setup_teardown(an_nvram_in_its_own_place_is_replaced_but_not_by_a_copy, test_dir_setup, test_dir_teardown),
     };

@@ -64,6 +64,18 @@ static int eject_missing(struct vm_restore *r, struct hv_def *def, bool tell, st
     return rc;
 }
 
+/* Another distribution's path, say. */
+static void correct_emulator(struct vm_restore *r, struct hv_def *def, bool tell)
+{
+    _cleanup_free_ char *was = hv_def_missing_emulator(def);
+
+    if (!was)
+        return;
+    hv_def_drop_emulator(def);
+    if (tell)
+        vm_restore_warn(r, "its emulator %s is not on this host: it runs with this host's", was);
+}
+
 /* All corrections on one text: first on the stored definition (`tell`), then on the one in the saved state, which is the same but for
  * what the guest's memory holds; so that the report does not say everything twice. */
 static int correct(struct vm_restore *r, const char *xml, bool tell, char **ret, struct err *err)
@@ -78,15 +90,16 @@ static int correct(struct vm_restore *r, const char *xml, bool tell, char **ret,
         (rc = eject_missing(r, r->def, tell, err)) < 0 || (rc = vm_correct_networks(r, r->def, tell, err)) < 0 ||
         (!tell && (rc = vm_quiet_memory_nics(r, r->def, err)) < 0))
         return rc;
+    correct_emulator(r, r->def, tell);
     return hv_def_text(r->def, ret, err);
 }
 
 /* Only told: the requester refuses to start a VM that lacks them. */
-static int note_missing_files(struct vm_restore *r, struct err *err)
+static int note_missing(struct vm_restore *r, struct err *err)
 {
     _cleanup_strv_ char **missing = NULL;
 
-    int rc = hv_def_missing_files(r->def, &missing, err);
+    int rc = hv_def_missing(r->writer->config.hv, r->def, &missing, err);
     for (char **m = missing; rc >= 0 && m && *m; m++)
         vm_restore_warn(r, "its %s is not on this host: it cannot start without", *m);
     return rc;
@@ -284,7 +297,7 @@ int vm_register(struct vm_restore *r, struct err *err)
     vm_restore_step(r, "register: VM %s (%s)", d->name, d->uuid);
     link_default_place(r, d->name);
     json_array_extend(r->steps, corrections);
-    if ((rc = note_missing_files(r, err)) < 0)
+    if ((rc = note_missing(r, err)) < 0)
         return rc;
     return json_is_true(json_object_get(r->metadata, "autostart")) ? hv_set_autostart(d, true, err) : 0;
 }
