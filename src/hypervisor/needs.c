@@ -112,8 +112,8 @@ int hv_def_check_machine(struct hv *hv, const struct hv_def *def, struct err *er
 
     if (found || hv_virt_code() == VIR_ERR_NO_SUPPORT)
         return 0;
-    return hv_virt_error(err, "this host cannot run the VM's machine (%s, %s, %s)", type ? type : "no type", arch ? arch : "no architecture",
-                         machine ? machine : "no machine type");
+    return hv_virt_error(err, "this host cannot run the VM's machine (%s, %s, %s)", type ? type : "no type",
+                         arch ? arch : "no architecture", machine ? machine : "no machine type");
 }
 
 void hv_def_drop_emulator(struct hv_def *def)
