@@ -204,6 +204,7 @@ int main(int argc, char **argv)
 
     mallopt(M_MMAP_THRESHOLD, 32 << 20); /* as the command does */
     mallopt(M_TRIM_THRESHOLD, 128 << 20);
+    store_use_huge_pages(); /* so does it */
     if (run(argc, argv, &err) < 0) {
         fprintf(stderr, "image: %s\n", err.text);
         return 1;

@@ -349,6 +349,9 @@ static void keep_memory(void)
     mallopt(M_TRIM_THRESHOLD, 128 << 20);
 }
 
+/* Constructors of libraries use OpenSSL (libssh's, which comes with libcurl), and its allocator can be set only before. */
+__attribute__((section(".preinit_array"), used)) static void (*const before_constructors)(void) = requester_use_huge_pages;
+
 int main(int argc, char **argv)
 {
     struct cli cli = { .json = false };

@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The context of all jobs, and how a job ends. */
 #include "requester/internal.h"
+#include "store/store.h"
 #include <errno.h>
+
+void requester_use_huge_pages(void)
+{
+    store_use_huge_pages();
+}
 
 int requester_new(const struct requester_config *config, struct requester **ret, struct err *err)
 {

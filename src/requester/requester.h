@@ -51,6 +51,9 @@ struct requester_config {
     struct progress *progress; /* may be NULL */
 };
 
+/* For a program's very begin, see store_use_huge_pages(). */
+void requester_use_huge_pages(void);
+
 struct requester;
 int requester_new(const struct requester_config *config, struct requester **ret, struct err *err);
 void requester_free(struct requester *r); /* NULL is fine */

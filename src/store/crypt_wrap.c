@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The master key under a secret: scrypt, then AES-256-GCM. Also randomness and hex. */
 #include "store/crypt.h"
+#include "store/store.h"
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 
 int crypt_random(void *p, size_t n)
@@ -17,6 +20,45 @@ int crypt_random(void *p, size_t n)
     }
     return 0;
 }
+
+/* ---- Memory of OpenSSL's ------------------------------------------------------------------------------------------------------*/
+
+#define HUGE_PAGE ((size_t)2 << 20)
+
+static void *take(size_t n, const char *file, int line)
+{
+    void *p = NULL;
+
+    (void)file;
+    (void)line;
+    if (n < 2 * HUGE_PAGE)
+        return malloc(n);
+    if (posix_memalign(&p, HUGE_PAGE, n) != 0)
+        return NULL;
+    madvise(p, n / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* as good without, but for the time */
+    return p;
+}
+
+static void *take_again(void *p, size_t n, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    return realloc(p, n);
+}
+
+static void give(void *p, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    free(p);
+}
+
+void store_use_huge_pages(void)
+{
+    CRYPTO_set_mem_functions(take, take_again, give);
+}
+
+/* ---- The key ------------------------------------------------------------------------------------------------------------------*/
 
 static int derive(const void *secret, size_t n, const struct crypt_kdf *kdf, uint8_t key[static CRYPT_KEY_LEN])
 {
