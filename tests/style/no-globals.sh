@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# No writable global or static data in our objects: nothing in .data, .bss or common. (.data.rel.ro and .preinit_array are constant once it runs.)
+# No writable global or static data in our objects: nothing in .data, .bss or common. (.data.rel.ro and .preinit_array are constant
+# once the program runs.)
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 build=${KVSS_BUILD:-build}
