@@ -70,10 +70,7 @@ printf "<secret ephemeral='no' private='no'><uuid>%s</uuid></secret>" $SECRET > 
 virsh -q secret-define "$SANDBOX/secret.xml" > /dev/null
 printf locked > "$SANDBOX/secret"
 virsh -q secret-set-value $SECRET --plain --file "$SANDBOX/secret" > /dev/null
-for i in qcow2 luks; do
-    option=$([ $i = luks ] && echo key-secret=s || echo encrypt.format=luks,encrypt.key-secret=s)
-    qemu-img create -q --object "secret,id=s,file=$SANDBOX/secret" -f $i -o "$option" "$IMAGES/locked.$i" 16M
-done
+for i in qcow2 luks; do image_encrypted "$IMAGES/locked.$i" $i "$SANDBOX/secret"; done
 encryption="<encryption format='luks'><secret type='passphrase' uuid='$SECRET'/></encryption>"
 mkdir "$SANDBOX/pool"
 virsh -q pool-define-as data dir --target "$SANDBOX/pool"

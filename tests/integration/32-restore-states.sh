@@ -114,7 +114,7 @@ set_secret() {
 }
 printf locked > "$SANDBOX/secret"
 set_secret "$SANDBOX/secret"
-qemu-img create -q --object "secret,id=s,file=$SANDBOX/secret" -f luks -o key-secret=s "$IMAGES/locked.luks" 16M
+image_encrypted "$IMAGES/locked.luks" luks "$SANDBOX/secret"
 virsh -q attach-disk off "$IMAGES/locked.luks" vdz --config
 guest_remember_disks off
 redefine off "/locked.luks/ s|/>|><encryption format='luks'><secret type='passphrase' usage='disk'/></encryption></source>|"

@@ -6,6 +6,17 @@
 # image_raw IMAGE COPY: the image's content as a raw file, holes kept; also while a VM uses the image
 image_raw() { qemu-img convert -U -O raw -S 4k "$1" "$2"; }
 
+# image_encrypted IMAGE FORMAT SECRET: 16 MiB that QEMU encrypts (LUKS), as qcow2 or luks, with the passphrase in the file SECRET.
+# qemu-img measures how fast it hashes, and gives up ("Unable to get accurate CPU usage") when no tick fell into that.
+image_encrypted() {
+    local option=key-secret=s try
+    [ "$2" = luks ] || option=encrypt.format=luks,encrypt.key-secret=s
+    for try in {1..20}; do
+        qemu-img create -q --object "secret,id=s,file=$3" -f "$2" -o "$option" "$1" 16M && return
+    done
+    fail "$1 was not made in $try tries"
+}
+
 _fs_type() { blkid -p -s TYPE -o value "$1" || :; }
 
 # Puts the file system with the data into $2: the image itself, or its last partition.
