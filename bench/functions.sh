@@ -26,9 +26,12 @@ bench_image() {
 # Memory that nobody has touched for a while may first have to be got from a host that took it back (free page reporting), which is
 # several times as dear as writing to it. Everybody starts with memory that was just in use, then.
 warm() {
-    [ "$(stat -f -c %T "$work")" = tmpfs ] || return 0
-    dd if=/dev/zero of="$work/warm" bs=1M count=4096 status=none
-    rm "$work/warm"
+    local dir=$work file
+    [ "$(stat -f -c %T "$dir")" = tmpfs ] || dir=/dev/shm
+    [ "$(stat -f -c %T "$dir" 2> /dev/null)" = tmpfs ] || return 0
+    file=$(mktemp "$dir/kvss-warm-XXXXXX")
+    dd if=/dev/zero of="$file" bs=1M count=4096 status=none
+    rm "$file"
 }
 
 # measure TOOL STEP COMMAND...: one line of results. Output of the command goes to $work/out.
