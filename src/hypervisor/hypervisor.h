@@ -90,8 +90,11 @@ struct hv_disk {
     char *path;                 /* FILE, BLOCK: absolute path of the active image; else NULL */
     char *locator;              /* for people and file sets: the path, "rbd:pool/image", "" for an empty drive */
     char *format;               /* "qcow2", "raw", ...; never NULL ("raw" where libvirt says nothing) */
-    bool readonly, shareable, transient;
+    bool readonly, shareable;
+    bool transient;             /* what the guest writes ends with it; path is the image that stays as it is */
+    bool slice;                 /* only a part of path (FILE, BLOCK) is the disk's image */
     bool encrypted;             /* by QEMU, with a secret of libvirt's: the disk, or an image behind it */
+    const char *unsaveable;     /* format of it, or of an image behind it, with which QEMU cannot save a VM; NULL: none such */
     uint64_t size;              /* virtual bytes; 0: not known */
     char **backing;             /* paths of backing images, nearest first; NULL: none */
 };
@@ -279,7 +282,8 @@ struct hv_bitmap {
 };
 struct hv_image_info {
     char *format;
-    uint64_t size;            /* virtual */
+    uint64_t size;            /* virtual: whole sectors of 512 bytes */
+    uint64_t file_size;       /* of a regular file, else 0: a raw image may end within a sector, the rest of which reads as zeros */
     uint64_t cluster_size;    /* 0: none */
     char *backing, *backing_format; /* as written in the image; NULL */
     char *compat;             /* qcow2: "0.10" or "1.1" */

@@ -58,18 +58,28 @@ static int run_tool(char *const *argv, const char *what, const char *path, struc
 }
 
 /* A thin image that a guest has filled looks like one that was allocated beforehand, and may as well be allocated again. */
-static const char *guess_preallocation(const char *path, const struct hv_image_info *info)
+static const char *guess_preallocation(const struct stat *st, const struct hv_image_info *info)
+{
+    uint64_t stored = (uint64_t)st->st_blocks * 512;
+
+    if (info->size == 0)
+        return NULL;
+    if (stored >= info->size)
+        return strcmp(info->format, "qcow2") == 0 || strcmp(info->format, "raw") == 0 ? "falloc" : NULL;
+    if (strcmp(info->format, "qcow2") == 0 && (uint64_t)st->st_size >= info->size)
+        return "metadata";
+    return "off";
+}
+
+static void look_at_file(const char *path, struct hv_image_info *info)
 {
     struct stat st;
 
-    if (stat(path, &st) < 0 || !S_ISREG(st.st_mode) || info->size == 0)
-        return NULL;
-    uint64_t stored = (uint64_t)st.st_blocks * 512;
-    if (stored >= info->size)
-        return strcmp(info->format, "qcow2") == 0 || strcmp(info->format, "raw") == 0 ? "falloc" : NULL;
-    if (strcmp(info->format, "qcow2") == 0 && (uint64_t)st.st_size >= info->size)
-        return "metadata";
-    return "off";
+    if (stat(path, &st) < 0 || !S_ISREG(st.st_mode))
+        return;
+    const char *preallocation = guess_preallocation(&st, info);
+    info->preallocation = preallocation ? strdup(preallocation) : NULL;
+    info->file_size = (uint64_t)st.st_size;
 }
 
 int hv_image_info(const char *path, const char *format, bool share, struct hv_image_info *ret, struct err *err)
@@ -95,8 +105,7 @@ int hv_image_info(const char *path, const char *format, bool share, struct hv_im
     r = image_json_parse(out.data ? (char *)out.data : "", out.len, &info, err);
     if (r < 0)
         return err_context(err, "cannot examine the image %s", path);
-    const char *preallocation = guess_preallocation(path, &info);
-    info.preallocation = preallocation ? strdup(preallocation) : NULL;
+    look_at_file(path, &info);
     *ret = info;
     return 0;
 }

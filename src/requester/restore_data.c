@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define IMAGES_AT_ONCE 2
+#define SECTOR 512u
 
 static struct transfer transfer_of(const struct restore *r)
 {
@@ -170,6 +171,15 @@ static int write_exported(struct restore *r, struct restore_disk *d, const char 
     return rc < 0 ? rc : stopped;
 }
 
+/* What a raw image lacks of its last sector QEMU reads as zeros; the file ends where it ended. */
+static int cut_last_sector(const struct restore_disk *d, int fd)
+{
+    uint64_t size = json_get_u64(json_object_get(d->record, "image"), "file_size");
+    bool cut = !strcmp(d->format, "raw") && size < d->size && d->size - size < SECTOR;
+
+    return cut && ftruncate(fd, (off_t)size) < 0 ? -errno : 0;
+}
+
 static int finish_image(struct restore *r, const struct restore_disk *d, struct err *err)
 {
     _cleanup_close_ int fd = open(d->made, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
@@ -179,7 +189,10 @@ static int finish_image(struct restore *r, const struct restore_disk *d, struct 
     if (fd < 0)
         return err_errno(err, errno, "cannot open %s", d->made);
     default_owner(r, &uid, &gid);
-    int rc = owner_apply(fd, d->record, uid, gid, err);
+    int rc = cut_last_sector(d, fd);
+    if (rc < 0)
+        return err_errno(err, -rc, "cannot cut %s to its size", d->made);
+    rc = owner_apply(fd, d->record, uid, gid, err);
     return rc < 0 ? rc : fsync(fd) < 0 ? err_errno(err, errno, "cannot write %s", d->made) : 0;
 }
 

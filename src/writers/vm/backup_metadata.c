@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "writers/vm/internal.h"
+#include <string.h>
 
 static json_t *text_or_null(const char *s)
 {
@@ -48,6 +49,8 @@ static json_t *image(const struct hv_disk *d)
                           text_or_null(info.compat), "lazy_refcounts", info.lazy_refcounts, "extended_l2", info.extended_l2,
                           "preallocation", text_or_null(info.preallocation), "compression", text_or_null(info.compression),
                           "refcount_bits", (int)info.refcount_bits, "snapshots", (int)info.n_snapshots);
+    if (!strcmp(d->format, "raw") && info.file_size)
+        json_object_set_new(j, "file_size", json_integer((json_int_t)info.file_size));
     hv_image_info_clear(&info);
     return j;
 }

@@ -125,7 +125,7 @@ int vm_writer_drop_checkpoints(struct vm_writer *w, const char *uuid, char *cons
  *    "frozen_ms": REAL or null, "down_ms": REAL or null,  (freeze reply to thaw reply; pause to resume)
  *    "instant": "2026-11-22T21:13:05.123Z",
  *    "disks": [ { "target", "path", "format", "size", "covered": bool, "why", "readonly", "shareable",
- *                 "backing": [ { "path", "format" } ], "image": { "cluster_size", "compat", "options", ... } } ],
+ *                 "backing": [ { "path", "format" } ], "image": { "cluster_size", "compat", "file_size", ... } } ],
  *    "parts": [ { "name": "definition"|"memory"|"nvram", "path": FILE TO READ NOW, "restore_path": WHERE IT BELONGS or null },
  *               { "name": of a file of the TPM, "tpm": its place below the TPM's folder, "path", "restore_path" } ],
  *    "checkpoint": NAME or null, "warnings": [ TEXT ] }
