@@ -165,6 +165,48 @@ bool disk_xml_has_chain(xmlNodePtr node)
     return backing && !xml_find(backing, "source");
 }
 
+/* QEMU's drivers that forbid migration (migrate_add_blocker()), by libvirt's names of their formats. */
+static const char *unsaveable_format(const char *format)
+{
+    static const char *const formats[] = { "qcow", "vdi", "vhdx", "vmdk", "vpc", "ploop" };
+
+    for (size_t i = 0; format && i < ARRAY_SIZE(formats); i++)
+        if (strcmp(format, formats[i]) == 0)
+            return formats[i];
+    return NULL;
+}
+
+static const char *find_unsaveable(xmlNodePtr node, const char *format)
+{
+    const char *found = unsaveable_format(format);
+    xmlNodePtr backing = xml_find(node, "backingStore");
+
+    for (unsigned depth = 0; backing && !found && depth < CHAIN_MAX; depth++) {
+        _cleanup_free_ char *behind = xml_get(backing, "format/@type");
+        found = unsaveable_format(behind);
+        backing = xml_find(backing, "backingStore");
+    }
+    return found;
+}
+
+/* While the VM runs, a transient disk is an overlay of libvirt's, IMAGE.TRANSIENT-VM, which ends with it: the image is what lies behind. */
+static int take_image_behind(xmlNodePtr node, struct hv_disk *disk)
+{
+    const char *mark = disk->transient && disk->path ? strstr(disk->path, ".TRANSIENT-") : NULL;
+    size_t len = mark ? (size_t)(mark - disk->path) : 0;
+
+    if (!len || !disk->backing || strlen(disk->backing[0]) != len || strncmp(disk->backing[0], disk->path, len))
+        return 0;
+    free(disk->path);
+    disk->path = disk->backing[0];
+    memmove(disk->backing, disk->backing + 1, strv_len(disk->backing) * sizeof(*disk->backing));
+    free(disk->locator);
+    free(disk->format);
+    disk->locator = strdup(disk->path);
+    disk->format = xml_get(node, "backingStore/format/@type");
+    return disk->locator && disk->format ? 0 : -ENOMEM;
+}
+
 static int fill(xmlNodePtr node, const struct domain_xml_env *env, struct hv_disk *disk)
 {
     _cleanup_free_ char *device = xml_attr(node, "device");
@@ -173,6 +215,7 @@ static int fill(xmlNodePtr node, const struct domain_xml_env *env, struct hv_dis
     disk->readonly = xml_find(node, "readonly");
     disk->shareable = xml_find(node, "shareable");
     disk->transient = xml_find(node, "transient");
+    disk->slice = xml_find(node, "source/slices");
     disk->encrypted = xml_find(node, ".//encryption");
     int r = parse_source(node, env, disk);
     if (r == 0)
@@ -182,9 +225,10 @@ static int fill(xmlNodePtr node, const struct domain_xml_env *env, struct hv_dis
     disk->format = xml_get(node, "driver/@type");
     if (!disk->format)
         disk->format = strdup("raw"); /* as libvirt: nothing is ever guessed from what a guest may have written */
+    disk->unsaveable = find_unsaveable(node, disk->format);
     if (!disk->locator)
         disk->locator = strdup("");
-    return disk->format && disk->locator ? 0 : -ENOMEM;
+    return disk->format && disk->locator ? take_image_behind(node, disk) : -ENOMEM;
 }
 
 int disk_xml_parse(xmlNodePtr node, const struct domain_xml_env *env, struct hv_disk *ret, struct err *err)

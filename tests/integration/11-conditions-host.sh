@@ -59,3 +59,29 @@ EXTRA=()
 assert_child good
 assert_state good running
 assert_counts good
+
+# ---- images with which QEMU can save no VM, found out before anybody is touched
+note "formats that cannot be saved"
+disk() { # FORMAT FILE
+    echo "<disk type='file' device='disk'><driver name='qemu' type='$1'/><source file='$2'/><target dev='vdb' bus='virtio'/></disk>"
+}
+assert_cannot_be_saved() {
+    kvss_fails "$EXIT_REFUSED" backup old good
+    assert_match "$OUTPUT" 'old.*cannot save.*format vdi \(disk vdb.*qemu-img convert'
+    kvss_fails "$EXIT_REFUSED" check old
+    assert_state old running
+    virsh -q destroy old
+}
+qemu-img create -q -f vdi "$IMAGES/old.vdi" 16M
+qemu-img create -q -f qcow2 -b "$IMAGES/old.vdi" -F vdi "$IMAGES/over.qcow2"
+guest_define old agent=no extra="$(disk vdi "$IMAGES/old.vdi")"
+guest_start old
+assert_cannot_be_saved
+definition old | sed "s|type='vdi'|type='qcow2'|; s|old.vdi|over.qcow2|" > "$SANDBOX/over.xml"
+virsh -q define "$SANDBOX/over.xml"
+guest_remember_disks old
+guest_start old
+assert_cannot_be_saved
+assert_child good
+backup old # off: copied as it lies
+assert_report_vm old .method offline

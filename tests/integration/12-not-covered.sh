@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # What the host cannot see or must not copy is left out, listed with its reason, and stays in the definition; the rest comes back.
-# M11, behaviour 19: pass-through (lun, hostdev) and iSCSI disks; also CD-ROM, floppy, shareable, encrypted. A read-only disk and a
-# volume of a pool are backed up.
+# M11, behaviour 19: pass-through (lun, hostdev) and iSCSI disks; also CD-ROM, floppy, shareable, encrypted, a part of a file, a folder
+# as a disk. A read-only disk and a volume of a pool are backed up.
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 # shellcheck source=tests/lib/functions_kvss.sh
@@ -26,10 +26,14 @@ random_file() { # PATH MIB
 random_file "$SANDBOX/lun" 1
 loop=$(losetup --find --show "$SANDBOX/lun")
 cleanup_fn losetup --detach "$loop"
+random_file "$IMAGES/whole.raw" 4
 guest_define off agent=no extra="
     <disk type='block' device='lun'><driver name='qemu' type='raw'/><source dev='$loop'/><target dev='sda' bus='scsi'/></disk>
     <disk type='network' device='disk'><driver name='qemu' type='raw'/><source protocol='iscsi' name='iqn.2001-04.com.example:disk/1'>
       <host name='192.0.2.1' port='3260'/></source><target dev='vdb' bus='virtio'/></disk>
+    <disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='$IMAGES/whole.raw'><slices>
+      <slice type='storage' offset='1048576' size='1048576'/></slices></source><target dev='vdc' bus='virtio'/></disk>
+    <disk type='dir' device='disk'><driver name='qemu' type='fat'/><source dir='$IMAGES'/><target dev='vdd' bus='virtio'/><readonly/></disk>
     <hostdev mode='subsystem' type='scsi' managed='no'><source><adapter name='scsi_host7'/><address bus='0' target='0' unit='0'/>
       </source></hostdev>
     <controller type='scsi' model='virtio-scsi'/>"
@@ -41,23 +45,28 @@ note "defined"
 
 assert_not_covered off sda 'pass-through disk.*M11'
 assert_not_covered off vdb 'iSCSI disk.*M11'
+assert_not_covered off vdc 'a part of a file'
+assert_not_covered off vdd 'folder of the host'
 assert_not_covered off hostdev 'pass-through device.*M11'
 kvss check off > "$SANDBOX/out" # for people it says the same
 for word in sda vdb hostdev M11; do assert_match "$(cat "$SANDBOX/out")" "$word" "kvss check for people"; done
 
 backup off
-assert_report_vm off '.not_covered | sort | join(" ")' "hostdev sda vdb"
+assert_report_vm off '.not_covered | sort | join(" ")' "hostdev sda vdb vdc vdd"
 assert_report_vm off .disks 1
 kvss_json show "$POINT"
 assert_match "$(report '.details[0].disks[] | select(.target == "vdb") | .why')" iSCSI "why, in the point"
 assert_match "$(kvss show "$POINT")" 'iSCSI' "kvss show for people"
 
 lun_sum=$(sha256sum < "$SANDBOX/lun")
+cp "$IMAGES/whole.raw" "$SANDBOX/whole.raw"
 destroy_vm off
+cp "$SANDBOX/whole.raw" "$IMAGES/whole.raw"
 kvss_json restore "$POINT" off
 assert_definition off "$SANDBOX/off.before"
 assert_match "$(qemu-io -r -c 'read -P 0x5a 1M 8M' "$IMAGES/off-vda.qcow2")" 'read 8388608/8388608' "content of vda"
 assert_eq "$(sha256sum < "$SANDBOX/lun")" "$lun_sum" "content of the pass-through disk"
+assert_same_file "$IMAGES/whole.raw" "$SANDBOX/whole.raw"
 note "off VM done"
 
 # ---- a VM that runs, with media, a shareable and a read-only disk

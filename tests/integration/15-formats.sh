@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Images of every kind come back byte for byte, in their format and with their options, sparse where they were: qcow2 with 2 MiB
-# clusters and lazy refcounts, qcow2 of the old version, with subclusters and zstd, sparse raw, preallocated raw, a chain of three, a
-# block device; of a VM that runs and of one that is off. B7, M14, M17.
+# clusters and lazy refcounts, qcow2 of the old version, with subclusters and zstd, sparse raw, preallocated raw, raw that ends
+# within a sector, VDI, a chain of three, a block device; of a VM that runs and of one that is off. Of a transient disk, the image that
+# it starts from. B7, M14, M17.
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 # shellcheck source=tests/lib/functions_kvss.sh
@@ -18,6 +19,11 @@ make_images() {
     qemu-img create -q -f raw "$at-d.raw" 2G
     qemu-img create -q -f qcow2 -o extended_l2=on,cluster_size=128k,compression_type=zstd,refcount_bits=32 "$at-g.qcow2" 33M
     qemu-img create -q -f raw -o preallocation=falloc "$at-h.raw" 20M
+    head -c 1000001 /dev/urandom > "$at-i.raw"
+    qemu-img create -q -f vdi "$at-j.vdi" 16M
+    write "$at-j.vdi" vdi 5M 1M 0x91
+    qemu-img create -q -f qcow2 "$at-k.qcow2" 33M
+    write "$at-k.qcow2" qcow2 2M 1M 0xa1
     write "$at-g.qcow2" qcow2 4k 4k 0x71 32M 1M 0x72
     write "$at-h.raw" raw 1M 4k 0x81
     qemu-img create -q -f raw "$at-base.raw" 48M
@@ -56,9 +62,12 @@ disks_of() { # NAME LOOP
     printf "<target dev='vdf' bus='virtio'/></disk>\n"
     disk vdg qcow2 "$IMAGES/$1-g.qcow2"
     disk vdh raw "$IMAGES/$1-h.raw"
+    disk vdi raw "$IMAGES/$1-i.raw"
+    disk vdj vdi "$IMAGES/$1-j.vdi"
+    disk vdk qcow2 "$IMAGES/$1-k.qcow2" | sed 's|<target|<transient/>&|'
 }
 # keep NAME: what the images hold now, and how they are made
-FILES=(b.qcow2 c.qcow2 d.raw e.qcow2 g.qcow2 h.raw)
+FILES=(b.qcow2 c.qcow2 d.raw e.qcow2 g.qcow2 h.raw i.raw j.vdi k.qcow2)
 keep() {
     local file
     for file in "${FILES[@]}"; do qemu-img convert -U -O qcow2 "$IMAGES/$1-$file" "$SANDBOX/$1-$file.was"; done
@@ -70,7 +79,7 @@ facts() {
     for file in "${FILES[@]}"; do
         echo "$file $(qemu-img info -U --output=json "$IMAGES/$1-$file" |
             jq -c '[.format, ."virtual-size", ."cluster-size", ."format-specific".data.compat, ."format-specific".data."lazy-refcounts",
-            ."format-specific".data."extended-l2", ."format-specific".data."compression-type", ."format-specific".data."refcount-bits"]')"
+            ."format-specific".data."extended-l2", ."format-specific".data."compression-type", ."format-specific".data."refcount-bits"]') $([[ $file != *.raw ]] || stat -c %s "$IMAGES/$1-$file")"
     done
 }
 assert_same() { # NAME
@@ -94,13 +103,14 @@ guest_define on disks=1 tokens=off extra="$(disks_of on "$LOOP")"
 guest_start on
 guest_wait on
 # the guest writes too, and what it wrote is settled
-for name in vdb vdc vdd vde vdf; do guest_sh on "dd if=/dev/urandom of=/dev/$name bs=64k seek=300 count=16 conv=fsync" > /dev/null; done
+for name in vdb vdc vdd vde vdf vdk; do guest_sh on "dd if=/dev/urandom of=/dev/$name bs=64k seek=300 count=16 conv=fsync" > /dev/null; done
 keep on
 on_loop=$LOOP
 note "images made"
 
 backup off on
-assert_report_vm on .disks 8
+assert_report_vm on .disks 11
+assert_match "$(report_vm on '.warnings | join("; ")')" 'disk vdk is transient'
 assert_report_vm on .method child-vm-snapshot
 assert_report_vm off .method offline
 kvss_json show "$POINT"

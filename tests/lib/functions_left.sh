@@ -41,7 +41,7 @@ _left_on() { # NAME
             # shellcheck disable=SC2254 # a pattern is meant
             case $line in ${ALLOW_CHECKPOINTS:-}) ;; *) echo "$name has the checkpoint $line" ;; esac ;;
         snapshots:*) echo "$name has the snapshot $line" ;;
-        disks:*) disks+=$line$'\n' ;;
+        disks:*) disks+=${line%".TRANSIENT-$name"}$'\n' ;; # libvirt's overlay of a transient disk
         "job: Job type:"*None*) answers=$((answers + 1)) ;;
         "job: Job type:"*) answers=$((answers + 1)) && echo "$name has a job: $line" ;;
         'query-'*': {"return":[],'*) answers=$((answers + 1)) ;;

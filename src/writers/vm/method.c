@@ -64,11 +64,15 @@ static const char *not_covered(const struct hv_disk *d)
         return "empty drive";
     if (d->source == HV_SOURCE_NETWORK && d->protocol && !strcmp(d->protocol, "iscsi"))
         return "iSCSI disk: not visible to the host (M11); back it up from inside the guest or on the target";
+    if (d->source == HV_SOURCE_OTHER && !strncmp(d->locator, "dir:", 4))
+        return "folder of the host, shown as a disk: back up the folder";
     if (d->source == HV_SOURCE_OTHER)
         return "pass-through disk: QEMU cannot read it for a backup (M11)";
     if (d->encrypted)
         return "encrypted disk (LUKS, with a secret of libvirt's): kvss cannot write it back encrypted; back it up from inside the "
                "guest";
+    if (d->slice)
+        return "a part of a file (slice): kvss reads and restores whole images only; back it up from inside the guest";
     if (d->shareable)
         return "shareable disk: other VMs may write it, so no point in time of it can be taken through one VM";
     return NULL;
@@ -139,11 +143,26 @@ static void choose_method(const struct hv_domain *d, struct vm_report *r)
     }
 }
 
+/* With what QEMU cannot save the VM; NULL: it can, as far as is known. Caller frees. */
+static char *unsaveable(const struct hv_domain *d)
+{
+    for (size_t i = 0; i < d->n_disks; i++) {
+        const struct hv_disk *disk = &d->disks[i];
+        if (disk->transient)
+            return str_format("a transient disk (%s)", disk->target);
+        if (disk->unsaveable)
+            return str_format("an image of format %s (disk %s; qemu-img convert makes one of format qcow2)", disk->unsaveable,
+                              disk->target);
+    }
+    return NULL;
+}
+
 /* Why a backup with these settings cannot be made; NULL: it can. Everything here is known before anything is touched. */
 static char *refusal(const struct vm_writer *w, struct hv_domain *d, const struct vm_report *r)
 {
     _cleanup_free_ char *failed = vm_failed_conditions(r);
     _cleanup_free_ char *job = NULL;
+    _cleanup_free_ char *with = unsaveable(d);
     const struct vm_policy *p = &r->policy;
     const char *why = p->not_quiesced ? p->not_quiesced : failed ? failed : "--method saved-state was asked for";
     bool busy = false;
@@ -161,6 +180,9 @@ static char *refusal(const struct vm_writer *w, struct hv_domain *d, const struc
                                                                "its applications");
     if (r->method == VM_METHOD_SAVED && !d->persistent)
         return str_format("the VM is transient (it has no definition of its own), so it cannot be put in a saved state");
+    if (r->method == VM_METHOD_SAVED && with)
+        return str_format("Saved State is not possible, for QEMU cannot save a VM with %s; let Child VM Snapshot be possible: %s", with,
+                          why);
     if (r->method == VM_METHOD_SAVED && d->state == HV_RUNNING && !hv_may_resume_in_job(d))
         return str_format("Saved State would end it: a disk has an iothread and a limit (iotune), and this QEMU (before 9.0) aborts when "
                           "such a VM is resumed while its backup job runs; take one of the two away (virsh blkdeviotune ... 0), or let "
@@ -198,6 +220,11 @@ static int add_warnings(const struct vm_writer *w, const struct hv_domain *d, st
         n += r->disks[i].covered;
     if (!n && strv_addf(&r->warnings, "no disk of the VM is backed up, only its definition") < 0)
         return -ENOMEM;
+    for (size_t i = 0; i < d->n_disks; i++)
+        if (d->disks[i].transient && r->disks[i].covered && (d->state == HV_RUNNING || d->state == HV_PAUSED) &&
+            strv_addf(&r->warnings, "disk %s is transient: what the guest wrote to it since its start ends with it and is not backed up",
+                      d->disks[i].target) < 0)
+            return -ENOMEM;
     if (warn_of_memory(d, r) < 0)
         return -ENOMEM;
     if (d->tpm && !hv_is_local(w->config.hv) &&

@@ -56,7 +56,7 @@ static void warn_of_leftovers(struct vm_restore *r, const struct hv_domain *d, c
     for (size_t i = 0; i < d->n_disks; i++) {
         const struct hv_disk *disk = &d->disks[i];
         if (disk->device == HV_DEVICE_DISK && disk->source == HV_SOURCE_FILE && disk->path && !disk->readonly && !disk->shareable &&
-            !disk->encrypted && !is_replaced(r, disk->path))
+            !disk->encrypted && !disk->slice && !is_replaced(r, disk->path))
             vm_restore_warn(r, "%s, disk %s of the VM that was replaced, stays where it is; no disk of the restored VM is there",
                             disk->path, disk->target);
     }
