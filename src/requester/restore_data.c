@@ -26,6 +26,23 @@ static void default_owner(const struct restore *r, uid_t *uid, gid_t *gid)
         hv_qemu_ids(r->s->hv, uid, gid);
 }
 
+/* An image is of use without its owner, too: on file systems that keep none (exFAT), or let root give nothing away (NFS). */
+static int give_away(struct restore *r, int fd, const json_t *record, const char *path, struct err *err)
+{
+    struct err why = ERR_INIT;
+    uid_t uid;
+    gid_t gid;
+
+    default_owner(r, &uid, &gid);
+    int rc = owner_apply(fd, record, uid, gid, &why);
+    if (rc == 0)
+        return 0;
+    if (rc != -EPERM && rc != -EINVAL && rc != -EOPNOTSUPP && rc != -ENOSYS)
+        return err_move(err, &why);
+    log_warning(r->rq->config.log, "%s: %s", path, why.text);
+    return 0;
+}
+
 /* Writes an image of the point to the new, empty file fd. */
 static int write_to_fd(struct restore *r, const char *label, struct store_image *image, int fd, struct err *err)
 {
@@ -46,8 +63,6 @@ static int part_to_file(struct restore *r, const struct restore_vm *vm, const js
     _cleanup_buf_ struct buf data = BUF_INIT;
     _cleanup_free_ char *label = str_format("%s %s", vm->name, json_get_text(part, "name"));
     _cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    uid_t uid;
-    gid_t gid;
 
     if (fd < 0 || !label)
         return err_errno(err, fd < 0 ? errno : ENOMEM, "cannot make %s", path);
@@ -57,9 +72,8 @@ static int part_to_file(struct restore *r, const struct restore_vm *vm, const js
         rc = write_to_fd(r, label, image, fd, err);
     else if (rc >= 0 && (rc = io_write(fd, data.data, data.len)) < 0)
         err_errno(err, -rc, "cannot write %s", path);
-    default_owner(r, &uid, &gid);
     if (rc >= 0)
-        rc = owner_apply(fd, part, uid, gid, err);
+        rc = give_away(r, fd, part, path, err);
     if (rc >= 0 && fsync(fd) < 0)
         rc = err_errno(err, errno, "cannot write %s", path);
     return rc;
@@ -183,16 +197,13 @@ static int cut_last_sector(const struct restore_disk *d, int fd)
 static int finish_image(struct restore *r, const struct restore_disk *d, struct err *err)
 {
     _cleanup_close_ int fd = open(d->made, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    uid_t uid;
-    gid_t gid;
 
     if (fd < 0)
         return err_errno(err, errno, "cannot open %s", d->made);
-    default_owner(r, &uid, &gid);
     int rc = cut_last_sector(d, fd);
     if (rc < 0)
         return err_errno(err, -rc, "cannot cut %s to its size", d->made);
-    rc = owner_apply(fd, d->record, uid, gid, err);
+    rc = give_away(r, fd, d->record, d->path, err);
     return rc < 0 ? rc : fsync(fd) < 0 ? err_errno(err, errno, "cannot write %s", d->made) : 0;
 }
 

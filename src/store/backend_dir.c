@@ -177,15 +177,37 @@ static int sync_parent(struct dir *d, const char *path)
     return fd < 0 || fsync(fd) < 0 ? -errno : 0;
 }
 
+/* Moves tmp to path unless that exists. */
+static int move_new(struct dir *d, const char *tmp, const char *path)
+{
+    if (linkat(d->fd, tmp, d->fd, path, 0) == 0) {
+        unlinkat(d->fd, tmp, 0);
+        return 0;
+    }
+    if (errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS)
+        return -errno;
+    /* A file system without hard links: exFAT, say, of a disk that is carried away. */
+    if (renameat2(d->fd, tmp, d->fd, path, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS)
+        return -errno;
+    /* Through FUSE not even that. Two who make a repository in one place at the very same moment are not told apart then. */
+    if (faccessat(d->fd, path, F_OK, 0) == 0)
+        return -EEXIST;
+    return renameat(d->fd, tmp, d->fd, path) < 0 ? -errno : 0;
+}
+
 /* Moves the finished temporary file into place, making the folder of a pack where it is not there yet. */
 static int place(struct dir *d, const char *tmp, const char *path, enum backend_put how)
 {
     for (int attempt = 0;; attempt++) {
-        int r = how == BACKEND_EXCLUSIVE ? linkat(d->fd, tmp, d->fd, path, 0) : renameat(d->fd, tmp, d->fd, path);
+        int r = how == BACKEND_EXCLUSIVE                     ? move_new(d, tmp, path)
+                : renameat(d->fd, tmp, d->fd, path) < 0 ? -errno
+                                                        : 0;
         if (r == 0)
             break;
-        if (errno != ENOENT || attempt > 0 || strncmp(path, "packs/", 6) != 0)
-            return -errno;
+        if (r != -ENOENT || attempt > 0 || strncmp(path, "packs/", 6) != 0)
+            return r;
         char folder[16];
         snprintf(folder, sizeof folder, "%.8s", path);
         if (mkdirat(d->fd, folder, 0700) < 0 && errno != EEXIST)
@@ -194,8 +216,6 @@ static int place(struct dir *d, const char *tmp, const char *path, enum backend_
         if (r < 0)
             return r;
     }
-    if (how == BACKEND_EXCLUSIVE)
-        unlinkat(d->fd, tmp, 0);
     return sync_parent(d, path);
 }
 
