@@ -3,6 +3,7 @@
 #include "test.h"
 
 #include "base/num.h"
+#include "base/proc.h"
 #include "hypervisor/hypervisor.h"
 #include "requester/transfer.h"
 #include "requester/internal.h"
@@ -210,6 +211,37 @@ static void failures_name_the_disk_and_end_everything(void **state)
     store_write_abort(sw);
 }
 
+/* A block is read in parts, and one of them cannot be: the others are waited for. */
+static void a_part_of_a_block_that_cannot_be_read_is_a_failure(void **state)
+{
+    _cleanup_(world_clear) struct world w = { 0 };
+    _cleanup_free_ char *image = io_path(*state, "damaged.qcow2");
+    char *argv[] = { (char *)"qemu-img", (char *)"convert", (char *)"-c", (char *)"-f", (char *)"raw", (char *)"-O", (char *)"qcow2",
+                     NULL, image, NULL };
+    struct transfer t = { 0 };
+    struct store_writer *sw = NULL;
+    struct hv_export *e = NULL;
+    struct err err = ERR_INIT;
+    uint8_t junk[256];
+    int status = -1;
+
+    world_new(&w, *state);
+    argv[7] = w.disk;
+    struct proc_run run = { .argv = argv, .timeout_ms = 60000 };
+    assert_ok(proc_run(&run, NULL, NULL, &status, &err));
+    assert_int_equal(status, 0);
+    _cleanup_close_ int fd = open(image, O_RDWR | O_CLOEXEC);
+    memset(junk, 0xff, sizeof junk);
+    assert_int_equal(io_pwrite(fd, junk, sizeof junk, 0x50000), 0); /* the first cluster, compressed */
+    assert_ok(hv_export_start(NULL, image, "qcow2", HV_EXPORT_READ, &e, &err));
+    struct transfer_in item = { .label = "vm vda", .nbd_uri = hv_export_uri(e), .image = "disk" };
+    assert_ok(store_write_begin(w.store, &sw, &err));
+    assert_fails(EIO, transfer_read(&t, w.store, sw, &item, 1, &err));
+    assert_non_null(strstr(err.text, "vm vda"));
+    store_write_abort(sw);
+    assert_ok(hv_export_stop(e, &err));
+}
+
 static void a_raised_flag_interrupts(void **state)
 {
     _cleanup_(world_clear) struct world w = { 0 };
@@ -233,6 +265,7 @@ int main(void)
         test_in_dir(a_raw_file_is_written_sparse),
         test_in_dir(old_data_under_holes_is_gone),
         test_in_dir(failures_name_the_disk_and_end_everything),
+        test_in_dir(a_part_of_a_block_that_cannot_be_read_is_a_failure),
         test_in_dir(a_raised_flag_interrupts),
     };
 
