@@ -152,6 +152,7 @@ struct flight {
     struct reading *r;
     struct source *s;
     struct nbd_handle *h;
+    bool whole; /* the server sends no reply in pieces if asked not to */
     size_t in_flight;
     int error;
 };
@@ -195,6 +196,24 @@ static int arrived(void *priv, int *error)
     return 1; /* retire the command */
 }
 
+static int take_chunk(void *priv, const void *data, size_t n, uint64_t off, unsigned status, int *error)
+{
+    (void)priv, (void)data, (void)n, (void)off, (void)status, (void)error;
+    return 0; /* it is in its place, or libnbd fails the read */
+}
+
+static int64_t start_part(struct request *q, size_t off)
+{
+    const struct block *b = q->b;
+    size_t len = num_min(READ_SIZE, b->len - off);
+    nbd_completion_callback cb = { .callback = arrived, .user_data = q, .free = drop_share };
+
+    if (q->f->whole)
+        return nbd_aio_pread_structured(q->f->h, b->data + off, len, b->off + off, (nbd_chunk_callback){ .callback = take_chunk }, cb,
+                                        LIBNBD_CMD_FLAG_DF);
+    return nbd_aio_pread(q->f->h, b->data + off, len, b->off + off, cb, 0);
+}
+
 static int start_read(struct flight *f, struct block *b, struct err *err)
 {
     struct request *q = malloc(sizeof(*q));
@@ -206,11 +225,10 @@ static int start_read(struct flight *f, struct block *b, struct err *err)
     }
     *q = (struct request){ .f = f, .b = b, .pending = 1, .shares = 1 };
     f->in_flight++;
-    nbd_completion_callback cb = { .callback = arrived, .user_data = q, .free = drop_share };
     for (size_t off = 0; off < b->len && e >= 0; off += READ_SIZE) {
         q->pending++;
         q->shares++; /* libnbd drops it in any case; on failure `arrived` is not called */
-        if (nbd_aio_pread(f->h, b->data + off, num_min(READ_SIZE, b->len - off), b->off + off, cb, 0) < 0) {
+        if (start_part(q, off) < 0) {
             e = nbd_failed(err, "cannot send a read");
             q->pending--;
             q->error = EIO;
@@ -273,7 +291,9 @@ static void take_replies(struct flight *f)
 
 int source_nbd_read(struct reading *r, struct source *s, struct nbd_handle *h, struct err *err)
 {
-    struct flight f = { .r = r, .s = s, .h = h };
+    /* In one piece: what is data is known already, so that the server need not look for holes once more; and QEMU (7.2) drops the
+     * connection where it cannot read a part of a reply in pieces, instead of saying so. */
+    struct flight f = { .r = r, .s = s, .h = h, .whole = nbd_can_df(h) == 1 };
 
     /* The connection is only closed afterwards: that frees reads in flight without their callbacks, so nothing writes to their blocks
      * any more; and no farewell is sent, for to QEMU it would be a client that goes away (keeper.h). */
