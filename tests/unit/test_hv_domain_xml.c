@@ -57,9 +57,10 @@ static void add_disk(struct buf *b, const struct hv_disk *d)
     static const char *const devices[] = { "disk", "cdrom", "floppy", "lun" };
     static const char *const sources[] = { "none", "file", "block", "network", "other" };
 
-    buf_addf(b, "disk: %s %s %s %s [%s]%s%s%s%s%s%s\n", d->target, devices[d->device], sources[d->source], d->format, d->locator,
+    buf_addf(b, "disk: %s %s %s %s [%s]%s%s%s%s%s%s%s%s%s\n", d->target, devices[d->device], sources[d->source], d->format, d->locator,
              d->readonly ? " readonly" : "", d->shareable ? " shareable" : "", d->transient ? " transient" : "",
-             d->encrypted ? " encrypted" : "",
+             d->slice ? " slice" : "", d->encrypted ? " encrypted" : "", d->unsaveable ? " unsaveable=" : "",
+             d->unsaveable ? d->unsaveable : "",
              d->protocol ? " protocol=" : "", d->protocol ? d->protocol : "");
     add_line(b, "  path", d->path);
     add_strv(b, "  backing", d->backing);
@@ -123,6 +124,13 @@ static void real_definitions(void **state)
     check_golden("live-efi-chain");
     check_golden("inactive-efi");
     check_golden("minimal");
+}
+
+/* A transient disk is what lies behind libvirt's overlay, and only where that is libvirt's. */
+static void m11_disks_of_which_the_image_is_another_or_a_part(void **state)
+{
+    (void)state;
+    check_golden("live-odd-disks");
 }
 
 static int parse(const char *xml, struct err *err)
@@ -230,6 +238,7 @@ int main(void)
         cmocka_unit_test(m11_disks_of_every_kind),
         cmocka_unit_test(m11_host_devices_with_storage_are_told),
         cmocka_unit_test(real_definitions),
+        cmocka_unit_test(m11_disks_of_which_the_image_is_another_or_a_part),
         cmocka_unit_test(b7_nvram_without_a_path),
         cmocka_unit_test(nonsense_is_refused),
         cmocka_unit_test(relative_paths_are_no_files),
