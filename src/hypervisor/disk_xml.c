@@ -127,6 +127,17 @@ static int parse_source(xmlNodePtr node, const struct domain_xml_env *env, struc
     return parse_path(type ? type : "file", source, disk);
 }
 
+/* QEMU's drivers that forbid migration (migrate_add_blocker()), by libvirt's names of their formats. */
+static const char *unsaveable_format(const char *format)
+{
+    static const char *const formats[] = { "qcow", "vdi", "vhdx", "vmdk", "vpc", "ploop" };
+
+    for (size_t i = 0; format && i < ARRAY_SIZE(formats); i++)
+        if (strcmp(format, formats[i]) == 0)
+            return formats[i];
+    return NULL;
+}
+
 static int add_backing(xmlNodePtr backing, struct hv_disk *disk)
 {
     _cleanup_free_ char *type = xml_attr(backing, "type");
@@ -148,9 +159,12 @@ static int parse_backing(xmlNodePtr node, struct hv_disk *disk)
     for (unsigned depth = 0; backing && xml_find(backing, "source"); depth++) {
         if (depth >= CHAIN_MAX)
             return -ELOOP;
+        _cleanup_free_ char *format = xml_get(backing, "format/@type");
         int r = add_backing(backing, disk);
         if (r < 0)
             return r;
+        if (!disk->unsaveable)
+            disk->unsaveable = unsaveable_format(format);
         backing = xml_find(backing, "backingStore");
     }
     return 0;
@@ -163,30 +177,6 @@ bool disk_xml_has_chain(xmlNodePtr node)
     for (unsigned depth = 0; backing && xml_find(backing, "source") && depth < CHAIN_MAX; depth++)
         backing = xml_find(backing, "backingStore");
     return backing && !xml_find(backing, "source");
-}
-
-/* QEMU's drivers that forbid migration (migrate_add_blocker()), by libvirt's names of their formats. */
-static const char *unsaveable_format(const char *format)
-{
-    static const char *const formats[] = { "qcow", "vdi", "vhdx", "vmdk", "vpc", "ploop" };
-
-    for (size_t i = 0; format && i < ARRAY_SIZE(formats); i++)
-        if (strcmp(format, formats[i]) == 0)
-            return formats[i];
-    return NULL;
-}
-
-static const char *find_unsaveable(xmlNodePtr node, const char *format)
-{
-    const char *found = unsaveable_format(format);
-    xmlNodePtr backing = xml_find(node, "backingStore");
-
-    for (unsigned depth = 0; backing && !found && depth < CHAIN_MAX; depth++) {
-        _cleanup_free_ char *behind = xml_get(backing, "format/@type");
-        found = unsaveable_format(behind);
-        backing = xml_find(backing, "backingStore");
-    }
-    return found;
 }
 
 /* While the VM runs, a transient disk is an overlay of libvirt's, IMAGE.TRANSIENT-VM, which ends with it: the image is what lies behind. */
@@ -225,7 +215,8 @@ static int fill(xmlNodePtr node, const struct domain_xml_env *env, struct hv_dis
     disk->format = xml_get(node, "driver/@type");
     if (!disk->format)
         disk->format = strdup("raw"); /* as libvirt: nothing is ever guessed from what a guest may have written */
-    disk->unsaveable = find_unsaveable(node, disk->format);
+    if (!disk->unsaveable)
+        disk->unsaveable = unsaveable_format(disk->format);
     if (!disk->locator)
         disk->locator = strdup("");
     return disk->format && disk->locator ? take_image_behind(node, disk) : -ENOMEM;

@@ -177,9 +177,10 @@ static int sync_parent(struct dir *d, const char *path)
     return fd < 0 || fsync(fd) < 0 ? -errno : 0;
 }
 
-/* Moves tmp to path unless that exists. */
-static int move_new(struct dir *d, const char *tmp, const char *path)
+static int move(struct dir *d, const char *tmp, const char *path, enum backend_put how)
 {
+    if (how == BACKEND_REPLACE)
+        return renameat(d->fd, tmp, d->fd, path) < 0 ? -errno : 0;
     if (linkat(d->fd, tmp, d->fd, path, 0) == 0) {
         unlinkat(d->fd, tmp, 0);
         return 0;
@@ -201,9 +202,7 @@ static int move_new(struct dir *d, const char *tmp, const char *path)
 static int place(struct dir *d, const char *tmp, const char *path, enum backend_put how)
 {
     for (int attempt = 0;; attempt++) {
-        int r = how == BACKEND_EXCLUSIVE                     ? move_new(d, tmp, path)
-                : renameat(d->fd, tmp, d->fd, path) < 0 ? -errno
-                                                        : 0;
+        int r = move(d, tmp, path, how);
         if (r == 0)
             break;
         if (r != -ENOENT || attempt > 0 || strncmp(path, "packs/", 6) != 0)

@@ -65,9 +65,9 @@ note "formats that cannot be saved"
 disk() { # FORMAT FILE
     echo "<disk type='file' device='disk'><driver name='qemu' type='$1'/><source file='$2'/><target dev='vdb' bus='virtio'/></disk>"
 }
-assert_cannot_be_saved() {
+assert_cannot_be_saved() { # PATTERN
     kvss_fails "$EXIT_REFUSED" backup old good
-    assert_match "$OUTPUT" 'old.*cannot save.*format vdi \(disk vdb.*qemu-img convert'
+    assert_match "$OUTPUT" "old.*cannot save.*$1"
     kvss_fails "$EXIT_REFUSED" check old
     assert_state old running
     virsh -q destroy old
@@ -76,12 +76,18 @@ qemu-img create -q -f vdi "$IMAGES/old.vdi" 16M
 qemu-img create -q -f qcow2 -b "$IMAGES/old.vdi" -F vdi "$IMAGES/over.qcow2"
 guest_define old agent=no extra="$(disk vdi "$IMAGES/old.vdi")"
 guest_start old
-assert_cannot_be_saved
+assert_cannot_be_saved 'format vdi \(disk vdb.*qemu-img convert'
 definition old | sed "s|type='vdi'|type='qcow2'|; s|old.vdi|over.qcow2|" > "$SANDBOX/over.xml"
 virsh -q define "$SANDBOX/over.xml"
 guest_remember_disks old
 guest_start old
-assert_cannot_be_saved
+assert_cannot_be_saved 'format vdi \(disk vdb.*qemu-img convert'
+qemu-img create -q -f qcow2 "$IMAGES/tr.qcow2" 16M
+sed "s|over.qcow2|tr.qcow2|; s|<target dev='vdb'|<transient/>&|" "$SANDBOX/over.xml" > "$SANDBOX/tr.xml"
+virsh -q define "$SANDBOX/tr.xml"
+guest_remember_disks old
+guest_start old
+assert_cannot_be_saved 'transient disk \(vdb\)'
 assert_child good
 backup old # off: copied as it lies
 assert_report_vm old .method offline

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Images of every kind come back byte for byte, in their format and with their options, sparse where they were: qcow2 with 2 MiB
 # clusters and lazy refcounts, qcow2 of the old version, with subclusters and zstd, sparse raw, preallocated raw, raw that ends
-# within a sector, VDI, a chain of three, a block device; of a VM that runs and of one that is off. Of a transient disk, the image that
+# within a sector, VDI and other formats, a chain of three, a block device; of a VM that runs and of one that is off. Of a transient disk, the image that
 # it starts from. B7, M14, M17.
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
@@ -20,8 +20,11 @@ make_images() {
     qemu-img create -q -f qcow2 -o extended_l2=on,cluster_size=128k,compression_type=zstd,refcount_bits=32 "$at-g.qcow2" 33M
     qemu-img create -q -f raw -o preallocation=falloc "$at-h.raw" 20M
     head -c 1000001 /dev/urandom > "$at-i.raw"
-    qemu-img create -q -f vdi "$at-j.vdi" 16M
-    write "$at-j.vdi" vdi 5M 1M 0x91
+    local format
+    for format in vdi vmdk vpc qcow; do
+        qemu-img create -q -f $format "$at-j.$format" 16M
+        write "$at-j.$format" $format 5M 1M 0x91
+    done
     qemu-img create -q -f qcow2 "$at-k.qcow2" 33M
     write "$at-k.qcow2" qcow2 2M 1M 0xa1
     write "$at-g.qcow2" qcow2 4k 4k 0x71 32M 1M 0x72
@@ -64,10 +67,13 @@ disks_of() { # NAME LOOP
     disk vdh raw "$IMAGES/$1-h.raw"
     disk vdi raw "$IMAGES/$1-i.raw"
     disk vdj vdi "$IMAGES/$1-j.vdi"
+    disk vdl vmdk "$IMAGES/$1-j.vmdk"
+    disk vdm vpc "$IMAGES/$1-j.vpc"
+    disk vdn qcow "$IMAGES/$1-j.qcow"
     disk vdk qcow2 "$IMAGES/$1-k.qcow2" | sed 's|<target|<transient/>&|'
 }
 # keep NAME: what the images hold now, and how they are made
-FILES=(b.qcow2 c.qcow2 d.raw e.qcow2 g.qcow2 h.raw i.raw j.vdi k.qcow2)
+FILES=(b.qcow2 c.qcow2 d.raw e.qcow2 g.qcow2 h.raw i.raw j.vdi j.vmdk j.vpc j.qcow k.qcow2)
 keep() {
     local file
     for file in "${FILES[@]}"; do qemu-img convert -U -O qcow2 "$IMAGES/$1-$file" "$SANDBOX/$1-$file.was"; done
@@ -79,7 +85,8 @@ facts() {
     for file in "${FILES[@]}"; do
         echo "$file $(qemu-img info -U --output=json "$IMAGES/$1-$file" |
             jq -c '[.format, ."virtual-size", ."cluster-size", ."format-specific".data.compat, ."format-specific".data."lazy-refcounts",
-            ."format-specific".data."extended-l2", ."format-specific".data."compression-type", ."format-specific".data."refcount-bits"]') $([[ $file != *.raw ]] || stat -c %s "$IMAGES/$1-$file")"
+            ."format-specific".data."extended-l2", ."format-specific".data."compression-type", ."format-specific".data."refcount-bits"]')"
+        [[ $file != *.raw ]] || stat -c "$file %s bytes" "$IMAGES/$1-$file"
     done
 }
 assert_same() { # NAME
@@ -109,7 +116,7 @@ on_loop=$LOOP
 note "images made"
 
 backup off on
-assert_report_vm on .disks 11
+assert_report_vm on .disks 14
 assert_match "$(report_vm on '.warnings | join("; ")')" 'disk vdk is transient'
 assert_report_vm on .method child-vm-snapshot
 assert_report_vm off .method offline
