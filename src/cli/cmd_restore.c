@@ -8,7 +8,7 @@
 #include <string.h>
 
 struct restore_options {
-    bool latest, overwrite, keep_mac, start, no_start, paused, discard_memory, images_only, dry_run;
+    bool latest, overwrite, keep_mac, start, no_start, paused, discard_memory, images_only, dry_run, yes, move;
     const char *at, *to, *pool, *name, *wait;
     char **disks, **networks;
 };
@@ -30,6 +30,8 @@ static const struct cli_option options[] = {
     { "discard-memory", 0, NULL, "boot it instead of resuming its memory", AT(discard_memory), NULL, false },
     { "images-only", 0, NULL, "only files into --to, without libvirt", AT(images_only), NULL, false },
     { "wait", 0, "[SECONDS]", "wait for others that hold a VM", AT(wait), NULL, false },
+    { "move", 0, NULL, "replace the VM and put its images at the place given", AT(move), NULL, false },
+    { "yes", 'y', NULL, "do not ask before a VM is replaced", AT(yes), NULL, false },
     { "dry-run", 'n', NULL, "only tell what would be done", AT(dry_run), NULL, false },
     { NULL },
 };

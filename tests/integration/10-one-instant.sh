@@ -90,7 +90,7 @@ token_drive_stop
 rm "$WRITERS/recorder"
 last=$(guest_counter mute)
 destroy_vm web mute old
-kvss_json restore "$POINT" web mute old
+kvss_json restore --yes "$POINT" web mute old
 note "restored"
 guest_wait web
 guest_wait mute

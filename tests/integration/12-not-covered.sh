@@ -62,7 +62,7 @@ lun_sum=$(sha256sum < "$SANDBOX/lun")
 cp "$IMAGES/whole.raw" "$SANDBOX/whole.raw"
 destroy_vm off
 cp "$SANDBOX/whole.raw" "$IMAGES/whole.raw"
-kvss_json restore "$POINT" off
+kvss_json restore --yes "$POINT" off
 assert_definition off "$SANDBOX/off.before"
 assert_match "$(qemu-io -r -c 'read -P 0x5a 1M 8M' "$IMAGES/off-vda.qcow2")" 'read 8388608/8388608' "content of vda"
 assert_eq "$(sha256sum < "$SANDBOX/lun")" "$lun_sum" "content of the pass-through disk"
@@ -124,7 +124,7 @@ boot=$(guest_bootid on)
 virsh -q destroy on
 virsh -q undefine on --checkpoints-metadata
 rm "$IMAGES/on-vda.qcow2" "$IMAGES/lib.raw" "$IMAGES/floppy.img" "$SANDBOX/pool/four.qcow2"
-kvss_json restore "$POINT" on
+kvss_json restore --yes "$POINT" on
 assert_eq "$(sha256sum < "$IMAGES/lib.raw")" "$lib_sum" "read-only disk"
 assert_eq "$(sha256sum < "$IMAGES/shared.raw")" "$shared_sum" "shareable disk, which is not the backup's to touch"
 guest_wait on

@@ -59,7 +59,7 @@ assert_state off running
 virsh -q destroy off
 printf changed | dd of="$IMAGES/off-vda.raw" conv=notrunc bs=1M seek=3 status=none
 assert_ne "$(sha256sum < "$IMAGES/off-vda.raw")" "$raw_sum" "sum of the changed image"
-kvss_json restore "$POINT" off
+kvss_json restore --yes "$POINT" off
 assert_state off "shut off"
 assert_eq "$(sha256sum < "$IMAGES/off-vda.raw")" "$raw_sum" "sum of the restored image"
 qemu-img compare "$SANDBOX/vdb.qcow2" "$IMAGES/off-vdb.qcow2"

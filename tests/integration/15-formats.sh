@@ -127,9 +127,9 @@ rm "$IMAGES"/*
 for loop in "$off_loop" "$on_loop"; do dd if=/dev/zero of="$loop" bs=1M count=40 conv=fsync status=none; done
 note "destroyed"
 # a device that no VM has any more may have another use by now
-kvss_fails "$EXIT_FAILED" restore "$POINT"
+kvss_fails "$EXIT_FAILED" restore --yes "$POINT"
 assert_match "$OUTPUT" 'block device .*--overwrite'
-kvss_json restore "$POINT" --overwrite
+kvss_json restore --yes "$POINT" --overwrite
 assert_same off
 guest_wait on
 assert_same on

@@ -48,11 +48,11 @@ note "the writer took part"
 echo changed > "$files/one"
 rm "$files/below/two" "$files/link"
 : > "$SANDBOX/recorder.log"
-kvss_json restore "$with_files" web
+kvss_json restore --yes "$with_files" web
 assert_eq "$(grep -c restore "$SANDBOX/recorder.log")" 0 "events of a writer that was not selected"
 assert_eq "$(cat "$files/one")" changed "a file of a writer that was not selected"
 guest_wait web
-kvss_json restore "$with_files"
+kvss_json restore --yes "$with_files"
 assert_eq "$(grep restore "$SANDBOX/recorder.log" | tr '\n' ' ')" "pre-restore post-restore " "events of the restore"
 assert_eq "$(jq -r '.components[0].file_restore_status' "$SANDBOX/recorder.log.post-restore.json")" all "file restore status (M15)"
 assert_eq "$(jq -r '.components[0].backup_stamp' "$SANDBOX/recorder.log.post-restore.json")" "stamp of the recorder" "stamp"

@@ -36,7 +36,7 @@ token_drive_stop
 assert_gt "$(guest_status fs a)" "$before" "token of the live VM"
 
 destroy_vm fs span
-kvss_json restore "$POINT"
+kvss_json restore --yes "$POINT"
 guest_wait fs
 guest_wait span
 note "restored, and the guests run"

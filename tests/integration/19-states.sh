@@ -55,7 +55,7 @@ note "backed up"
 for vm in held saved efi; do definition $vm > "$SANDBOX/$vm.before"; done
 destroy_vm held saved efi
 rm -f "$nvram"
-kvss_json restore "$POINT"
+kvss_json restore --yes "$POINT"
 assert_state held paused
 assert_state saved "shut off, saved"
 assert_state efi "shut off"

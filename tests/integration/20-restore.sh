@@ -40,7 +40,7 @@ boot_other=$(guest_bootid other) boot_web=$(guest_bootid web)
 guest_sh other ': > /run/kvss/hook.log'
 lifecycle_start
 
-kvss_json restore "$POINT" web gone
+kvss_json restore --yes "$POINT" web gone
 note "restored"
 assert_eq "$(report '[.vms[].name] | sort | join(" ")')" "gone web" "VMs restored"
 
@@ -84,14 +84,14 @@ ALLOW_CHECKPOINTS='kvss-*' assert_nothing_left
 # again, with a file in the link's place: it is left alone, and the user is told
 rm "$IMAGES/web"
 echo precious > "$IMAGES/web"
-kvss_json restore "$POINT" web
+kvss_json restore --yes "$POINT" web
 assert_eq "$(cat "$IMAGES/web")" precious "the file in the link's place"
 assert_match "$(report_vm web '.warnings[]')" 'in the way'
 guest_wait web
 rm "$IMAGES/web"
 
 # a person sees the steps in that order with --verbose
-kvss restore "$POINT" web --verbose > "$SANDBOX/verbose" 2> "$SANDBOX/stderr"
+kvss restore --yes "$POINT" web --verbose > "$SANDBOX/verbose" 2> "$SANDBOX/stderr"
 seen=$(sed -n 's/^ *step: \([a-z ]*\):.*/\1/p' "$SANDBOX/verbose" | uniq | paste -sd ' ')
 assert_match "$seen" '^turn off delete restore status register link .*start$' "steps that --verbose shows"
 guest_wait web

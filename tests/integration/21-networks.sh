@@ -40,7 +40,7 @@ virsh -q net-destroy leaves > /dev/null
 virsh -q net-undefine leaves > /dev/null
 virsh -q net-destroy sleeps > /dev/null
 ip link del br-leaves
-kvss_json restore "$POINT"
+kvss_json restore --yes "$POINT"
 cp "$REPORT" "$SANDBOX/restored.json"
 
 # connected NAME: MAC and bridge of each NIC that hangs on one now

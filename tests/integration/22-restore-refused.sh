@@ -39,18 +39,18 @@ facts_before one other
 
 # ---- no room for the new images beside the old
 fallocate -l 330M "$SANDBOX/small/full"
-kvss_fails "$EXIT_FAILED" restore "$POINT" one
+kvss_fails "$EXIT_FAILED" restore --yes "$POINT" one
 assert_nobody_touched 'room'
 rm "$SANDBOX/small/full"
 
 # ---- a folder that QEMU's user cannot pass through
 chmod 700 "$SANDBOX/small"
-kvss_fails "$EXIT_FAILED" restore "$POINT" one
+kvss_fails "$EXIT_FAILED" restore --yes "$POINT" one
 assert_nobody_touched "QEMU's user cannot get to"
 chmod 711 "$SANDBOX/small"
 
 # ---- interrupted while the new images are being written
-env --default-signal=INT "$KVSS" restore "$POINT" one > "$SANDBOX/out" 2> "$SANDBOX/stderr" &
+env --default-signal=INT "$KVSS" restore --yes "$POINT" one > "$SANDBOX/out" 2> "$SANDBOX/stderr" &
 pid=$!
 until [ -n "$(find "$SANDBOX/small" -name '.kvss*')" ]; do kill -0 $pid || fail "it ended early: $(cat "$SANDBOX/stderr")"; done
 kill -INT $pid
@@ -64,7 +64,7 @@ assert_nobody_touched 'interrupted'
 virsh -q undefine other --checkpoints-metadata
 guest_define other agent=no tokens=off
 facts_before one other
-kvss_fails "$EXIT_FAILED" restore "$POINT" one other
+kvss_fails "$EXIT_FAILED" restore --yes "$POINT" one other
 assert_nobody_touched 'other.*another VM'
 virsh -q undefine other
 
@@ -72,14 +72,14 @@ virsh -q undefine other
 guest_define thief agent=no tokens=off images="$IMAGES/other-vda.qcow2"
 guest_start thief
 facts_before one thief
-kvss_fails "$EXIT_FAILED" restore "$POINT" one other
+kvss_fails "$EXIT_FAILED" restore --yes "$POINT" one other
 assert_nobody_touched 'other-vda.qcow2|other, disk vda'
 virsh -q destroy thief > /dev/null
 virsh -q undefine thief
 
 # ---- a writer vetoes in PreRestore: one was turned off by then, and comes back with its definition and images, newer than the point
 touch "$SANDBOX/veto-pre-restore"
-kvss_fails "$EXIT_FAILED" restore "$POINT"
+kvss_fails "$EXIT_FAILED" restore --yes "$POINT"
 assert_match "$OUTPUT" 'kvss test doubter'
 rm "$SANDBOX/veto-pre-restore"
 assert_state one running
@@ -89,7 +89,7 @@ assert_eq "$(guest_sh one 'cat /mnt/vda/later')" later "what was written after t
 ALLOW_CHECKPOINTS='kvss-*' assert_nothing_left # the old VM has its checkpoint again
 
 # and without a veto it works
-kvss_json restore "$POINT"
+kvss_json restore --yes "$POINT"
 guest_wait one
 assert_eq "$(guest_sh one 'ls /mnt/vda | grep -c later')" 0 "files that were written after the point"
 assert_nothing_left

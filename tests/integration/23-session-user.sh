@@ -34,7 +34,7 @@ note "backed up"
 find "$KVSS_REPOSITORY" ! -uid 64777 | grep . && fail "files of somebody else in the user's repository"
 
 destroy_vm web mute off
-kvss_json restore "$POINT"
+kvss_json restore --yes "$POINT"
 assert_state off "shut off"
 guest_wait web
 guest_wait mute

@@ -60,7 +60,7 @@ note "damage is found: $(head -n 1 <<< "$OUTPUT")"
 
 # never worse off: the restore fails and the VMs are what they were
 facts_before one two runs
-kvss_fails "$EXIT_DAMAGED" restore "$bad"
+kvss_fails "$EXIT_DAMAGED" restore --yes "$bad"
 assert_match "$OUTPUT" 'damaged|corrupt' "message of the restore"
 assert_facts_same
 assert_eq "$(guest_bootid runs)" "$boot" "boot id of runs"
@@ -71,7 +71,7 @@ find "$IMAGES" -name '*kvss*' | grep . && fail "staged files are left"
 # the same with the file gone altogether
 mv "$file" "$SANDBOX/lost"
 kvss_fails "$EXIT_DAMAGED" verify "$bad"
-kvss_fails "$EXIT_DAMAGED" restore "$bad" runs one
+kvss_fails "$EXIT_DAMAGED" restore --yes "$bad" runs one
 assert_facts_same
 assert_counts runs
 
@@ -79,6 +79,6 @@ assert_counts runs
 mv "$SANDBOX/lost" "$file"
 flip $((size / 2))
 kvss verify
-kvss_json restore "$bad"
+kvss_json restore --yes "$bad"
 guest_wait runs
 assert_eq "$(guest_bootid runs)" "$boot" "boot id of runs, from its memory"

@@ -54,7 +54,7 @@ kvss_fails "$EXIT_USAGE" backup
 assert_match "$OUTPUT" '--all' "backup without a VM"
 kvss_fails "$EXIT_USAGE" backup --all web01
 kvss_fails "$EXIT_FAILED" show latest
-kvss_fails "$EXIT_FAILED" restore latest
+kvss_fails "$EXIT_FAILED" restore --yes latest
 kvss_fails "$EXIT_FAILED" show deadbeef
 assert_match "$OUTPUT" deadbeef
 KVSS_CONNECT='qemu+unix:///system?socket=/nonexistent' kvss_fails "$EXIT_FAILED" list vms
@@ -94,7 +94,7 @@ assert_eq "$(report .type)" copy
 assert_points 2
 kvss_json list points web02
 assert_eq "$(report '.points | length')" 1 "points that hold web02"
-kvss_fails "$EXIT_FAILED" restore "$POINT" web02
+kvss_fails "$EXIT_FAILED" restore --yes "$POINT" web02
 assert_match "$OUTPUT" web02
 assert_untouched web01 web02
 

@@ -53,13 +53,13 @@ refused() { # TEXT COMMAND...
     local text=$1
     shift
     facts_before web other
-    kvss_fails "$EXIT_FAILED" restore "$POINT" "$@"
+    kvss_fails "$EXIT_FAILED" restore --yes "$POINT" "$@"
     assert_match "$OUTPUT" "$text"
     assert_facts_same
 }
 
 # ---- a folder that is not there yet: first told, then done
-kvss_json restore "$POINT" web --to "$SANDBOX/new/place" --dry-run
+kvss_json restore --yes "$POINT" web --to "$SANDBOX/new/place" --dry-run
 assert_eq "$(report .dry_run)" true
 [ ! -e "$SANDBOX/new" ] || fail "--dry-run has made the folder"
 assert_report_vm web .turn_off true
@@ -70,13 +70,13 @@ assert_report_vm web '.write[0].replaces' false
 assert_report_vm web '.stays | join(" ")' "$IMAGES/web-vda.qcow2 $IMAGES/web-vdb.raw"
 assert_report_vm web .link.to "$SANDBOX/new/place"
 assert_report_vm web .state running
-kvss restore "$POINT" web --to "$SANDBOX/new/place" --dry-run > "$SANDBOX/plan"
+kvss restore --yes "$POINT" web --to "$SANDBOX/new/place" --dry-run > "$SANDBOX/plan"
 note "$(tr '\n' ';' < "$SANDBOX/plan")"
 assert_match "$(cat "$SANDBOX/plan")" 'turn off.*delete.*write vda.*register.*link.*boots, running'
 assert_state web running
 
 old=$(sha256sum < "$IMAGES/web-vdb.raw")
-kvss_json restore "$POINT" web --to "$SANDBOX/new/place"
+kvss_json restore --yes "$POINT" web --to "$SANDBOX/new/place"
 assert_content "$SANDBOX/new/place/web-vda.qcow2" "$SANDBOX/new/place/web-vdb.raw"
 assert_same_but "$IMAGES/web-vda=$SANDBOX/new/place/web-vda" "$IMAGES/web-vdb=$SANDBOX/new/place/web-vdb"
 assert_eq "$(readlink "$IMAGES/web")" "$SANDBOX/new/place" "link of web"
@@ -100,9 +100,9 @@ mkdir "$SANDBOX/second/folder"
 refused 'folder' web --disk "vda=$SANDBOX/second/folder" --overwrite
 mkdir -m 700 "$SANDBOX/private"
 refused 'cannot get to' web --to "$SANDBOX/private/web"
-kvss_fails "$EXIT_USAGE" restore "$POINT" web --to "$SANDBOX/second" --pool x
-kvss_fails "$EXIT_USAGE" restore "$POINT" web --disk vda --disk "vdb=$SANDBOX/second/x"
-kvss_fails "$EXIT_USAGE" restore web --start --no-start
+kvss_fails "$EXIT_USAGE" restore --yes "$POINT" web --to "$SANDBOX/second" --pool x
+kvss_fails "$EXIT_USAGE" restore --yes "$POINT" web --disk vda --disk "vdb=$SANDBOX/second/x"
+kvss_fails "$EXIT_USAGE" restore --yes web --start --no-start
 assert_eq "$(cat "$SANDBOX/second/web-vda.qcow2")" precious "the file in the way"
 
 # ---- single disks: one over that file, one onto a block device that holds something else
@@ -111,7 +111,7 @@ LOOP=$(losetup --find --show "$SANDBOX/device")
 cleanup_fn losetup --detach "$LOOP"
 dd if=/dev/urandom of="$LOOP" bs=1M count=96 status=none
 refused "block device $LOOP is no disk of this VM" web --disk "vda=$SANDBOX/second/v.qcow2" --disk "vdb=$LOOP"
-kvss_json restore "$POINT" web --disk "vda=$SANDBOX/second/web-vda.qcow2" --disk "vdb=$LOOP" --overwrite --no-start
+kvss_json restore --yes "$POINT" web --disk "vda=$SANDBOX/second/web-vda.qcow2" --disk "vdb=$LOOP" --overwrite --no-start
 assert_state web "shut off"
 assert_content "$SANDBOX/second/web-vda.qcow2" "$LOOP"
 assert_match "$(qemu-io -r -U -f raw -c 'read -P 0 4M 60M' "$LOOP")" 'read 62914560/62914560' # holes are zeros there too
@@ -123,22 +123,22 @@ note "on a block device"
 guest_remember_disks web
 backup web
 dd if=/dev/zero of="$LOOP" bs=1M seek=1 count=3 conv=notrunc oflag=direct status=none
-kvss_json restore "$POINT" web
+kvss_json restore --yes "$POINT" web
 assert_content "$SANDBOX/second/web-vda.qcow2" "$LOOP"
 # and when the VM is gone, it may hold anything
 virsh -q undefine web --checkpoints-metadata
-kvss_fails "$EXIT_FAILED" restore "$POINT" web
+kvss_fails "$EXIT_FAILED" restore --yes "$POINT" web
 assert_match "$OUTPUT" "block device $LOOP is no disk of this VM now"
 
 # ---- a pool; a pool that is no folder
 mkdir -m 711 "$SANDBOX/pool"
 virsh -q pool-define-as fast dir --target "$SANDBOX/pool"
-refused_off() { kvss_fails "$EXIT_FAILED" restore "$POINT" web "${@:2}" && assert_match "$OUTPUT" "$1"; }
+refused_off() { kvss_fails "$EXIT_FAILED" restore --yes "$POINT" web "${@:2}" && assert_match "$OUTPUT" "$1"; }
 refused_off 'not active' --pool fast
 virsh -q pool-start fast
 virsh -q pool-define-as group logical --source-name no-group --target /dev/no-group
 refused_off 'not active|type logical' --pool group
-kvss_json restore "$POINT" web --pool fast
+kvss_json restore --yes "$POINT" web --pool fast
 assert_content "$SANDBOX/pool/web-vda.qcow2" "$SANDBOX/pool/web-vdb.raw"
 assert_match "$(virsh -q vol-list fast)" 'web-vda.qcow2.*web-vdb.raw'
 assert_match "$(virsh -q domblklist web --inactive --details)" "file +disk +vdb +$SANDBOX/pool/web-vdb.raw"
@@ -154,15 +154,15 @@ guest_remember_disks web
 definition pooled > "$SANDBOX/pooled.before"
 backup_of=$POINT
 backup pooled
-kvss_json restore "$POINT" pooled
+kvss_json restore --yes "$POINT" pooled
 assert_definition pooled "$SANDBOX/pooled.before"
-kvss_json restore "$POINT" pooled --to "$SANDBOX/second"
+kvss_json restore --yes "$POINT" pooled --to "$SANDBOX/second"
 assert_match "$(virsh -q domblklist pooled --details)" "file +disk +vda +$SANDBOX/second/pooled"
 virsh -q undefine pooled
 POINT=$backup_of
 
 # ---- and back to the default place: the link goes
-kvss_json restore "$POINT" web --to "$IMAGES" --start
+kvss_json restore --yes "$POINT" web --to "$IMAGES" --start
 assert_content "$IMAGES/web-vda.qcow2" "$IMAGES/web-vdb.raw"
 [ ! -L "$IMAGES/web" ] || fail "the link is still there"
 guest_remember_disks web

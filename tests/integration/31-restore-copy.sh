@@ -51,14 +51,14 @@ assert_copy() { # NAME COPY
 }
 
 # ---- told, and then done: it boots, beside the original
-kvss_json restore "$POINT" web --name web-2 --dry-run
+kvss_json restore --yes "$POINT" web --name web-2 --dry-run
 assert_report_vm web .turn_off false
 assert_report_vm web .delete false
 assert_report_vm web '.write[0].path' "$IMAGES/web-2-vda.qcow2"
 assert_report_vm web '.nics[0].mac' null
 assert_report_vm web '.nics[0].to' 'network lan'
 assert_original
-kvss_json restore "$POINT" web --name web-2
+kvss_json restore --yes "$POINT" web --name web-2
 assert_original
 guest_wait web-2
 assert_copy web web-2
@@ -76,18 +76,18 @@ ALLOW_CHECKPOINTS='kvss-*' assert_nothing_left
 note "web-2 beside web"
 
 # ---- the name is taken; the place is taken
-kvss_fails "$EXIT_FAILED" restore "$POINT" web --name mute
+kvss_fails "$EXIT_FAILED" restore --yes "$POINT" web --name mute
 assert_match "$OUTPUT" 'mute.*another VM here has that name'
 virsh -q destroy web-2 > /dev/null
 virsh -q undefine web-2
-kvss_fails "$EXIT_FAILED" restore "$POINT" web --name web-2
+kvss_fails "$EXIT_FAILED" restore --yes "$POINT" web --name web-2
 assert_match "$OUTPUT" 'web-2-vda.qcow2 is there already'
-kvss_fails "$EXIT_FAILED" restore "$POINT" --name x
+kvss_fails "$EXIT_FAILED" restore --yes "$POINT" --name x
 assert_match "$OUTPUT" 'about one VM'
 assert_original
 
 # ---- with its memory, which knows nothing of the new name
-kvss_json restore "$POINT" mute --name a-much-longer-name-than-the-other --to "$SANDBOX/copies"
+kvss_json restore --yes "$POINT" mute --name a-much-longer-name-than-the-other --to "$SANDBOX/copies"
 copy=a-much-longer-name-than-the-other
 assert_original
 guest_wait "$copy"
@@ -114,7 +114,7 @@ virsh -q destroy "$copy" > /dev/null
 virsh -q undefine "$copy"
 
 # ---- the same MACs, into another network; memory given up
-kvss_json restore "$POINT" mute --name twin --keep-mac --network lan=lab --discard-memory --to "$SANDBOX/twin"
+kvss_json restore --yes "$POINT" mute --name twin --keep-mac --network lan=lab --discard-memory --to "$SANDBOX/twin"
 guest_wait twin
 assert_eq "$(mac_of twin)" 52:54:00:00:01:02 "MAC of twin"
 assert_match "$(virsh -q domiflist twin)" 'network +lab'
@@ -123,19 +123,19 @@ assert_eq "$(virsh -q domif-getlink twin 52:54:00:00:01:02 | awk '{ print $2 }')
 # ... and with memory and the same MACs, into no network
 virsh -q destroy twin > /dev/null
 virsh -q undefine twin
-kvss_json restore "$POINT" mute --name twin --keep-mac --network 52:54:00:00:01:02=none --to "$SANDBOX/twin" --overwrite --no-start
+kvss_json restore --yes "$POINT" mute --name twin --keep-mac --network 52:54:00:00:01:02=none --to "$SANDBOX/twin" --overwrite --no-start
 assert_state twin "shut off, saved"
 guest_start twin
 guest_wait twin
 assert_eq "$(guest_bootid twin)" "$mute_boot" "boot id of twin"
 assert_eq "$(virsh -q domif-getlink twin 52:54:00:00:01:02 | awk '{ print $2 }')" down "link of twin"
-kvss_fails "$EXIT_FAILED" restore "$POINT" mute --network lam=lab
+kvss_fails "$EXIT_FAILED" restore --yes "$POINT" mute --network lam=lab
 assert_match "$OUTPUT" 'no NIC'
-kvss_fails "$EXIT_FAILED" restore "$POINT" mute --network lan=nowhere
+kvss_fails "$EXIT_FAILED" restore --yes "$POINT" mute --network lan=nowhere
 assert_match "$OUTPUT" 'no network and no bridge nowhere'
 
 # ---- NVRAM of its own
-kvss_json restore "$POINT" uefi --name uefi-2
+kvss_json restore --yes "$POINT" uefi --name uefi-2
 assert_eq "$(cat /var/lib/libvirt/qemu/nvram/uefi-2_VARS.fd)" 'variables of the firmware'
 assert_copy uefi uefi-2
 assert_file /var/lib/libvirt/qemu/nvram/uefi_VARS.fd

@@ -19,14 +19,14 @@ boot=$(guest_bootid mute)
 note "backed up"
 
 # ---- with memory: paused, kept saved, given up
-kvss_json restore "$first" mute --paused
+kvss_json restore --yes "$first" mute --paused
 assert_state mute paused
 assert_report_vm mute .state paused
 virsh -q resume mute > /dev/null
 guest_wait mute
 assert_eq "$(guest_bootid mute)" "$boot" "boot id"
 
-kvss_json restore "$first" mute --no-start
+kvss_json restore --yes "$first" mute --no-start
 assert_state mute "shut off, saved"
 assert_report_vm mute .state saved
 assert_report_vm mute .memory true
@@ -34,10 +34,10 @@ guest_start mute
 guest_wait mute
 assert_eq "$(guest_bootid mute)" "$boot" "boot id"
 
-kvss_json restore "$first" mute --no-start --discard-memory
+kvss_json restore --yes "$first" mute --no-start --discard-memory
 assert_state mute "shut off"
 assert_report_vm mute .memory false
-kvss_json restore "$first" mute --discard-memory
+kvss_json restore --yes "$first" mute --discard-memory
 assert_state mute running
 guest_wait mute
 assert_ne "$(guest_bootid mute)" "$boot" "boot id"
@@ -49,9 +49,9 @@ virsh -q managedsave mute > /dev/null
 sleep 1.1
 ALLOW_SAVED=mute backup mute
 saved=$POINT
-kvss_json restore "$saved" mute
+kvss_json restore --yes "$saved" mute
 assert_state mute "shut off, saved"
-kvss_json restore "$saved" mute --start
+kvss_json restore --yes "$saved" mute --start
 assert_state mute running
 guest_wait mute
 assert_eq "$(guest_bootid mute)" "$boot" "boot id"
@@ -59,30 +59,30 @@ assert_eq "$(guest_bootid mute)" "$boot" "boot id"
 # ---- off at the backup; the autostart flag comes back both ways
 virsh -q autostart --disable off > /dev/null
 virsh -q autostart mute > /dev/null
-kvss_json restore "$first" off --start
+kvss_json restore --yes "$first" off --start
 guest_wait off
 assert_match "$(virsh dominfo off)" 'Autostart: +enable'
-kvss_json restore "$first" off
+kvss_json restore --yes "$first" off
 assert_state off "shut off"
-kvss_json restore "$first" off --paused
+kvss_json restore --yes "$first" off --paused
 assert_state off paused
 virsh -q destroy off > /dev/null
-kvss_json restore "$saved" mute
+kvss_json restore --yes "$saved" mute
 assert_match "$(virsh dominfo mute)" 'Autostart: +disable'
 note "states"
 
 # ---- which point
-kvss_json restore --latest off --dry-run
+kvss_json restore --yes --latest off --dry-run
 assert_eq "$(report .point)" "$first" "the newest that holds off"
-kvss_json restore --latest --dry-run mute
+kvss_json restore --yes --latest --dry-run mute
 assert_eq "$(report .point)" "$saved" "the newest that holds mute"
-kvss_json restore --at "$instant" mute --dry-run
+kvss_json restore --yes --at "$instant" mute --dry-run
 assert_eq "$(report .point)" "$first" "the point of $instant"
-kvss_json restore --at "$(date +%F)" mute --dry-run
+kvss_json restore --yes --at "$(date +%F)" mute --dry-run
 assert_eq "$(report .point)" "$saved" "the last point of today"
-kvss_fails "$EXIT_FAILED" restore --at 2001-01-01 mute
+kvss_fails "$EXIT_FAILED" restore --yes --at 2001-01-01 mute
 assert_match "$OUTPUT" 'no restore point of 2001-01-01 or before that holds mute'
-kvss_fails "$EXIT_FAILED" restore --at yesterday mute
+kvss_fails "$EXIT_FAILED" restore --yes --at yesterday mute
 assert_match "$OUTPUT" 'not a time'
 kvss_fails "$EXIT_USAGE" restore
 assert_match "$OUTPUT" 'name a restore point'
@@ -94,10 +94,10 @@ virsh -q define "$SANDBOX/off.xml"
 ALLOW_SAVED=mute backup off
 rm "$SANDBOX/vmlinux"
 facts_before off
-kvss_fails "$EXIT_FAILED" restore "$POINT" off --start
+kvss_fails "$EXIT_FAILED" restore --yes "$POINT" off --start
 assert_match "$OUTPUT" "not on this host: kernel $SANDBOX/vmlinux"
 assert_facts_same
-kvss_json restore "$POINT" off
+kvss_json restore --yes "$POINT" off
 assert_match "$(report_vm off '.warnings | join("; ")')" "kernel $SANDBOX/vmlinux"
 redefine() { # VM SED-SCRIPT
     virsh -q dumpxml "$1" --inactive --security-info | sed "$2" > "$SANDBOX/changed.xml"
@@ -121,14 +121,14 @@ redefine off "/locked.luks/ s|/>|><encryption format='luks'><secret type='passph
 ALLOW_SAVED=mute backup off
 virsh -q secret-undefine $secret
 facts_before off
-kvss_fails "$EXIT_FAILED" restore "$POINT" off --start
+kvss_fails "$EXIT_FAILED" restore --yes "$POINT" off --start
 assert_match "$OUTPUT" "not on this host: secret disk\. "
 set_secret
-kvss_fails "$EXIT_FAILED" restore "$POINT" off --start
+kvss_fails "$EXIT_FAILED" restore --yes "$POINT" off --start
 assert_match "$OUTPUT" "not on this host: secret disk \(its value\)"
 assert_facts_same
 set_secret "$SANDBOX/secret"
-kvss_json restore "$POINT" off --start
+kvss_json restore --yes "$POINT" off --start
 assert_state off running
 virsh -q destroy off
 virsh -q detach-disk off vdz --config
@@ -139,18 +139,18 @@ ln -s /usr/bin/qemu-system-x86_64 "$SANDBOX/qemu"
 redefine off "s|<emulator>.*<|<emulator>$SANDBOX/qemu<|"
 ALLOW_SAVED=mute backup off
 rm "$SANDBOX/qemu"
-kvss_json restore "$POINT" off --dry-run
+kvss_json restore --yes "$POINT" off --dry-run
 assert_match "$(report_vm off '.warnings | join("; ")')" "its emulator $SANDBOX/qemu is not on this host"
-kvss_json restore "$POINT" off --start
+kvss_json restore --yes "$POINT" off --start
 assert_match "$(report_vm off '.warnings | join("; ")')" "its emulator $SANDBOX/qemu is not on this host"
 assert_match "$(virsh dumpxml off)" '<emulator>/usr/bin/qemu-system-x86_64</emulator>'
 virsh -q destroy off
 ALLOW_SAVED=mute backup off
 mount --bind /dev/null /usr/bin/qemu-system-x86_64
 facts_before off
-kvss_fails "$EXIT_FAILED" restore "$POINT" off
+kvss_fails "$EXIT_FAILED" restore --yes "$POINT" off
 assert_match "$OUTPUT" "VM off.*this host cannot run the VM's machine \(qemu, x86_64, "
 assert_facts_same
-kvss_json restore "$POINT" off --images-only --to "$SANDBOX/images"
+kvss_json restore --yes "$POINT" off --images-only --to "$SANDBOX/images"
 umount /usr/bin/qemu-system-x86_64
 ALLOW_SAVED=mute ALLOW_CHECKPOINTS='kvss-*' assert_nothing_left

@@ -21,25 +21,25 @@ inode=$(stat -c %i "$IMAGES/web-vda.qcow2")
 note "backed up"
 
 # ---- told, refused
-kvss_json restore "$first" web --disk vdb --dry-run
+kvss_json restore --yes "$first" web --disk vdb --dry-run
 assert_report_vm web .part true
 assert_report_vm web .turn_off true
 assert_report_vm web .delete false
 assert_report_vm web .register false
 assert_report_vm web '.write | map(.what) | join(" ")' vdb
 facts_before web
-kvss_fails "$EXIT_FAILED" restore "$first" web --disk vdc
+kvss_fails "$EXIT_FAILED" restore --yes "$first" web --disk vdc
 assert_match "$OUTPUT" 'no such disk'
-kvss_fails "$EXIT_FAILED" restore "$first" --disk vdb --disk vdb
+kvss_fails "$EXIT_FAILED" restore --yes "$first" --disk vdb --disk vdb
 assert_match "$OUTPUT" 'named twice'
-kvss_fails "$EXIT_USAGE" restore "$first" web --disk vdb --to "$SANDBOX"
-kvss_fails "$EXIT_USAGE" restore "$first" web --disk vdb --start
+kvss_fails "$EXIT_USAGE" restore --yes "$first" web --disk vdb --to "$SANDBOX"
+kvss_fails "$EXIT_USAGE" restore --yes "$first" web --disk vdb --start
 assert_facts_same
 assert_eq "$(guest_bootid web)" "$boot" "boot id"
 
 # ---- done, over the running VM
 lifecycle_start
-kvss_json restore "$first" web --disk vdb
+kvss_json restore --yes "$first" web --disk vdb
 guest_wait web
 assert_eq "$(lifecycle web | awk '{ print $3 }' | grep -cE 'Undefined|Defined')" 0 "definitions that came or went"
 assert_ne "$(guest_bootid web)" "$boot" "boot id"
@@ -63,7 +63,7 @@ assert_report_vm web .type incremental
 # ---- into a VM that is off: the other disk byte for byte; it stays off
 guest_stop web
 sum=$(sha256sum < "$IMAGES/web-vda.qcow2")
-kvss_json restore "$first" web --disk vdb
+kvss_json restore --yes "$first" web --disk vdb
 assert_state web "shut off"
 assert_eq "$(sha256sum < "$IMAGES/web-vda.qcow2")" "$sum" "vda"
 
@@ -71,10 +71,10 @@ assert_eq "$(sha256sum < "$IMAGES/web-vda.qcow2")" "$sum" "vda"
 guest_start web
 guest_wait web
 virsh -q managedsave web > /dev/null
-kvss_fails "$EXIT_FAILED" restore "$first" web --disk vdb
+kvss_fails "$EXIT_FAILED" restore --yes "$first" web --disk vdb
 assert_match "$OUTPUT" 'saved state'
 assert_state web "shut off, saved"
-kvss_json restore "$first" web --disk vdb --discard-memory
+kvss_json restore --yes "$first" web --disk vdb --discard-memory
 assert_state web "shut off"
 assert_match "$(report_vm web '.steps | join("; ")')" 'discard: its saved state'
 
@@ -88,7 +88,7 @@ END
 definition web > "$SANDBOX/web.before"
 mv "$IMAGES/web-vdb.qcow2" "$IMAGES/kept" # the image goes: the new one cannot be swapped in over a folder
 mkdir "$IMAGES/web-vdb.qcow2"
-kvss_fails "$EXIT_FAILED" restore "$first" web --disk vdb
+kvss_fails "$EXIT_FAILED" restore --yes "$first" web --disk vdb
 rmdir "$IMAGES/web-vdb.qcow2"
 mv "$IMAGES/kept" "$IMAGES/web-vdb.qcow2"
 assert_eq "$(guest_sh web cat /mnt/vdb/f)" later "what is on vdb"
@@ -102,15 +102,15 @@ kvss_json backup snap
 assert_match "$(report_vm snap '.warnings | join("; ")')" 'disk vda: the 1 snapshot inside its image is not backed up'
 kvss_json check snap
 assert_match "$(report_vm snap '.findings[] | select(.id == "snapshots-inside") | .remedy')" 'qemu-img convert -l NAME'
-kvss_json restore "$POINT" snap --disk vda
+kvss_json restore --yes "$POINT" snap --disk vda
 assert_match "$(report_vm snap '.warnings | join("; ")')" 'has snapshots.*virsh snapshot-list snap'
 assert_eq "$(virsh -q snapshot-list snap --name)" one "snapshots that libvirt lists"
 
 # ---- a VM that is gone, or has not this disk any more
 virsh -q destroy web > /dev/null
 virsh -q detach-disk web vdb --config > /dev/null
-kvss_fails "$EXIT_FAILED" restore "$first" web --disk vdb
+kvss_fails "$EXIT_FAILED" restore --yes "$first" web --disk vdb
 assert_match "$OUTPUT" 'has no disk vdb'
 virsh -q undefine web --checkpoints-metadata
-kvss_fails "$EXIT_FAILED" restore "$first" web --disk vdb
+kvss_fails "$EXIT_FAILED" restore --yes "$first" web --disk vdb
 assert_match "$OUTPUT" 'not on this host'

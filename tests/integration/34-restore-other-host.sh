@@ -12,11 +12,11 @@ if [ "${1:-}" = other-host ]; then
     export KVSS_REPOSITORY=$2/repository KVSS_PASSWORD_FILE=$2/password KVSS_CONNECT=qemu:///system
     assert_eq "$(virsh -q list --all --name)" "" "VMs of the other host"
     # its network is not here, nor are its folders
-    kvss_json restore "$3" --to "$SANDBOX/vms" --dry-run
+    kvss_json restore --yes "$3" --to "$SANDBOX/vms" --dry-run
     assert_report_vm web .here null
     assert_report_vm web .turn_off false
     assert_report_vm web '.nics[0].link' false
-    kvss_json restore "$3" --to "$SANDBOX/vms"
+    kvss_json restore --yes "$3" --to "$SANDBOX/vms"
     guest_wait web
     guest_wait mute
     assert_eq "$(guest_sh web cat /mnt/vda/f)" content "what web holds"
@@ -56,18 +56,18 @@ note "on another host"
 # ---- without libvirt: even its address leads nowhere
 mkdir -m 711 "$SANDBOX/files"
 export KVSS_CONNECT='qemu+unix:///system?socket=/nowhere'
-kvss_json restore "$POINT" --to "$SANDBOX/files" --images-only --dry-run
+kvss_json restore --yes "$POINT" --to "$SANDBOX/files" --images-only --dry-run
 [ -z "$(ls "$SANDBOX/files")" ] || fail "--dry-run has written files"
-kvss_json restore "$POINT" --to "$SANDBOX/files" --images-only
+kvss_json restore --yes "$POINT" --to "$SANDBOX/files" --images-only
 # shellcheck disable=SC2012 # these names hold nothing unusual
 assert_eq "$(ls -A "$SANDBOX/files" | tr '\n' ' ')" \
     "mute-vda.qcow2 mute.save mute.xml uefi-vda.qcow2 uefi.xml uefi_VARS.fd web-vda.qcow2 web.xml " "files"
 assert_report_vm mute '.files | map(.what) | join(" ")' "definition memory"
-kvss_fails "$EXIT_FAILED" restore "$POINT" web --to "$SANDBOX/files" --images-only
+kvss_fails "$EXIT_FAILED" restore --yes "$POINT" web --to "$SANDBOX/files" --images-only
 assert_match "$OUTPUT" 'is there already'
-kvss_json restore "$POINT" web --to "$SANDBOX/files" --images-only --overwrite
-kvss_json restore "$POINT" web --to "$SANDBOX/one" --images-only --disk vda
-kvss_fails "$EXIT_USAGE" restore "$POINT" web --images-only
+kvss_json restore --yes "$POINT" web --to "$SANDBOX/files" --images-only --overwrite
+kvss_json restore --yes "$POINT" web --to "$SANDBOX/one" --images-only --disk vda
+kvss_fails "$EXIT_USAGE" restore --yes "$POINT" web --images-only
 export KVSS_CONNECT=qemu:///system
 image_file "$SANDBOX/files/web-vda.qcow2" f "$SANDBOX/f"
 assert_eq "$(cat "$SANDBOX/f")" content "what the image holds"

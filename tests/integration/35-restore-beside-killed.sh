@@ -31,7 +31,7 @@ nothing_of_kvss() {
 at() {
     local fault=$1 status=0
     shift
-    KVSS_TEST_FAULT=$fault KVSS_TEST_FAULT_LOG=$SANDBOX/faults "$KVSS" restore "$POINT" web "$@" > "$SANDBOX/out" 2> "$SANDBOX/stderr" ||
+    KVSS_TEST_FAULT=$fault KVSS_TEST_FAULT_LOG=$SANDBOX/faults "$KVSS" restore --yes "$POINT" web "$@" > "$SANDBOX/out" 2> "$SANDBOX/stderr" ||
         status=$?
     grep -q '^fault' "$SANDBOX/faults" || fail "the restore never came to $fault: $(cat "$SANDBOX/stderr")"
     rm "$SANDBOX/faults"

@@ -29,7 +29,7 @@ cleanup_fn losetup --detach "$LOOP"
 
 # ---- no disk of the VM's
 facts_before web
-kvss_fails "$EXIT_FAILED" restore "$first" web --disk "vdb=$LOOP" --overwrite
+kvss_fails "$EXIT_FAILED" restore --yes "$first" web --disk "vdb=$LOOP" --overwrite
 assert_match "$OUTPUT" 'no VM was changed, but block devices were written to.*VM web, disk vdb'
 assert_facts_same
 assert_eq "$(guest_bootid web)" "$boot" "boot id"
@@ -38,7 +38,7 @@ note "not turned off"
 
 # ---- with room it works, and the device is the VM's
 rm "$SANDBOX/small/filler"
-kvss_json restore "$first" web --disk "vdb=$LOOP" --overwrite
+kvss_json restore --yes "$first" web --disk "vdb=$LOOP" --overwrite
 guest_wait web
 assert_match "$(virsh -q domblklist web --details)" "block +disk +vdb +$LOOP"
 assert_match "$(qemu-io -r -U -f raw -c "read -P $DATA" "$LOOP")" 'read 16777216/16777216'
@@ -49,7 +49,7 @@ backup web
 definition web > "$SANDBOX/web.before"
 fallocate --punch-hole --offset 1M --length 16M "$SANDBOX/small/device"
 fill
-kvss_fails "$EXIT_FAILED" restore "$POINT" web
+kvss_fails "$EXIT_FAILED" restore --yes "$POINT" web
 assert_match "$OUTPUT" 'disk vdb.*old definition and images and are off: a block device may be half overwritten'
 assert_state web "shut off"
 assert_definition web "$SANDBOX/web.before"
@@ -57,7 +57,7 @@ ALLOW_CHECKPOINTS='kvss-*' assert_nothing_left
 note "left off"
 
 rm "$SANDBOX/small/filler"
-kvss_json restore "$POINT" web --start
+kvss_json restore --yes "$POINT" web --start
 guest_wait web
 assert_match "$(qemu-io -r -U -f raw -c "read -P $DATA" "$LOOP")" 'read 16777216/16777216'
 assert_definition web "$SANDBOX/web.before"

@@ -54,10 +54,10 @@ virsh -q pool-refresh fast
 note "backed up"
 
 # ---- told, then done
-kvss_json restore "$POINT" web --pool fast --dry-run
+kvss_json restore --yes "$POINT" web --pool fast --dry-run
 assert_report_vm web '.write[0].path' "/dev/$GROUP/web-vda"
 assert_volumes ""
-kvss_json restore "$POINT" web --pool fast
+kvss_json restore --yes "$POINT" web --pool fast
 assert_volumes "web-vda web-vdb "
 assert_restored web vda
 assert_restored web vdb
@@ -68,32 +68,32 @@ note "in new volumes"
 # ---- in the way: the VM's own are replaced; another VM's and nobody's are not, but for --overwrite; too small; a copy has its own
 backup web
 qemu-io -f raw -c 'write -q -P 0x77 2M 1M' "/dev/$GROUP/web-vda"
-kvss_json restore "$POINT" web --pool fast
+kvss_json restore --yes "$POINT" web --pool fast
 assert_volumes "web-vda web-vdb "
 assert_restored web vda
 lvcreate -q -n copy-vdb -L 8M "$GROUP" > /dev/null
 virsh -q pool-refresh fast
 facts_before web
-kvss_fails "$EXIT_FAILED" restore "$POINT" web --name copy --pool fast
+kvss_fails "$EXIT_FAILED" restore --yes "$POINT" web --name copy --pool fast
 assert_match "$OUTPUT" "block device /dev/$GROUP/copy-vdb is no disk of this VM"
-kvss_fails "$EXIT_FAILED" restore "$POINT" web --name copy --pool fast --overwrite
+kvss_fails "$EXIT_FAILED" restore --yes "$POINT" web --name copy --pool fast --overwrite
 assert_match "$OUTPUT" "copy-vdb has 8388608 bytes, the image 33554432"
 lvchange -q -an "$GROUP/copy-vdb" # libvirt does not see it then
 virsh -q pool-refresh fast
-kvss_fails "$EXIT_FAILED" restore "$POINT" web --name copy --pool fast
+kvss_fails "$EXIT_FAILED" restore --yes "$POINT" web --name copy --pool fast
 assert_match "$OUTPUT" 'copy-vdb.* already'
 assert_volumes "copy-vdb web-vda web-vdb "
 lvremove -q -f "$GROUP/copy-vdb" > /dev/null
 lvcreate -q -n large -L 150M "$GROUP" > /dev/null
 virsh -q pool-refresh fast
-kvss_fails "$EXIT_FAILED" restore "$POINT" web --name copy --pool fast
+kvss_fails "$EXIT_FAILED" restore --yes "$POINT" web --name copy --pool fast
 assert_match "$OUTPUT" 'not enough room in the storage pool fast'
 lvremove -q -f "$GROUP/large" > /dev/null
 lvcreate -q -n copy-vdb -L 32M "$GROUP" > /dev/null
 dd if="$SANDBOX/noise" of="/dev/$GROUP/copy-vdb" bs=32M count=1 oflag=direct status=none
 virsh -q pool-refresh fast
 assert_facts_same
-kvss_json restore "$POINT" web --name copy --pool fast --overwrite
+kvss_json restore --yes "$POINT" web --name copy --pool fast --overwrite
 assert_volumes "copy-vda copy-vdb web-vda web-vdb "
 assert_restored copy vda
 assert_restored copy vdb
@@ -103,14 +103,14 @@ virsh -q pool-refresh fast
 note "clashes"
 
 # ---- killed when the volumes are made: the watchdog deletes them
-KVSS_TEST_FAULT=kill:made-volume:done kvss restore "$POINT" web --name copy --pool fast > /dev/null 2>&1 || :
+KVSS_TEST_FAULT=kill:made-volume:done kvss restore --yes "$POINT" web --name copy --pool fast > /dev/null 2>&1 || :
 no_copy() { [ "$(volumes)" = "web-vda web-vdb " ]; }
 poll 60 no_copy
 kvss recover > /dev/null
 note "killed"
 
 # ---- it runs on them
-kvss_json restore "$POINT" web --pool fast --start
+kvss_json restore --yes "$POINT" web --pool fast --start
 guest_wait web
 assert_eq "$(guest_sh web 'dd if=/dev/vda bs=1M skip=2 count=3 2> /dev/null | sha256sum')" "$(sha256sum < "$SANDBOX/data")" "what the guest reads of vda"
 guest_remember_disks web
@@ -118,12 +118,12 @@ guest_remember_disks web
 # ---- and while it runs; where this kernel's own speed allows it
 if [ -z "${KVSS_OTHER_KERNEL-}" ]; then
     ALLOW_CHECKPOINTS='kvss-*' backup web
-    kvss_json restore "$POINT" web --pool fast
+    kvss_json restore --yes "$POINT" web --pool fast
     guest_wait web
     assert_volumes "web-vda web-vdb "
     assert_eq "$(guest_sh web 'dd if=/dev/vdb bs=1M skip=5 count=3 2> /dev/null | sha256sum')" "$(sha256sum < "$SANDBOX/data")" \
         "what the guest reads of vdb"
-    KVSS_TEST_FAULT=kill:made-volume:done kvss restore "$POINT" web --name copy --pool fast > /dev/null 2>&1 || :
+    KVSS_TEST_FAULT=kill:made-volume:done kvss restore --yes "$POINT" web --name copy --pool fast > /dev/null 2>&1 || :
     poll 60 no_copy
     kvss recover > /dev/null
     assert_state web running

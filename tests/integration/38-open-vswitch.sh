@@ -60,7 +60,7 @@ declare -A before
 for mac in $WEB $MUTE; do before[$mac]=$(interface_ids "$mac"); done
 virsh -q detach-interface web bridge --mac $WEB_GONE --live
 vswitch del-br leaves
-kvss_json restore "$POINT"
+kvss_json restore --yes "$POINT"
 for vm in web mute; do guest_wait $vm; done
 assert_eq "$(guest_bootid mute)" "$boot" "boot id of mute"
 assert_eq "$(ports_of stays)" "$WEB $MUTE" "ports after"
@@ -83,7 +83,7 @@ guest_wait off
 assert_match "$(interface_ids $OFF)" '^[0-9a-f-]{36}$' "interface id of $OFF"
 
 # ---- a copy beside the original has a port of its own; on another bridge none stays on the first
-kvss_json restore "$POINT" web --name twin
+kvss_json restore --yes "$POINT" web --name twin
 guest_wait twin
 twin=$(virsh -q domiflist twin | awk '$3 == "stays" { print $5 }')
 assert_ne "$twin" $WEB "MAC of the copy"
@@ -91,7 +91,7 @@ assert_match "$(ports_of stays)" "$twin" "ports with the copy"
 assert_ne "$(interface_ids "$twin")" "$(interface_ids $WEB)" "interface id of the copy"
 assert_eq "$(tag_of twin "$twin")" 7 "VLAN of the copy"
 destroy_vm twin
-kvss_json restore "$POINT" web --network stays=other
+kvss_json restore --yes "$POINT" web --network stays=other
 guest_wait web
 assert_eq "$(ports_of other)" "$WEB" "ports of the other bridge"
 assert_eq "$(ports_of stays)" "$MUTE $OFF" "ports of the first bridge"
@@ -100,7 +100,7 @@ note "moved"
 # ---- no Open vSwitch: the VM is there all the same, with no link
 destroy_vm web mute off
 vswitch_stop
-kvss_json restore "$POINT" web
+kvss_json restore --yes "$POINT" web
 guest_wait web
 for mac in $WEB $WEB_GONE; do assert_eq "$(virsh -q domif-getlink web "$mac" | awk '{ print $2 }')" down "link of $mac"; done
 assert_match "$(report_vm web '.warnings | join("; ")')" "bridge stays cannot be used, as Open vSwitch does not answer: NIC $WEB" "warnings"

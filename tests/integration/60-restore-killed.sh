@@ -71,7 +71,7 @@ what_is() {
 at() {
     local status=0
     [ "$WHAT" = old ] || { destroy_vm web && old_vm; }
-    KVSS_TEST_FAULT=$1 KVSS_TEST_FAULT_LOG=$SANDBOX/faults "$KVSS" restore "$POINT" web > "$SANDBOX/out" 2> "$SANDBOX/stderr" || status=$?
+    KVSS_TEST_FAULT=$1 KVSS_TEST_FAULT_LOG=$SANDBOX/faults "$KVSS" restore --yes "$POINT" web > "$SANDBOX/out" 2> "$SANDBOX/stderr" || status=$?
     grep -q '^fault' "$SANDBOX/faults" || fail "the restore never came to $1: $(cat "$SANDBOX/stderr")"
     rm "$SANDBOX/faults"
     poll 90 no_kvss
@@ -111,7 +111,7 @@ if [ -z "${KVSS_TEST_FULL:-}" ]; then
     at fail:turn-off-vm:begin old
 else
     # every step that a good restore passes
-    KVSS_TEST_FAULT_LOG=$SANDBOX/good "$KVSS" restore "$POINT" web > "$SANDBOX/out" 2>&1 || fail "$(cat "$SANDBOX/out")"
+    KVSS_TEST_FAULT_LOG=$SANDBOX/good "$KVSS" restore --yes "$POINT" web > "$SANDBOX/out" 2>&1 || fail "$(cat "$SANDBOX/out")"
     WHAT=new
     mapfile -t steps < <(sed -n 's/^\(begin\|done\|settled\) \(.*\)/\2:\1/p' "$SANDBOX/good" | awk '!seen[$0]++')
     rm "$SANDBOX/good"
@@ -127,7 +127,7 @@ else
 fi
 
 # and a restore works
-kvss_json restore "$POINT" web
+kvss_json restore --yes "$POINT" web
 what_is
 assert_eq "$WHAT" new
 guest_wait web

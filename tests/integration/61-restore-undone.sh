@@ -62,7 +62,7 @@ same() {
 before
 for vm in "${all[@]}"; do
     status=0
-    KVSS_TEST_FAULT=fail:register-vm:done "$KVSS" restore "$POINT" "$vm" > "$SANDBOX/out" 2> "$SANDBOX/stderr" || status=$?
+    KVSS_TEST_FAULT=fail:register-vm:done "$KVSS" restore --yes "$POINT" "$vm" > "$SANDBOX/out" 2> "$SANDBOX/stderr" || status=$?
     assert_eq "$status" "$EXIT_FAILED" "status ($vm): $(cat "$SANDBOX/stderr")"
     assert_match "$(cat "$SANDBOX/stderr")" 'as it was before'
     same
@@ -76,7 +76,7 @@ assert_eq "$(guest_bootid saved)" "$boot" "boot id of saved"
 assert_eq "$(guest_sh saved 'cat /run/in-memory')" kept "memory of saved"
 
 # ---- and without a fault
-kvss_json restore "$POINT" off ext
+kvss_json restore --yes "$POINT" off ext
 for vm in off ext; do
     assert_state "$vm" "shut off"
     assert_eq "$(virsh -q snapshot-list "$vm" --name)" "" "snapshots of $vm"

@@ -46,7 +46,7 @@ for vm in uefi chip; do
     remember $vm second
     assert_remembers $vm second firstsecondKvssfirst\ Kvsssecond
 done
-kvss_json restore "$POINT"
+kvss_json restore --yes "$POINT"
 for vm in uefi chip; do
     guest_wait $vm 240
     assert_remembers $vm first
@@ -58,7 +58,7 @@ note "restored over VMs that run"
 folder=$(dirname "$(state_of chip)")
 destroy_vm uefi chip
 rm -rf /var/lib/libvirt/swtpm/*
-kvss_json restore "$POINT" chip uefi
+kvss_json restore --yes "$POINT" chip uefi
 assert_file "$folder/tpm2/tpm2-00.permall"
 virsh -q destroy chip > /dev/null
 guest_start chip
@@ -72,9 +72,9 @@ note "restored where nothing was left"
 # ---- as copies: TPMs of their own, by their own UUIDs, that hold the same; also where the copy goes on in the original's memory
 for vm in uefi chip; do
     remember $vm second
-    kvss_json restore "$POINT" $vm --name $vm-copy --dry-run
+    kvss_json restore --yes "$POINT" $vm --name $vm-copy --dry-run
     assert_match "$(report_vm $vm '.write[] | select(.what == "TPM") | .path')" '/swtpm/[0-9a-f-]+/tpm2/tpm2-00.permall'
-    kvss_json restore "$POINT" $vm --name $vm-copy
+    kvss_json restore --yes "$POINT" $vm --name $vm-copy
     guest_wait $vm-copy 240
     assert_eq "$(guest_sh $vm-copy 'guestd tpm' | tr -d '\0')" first "the TPM of $vm-copy"
     assert_eq "$(guest_sh $vm 'guestd tpm' | tr -d '\0')" second "the TPM of $vm beside its copy"
@@ -85,7 +85,7 @@ done
 note "copies"
 
 # ---- files alone
-kvss_json restore "$POINT" chip --images-only --to "$SANDBOX/files"
+kvss_json restore --yes "$POINT" chip --images-only --to "$SANDBOX/files"
 assert_eq "$(report_vm chip '.files[] | select(.what == "TPM") | .path')" "$SANDBOX/files/chip.tpm/tpm2/tpm2-00.permall"
 assert_file "$SANDBOX/files/chip.tpm/tpm2/tpm2-00.permall"
 cmp "$SANDBOX/files/chip.tpm/tpm2/tpm2-00.permall" "$(state_of chip)/tpm2-00.permall" && fail "that is what the TPM is now"
@@ -93,12 +93,12 @@ cmp "$SANDBOX/files/chip.tpm/tpm2/tpm2-00.permall" "$(state_of chip)/tpm2-00.per
 # ---- a restore that fails leaves the TPM as it is, and no folder of one that was not there
 if grep -q KVSS_TEST_FAULT "$KVSS"; then
     remember chip third
-    KVSS_TEST_FAULT=fail:register-vm:done kvss_fails "$EXIT_FAILED" restore "$POINT" chip
+    KVSS_TEST_FAULT=fail:register-vm:done kvss_fails "$EXIT_FAILED" restore --yes "$POINT" chip
     guest_wait chip 240
     assert_remembers chip third
     destroy_vm chip
     rm -rf "$folder"
-    KVSS_TEST_FAULT=fail:register-vm:done kvss_fails "$EXIT_FAILED" restore "$POINT" chip
+    KVSS_TEST_FAULT=fail:register-vm:done kvss_fails "$EXIT_FAILED" restore --yes "$POINT" chip
     assert_no_file "$folder" "$IMAGES/chip-vda.qcow2"
     assert_eq "$(vm_state chip)" gone
 fi

@@ -41,20 +41,20 @@ note "backed up"
 enroll safe second
 assert_eq "$(enrolled safe)" "first second" "what was enrolled since"
 guest_sh safe 'guestd tpm broken'
-kvss_json restore "$POINT"
+kvss_json restore --yes "$POINT"
 assert_safe safe
 note "restored over the VM"
 
 # nothing left, and a template that is of no use
 destroy_vm safe
 rm -rf "${NVRAM:?}"/* /var/lib/libvirt/swtpm/*
-kvss_json restore "$POINT"
+kvss_json restore --yes "$POINT"
 assert_safe safe
 definition safe > "$SANDBOX/safe.after"
 diff "$SANDBOX/safe.before" "$SANDBOX/safe.after" >&2 || fail "the definition differs"
 note "restored where nothing was left"
 
-kvss_json restore "$POINT" safe --name copy
+kvss_json restore --yes "$POINT" safe --name copy
 assert_safe copy
 assert_file $NVRAM/copy_VARS.fd $NVRAM/safe_VARS.fd
 enroll copy copied
@@ -63,7 +63,7 @@ destroy_vm copy
 
 # the proof that it is the variables: without them in Secure Boot the same VM knows nothing of what was enrolled
 destroy_vm safe
-kvss_json restore "$POINT" --no-start
+kvss_json restore --yes "$POINT" --no-start
 rm $NVRAM/safe_VARS.fd
 guest_start safe
 guest_wait safe 240

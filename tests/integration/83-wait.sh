@@ -63,7 +63,7 @@ note "after a kill"
 
 # ---- both come to their ends
 first --bwlimit 4M
-kvss_fails "$EXIT_REFUSED" restore latest web
+kvss_fails "$EXIT_REFUSED" restore --yes latest web
 assert_match "$OUTPUT" "VM web: another session of kvss holds it: backup, pid $first" "the owner"
 second web
 wait $first || fail "the first backup failed: $(cat "$SANDBOX/first")"
@@ -72,13 +72,13 @@ assert_points 5
 
 # ---- a restore has its VMs alone; another one waits for it
 restoring() { grep -qs '"what":"restore"' "/var/lib/kvss/vms/$(virsh -q domuuid web)"; }
-"$KVSS" restore latest web > "$SANDBOX/first" 2>&1 &
+"$KVSS" restore --yes latest web > "$SANDBOX/first" 2>&1 &
 first=$!
 until restoring; do kill -0 $first 2> /dev/null || fail "the restore ended early: $(cat "$SANDBOX/first")"; done
 kill -STOP $first
 kvss_fails "$EXIT_REFUSED" backup web
 assert_match "$OUTPUT" "VM web: another session of kvss holds it: restore, pid $first" "the owner"
-"$KVSS" restore latest web --wait > "$SANDBOX/second" 2>&1 &
+"$KVSS" restore --yes latest web --wait > "$SANDBOX/second" 2>&1 &
 second=$!
 poll 30 waits
 kill -CONT $first

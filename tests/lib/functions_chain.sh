@@ -22,7 +22,7 @@ assert_truth() {
 
 # assert_restored POINT LABEL NAME TARGET...: a restore of the VM brings back exactly that
 assert_restored() {
-    kvss restore "$1" "$3" --quiet > "$SANDBOX/restore.log" 2>&1 || fail "restore of $2: $(cat "$SANDBOX/restore.log")"
+    kvss restore --yes "$1" "$3" --quiet > "$SANDBOX/restore.log" 2>&1 || fail "restore of $2: $(cat "$SANDBOX/restore.log")"
     assert_truth "${@:2}"
 }
 

@@ -92,7 +92,7 @@ assert_recovers() {
 assert_restores() {
     local vm point=$1
     shift
-    kvss restore "$point" "$@" --quiet > "$SANDBOX/restore.log" 2>&1 || fail "restore: $(cat "$SANDBOX/restore.log")"
+    kvss restore --yes "$point" "$@" --quiet > "$SANDBOX/restore.log" 2>&1 || fail "restore: $(cat "$SANDBOX/restore.log")"
     for vm; do
         [ "$(vm_state "$vm")" != running ] || virsh -q suspend "$vm" > /dev/null # it goes on where it was, and writes
         image_raw "$IMAGES/$vm-vdb.qcow2" "$SANDBOX/now.raw"
