@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/io.h"
+#include "base/io_at.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -80,6 +81,11 @@ static int remove_at(int dir, const char *name, const struct place *top, unsigne
     if (r < 0)
         return r;
     return unlinkat(dir, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+int io_remove_tree_at(int dir, const char *name)
+{
+    return remove_at(dir, name, NULL, 0);
 }
 
 int io_remove_tree(const char *path, struct err *err)

@@ -51,10 +51,12 @@ int hv_default_image_dir(struct hv *hv, char **ret, struct err *err);
 int hv_pool_dir(struct hv *hv, const char *name, char **ret, bool *ret_volumes, struct err *err);
 /* Bytes that new volumes may take. -ENOENT: no such pool. */
 int hv_pool_free(struct hv *hv, const char *name, uint64_t *ret, struct err *err);
-/* A new volume of at least so many bytes, not wiped; *ret_path is its device (caller frees). -EEXIST: there is one of that name. */
-int hv_volume_make(struct hv *hv, const char *pool, const char *name, uint64_t size, char **ret_path, struct err *err);
-/* Fine if it is gone already, or the pool. */
-int hv_volume_delete(struct hv *hv, const char *pool, const char *name, struct err *err);
+/* A new volume of at least so many bytes, not wiped; *ret_path is its device, *ret_key what no other volume has (LVM's own identifier;
+ * caller frees both). -EEXIST: there is one of that name. */
+int hv_volume_make(struct hv *hv, const char *pool, const char *name, uint64_t size, char **ret_path, char **ret_key, struct err *err);
+/* Deletes the volume if it is still the one of that key. Fine if it is gone already. 1: it is another, or without a key (NULL) nobody can
+ * tell; it is left alone, as err says. -ENOENT: no such pool. */
+int hv_volume_delete(struct hv *hv, const char *pool, const char *name, const char *key, struct err *err);
 int hv_pool_refresh(struct hv *hv, const char *name, struct err *err);
 /* Where libvirt puts NVRAMs by itself; NULL: not known. */
 const char *hv_nvram_dir(const struct hv *hv);

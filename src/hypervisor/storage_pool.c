@@ -99,10 +99,10 @@ static int volume_xml(const char *name, uint64_t size, char **ret, struct err *e
     return xml_dump(doc, root, false, ret, err);
 }
 
-int hv_volume_make(struct hv *hv, const char *pool_name, const char *name, uint64_t size, char **ret_path, struct err *err)
+int hv_volume_make(struct hv *hv, const char *pool_name, const char *name, uint64_t size, char **ret_path, char **ret_key, struct err *err)
 {
     _cleanup_(pool_free_p) virStoragePoolPtr pool = NULL;
-    _cleanup_free_ char *xml = NULL;
+    _cleanup_free_ char *xml = NULL, *path = NULL;
 
     int r = volume_xml(name, size, &xml, err);
     if (r < 0 || (r = find_pool(hv, pool_name, &pool, err)) < 0)
@@ -112,23 +112,31 @@ int hv_volume_make(struct hv *hv, const char *pool_name, const char *name, uint6
         return err_set(err, EEXIST, "storage pool %s has a volume %s already: delete or rename it", pool_name, name);
     if (!volume)
         return hv_virt_error(err, "cannot make the volume %s in the storage pool %s", name, pool_name);
-    *ret_path = virStorageVolGetPath(volume);
-    return *ret_path ? 0 : hv_virt_error(err, "cannot tell the device of the volume %s", name);
+    const char *key = virStorageVolGetKey(volume);
+    if (!key || !(path = virStorageVolGetPath(volume)))
+        return hv_virt_error(err, "cannot tell the device of the volume %s", name);
+    if (!(*ret_key = strdup(key)))
+        return err_set(err, ENOMEM, "out of memory");
+    *ret_path = TAKE_PTR(path);
+    return 0;
 }
 
-int hv_volume_delete(struct hv *hv, const char *pool_name, const char *name, struct err *err)
+int hv_volume_delete(struct hv *hv, const char *pool_name, const char *name, const char *key, struct err *err)
 {
     _cleanup_(pool_free_p) virStoragePoolPtr pool = NULL;
 
     int r = find_pool(hv, pool_name, &pool, err);
-    if (r == -ENOENT)
-        err_clear(err);
     if (r < 0)
-        return r == -ENOENT ? 0 : r;
+        return r;
     _cleanup_(volume_free_p) virStorageVolPtr volume = virStorageVolLookupByName(pool, name);
     if (!volume && hv_virt_code() == VIR_ERR_NO_STORAGE_VOL)
         return 0;
-    if (!volume || virStorageVolDelete(volume, 0) < 0)
+    const char *now = volume ? virStorageVolGetKey(volume) : NULL;
+    if (now && (!key || strcmp(key, now))) {
+        err_set(err, EEXIST, "the volume %s of the storage pool %s may be somebody else's: it is left alone", name, pool_name);
+        return 1;
+    }
+    if (!now || virStorageVolDelete(volume, 0) < 0)
         return hv_virt_error(err, "cannot delete the volume %s of the storage pool %s", name, pool_name);
     return 0;
 }

@@ -14,6 +14,7 @@
  *             done     brought about, not marked so yet
  *             undo     about to be undone
  *             settled  reversed, or meant to stay, not marked so yet
+ *             after    ... and marked so
  *   KVSS_TEST_FAULT_LOG=FILE   gets a line "verb VERB" for each kind of effect there is, "WHEN VERB" for each step that is
  *                              reached, and "fault ACTION WHEN VERB" where one was made
  *
@@ -35,7 +36,7 @@ struct journal_fault {
     unsigned nth, seen; /* seen: atomic */
 };
 
-static const char *const when_names[] = { "begin", "done", "undo", "settled" };
+static const char *const when_names[] = { "begin", "done", "undo", "settled", "after" };
 
 void journal_fault_free(struct journal_fault *f)
 {

@@ -17,6 +17,7 @@ struct journal_effect {
     bool committed;
     bool inherited; /* read from the list of another process */
     struct journal_arg *args; /* names and values owned; ends with { NULL, NULL } */
+    char *note; /* what its undo found instead of what it made; NULL: nothing */
 };
 
 struct journal {
@@ -39,7 +40,9 @@ int journal_make(const char *session_id, const struct journal_verb *verbs, void 
 
 /* ---- journal_file.c: the list on disk. One line of JSON a step:
  *   {"effect":1,"verb":"freeze-guest","time":"2026-11-22T21:13:05.123Z","values":{"vm":"web01",...}}
+ *   {"effect":1,"values":{"path_id":...}}
  *   {"effect":1,"state":"done"}   {"effect":1,"state":"settled"}   {"settled":"all"}   {"committed":GROUP}
+ * ("settled":"all" is of earlier versions.)
  */
 struct journal_file;
 
@@ -52,7 +55,7 @@ const char *journal_file_path(const struct journal_file *f); /* the session's fo
 int journal_file_begin(struct journal_file *f, const struct journal_effect *e, struct err *err);
 int journal_file_state(struct journal_file *f, uint64_t id, enum effect_state state, bool durable, struct err *err);
 int journal_file_commit(struct journal_file *f, const char *group, struct err *err);
-int journal_file_settle_all(struct journal_file *f, struct err *err);
+int journal_file_note(struct journal_file *f, uint64_t id, const char *name, const char *value, struct err *err);
 /* Reads what was written into a journal that is empty so far. A last line that was cut off is left out. -EUCLEAN: damaged. */
 int journal_file_load(struct journal_file *f, struct journal *j, struct err *err);
 int journal_load_text(struct journal *j, const char *text, size_t n, struct err *err); /* the same, of what is in memory */
@@ -60,6 +63,15 @@ int journal_load_text(struct journal *j, const char *text, size_t n, struct err 
 int journal_file_peek(const char *dir, const char *session_id, struct journal_file **ret, struct err *err);
 /* Lets go of the session; remove: its folder goes. NULL is fine. */
 void journal_file_close(struct journal_file *f, bool remove);
+
+/* What the file said: as journal_begin() and the like, but nothing is looked at. */
+int journal_enter_loaded(struct journal *j, const char *verb, const struct journal_arg *args, struct err *err);
+void journal_state_loaded(struct journal *j, uint64_t id, enum effect_state state);
+void journal_settle_all(struct journal *j);
+
+/* ---- journal_place.c: adds to args, which has room for them, the folders of the places. *n of them are there; the values are the
+ * caller's to free. */
+int journal_add_folders(const struct journal_verb *verb, struct journal_arg *args, size_t *n, struct err *err);
 
 /* As journal_undo_all(), for the effects of one verb. */
 int journal_undo_verb(struct journal *j, const char *verb, struct err *err);
@@ -79,7 +91,7 @@ void journal_watch_undoing(struct journal *j);
 pid_t journal_watch_pid(const struct journal_watch *w); /* 0 for NULL */
 
 /* ---- fault.c: what tests ask for */
-enum fault_when { FAULT_BEGIN, FAULT_DONE, FAULT_UNDO, FAULT_SETTLED };
+enum fault_when { FAULT_BEGIN, FAULT_DONE, FAULT_UNDO, FAULT_SETTLED, FAULT_AFTER };
 #ifdef KVSS_FAULT_POINTS
 int journal_fault_arm(struct journal *j, struct err *err); /* -EINVAL: the environment asks for what there is not */
 void journal_fault_free(struct journal_fault *f);

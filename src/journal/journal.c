@@ -4,13 +4,19 @@
 #include <errno.h>
 #include <string.h>
 
-static void effect_free(struct journal_effect *e)
+static void args_free(struct journal_arg *args)
 {
-    for (struct journal_arg *a = e->args; a && a->name; a++) {
+    for (struct journal_arg *a = args; a && a->name; a++) {
         free((char *)a->name);
         free((char *)a->value);
     }
-    free(e->args);
+    free(args);
+}
+
+static void effect_free(struct journal_effect *e)
+{
+    args_free(e->args);
+    free(e->note);
     free(e);
 }
 DEFINE_CLEANUP(struct journal_effect *, effect_free)
@@ -78,24 +84,24 @@ static const struct journal_verb *find_verb(const struct journal *j, const char 
     return NULL;
 }
 
-static struct journal_arg *copy_args(const struct journal_arg *args)
+/* With room for the folders of its places. */
+static struct journal_arg *copy_args(const struct journal_arg *args, size_t *ret_n)
 {
     size_t n = 0;
     while (args && args[n].name)
         n++;
-    struct journal_arg *copy = calloc(n + 1, sizeof(*copy));
+    struct journal_arg *copy = calloc(n + JOURNAL_PLACES_MAX + 1, sizeof(*copy));
     for (size_t i = 0; copy && i < n; i++) {
         copy[i].value = strdup(args[i].value ? args[i].value : "");
         copy[i].name = strdup(args[i].name);
         if (!copy[i].name || !copy[i].value) {
-            for (size_t k = 0; k <= i; k++) {
-                free((char *)copy[k].name);
-                free((char *)copy[k].value);
-            }
-            free(copy);
+            free((char *)copy[i].value);
+            copy[i].value = NULL;
+            args_free(copy);
             return NULL;
         }
     }
+    *ret_n = n;
     return copy;
 }
 
@@ -133,19 +139,77 @@ static int enter(struct journal *j, struct journal_effect *effect, uint64_t *ret
     return 0;
 }
 
-int journal_begin(struct journal *j, const char *verb, const struct journal_arg *args, uint64_t *ret_id, struct err *err)
+/* The effect, not entered yet. looked: its places are looked at. */
+static int make_effect(struct journal *j, const char *verb, const struct journal_arg *args, bool look, struct journal_effect **ret,
+                       struct err *err)
 {
     const struct journal_verb *v = find_verb(j, verb);
+    size_t n;
+
     if (!v)
         return err_set(err, EINVAL, "journal: no verb \"%s\"", verb);
-
     _cleanup_(effect_free_p) struct journal_effect *e = calloc(1, sizeof(*e));
-    if (!e || !(e->args = copy_args(args)))
+    if (!e || !(e->args = copy_args(args, &n)))
         return err_set(err, ENOMEM, "out of memory");
     e->verb = v;
+    int r = look ? journal_add_folders(v, e->args, &n, err) : 0;
+    if (r >= 0)
+        *ret = TAKE_PTR(e);
+    return r;
+}
 
-    int r = enter(j, TAKE_PTR(e), ret_id, err);
+int journal_begin(struct journal *j, const char *verb, const struct journal_arg *args, uint64_t *ret_id, struct err *err)
+{
+    struct journal_effect *e;
+
+    int r = make_effect(j, verb, args, true, &e, err);
+    if (r < 0)
+        return r;
+    const struct journal_verb *v = e->verb;
+    r = enter(j, e, ret_id, err);
     return r < 0 ? r : journal_fault(j, v, FAULT_BEGIN, err);
+}
+
+int journal_enter_loaded(struct journal *j, const char *verb, const struct journal_arg *args, struct err *err)
+{
+    struct journal_effect *e;
+    uint64_t id;
+
+    int r = make_effect(j, verb, args, false, &e, err);
+    if (r < 0 || (r = enter(j, e, &id, err)) < 0)
+        return r;
+    e->inherited = true;
+    return 0;
+}
+
+static int add_value(struct journal_effect *e, const char *name, const char *value)
+{
+    size_t n = 0;
+    while (e->args[n].name)
+        n++;
+    struct journal_arg *more = reallocarray(e->args, n + 2, sizeof(*more));
+    if (!more)
+        return -ENOMEM;
+    e->args = more;
+    more[n] = (struct journal_arg){ strdup(name), strdup(value) };
+    more[n + 1] = (struct journal_arg){ NULL, NULL };
+    if (more[n].name && more[n].value)
+        return 0;
+    free((char *)more[n].name);
+    free((char *)more[n].value);
+    more[n] = (struct journal_arg){ NULL, NULL };
+    return -ENOMEM;
+}
+
+int journal_note(struct journal *j, uint64_t id, const char *name, const char *value, struct err *err)
+{
+    SCOPED_LOCK(&j->lock);
+    if (!id || id > j->n)
+        return 0;
+    int r = j->file ? journal_file_note(j->file, id, name, value, err) : 0;
+    if (r < 0)
+        return err_context(err, "the journal of this session cannot be written");
+    return add_value(j->effects[id - 1], name, value) < 0 ? err_set(err, ENOMEM, "out of memory") : 0;
 }
 
 static void set_state(struct journal *j, uint64_t id, enum effect_state state, bool durable)
@@ -157,6 +221,11 @@ static void set_state(struct journal *j, uint64_t id, enum effect_state state, b
     /* Not written: the effect is undone once more than needed if this process dies, which is harmless. */
     if (j->file)
         (void)journal_file_state(j->file, id, state, durable, NULL);
+}
+
+void journal_state_loaded(struct journal *j, uint64_t id, enum effect_state state)
+{
+    set_state(j, id, state, false);
 }
 
 /* An effect is at this step, unless there is no such effect or it has been there before. */
@@ -173,6 +242,9 @@ static int pass(struct journal *j, uint64_t id, enum fault_when when, enum effec
 
 int journal_done(struct journal *j, uint64_t id)
 {
+    struct err unknown = ERR_INIT; /* then the undo has its name alone to go by */
+
+    (void)journal_made(j, id, &unknown);
     int r = pass(j, id, FAULT_DONE, EFFECT_DONE, NULL);
 
     if (r >= 0)
@@ -180,22 +252,41 @@ int journal_done(struct journal *j, uint64_t id)
     return r;
 }
 
+/* Not below "settled" itself: whoever finds it so may rely on it. */
+static void settle(struct journal *j, uint64_t id, bool durable)
+{
+    const struct journal_verb *verb = NULL;
+
+    (void)pass(j, id, FAULT_SETTLED, EFFECT_SETTLED, NULL);
+    pthread_mutex_lock(&j->lock);
+    if (id && id <= j->n && j->effects[id - 1]->state < EFFECT_SETTLED)
+        verb = j->effects[id - 1]->verb;
+    pthread_mutex_unlock(&j->lock);
+    set_state(j, id, EFFECT_SETTLED, durable);
+    if (verb)
+        (void)journal_fault(j, verb, FAULT_AFTER, NULL);
+}
+
 void journal_settled(struct journal *j, uint64_t id)
 {
-    (void)pass(j, id, FAULT_SETTLED, EFFECT_SETTLED, NULL);
-    set_state(j, id, EFFECT_SETTLED, false);
+    settle(j, id, false);
+}
+
+static const struct journal_verb commit_step = { .name = "commit" }; /* for tests it is a step as others are */
+
+void journal_settle_lasting(struct journal *j)
+{
+    (void)journal_fault(j, &commit_step, FAULT_DONE, NULL);
+    for (uint64_t id = 1; id <= j->n; id++)
+        if (j->effects[id - 1]->verb->lasting)
+            settle(j, id, true);
 }
 
 void journal_settle_all(struct journal *j)
 {
-    for (uint64_t id = 1; id <= j->n; id++)
-        (void)pass(j, id, FAULT_SETTLED, EFFECT_SETTLED, NULL);
-
     SCOPED_LOCK(&j->lock);
     for (size_t i = 0; i < j->n; i++)
         j->effects[i]->state = EFFECT_SETTLED;
-    if (j->file)
-        (void)journal_file_settle_all(j->file, NULL);
 }
 
 static bool is_of_group(const struct journal_effect *e, const char *group)
@@ -218,12 +309,10 @@ static int commit(struct journal *j, const char *group, struct err *err)
 
 int journal_commit(struct journal *j, const char *group, struct err *err)
 {
-    static const struct journal_verb step = { .name = "commit" }; /* for tests it is a step as others are */
-
-    int r = journal_fault(j, &step, FAULT_BEGIN, err);
+    int r = journal_fault(j, &commit_step, FAULT_BEGIN, err);
     if (r < 0 || (r = commit(j, group, err)) < 0)
         return r;
-    (void)journal_fault(j, &step, FAULT_DONE, NULL);
+    (void)journal_fault(j, &commit_step, FAULT_DONE, NULL);
     return 0;
 }
 
@@ -292,9 +381,12 @@ static int undo_effect(struct journal *j, struct journal_effect *e, struct err *
         log_error(j->log, "cannot %s %s: %s", what, e->verb->name, why.text);
         return err_move(err, &why);
     }
+    if (r > 0) {
+        log_warning(j->log, "%s", why.text);
+        e->note = strdup(why.text);
+    }
     /* On disk, so that after a crash of the host nothing is undone a second time that others rely on by then. */
-    (void)pass(j, e->id, FAULT_SETTLED, EFFECT_SETTLED, NULL);
-    set_state(j, e->id, EFFECT_SETTLED, true);
+    settle(j, e->id, true);
     return 0;
 }
 

@@ -24,7 +24,11 @@ struct journal_arg {
     const char *name, *value;
 };
 
-/* One kind of effect. `undo` gets the effect's values (journal_value()) and makes it as if it had never been. */
+#define JOURNAL_PLACES_MAX 2
+
+/* One kind of effect. `undo` gets the effect's values (journal_value()) and makes it as if it had never been. It acts on what it can
+ * prove to be this session's, and on nothing else. 0; -errno: it could not be done, or not be found out, and is tried again later; 1:
+ * there is somebody else's in its place, which is left alone: err has what people are told. */
 struct journal_verb {
     const char *name; /* "freeze-guest" */
     int (*undo)(void *ctx, const struct journal_effect *effect, struct err *err);
@@ -34,6 +38,11 @@ struct journal_verb {
     bool in_order;
     /* What is true after the undo, for people: "it is not paused any more". NULL: the file or folder "path" is removed. */
     const char *undone;
+    /* Names of the values that are paths of what the effect makes or replaces, at most JOURNAL_PLACES_MAX. journal_begin() writes down
+     * which folder each is in ("path_dir"), and fails where that cannot be reached; journal_done() what was made ("path_id"). */
+    const char *places[JOURNAL_PLACES_MAX];
+    /* The effect is part of the session's result: journal_settle_lasting(). */
+    bool lasting;
 };
 
 /* verbs: ends with { NULL, NULL }; ctx is handed to every undo. Both, and log, must outlive the journal.
@@ -69,6 +78,10 @@ int journal_group_held(const char *dir, const struct journal_verb *verbs, const 
 /* Enters an effect that is about to happen. *ret_id names it from now on. -EINVAL: no such verb. Thread-safe, as all below. The
  * effect must not be brought about if this fails. */
 int journal_begin(struct journal *j, const char *verb, const struct journal_arg *args, uint64_t *ret_id, struct err *err);
+/* Adds a value to one that was entered. 0; -errno: it is not on disk. */
+int journal_note(struct journal *j, uint64_t id, const char *name, const char *value, struct err *err);
+/* Writes down what is in the effect's places now: this session's (NAME_id). journal_done() does, where it was not done before. */
+int journal_made(struct journal *j, uint64_t id, struct err *err);
 /* It has happened. 0; -EIO only where a test wants it to be taken as failed (fault.c; never in a build that is shipped). */
 int journal_done(struct journal *j, uint64_t id);
 /* It has been reversed in the ordinary course (guest thawed, VM resumed), or is meant to stay: no undo any more. */
@@ -81,8 +94,9 @@ void journal_settled(struct journal *j, uint64_t id);
 int journal_undo(struct journal *j, uint64_t id, struct err *err);
 int journal_undo_all(struct journal *j, struct err *err);
 
-/* The session's result stands: what is still open is meant to stay. */
-void journal_settle_all(struct journal *j);
+/* The session's result stands: of what is still open, the kinds that last are meant to stay. All else stays in the list until it is
+ * really gone. */
+void journal_settle_lasting(struct journal *j);
 
 /* The result of one group stands, all at once, from the moment that this is on disk: whoever would have undone its open effects
  * finishes them instead (journal_undo() and its like too). Effects that are entered afterwards are not meant. If it fails, all are as
@@ -125,5 +139,32 @@ bool journal_is_done(const struct journal_effect *e);
 bool journal_is_inherited(const struct journal_effect *e);
 const char *journal_verb_name(const struct journal_effect *e);
 const char *journal_value(const struct journal_effect *e, const char *name); /* NULL: no such value */
+
+/* ---- For undo and finish: files by what they are ----------------------------------------------------------------------------------*/
+
+/* The folder of a place, open, and proven to be the one of journal_begin(). */
+struct journal_place {
+    int dir;
+    char *path, *name; /* of the value; its last part */
+    bool proven; /* false: the list was written by a version that did not say which folder it was */
+};
+void journal_place_close(struct journal_place *p);
+/* value: one of verb->places. 1; 0: it went with the memory of a host that was started anew; -errno: it cannot be reached, or another
+ * folder is there now (-ESTALE). ret is to be closed in every case. */
+int journal_place_open(const struct journal_effect *e, const char *value, struct journal_place *ret, struct err *err);
+
+enum journal_found {
+    JOURNAL_ABSENT,
+    JOURNAL_SAME,    /* what was recorded */
+    JOURNAL_OTHERS,  /* something else */
+    JOURNAL_UNKNOWN, /* something; nothing was recorded to compare it with */
+};
+/* What is in the folder under that name. id: as io_id_at() gave it, or NULL. -errno: it cannot be told. */
+int journal_find(const struct journal_place *p, const char *name, const char *id, struct err *err);
+/* Removes the file or tree in a place if it is what the effect made (as verb->undo). A name that nobody else would have come upon is
+ * proof enough where the effect was only begun: own_name. */
+int journal_remove_made(const struct journal_effect *e, const char *value, bool own_name, struct err *err);
+/* "PATH is not what this session made: it is left alone". 1. */
+int journal_left_alone(const char *path, struct err *err);
 
 #endif

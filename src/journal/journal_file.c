@@ -158,9 +158,9 @@ int journal_file_commit(struct journal_file *f, const char *group, struct err *e
     return write_line(f, line, true, err);
 }
 
-int journal_file_settle_all(struct journal_file *f, struct err *err)
+int journal_file_note(struct journal_file *f, uint64_t id, const char *name, const char *value, struct err *err)
 {
-    json_auto_t *line = json_pack("{s:s}", "settled", "all");
+    json_auto_t *line = json_pack("{s:I, s:{s:s}}", "effect", (json_int_t)id, "values", name, value);
     return write_line(f, line, true, err);
 }
 
@@ -172,7 +172,6 @@ static int load_begin(struct journal *j, const json_t *line, struct err *err)
     const char *verb = json_string_value(json_object_get(line, "verb")), *name;
     size_t n = 0;
     json_int_t number = json_integer_value(json_object_get(line, "effect"));
-    uint64_t id;
 
     if (!verb || number != (json_int_t)j->n + 1)
         return err_set(err, EUCLEAN, verb ? "effects are missing before number %lld" : "the verb of effect %lld is no text",
@@ -185,9 +184,19 @@ static int load_begin(struct journal *j, const json_t *line, struct err *err)
             return err_set(err, EUCLEAN, "the value %s is no text", name);
         args[n++] = (struct journal_arg){ name, json_string_value(value) };
     }
-    int r = journal_begin(j, verb, args, &id, err);
-    if (r >= 0)
-        j->effects[id - 1]->inherited = true;
+    return journal_enter_loaded(j, verb, args, err);
+}
+
+static int load_note(struct journal *j, uint64_t id, json_t *values, struct err *err)
+{
+    const char *name;
+    json_t *value;
+    int r = 0;
+
+    json_object_foreach(values, name, value)
+        if (r >= 0)
+            r = json_is_string(value) ? journal_note(j, id, name, json_string_value(value), err)
+                                      : err_set(err, EUCLEAN, "the value %s is no text", name);
     return r;
 }
 
@@ -203,12 +212,14 @@ static int load_line(struct journal *j, const char *text, size_t n, struct err *
         return load_begin(j, line, err);
     if (json_is_string(json_object_get(line, "committed")))
         return journal_commit(j, json_string_value(json_object_get(line, "committed")), err);
+    if (id > 0 && json_is_object(json_object_get(line, "values")))
+        return load_note(j, (uint64_t)id, json_object_get(line, "values"), err);
     if (json_object_get(line, "settled"))
         journal_settle_all(j);
     else if (state && id > 0 && !strcmp(state, "done"))
-        journal_done(j, (uint64_t)id);
+        journal_state_loaded(j, (uint64_t)id, EFFECT_DONE);
     else if (state && id > 0 && !strcmp(state, "settled"))
-        journal_settled(j, (uint64_t)id);
+        journal_state_loaded(j, (uint64_t)id, EFFECT_SETTLED);
     else
         return err_set(err, EUCLEAN, "a line is not understood");
     return 0;

@@ -34,6 +34,8 @@ static char *in_words(const struct journal_effect *e)
 {
     const char *vm = journal_value(e, "vm"), *what = journal_value(e, "path"), *text = e->verb->undone;
 
+    if (e->note)
+        return str_format("%s%s%s%s", vm ? "VM " : "", vm ? vm : "", vm ? ": " : "", e->note);
     if (!what)
         what = journal_value(e, "name");
     if (e->committed)

@@ -51,7 +51,7 @@ void qemu_guard_gone(struct qemu_guard *g, const struct qemu_point *pt);
 
 /* Effects have these values: "group" (the VM's UUID), "vm" (its name), and what the verb needs. */
 #define VERB_SHADOW_DIR "shadow-dir"     /* "path" */
-#define VERB_SCRATCH "scratch-file"      /* "path" */
+#define VERB_SCRATCH "scratch-file"      /* "path", or "remote" where QEMU is elsewhere */
 #define VERB_BACKUP_JOB "backup-job"
 #define VERB_CHECKPOINT "checkpoint"     /* "name" */
 

@@ -118,7 +118,7 @@ static int name_scratch(struct qemu_provider *p, struct qemu_point *pt, struct e
             continue;
         if (!(d->scratch = scratch_path(p, pt, d)))
             return err_set(err, ENOMEM, "out of memory");
-        int r = qemu_effect(p, pt, VERB_SCRATCH, "path", d->scratch, &pt->fx_scratch[i], err);
+        int r = qemu_effect(p, pt, VERB_SCRATCH, hv_is_local(p->config.hv) ? "path" : "remote", d->scratch, &pt->fx_scratch[i], err);
         if (r < 0)
             return r;
     }

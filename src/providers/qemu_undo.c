@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* How each effect of the `qemu` provider is reversed. All are harmless where the effect never came about. */
-#include "base/io.h"
 #include "providers/qemu_internal.h"
 #include <errno.h>
 
@@ -11,16 +10,18 @@ int qemu_effect(struct qemu_provider *p, const struct qemu_point *pt, const char
     return journal_begin(p->config.journal, verb, args, ret_id, err);
 }
 
+/* Its name has a random part, and it is in the session's own folder. */
 static int undo_dir(void *ctx, const struct journal_effect *e, struct err *err)
 {
     (void)ctx;
-    return io_remove_tree(journal_value(e, "path"), err);
+    return journal_remove_made(e, "path", true, err);
 }
 
+/* That of a QEMU elsewhere, which has no "path" here, is libvirt's to remove. */
 static int undo_scratch(void *ctx, const struct journal_effect *e, struct err *err)
 {
     (void)ctx;
-    return io_unlink(journal_value(e, "path"), err);
+    return journal_value(e, "path") ? journal_remove_made(e, "path", true, err) : 0;
 }
 
 /* The VM may have been shut down or undefined meanwhile; then its job is gone too. */
@@ -59,9 +60,9 @@ static int undo_checkpoint(void *ctx, const struct journal_effect *e, struct err
 }
 
 const struct journal_verb qemu_provider_verbs[] = {
-    { VERB_SHADOW_DIR, undo_dir },
-    { VERB_SCRATCH, undo_scratch },
+    { VERB_SHADOW_DIR, undo_dir, .places = { "path" } },
+    { VERB_SCRATCH, undo_scratch, .places = { "path" } },
     { VERB_BACKUP_JOB, undo_job, .undone = "its backup job has ended" },
-    { VERB_CHECKPOINT, undo_checkpoint, .undone = "its checkpoint is gone" },
+    { VERB_CHECKPOINT, undo_checkpoint, .undone = "its checkpoint is gone", .lasting = true },
     { NULL, NULL },
 };

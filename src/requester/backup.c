@@ -125,9 +125,9 @@ static int commit(struct backup *b, json_t **ret_report, struct err *err)
         r = store_write_commit(TAKE_PTR(b->w), (const char *)meta.data, id, err);
     if (r < 0)
         return r;
-    /* From here on the result stands: the new checkpoints stay. */
+    /* From here on the result stands: the new checkpoints stay. Files and folders are in the journal until the session has removed them. */
     b->s->done = true;
-    journal_settle_all(b->s->journal);
+    journal_settle_lasting(b->s->journal);
     json_object_set_new(report, "point", json_string(id));
     *ret_report = TAKE_PTR(report);
     return 0;

@@ -6,11 +6,13 @@
 #include "journal/journal.h"
 
 #define VERB_STAGED_FILE "staged-file"     /* "path": a file that we made; undo removes it */
-#define VERB_REPLACED_FILE "replaced-file" /* "path", "kept": undo puts `kept` back as path; without one, path is removed */
+/* "path"; "new_id": what took its place. "kept", "old_id": what was there, under its second name in the same folder, which undo puts
+ * back; without them there was nothing, and path is removed. */
+#define VERB_REPLACED_FILE "replaced-file"
 
-#define VERB_MADE_FOLDER "made-folder"     /* "path", "top": folders from top down to path were made; undo removes those that are empty */
+#define VERB_MADE_FOLDER "made-folder"     /* "path"; "made": its name in the same folder at first, which nobody else has */
 
-#define VERB_MADE_VOLUME "made-volume"     /* "pool", "name": a volume that we made; undo deletes it */
+#define VERB_MADE_VOLUME "made-volume"     /* "pool", "name"; "key": by which libvirt tells it from another of that name */
 
 #define VERB_SESSION_DIR "session-folder"   /* "path": the session's private folder, with all sockets and copies in it */
 

@@ -157,7 +157,7 @@ static int stage_entry(struct store_image *image, const json_t *e, const struct 
         return stage_folder(stage, group, path, 0755, err);
     int r = stage_folder(stage, group, dir, 0755, err);
     if (r >= 0)
-        r = stage_add(stage, group, path, true, &made, err);
+        r = stage_add(stage, group, path, STAGE_NOFOLLOW | STAGE_MAY_CHANGE, &made, err);
     if (r < 0)
         return r;
     r = !strcmp(type, "file") ? make_file(image, e, made, job, err) : make_link(e, made, err);

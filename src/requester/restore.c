@@ -276,14 +276,14 @@ static void release(struct restore *r, struct err *err)
 }
 
 /* Everything that was restored stands, its groups are committed: what is still open in them is finished, which does away with what was
- * only kept (the saved state of the VM that was replaced) or only needed on the way (memory images). */
+ * only kept (the saved state of the VM that was replaced) or only needed on the way (memory images). What cannot be removed now stays in
+ * the journal, for kvss recover. */
 static void drop_leftovers(struct restore *r)
 {
     struct err why = ERR_INIT;
 
     if (journal_undo_all(r->s->journal, &why) < 0)
-        log_warning(r->rq->config.log, "a file stays behind: %s", why.text);
-    journal_settle_all(r->s->journal);
+        log_warning(r->rq->config.log, "a file stays behind until the next kvss recover: %s", why.text);
     r->s->done = true;
 }
 

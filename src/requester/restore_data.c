@@ -245,27 +245,29 @@ static int restore_one_disk(void *ctx, size_t i, struct err *err)
 }
 
 /* The folder of a target may be gone. */
-static int stage_beside(struct restore *r, const char *group, const char *target, const char **ret, struct err *err)
+static int stage_beside(struct restore *r, const char *group, const char *target, unsigned flags, const char **ret, struct err *err)
 {
     _cleanup_free_ char *dir = io_dirname(target);
 
     int rc = dir ? stage_folder(r->stage, group, dir, 0711, err) : err_set(err, ENOMEM, "out of memory");
-    return rc < 0 ? rc : stage_add(r->stage, group, target, false, ret, err);
+    return rc < 0 ? rc : stage_add(r->stage, group, target, flags, ret, err);
 }
 
 /* Its place in the pool was told to the VM writer already. */
 static int make_volume(struct restore *r, const struct restore_vm *vm, const struct restore_disk *d, struct err *err)
 {
-    _cleanup_free_ char *name = io_basename(d->path), *path = NULL;
+    _cleanup_free_ char *name = io_basename(d->path), *path = NULL, *key = NULL;
     const struct journal_arg args[] = { { "group", vm->uuid }, { "pool", r->job->pool }, { "name", name }, { NULL, NULL } };
-    uint64_t id;
+    uint64_t id = 0;
 
     int rc = name ? journal_begin(r->s->journal, VERB_MADE_VOLUME, args, &id, err) : err_set(err, ENOMEM, "out of memory");
     if (rc < 0)
         return rc;
-    rc = hv_volume_make(r->s->hv, r->job->pool, name, d->size, &path, err);
+    rc = hv_volume_make(r->s->hv, r->job->pool, name, d->size, &path, &key, err);
     if (rc == -EEXIST) /* made by somebody just now: theirs */
         journal_settled(r->s->journal, id);
+    if (rc >= 0)
+        rc = journal_note(r->s->journal, id, "key", key, err);
     if (rc < 0)
         return rc;
     if (!restore_same_file(path, d->path))
@@ -286,7 +288,7 @@ static int before_disk(struct restore *r, struct restore_vm *vm, struct restore_
     if (d->in_place)
         vm->files_touched = true;
     else if (!d->block_device)
-        return stage_beside(r, vm->uuid, d->path, &d->made, err);
+        return stage_beside(r, vm->uuid, d->path, 0, &d->made, err);
     else if (d->new_volume)
         return make_volume(r, vm, d, err);
     else
@@ -321,7 +323,8 @@ static int restore_disks(struct restore *r, enum which which, struct err *err)
 int restore_stage_part(struct restore *r, struct restore_vm *vm, const json_t *part, const char *target, const char **ret_made,
                        struct err *err)
 {
-    int rc = stage_beside(r, vm->uuid, target, ret_made, err);
+    /* swtpm and libvirt make them anew while the VM still runs. */
+    int rc = stage_beside(r, vm->uuid, target, STAGE_MAY_CHANGE, ret_made, err);
 
     if (rc >= 0)
         rc = part_to_file(r, vm, part, *ret_made, err);

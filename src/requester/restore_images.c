@@ -57,7 +57,7 @@ static int stage_definition(struct restore *r, struct restore_vm *vm, struct err
     if (rc >= 0)
         rc = stage_folder(r->stage, vm->uuid, r->to_dir, 0711, err);
     if (rc >= 0)
-        rc = stage_add(r->stage, vm->uuid, vm->definition, true, &made, err);
+        rc = stage_add(r->stage, vm->uuid, vm->definition, STAGE_NOFOLLOW, &made, err);
     if (rc >= 0)
         rc = io_replace_file(made, text, strlen(text), 0600, err);
     return rc < 0 ? rc : stage_made(r->stage, made, err);

@@ -2,13 +2,18 @@
 #include "requester/stage.h"
 #include "base/guid.h"
 #include "base/io.h"
+#include "base/io_at.h"
 #include "requester/effects.h"
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 
 struct item {
     char *group, *target, *made, *kept; /* made NULL: a folder; kept: second name of the old file; NULL: there was none */
+    struct io_id folder, old; /* of the target when it was planned; old: empty where nothing was there */
+    unsigned flags;
     uint64_t fx_made, fx_replaced;
     bool in_place;
 };
@@ -58,18 +63,6 @@ static char *beside(const char *target, const char *what)
     return dir ? str_format("%s/" IO_TEMPORARY_PREFIX "%s-%.13s", dir, what, id.text) : NULL;
 }
 
-static int enter(struct stage *s, const struct item *i, const char *verb, uint64_t *ret_id, struct err *err)
-{
-    bool replaced = !strcmp(verb, VERB_REPLACED_FILE);
-    struct journal_arg args[4] = { { "path", replaced ? i->target : i->made }, { "group", i->group } };
-    size_t n = 2;
-
-    if (replaced && i->kept)
-        args[n++] = (struct journal_arg){ "kept", i->kept };
-    args[n] = (struct journal_arg){ NULL, NULL };
-    return journal_begin(s->journal, verb, args, ret_id, err);
-}
-
 /* Room for one item more. */
 static int grow(struct stage *s)
 {
@@ -87,14 +80,50 @@ static int done(struct stage *s, uint64_t id, struct err *err)
     return r < 0 ? err_errno(err, -r, "a restored file is not as it should be") : 0;
 }
 
-int stage_add(struct stage *s, const char *group, const char *target, bool nofollow, const char **ret_path, struct err *err)
+/* The target without links, where they are followed. What cannot be looked at is no place to put a file. */
+static int resolve(struct item *i, const char *target, struct err *err)
+{
+    char real[PATH_MAX];
+
+    if (!(i->flags & STAGE_NOFOLLOW) && !realpath(target, real) && errno != ENOENT && errno != ELOOP)
+        return err_errno(err, errno, "cannot look at %s", target);
+    i->target = i->flags & STAGE_NOFOLLOW ? strdup(target) : io_follow(target);
+    if (!i->target || !(i->made = beside(i->target, "new")))
+        return err_set(err, ENOMEM, "out of memory");
+    return 0;
+}
+
+/* Which folder the target is in, and which file is there. */
+static int look_at_target(struct item *i, struct err *err)
+{
+    _cleanup_close_ int dir = -1;
+    _cleanup_free_ char *name = NULL;
+    struct stat st;
+
+    int r = io_open_parent(i->target, &dir, &name, err);
+    if (r < 0)
+        return r;
+    if ((r = io_id_of(dir, &i->folder)) >= 0 && (r = io_id_at(dir, name, &i->old)) == -ENOENT)
+        r = 0;
+    if (r >= 0 && *i->old.text && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        r = -errno;
+    if (r < 0)
+        return err_errno(err, -r, "cannot look at %s", i->target);
+    return *i->old.text && S_ISDIR(st.st_mode) ? err_set(err, EISDIR, "%s is a folder", i->target) : 0;
+}
+
+int stage_add(struct stage *s, const char *group, const char *target, unsigned flags, const char **ret_path, struct err *err)
 {
     _cleanup_(item_free_p) struct item *i = calloc(1, sizeof(*i));
 
-    if (!i || grow(s) < 0 || !(i->group = strdup(group)) || !(i->target = nofollow ? strdup(target) : io_follow(target)) ||
-        !(i->made = beside(i->target, "new")))
+    if (!i || grow(s) < 0 || !(i->group = strdup(group)))
         return err_set(err, ENOMEM, "out of memory");
-    int r = enter(s, i, VERB_STAGED_FILE, &i->fx_made, err);
+    i->flags = flags;
+    int r = resolve(i, target, err);
+    if (r < 0 || (r = look_at_target(i, err)) < 0)
+        return r;
+    const struct journal_arg args[] = { { "path", i->made }, { "group", i->group }, { "path_dir", i->folder.text }, { NULL, NULL } };
+    r = journal_begin(s->journal, VERB_STAGED_FILE, args, &i->fx_made, err);
     if (r < 0)
         return r;
     *ret_path = i->made;
@@ -102,71 +131,178 @@ int stage_add(struct stage *s, const char *group, const char *target, bool nofol
     return 0;
 }
 
-/* The first folder on the way to dir that is not there. Caller frees; *ret NULL: all are there. */
-static int first_missing(const char *dir, char **ret)
-{
-    _cleanup_free_ char *at = strdup(dir), *missing = NULL;
+/* ---- Folders ----------------------------------------------------------------------------------------------------------------------*/
 
-    while (at && !io_exists(at)) {
-        char *up = io_dirname(at);
-        free(missing);
-        missing = at;
-        at = up;
-    }
-    *ret = TAKE_PTR(missing);
-    return at ? 0 : -ENOMEM;
+/* 1: there is a folder at path, links followed; 0: nothing. */
+static int is_there(const char *path, struct err *err)
+{
+    struct stat st;
+
+    if (stat(path, &st) == 0)
+        return S_ISDIR(st.st_mode) ? 1 : err_errno(err, ENOTDIR, "cannot make files in %s", path);
+    return errno == ENOENT ? 0 : err_errno(err, errno, "cannot look at %s", path);
 }
 
-int stage_folder(struct stage *s, const char *group, const char *dir, mode_t mode, struct err *err)
+/* rename() that leaves alone what is at `to`, as far as the file system knows how to. */
+static int rename_to_free(int dir, const char *from, const char *to)
 {
-    _cleanup_free_ char *top = NULL;
-    if (first_missing(dir, &top) < 0)
-        return err_set(err, ENOMEM, "out of memory");
-    if (!top)
+    struct stat st;
+
+    if (renameat2(dir, from, dir, to, RENAME_NOREPLACE) == 0)
         return 0;
+    if (errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP)
+        return -errno;
+    if (fstatat(dir, to, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        return -EEXIST;
+    return errno != ENOENT || renameat(dir, from, dir, to) < 0 ? -errno : 0;
+}
+
+/* Made under a name that nobody else has, looked at, and renamed: so it is known later on whether the folder at path is ours. */
+static int make_folder_at(struct stage *s, const struct item *i, mode_t mode, struct err *err)
+{
+    _cleanup_close_ int dir = -1;
+    _cleanup_free_ char *name = NULL, *made = io_basename(i->made);
+
+    int r = made ? io_open_parent(i->target, &dir, &name, err) : err_set(err, ENOMEM, "out of memory");
+    if (r < 0)
+        return r;
+    struct io_id id;
+    if (mkdirat(dir, made, mode) < 0 || (r = io_id_at(dir, made, &id)) < 0)
+        return err_errno(err, r < 0 ? -r : errno, "cannot make the folder %s", i->target);
+    if ((r = journal_note(s->journal, i->fx_replaced, "made_id", id.text, err)) < 0)
+        return r;
+    r = rename_to_free(dir, made, name);
+    if (r == -EEXIST || r == -ENOTEMPTY) /* somebody has made it just now: theirs, and as good */
+        return unlinkat(dir, made, AT_REMOVEDIR) < 0 ? err_errno(err, errno, "cannot remove %s", i->made) : 0;
+    if (r >= 0)
+        r = io_fsync_at(dir);
+    return r < 0 ? err_errno(err, -r, "cannot make the folder %s", i->target) : 0;
+}
+
+static int make_folder(struct stage *s, const char *group, const char *path, mode_t mode, struct err *err)
+{
     _cleanup_(item_free_p) struct item *i = calloc(1, sizeof(*i));
-    if (!i || !(i->group = strdup(group)) || !(i->target = strdup(dir)) || grow(s) < 0)
+
+    if (!i || !(i->group = strdup(group)) || !(i->target = strdup(path)) || !(i->made = beside(path, "dir")) || grow(s) < 0)
         return err_set(err, ENOMEM, "out of memory");
-    const struct journal_arg args[] = { { "path", dir }, { "group", group }, { "top", top }, { NULL, NULL } };
+    const struct journal_arg args[] = { { "path", path }, { "group", group }, { "made", i->made }, { NULL, NULL } };
     int r = journal_begin(s->journal, VERB_MADE_FOLDER, args, &i->fx_replaced, err);
-    if (r < 0 || (r = io_mkdir_p(dir, mode, err)) < 0)
+    if (r < 0 || (r = make_folder_at(s, i, mode, err)) < 0)
         return r;
     i->in_place = true;
+    free(TAKE_PTR(i->made));
     r = done(s, i->fx_replaced, err);
     s->items[s->n++] = TAKE_PTR(i);
     return r;
 }
 
-/* Gives the old file a second name. Where the file system knows no links, the first name goes for the moment. */
-static int keep_old(const struct item *i, struct err *err)
+int stage_folder(struct stage *s, const char *group, const char *dir, mode_t mode, struct err *err)
 {
-    if (link(i->target, i->kept) == 0)
+    int r = is_there(dir, err);
+
+    if (r != 0)
+        return r < 0 ? r : 0;
+    _cleanup_free_ char *up = io_dirname(dir);
+    if (!up)
+        return err_set(err, ENOMEM, "out of memory");
+    if (strcmp(up, dir) && (r = stage_folder(s, group, up, mode, err)) < 0)
+        return r;
+    return make_folder(s, group, dir, mode, err);
+}
+
+/* ---- The swap ---------------------------------------------------------------------------------------------------------------------*/
+
+/* A target's folder, open, and what is in it. */
+struct swap {
+    int dir;
+    char *name, *made, *kept; /* last parts of the paths */
+    struct io_id old, new;    /* old: empty where nothing is there */
+};
+
+static void swap_clear(struct swap *w)
+{
+    if (w->dir >= 0)
+        close(w->dir);
+    free(w->name);
+    free(w->made);
+    free(w->kept);
+}
+
+/* In the folder that was planned, over what was planned, or over nothing. */
+static int check_place(const struct item *i, struct swap *w, struct err *err)
+{
+    struct io_id folder;
+
+    int r = io_open_parent(i->target, &w->dir, &w->name, err);
+    if (r < 0)
+        return r;
+    if ((r = io_id_of(w->dir, &folder)) >= 0 && (r = io_id_at(w->dir, w->name, &w->old)) == -ENOENT)
+        r = 0;
+    if (r >= 0 && io_id_same(i->folder.text, folder.text))
+        r = io_id_at(w->dir, w->made, &w->new);
+    else if (r >= 0)
+        return err_set(err, ESTALE, "the folder of %s is not the one that it was when the restore began; its file system may have been "
+                                    "unmounted, or the folder moved", i->target);
+    if (r < 0)
+        return err_errno(err, -r, "cannot put the restored %s into place", i->target);
+    if (!*w->old.text || (i->flags & STAGE_MAY_CHANGE) || (*i->old.text && io_id_same(i->old.text, w->old.text)))
+        return 0;
+    return err_set(err, EEXIST, "%s is another file than when the restore began: it is left alone", i->target);
+}
+
+/* Gives the old file a second name. Where the file system knows no links, the first name goes for the moment. */
+static int keep_old(const struct item *i, const struct swap *w, struct err *err)
+{
+    if (linkat(w->dir, w->name, w->dir, w->kept, 0) == 0)
         return 0;
     if (errno != EPERM && errno != EOPNOTSUPP && errno != EMLINK)
         return err_errno(err, errno, "cannot keep the old %s as %s", i->target, i->kept);
-    if (rename(i->target, i->kept) < 0)
+    if (renameat(w->dir, w->name, w->dir, w->kept) < 0)
         return err_errno(err, errno, "cannot move the old %s to %s", i->target, i->kept);
     return 0;
 }
 
+static int enter_swap(struct stage *s, struct item *i, struct swap *w, struct err *err)
+{
+    bool replaces = *w->old.text;
+
+    if (replaces && (!(i->kept = beside(i->target, "old")) || !(w->kept = io_basename(i->kept))))
+        return err_set(err, ENOMEM, "out of memory");
+    const struct journal_arg args[] = {
+        { "path", i->target },
+        { "group", i->group },
+        { "path_dir", i->folder.text },
+        { "new_id", w->new.text },
+        { replaces ? "kept" : NULL, i->kept },
+        { "old_id", w->old.text },
+        { NULL, NULL },
+    };
+    return journal_begin(s->journal, VERB_REPLACED_FILE, args, &i->fx_replaced, err);
+}
+
 static int swap_in(struct stage *s, struct item *i, struct err *err)
 {
-    struct stat st;
+    _cleanup_(swap_clear) struct swap w = { .dir = -1 };
 
-    if (lstat(i->target, &st) == 0 && !(i->kept = beside(i->target, "old")))
+    if (!(w.made = io_basename(i->made)))
         return err_set(err, ENOMEM, "out of memory");
-    int r = enter(s, i, VERB_REPLACED_FILE, &i->fx_replaced, err);
-    if (r >= 0 && i->kept)
-        r = keep_old(i, err);
-    if (r < 0)
+    int r = check_place(i, &w, err);
+    if (r < 0 || (r = enter_swap(s, i, &w, err)) < 0)
         return r;
-    if (rename(i->made, i->target) < 0)
-        return err_errno(err, errno, "cannot put the restored %s into place", i->target);
+    if (i->kept && (r = keep_old(i, &w, err)) < 0)
+        return r;
+    if (i->kept)
+        r = renameat(w.dir, w.made, w.dir, w.name) < 0 ? -errno : 0;
+    else
+        r = rename_to_free(w.dir, w.made, w.name);
+    if (r < 0)
+        return err_errno(err, -r, "cannot put the restored %s into place", i->target);
     if ((r = done(s, i->fx_replaced, err)) < 0)
         return r;
     journal_settled(s->journal, i->fx_made);
     i->in_place = true;
-    return io_fsync_parent(i->target, err);
+    r = io_fsync_at(w.dir);
+    return r < 0 ? err_errno(err, -r, "cannot make %s durable", i->target) : 0;
 }
 
 int stage_made(struct stage *s, const char *path, struct err *err)
@@ -195,11 +331,8 @@ int stage_finish(struct stage *s, const char *group, struct err *err)
     for (size_t k = 0; k < s->n; k++) {
         struct item *i = s->items[k];
         struct err why = ERR_INIT;
-        if (!i->in_place || strcmp(i->group, group))
-            continue;
-        if (i->kept && io_unlink(i->kept, &why) < 0 && !first)
+        if (i->in_place && !strcmp(i->group, group) && journal_undo(s->journal, i->fx_replaced, &why) < 0 && !first)
             first = err_move(err, &why);
-        journal_settled(s->journal, i->fx_replaced);
     }
     return first;
 }

@@ -16,16 +16,22 @@ int stage_new(struct journal *j, struct stage **ret, struct err *err);
 void stage_free(struct stage *s); /* undoes nothing: that is the journal's; NULL is fine */
 DEFINE_CLEANUP(struct stage *, stage_free)
 
-/* Names the file to make for `target`, which need not exist; if it is a symbolic link, what it points to is meant unless `nofollow`.
- * *ret_path lives as long as the stage. group: as in the journal. */
-int stage_add(struct stage *s, const char *group, const char *target, bool nofollow, const char **ret_path, struct err *err);
+enum stage_flags {
+    STAGE_NOFOLLOW = 1,   /* a symbolic link at the target is itself replaced; else what it points to is meant */
+    STAGE_MAY_CHANGE = 2, /* its owner may replace the target until the swap: else what is there then must be what is there now */
+};
+/* Names the file to make for `target`, which need not exist, and keeps in mind which folder it is in and what is there now. A target that
+ * cannot be looked at is not taken for one that does not exist. *ret_path lives as long as the stage. group: as in the journal. */
+int stage_add(struct stage *s, const char *group, const char *target, unsigned flags, const char **ret_path, struct err *err);
 /* The file of that name is whole. */
 int stage_made(struct stage *s, const char *path, struct err *err);
 /* Makes the folders on the way to dir, and dir, that are not there. */
 int stage_folder(struct stage *s, const char *group, const char *dir, mode_t mode, struct err *err);
-/* Renames everything made for the group into place. */
+/* Renames everything made for the group into place. -ESTALE: a folder is not the one that it was; -EEXIST: something else is at a target;
+ * it is left alone. */
 int stage_swap(struct stage *s, const char *group, struct err *err);
-/* The group's result stands: its old files go. A failure is only worth a warning; the first is returned. */
+/* The group's result stands (journal_commit()): its old files go. A failure is only worth a warning, as what could not be removed stays in
+ * the journal; the first is returned. */
 int stage_finish(struct stage *s, const char *group, struct err *err);
 
 #endif

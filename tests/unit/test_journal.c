@@ -48,8 +48,15 @@ static int finish_note(void *ctx, const struct journal_effect *e, struct err *er
     return 0;
 }
 
+static int undo_file(void *ctx, const struct journal_effect *e, struct err *err)
+{
+    (void)ctx;
+    return journal_remove_made(e, "path", journal_value(e, "own_name") != NULL, err);
+}
+
 static const struct journal_verb verbs[] = {
-    { "note", undo_note }, { "kept", undo_note, finish_note }, { "on-top", undo_note, NULL, true }, { NULL, NULL },
+    { "note", undo_note }, { "kept", undo_note, finish_note }, { "on-top", undo_note, NULL, true },
+    { "result", undo_note, .lasting = true }, { "file", undo_file, .places = { "path" } }, { NULL, NULL },
 };
 
 static struct journal *start(struct record *r)
@@ -108,10 +115,22 @@ static void settled_effects_are_left_alone(void **state)
     assert_int_equal(journal_undo(j, b, NULL), 0);
     assert_int_equal(journal_undo_all(j, NULL), 0);
     assert_string_equal(r.text, "a ");
-    enter(j, "kept", NULL);
-    journal_settle_all(j);
+    journal_free(j);
+}
+
+/* What lasts is meant to stay; files that are needed no more stay in the list until they are gone. */
+static void at_the_end_only_what_lasts_is_settled(void **state)
+{
+    (void)state;
+    struct record r;
+    struct journal *j = start(&r);
+
+    enter(j, "file", NULL);
+    enter_verb(j, "result", "checkpoint", "vm1");
+    journal_settle_lasting(j);
+    assert_int_equal(journal_open_effects(j), 1);
     assert_int_equal(journal_undo_all(j, NULL), 0);
-    assert_string_equal(r.text, "a ");
+    assert_string_equal(r.text, "file ");
     journal_free(j);
 }
 
@@ -495,6 +514,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(undo_is_last_first_and_once),
         cmocka_unit_test(settled_effects_are_left_alone),
+        cmocka_unit_test(at_the_end_only_what_lasts_is_settled),
         cmocka_unit_test(undo_goes_on_after_a_failure_and_can_be_tried_again),
         cmocka_unit_test(what_is_committed_is_finished_and_the_rest_undone),
         cmocka_unit_test(nothing_is_undone_beneath_what_could_not_be),

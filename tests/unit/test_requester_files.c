@@ -148,6 +148,7 @@ static void restore(struct repo *r)
     assert_ok(files_index(r->point, 0, &index, &err));
     assert_ok(files_stage(r->point, index, &job, r->stage, "group", &err));
     assert_ok(stage_swap(r->stage, "group", &err));
+    assert_ok(journal_commit(r->journal, "group", &err));
     assert_ok(stage_finish(r->stage, "group", &err));
     assert_ok(files_finish_folders(index, &err));
 }

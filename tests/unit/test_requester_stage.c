@@ -40,7 +40,7 @@ static const char *make(struct place *p, const char *group, const char *target, 
     const char *made = NULL;
     struct err err = ERR_INIT;
 
-    assert_ok(stage_add(p->stage, group, target, false, &made, &err));
+    assert_ok(stage_add(p->stage, group, target, 0, &made, &err));
     write_text(made, text);
     return made;
 }
@@ -81,6 +81,7 @@ static void a_swap_that_stands_leaves_only_the_new(void **state)
     assert_ok(stage_swap(p.stage, "vm", &err));
     assert_file_text(p.old, "after");
     assert_file_text(p.fresh, "new");
+    assert_ok(journal_commit(p.journal, "vm", &err));
     assert_ok(stage_finish(p.stage, "vm", &err));
     assert_int_equal(journal_open_effects(p.journal), 0);
     assert_int_equal(entries(*state), 3);
@@ -112,6 +113,7 @@ static void groups_stand_or_fall_alone(void **state)
     assert_ok(stage_swap(p.stage, "one", &err));
     assert_file_text(p.other, "other before");
     assert_ok(stage_swap(p.stage, "two", &err));
+    assert_ok(journal_commit(p.journal, "one", &err));
     assert_ok(stage_finish(p.stage, "one", &err));
     assert_ok(journal_undo_all(p.journal, &err));
     assert_file_text(p.old, "after");
@@ -149,6 +151,7 @@ static void a_link_is_followed_to_the_file_that_is_meant(void **state)
     assert_int_equal(symlink("old", link_path), 0);
     make(&p, "vm", link_path, "after");
     assert_ok(stage_swap(p.stage, "vm", &err));
+    assert_ok(journal_commit(p.journal, "vm", &err));
     assert_ok(stage_finish(p.stage, "vm", &err));
     assert_file_text(p.old, "after");
     assert_int_equal(lstat(link_path, &st), 0);
@@ -173,6 +176,7 @@ static void a_link_is_followed_to_where_the_file_was(void **state)
     make(&p, "vm", circle, "one");
     make(&p, "vm", nowhere, "two");
     assert_ok(stage_swap(p.stage, "vm", &err));
+    assert_ok(journal_commit(p.journal, "vm", &err));
     assert_ok(stage_finish(p.stage, "vm", &err));
     assert_file_text(file, "after");
     assert_int_equal(lstat(link_path, &st), 0);

@@ -2,7 +2,6 @@
 /* How each effect of the VM writer is reversed: used by abort and by failure alike. Undo looks at what is there and acts only
  * where something has to be put back, so it is harmless where the effect never came about or was undone before. */
 #include "base/clock.h"
-#include "base/io.h"
 #include "writers/vm/internal.h"
 #include <errno.h>
 #include <string.h>
@@ -95,17 +94,18 @@ static int undo_save(void *ctx, const struct journal_effect *e, struct err *err)
     return r < 0 ? err_context(err, "VM %s stays in its saved state; start it with: virsh start %s", d->name, d->name) : 0;
 }
 
+/* In the session's own folder, or with the set's number in its name. */
 static int undo_part(void *ctx, const struct journal_effect *e, struct err *err)
 {
     (void)ctx;
-    return io_unlink(journal_value(e, "path"), err);
+    return journal_remove_made(e, "path", true, err);
 }
 
 const struct journal_verb vm_writer_verbs[] = {
     { VERB_FREEZE, undo_freeze, .undone = "its guest is not frozen any more" },
     { VERB_PAUSE, undo_pause, .undone = "it is not paused any more" },
     { VERB_SAVE, undo_save, .undone = "it is not in its saved state any more" },
-    { VERB_PART, undo_part },
+    { VERB_PART, undo_part, .places = { "path" } },
     { VERB_TURN_OFF, vm_undo_turn_off, NULL, true, "it is in its old state" },
     { VERB_KEEP_SAVED, vm_undo_keep_saved, vm_finish_keep_saved, true, "its old saved state is in its place" },
     { VERB_DELETE, vm_undo_delete, NULL, true, "it is registered as before" },
