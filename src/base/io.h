@@ -58,6 +58,12 @@ char *io_basename(const char *path);
  * circle, leads nowhere: it stands for itself. Caller frees; NULL: out of memory. */
 char *io_follow(const char *path);
 
+/* Whether two folders are in one file system: subvolumes of one btrfs are, though each has a device number of its own. 0 or -errno of
+ * the one that cannot be looked at. */
+int io_same_volume(const char *dir_a, const char *dir_b, bool *ret);
+/* The text of a path as the kernel writes it in its lists of mounts ("\\040" for a blank). In place. */
+void io_unescape_mount(char *s);
+
 /* A new private folder (0700) below /run/kvss (root), $XDG_RUNTIME_DIR, $TMPDIR or /tmp, named prefix-XXXXXX. Caller frees and removes. */
 int io_private_dir(const char *prefix, char **ret_path, struct err *err);
 

@@ -95,15 +95,21 @@ int agent_command(struct hv_domain *d, const char *json, uint64_t deadline, char
     return 0;
 }
 
+static void fs_list_free(struct hv_guest_fs *fs, size_t n)
+{
+    for (size_t f = 0; f < n; f++) {
+        free(fs[f].mountpoint);
+        free(fs[f].type);
+        free(fs[f].device);
+        strv_free(fs[f].targets);
+    }
+    free(fs);
+}
+
 void hv_agent_info_clear(struct hv_agent_info *i)
 {
-    for (size_t f = 0; f < i->n_fs; f++) {
-        free(i->fs[f].mountpoint);
-        free(i->fs[f].type);
-        free(i->fs[f].device);
-        strv_free(i->fs[f].targets);
-    }
-    free(i->fs);
+    fs_list_free(i->fs, i->n_fs);
+    fs_list_free(i->elsewhere, i->n_elsewhere);
     free(i->why);
     free(i->version);
     free(i->os_id);
@@ -122,6 +128,9 @@ static int set_status(struct hv_agent_info *info, enum hv_agent_status status, c
 /* A failed call as a status. */
 static int set_failure(struct hv_agent_info *info, int r, const struct err *why)
 {
+    if (r == -EBUSY)
+        return set_status(info, HV_AGENT_FAILED,
+                          "the guest's file systems are frozen, by another program: wait for it, or let them go (virsh domfsthaw)");
     if (r == -ENOTCONN)
         return set_status(info, HV_AGENT_NOT_CONNECTED,
                           "the guest agent does not run in the guest: install and start the package qemu-guest-agent there");
@@ -139,6 +148,24 @@ static int is_frozen(struct hv_domain *d, uint64_t deadline, bool *ret, struct e
     return r < 0 ? r : agent_json_frozen(reply, ret, err);
 }
 
+/* The agent's own words for "I take this command again after the thaw". Agents before QEMU 6.2 give no reason. */
+static bool refused_while_frozen(const struct err *why)
+{
+    return strstr(why->text, "frozen state") || strstr(why->text, "has been disabled");
+}
+
+/* Another program may freeze the guest between two of our questions: whichever question then fails, the answer is -EBUSY. */
+static int frozen_or(struct hv_domain *d, uint64_t deadline, int r, const struct err *why)
+{
+    bool frozen = false;
+
+    if (r >= 0 || r == -ETIMEDOUT || r == -ENOTCONN || r == -ENOMEM)
+        return r;
+    if (strstr(why->text, "frozen state"))
+        return -EBUSY;
+    return is_frozen(d, deadline, &frozen, NULL) == 0 && frozen ? -EBUSY : r;
+}
+
 /* Agent there and able to freeze? Sets info->status and version. */
 static int probe_commands(struct hv_domain *d, uint64_t deadline, struct hv_agent_info *info)
 {
@@ -150,12 +177,12 @@ static int probe_commands(struct hv_domain *d, uint64_t deadline, struct hv_agen
     if (r == 0)
         r = agent_json_commands(reply, &c, &why);
     if (r < 0)
-        return set_failure(info, r, &why);
+        return set_failure(info, frozen_or(d, deadline, r, &why), &why);
     info->version = c.version;
+    info->can_read_files = c.files;
     bool frozen = false; /* then an agent takes nothing but the thaw */
     if (!c.freeze && c.thaw && c.status && is_frozen(d, deadline, &frozen, NULL) == 0 && frozen)
-        return set_status(info, HV_AGENT_FAILED,
-                          "the guest's file systems are frozen, by another program: wait for it, or let them go (virsh domfsthaw)");
+        return set_failure(info, -EBUSY, NULL);
     if (!c.freeze || !c.thaw || !c.status)
         return set_status(info, HV_AGENT_NO_FREEZE, c.freeze_disabled ?
             "the guest agent is forbidden to freeze file systems: allow guest-fsfreeze-* in its configuration in the guest" :
@@ -181,21 +208,28 @@ static int probe_guest(struct hv_domain *d, uint64_t deadline, struct hv_agent_i
         r = agent_params_parse(params, n, &found, &why);
     virTypedParamsFree(params, n);
     if (r < 0)
-        return set_failure(info, r, &why);
+        return set_failure(info, frozen_or(d, deadline, r, &why), &why);
     info->fs = found.fs;
     info->n_fs = found.n_fs;
     return 0;
 }
 
-/* Old agents cannot tell the OS: that is no failure. */
-static void probe_os(struct hv_domain *d, uint64_t deadline, struct hv_agent_info *info)
+/* Old agents cannot tell the OS: that is no failure. But one that would not answer while it is frozen has not told either, and what it
+ * tells after the thaw would be judged as if it were Linux. */
+static int probe_os(struct hv_domain *d, uint64_t deadline, struct hv_agent_info *info)
 {
     struct hv_agent_info found = { 0 };
+    struct err why = ERR_INIT;
     virTypedParameterPtr params = NULL;
     int n = 0;
 
-    if (agent_set_timeout(d, deadline, NULL) < 0 || virDomainGetGuestInfo(hv_handle(d), VIR_DOMAIN_GUEST_INFO_OS, &params, &n, 0) < 0)
-        return;
+    int r = agent_set_timeout(d, deadline, &why);
+    if (r == 0 && virDomainGetGuestInfo(hv_handle(d), VIR_DOMAIN_GUEST_INFO_OS, &params, &n, 0) < 0)
+        r = agent_error(d, &why, "learn the operating system");
+    if (r < 0) {
+        bool frozen = refused_while_frozen(&why) || frozen_or(d, deadline, r, &why) == -EBUSY;
+        return frozen ? set_failure(info, -EBUSY, &why) : 0;
+    }
     if (agent_params_parse(params, n, &found, NULL) == 0) {
         info->os_id = TAKE_PTR(found.os_id);
         info->os_name = TAKE_PTR(found.os_name);
@@ -203,6 +237,18 @@ static void probe_os(struct hv_domain *d, uint64_t deadline, struct hv_agent_inf
         hv_agent_info_clear(&found);
     }
     virTypedParamsFree(params, n);
+    return 0;
+}
+
+/* What else is mounted, where the agent lets us look. */
+static int probe_elsewhere(struct hv_domain *d, uint64_t deadline, struct hv_agent_info *info)
+{
+    struct err why = ERR_INIT;
+
+    if (info->windows || !info->can_read_files)
+        return 0;
+    int r = frozen_or(d, deadline, agent_mounts_read(d, deadline, info, &why), &why);
+    return r == -EBUSY ? set_failure(info, r, &why) : r == -ENOMEM ? r : 0;
 }
 
 static int probe_open(struct hv_domain *d, uint64_t deadline, struct hv_agent_info *info)
@@ -212,8 +258,12 @@ static int probe_open(struct hv_domain *d, uint64_t deadline, struct hv_agent_in
     int r = probe_commands(d, first < deadline ? first : deadline, info);
     if (r < 0 || info->status != HV_AGENT_OK)
         return r;
-    probe_os(d, deadline, info);
-    return probe_guest(d, deadline, info);
+    r = probe_os(d, deadline, info);
+    if (r == 0 && info->status == HV_AGENT_OK)
+        r = probe_guest(d, deadline, info);
+    if (r == 0 && info->status == HV_AGENT_OK)
+        r = probe_elsewhere(d, deadline, info);
+    return r;
 }
 
 static int probe(struct hv_domain *d, uint64_t deadline, struct hv_agent_info *info)
@@ -305,7 +355,12 @@ static int freeze(struct hv_domain *d, char *const *mountpoints, uint64_t deadli
     }
     int n = virDomainFSFreeze(hv_handle(d), (const char **)(uintptr_t)mountpoints, (unsigned)strv_len(mountpoints), 0);
     if (n < 0) {
-        r = agent_error(d, err, "freeze the file systems");
+        struct err why = ERR_INIT;
+        r = agent_error(d, &why, "freeze the file systems");
+        if (refused_while_frozen(&why)) /* another program was quicker: its freeze is not ours to undo */
+            return err_set(err, EBUSY, "cannot freeze the file systems of VM %s: they are already frozen, by another program", d->name);
+        if (err)
+            *err = why;
         undo_freeze(d, err);
         return r;
     }

@@ -2,6 +2,7 @@
 #ifndef HYPERVISOR_AGENT_H
 #define HYPERVISOR_AGENT_H
 
+#include "base/buf.h"
 #include "hypervisor/internal.h"
 
 #define GUEST_FS_MAX 4096u      /* mounted file systems that are believed of one guest */
@@ -14,10 +15,19 @@ struct agent_commands {
     bool freeze, thaw, status; /* guest-fsfreeze-*: there and enabled */
     bool freeze_disabled;     /* there but disabled */
     bool fsinfo;              /* guest-get-fsinfo */
+    bool file_open, file_read, file_close, files; /* guest-file-*; files: all three */
 };
 int agent_json_commands(const char *text, struct agent_commands *ret, struct err *err);
 /* guest-fsfreeze-status. */
 int agent_json_frozen(const char *text, bool *ret, struct err *err);
+
+/* What is mounted in a Linux guest and not in info->fs (its root's /proc/self/mountinfo, read through the agent): sets info->elsewhere
+ * and info->mounts_known. Kernel interfaces (proc, tmpfs ...) and what lies on block devices are left out: those the agent lists. */
+int agent_mounts_read(struct hv_domain *d, uint64_t deadline, struct hv_agent_info *info, struct err *err);
+/* The same from the text of mountinfo. -EBADMSG: it makes no sense. */
+int agent_mounts_parse(const char *text, struct hv_agent_info *info, struct err *err);
+/* One answer to guest-file-read: appends the bytes. -EBADMSG: it makes no sense. */
+int agent_json_file(const char *text, struct buf *b, bool *ret_eof, struct err *err);
 
 /* Guest's OS and file systems out of libvirt's virDomainGetGuestInfo(). -EBADMSG: they make no sense. */
 int agent_params_parse(virTypedParameterPtr params, int n, struct hv_agent_info *ret, struct err *err);

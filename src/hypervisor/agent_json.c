@@ -27,6 +27,12 @@ static void note_command(struct agent_commands *c, const char *name, bool enable
         c->status = enabled;
     } else if (strcmp(name, "guest-get-fsinfo") == 0) {
         c->fsinfo = enabled;
+    } else if (strcmp(name, "guest-file-open") == 0) {
+        c->file_open = enabled;
+    } else if (strcmp(name, "guest-file-read") == 0) {
+        c->file_read = enabled;
+    } else if (strcmp(name, "guest-file-close") == 0) {
+        c->file_close = enabled;
     }
 }
 
@@ -49,6 +55,7 @@ int agent_json_commands(const char *text, struct agent_commands *ret, struct err
     }
     const char *version = json_string_value(json_object_get(info, "version"));
     c.version = version ? strdup(version) : NULL;
+    c.files = c.file_open && c.file_read && c.file_close;
     *ret = c;
     return 0;
 }
@@ -64,5 +71,52 @@ int agent_json_frozen(const char *text, bool *ret, struct err *err)
     if (!status || (strcmp(status, "frozen") != 0 && strcmp(status, "thawed") != 0))
         return err_set(err, EBADMSG, "the guest agent's answer to guest-fsfreeze-status makes no sense");
     *ret = strcmp(status, "frozen") == 0;
+    return 0;
+}
+
+static int digit_of(char c)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const char *at = c ? strchr(digits, c) : NULL;
+
+    return at ? (int)(at - digits) : -1;
+}
+
+/* RFC 4648, padded. */
+static int add_base64(struct buf *b, const char *s)
+{
+    size_t n = strlen(s);
+
+    if (n % 4)
+        return -EBADMSG;
+    for (size_t i = 0; i < n; i += 4) {
+        size_t pad = i + 4 < n ? 0 : (s[i + 3] == '=') + (s[i + 3] == '=' && s[i + 2] == '=');
+        uint32_t bits = 0;
+        for (size_t k = 0; k < 4; k++) {
+            int digit = k >= 4 - pad ? 0 : digit_of(s[i + k]);
+            if (digit < 0)
+                return -EBADMSG;
+            bits = bits << 6 | (uint32_t)digit;
+        }
+        uint8_t bytes[3] = { (uint8_t)(bits >> 16), (uint8_t)(bits >> 8), (uint8_t)bits };
+        if (buf_add(b, bytes, 3 - pad) < 0)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+int agent_json_file(const char *text, struct buf *b, bool *ret_eof, struct err *err)
+{
+    json_auto_t *root = NULL;
+
+    int r = load(text, &root, err);
+    if (r < 0)
+        return r;
+    json_t *answer = json_object_get(root, "return"), *eof = json_object_get(answer, "eof");
+    const char *bytes = json_string_value(json_object_get(answer, "buf-b64"));
+    r = bytes && json_is_boolean(eof) ? add_base64(b, bytes) : -EBADMSG;
+    if (r < 0)
+        return err_errno(err, -r, "the guest agent's answer to guest-file-read makes no sense");
+    *ret_eof = json_is_true(eof);
     return 0;
 }

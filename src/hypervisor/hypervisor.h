@@ -175,8 +175,14 @@ struct hv_agent_info {
     char *why;                /* for people, with the remedy; NULL when OK */
     char *version, *os_id, *os_name; /* may be NULL */
     bool windows;
+    bool can_read_files;      /* guest-file-* are allowed */
     size_t n_fs;
     struct hv_guest_fs *fs;
+    /* Mounted in a Linux guest, but not on a block device, so that the agent neither lists nor freezes it: network and FUSE file systems,
+     * overlays, ZFS, bcachefs. `device` is the mount's source. Only where mounts_known: the agent let us look. */
+    bool mounts_known;
+    size_t n_elsewhere;
+    struct hv_guest_fs *elsewhere;
 };
 /* Never fails for reasons of the agent: those are in status. */
 int hv_agent_probe(struct hv_domain *d, unsigned timeout_ms, struct hv_agent_info *ret, struct err *err);

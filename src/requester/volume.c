@@ -9,24 +9,6 @@
 #define MOUNTINFO_MAX ((size_t)16 << 20)
 #define MOUNTINFO_MOUNT_POINT 4 /* field, counted from 0 (proc(5)) */
 
-/* "\040" and the like, as the kernel writes blanks in paths. In place. */
-static void unescape(char *s)
-{
-    char *to = s;
-
-    for (const char *from = s; *from; to++) {
-        bool octal = from[0] == '\\' && from[1] >= '0' && from[1] <= '3' && from[2] >= '0' && from[2] <= '7' &&
-                     from[3] >= '0' && from[3] <= '7';
-        if (!octal) {
-            *to = *from++;
-            continue;
-        }
-        *to = (char)((from[1] - '0') * 64 + (from[2] - '0') * 8 + (from[3] - '0'));
-        from += 4;
-    }
-    *to = '\0';
-}
-
 /* The mount point of one line of mountinfo, or NULL. Caller frees. */
 static char *mount_point(const char *line, size_t len)
 {
@@ -43,7 +25,7 @@ static char *mount_point(const char *line, size_t len)
         return NULL;
     char *s = strndup(line, (size_t)(stop - line));
     if (s)
-        unescape(s);
+        io_unescape_mount(s);
     return s;
 }
 

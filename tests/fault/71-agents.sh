@@ -10,25 +10,15 @@
 . "$(dirname "$0")/../lib/functions.sh"
 # shellcheck source=tests/lib/functions_kvss.sh
 . "$(dirname "$0")/../lib/functions_kvss.sh"
+# shellcheck source=tests/lib/functions_agent.sh
+. "$(dirname "$0")/../lib/functions_agent.sh"
 # shellcheck source=tests/lib/functions_fault.sh
 . "$(dirname "$0")/../lib/functions_fault.sh"
 
-mode() { guest_sh web "echo $1 > /run/fake/mode; : > /run/fake/log"; }
+mode() { fake_mode web "$1"; }
 frozen_in_guest() { guest_sh web 'cat /run/fake/frozen > /dev/null 2>&1'; }
 heard() { guest_sh web 'cat /run/fake/log'; }
 thawed() { ! frozen_in_guest; }
-
-fake_start() {
-    local command
-    guest_sh web 'mkdir -p /run/fake; rm -f /run/fake/*'
-    for command in guest-info guest-get-fsinfo guest-get-osinfo; do
-        guest_sh web "echo $(guest_agent web $command | base64 -w 0) | base64 -d > /run/fake/$command.json"
-    done
-    guest_sh web "agentctl stop; echo $(base64 -w 0 "$TESTS/fault/fake-agent") | base64 -d > /run/fake/run; chmod +x /run/fake/run"
-    mode good
-    guest_sh web 'setsid /run/fake/run < /dev/null > /run/fake/errors 2>&1 &'
-    poll 20 guest_agent web guest-ping
-}
 
 before() {
     _fault_facts web mute off > "$SANDBOX/facts.fault"
@@ -86,10 +76,20 @@ fails() {
 WEB_FS=ext4,ext4 fault_setup
 printf '[vm web]\nfallback = fail\n' > /etc/kvss/kvss.conf
 note "guests are up"
-fake_start
+fake_start web
 backup web mute off # it can be a good one
 assert_report_vm web .method child-vm-snapshot
 before
+after
+
+# another program freezes the guest between two questions: told as such at each of them, and its freeze is left alone
+for question in busy busy-old busy-os; do
+    mode $question
+    kvss_json check web
+    assert_match "$(report_vm web '.conditions[0].why')" 'frozen, by another program' "$question: M4a"
+done
+fails busy-freeze 'already frozen, by another program'
+assert_eq "$(heard | grep -c 'guest-fsfreeze-thaw' || :)" 0 "thaws sent to a guest that somebody else holds"
 after
 
 if [ -n "${KVSS_TEST_FULL:-}" ]; then
@@ -129,7 +129,7 @@ mortal() {
     poll 90 _no_kvss
     poll 30 guest_agent web guest-ping
     assert_eq "$(guest_agent web guest-fsfreeze-status)" '{"return":"thawed"}' "the guest"
-    fake_start
+    fake_start web
     after
 }
 mortal vanishes

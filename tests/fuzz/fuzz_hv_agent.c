@@ -21,6 +21,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     free(c.version);
     if (agent_json_frozen(text, &frozen, &err) < 0)
         FUZZ_REQUIRE(err.text[0] && !frozen);
+    _cleanup_buf_ struct buf b = BUF_INIT;
+    bool eof = false;
+    if (agent_json_file(text, &b, &eof, &err) < 0)
+        FUZZ_REQUIRE(err.text[0] && !eof);
+    struct hv_agent_info guest = { 0 };
+    if (agent_mounts_parse(text, &guest, &err) < 0)
+        FUZZ_REQUIRE(err.text[0] && !guest.mounts_known);
+    hv_agent_info_clear(&guest);
     if (image_json_parse(text, strlen(text), &info, &err) == 0)
         FUZZ_REQUIRE(info.format);
     hv_image_info_clear(&info);

@@ -15,10 +15,16 @@ guest_define fat fs=esp,vfat tokens=off
 guest_image "$IMAGES/shared.raw" 64M raw
 guest_define span fs=lvm tokens=off words=kvss.vdb=lvm extra="<disk type='file' device='disk'><driver name='qemu' type='raw'
     cache='none'/><source file='$IMAGES/shared.raw'/><target dev='vdb' bus='virtio'/><shareable/></disk>"
+# the guest's btrfs may grow on to a disk that is not backed up
+guest_image "$IMAGES/spread.raw" 128M raw
+guest_define spread fs=none,btrfs tokens=off extra="<disk type='file' device='disk'><driver name='qemu' type='raw' cache='none'/>
+    <source file='$IMAGES/spread.raw'/><target dev='vdc' bus='virtio'/><shareable/></disk>"
 guest_start fat
 guest_start span
+guest_start spread
 guest_wait fat
 guest_wait span
+guest_wait spread
 lifecycle_start
 
 # ---- M4e: a vfat data volume; without it the EFI partition is the only vfat left
@@ -37,6 +43,13 @@ guest_start ldm
 assert_broken span M4d 'lies on disk vdb, which is not backed up'
 assert_report_vm span '.not_covered | join(" ")' vdb
 virsh -q destroy span
+
+# ---- M4d: btrfs on one of two disks is proved to be on that one only; then it grows, and its agent goes on naming the first
+assert_child spread
+assert_report_vm spread '.not_covered | join(" ")' vdc
+guest_sh spread 'btrfs device add -f /dev/vdc /mnt/vdb > /dev/null && sync'
+assert_broken spread M4d 'has 2 devices, and only 1 of them on disks that are backed up; not backed up is vdc'
+virsh -q destroy spread
 
 # ---- M4d: a dynamic disk
 guest_wait ldm

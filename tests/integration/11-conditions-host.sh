@@ -56,6 +56,29 @@ EXTRA=(--snapshot-dir "$SANDBOX/volume")
 assert_broken good M4c 'another volume'
 EXTRA=()
 
+# ---- M4c: an image behind a link is where the link leads, and all subvolumes of one btrfs are one volume
+place() { # ok|FAILED NAME OPTION...
+    kvss_json check "${@:2}"
+    assert_report_vm "$2" '.conditions[2] | if .ok then "ok" else "FAILED" end' "$1"
+}
+truncate -s 128M "$SANDBOX/btrfs.img"
+mkfs.btrfs -q "$SANDBOX/btrfs.img"
+mkdir "$SANDBOX/btrfs"
+mount -o loop "$SANDBOX/btrfs.img" "$SANDBOX/btrfs"
+cleanup_fn umount -l "$SANDBOX/btrfs"
+btrfs -q subvolume create "$SANDBOX/btrfs/images"
+btrfs -q subvolume create "$SANDBOX/btrfs/snapshots"
+qemu-img create -q -f qcow2 "$SANDBOX/btrfs/images/linked.qcow2" 16M
+ln -s "$SANDBOX/btrfs/images/linked.qcow2" "$IMAGES/linked.qcow2"
+guest_define linked agent=no images="$IMAGES/linked.qcow2"
+place ok linked
+place ok linked --snapshot-dir "$SANDBOX/btrfs/snapshots"
+place ok linked --snapshot-dir "$SANDBOX/btrfs"
+place FAILED linked --snapshot-dir "$IMAGES"
+place FAILED linked --snapshot-dir "$SANDBOX/volume"
+virsh -q undefine linked
+note "M4c: links and subvolumes"
+
 assert_child good
 assert_state good running
 assert_counts good

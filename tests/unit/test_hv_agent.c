@@ -197,6 +197,73 @@ static void m4e_file_systems_that_can_be_frozen(void **state)
     assert_false(hv_fs_freezable("ext4", true));
 }
 
+/* What a guest has mounted and its agent does not list. */
+static void mounts_without_a_block_device(void **state)
+{
+    static const char text[] = "24 1 254:2 / / rw,relatime shared:1 - ext4 /dev/vda2 rw,errors=remount-ro\n"
+                               "25 24 0:5 / /dev rw,nosuid shared:2 - devtmpfs udev rw,size=480064k\n"
+                               "28 24 0:26 / /run rw,nosuid,nodev shared:5 - tmpfs tmpfs rw,size=98404k\n"
+                               "60 24 0:33 /home /home rw,relatime shared:30 - btrfs /dev/vda3 rw,subvol=/home\n"
+                               "91 24 0:44 / /srv/a\\040b rw,relatime shared:50 - nfs4 fs.example:/export rw,vers=4.2\n"
+                               "92 24 0:45 / /tank rw,noatime - zfs tank rw,xattr,noacl\n"
+                               "93 24 0:46 / /var/lib/docker/overlay2/x/merged rw - overlay overlay rw,lowerdir=/l,upperdir=/u\n"
+                               "94 24 0:47 / /mnt/pool rw master:3 propagate_from:2 - fuse.mergerfs /a:/b rw,user_id=0\n"
+                               "95 24 0:48 / /run/lxcfs rw - fuse.lxcfs lxcfs rw\n";
+    struct hv_guest_fs listed[] = { { .mountpoint = (char *)(uintptr_t)"/" }, { .mountpoint = (char *)(uintptr_t)"/home" } };
+    struct hv_agent_info info = { .fs = listed, .n_fs = 2 };
+
+    (void)state;
+    assert_int_equal(agent_mounts_parse(text, &info, NULL), 0);
+    assert_true(info.mounts_known);
+    assert_int_equal(info.n_elsewhere, 4);
+    assert_string_equal(info.elsewhere[0].mountpoint, "/srv/a b");
+    assert_string_equal(info.elsewhere[0].type, "nfs4");
+    assert_string_equal(info.elsewhere[0].device, "fs.example:/export");
+    assert_string_equal(info.elsewhere[1].type, "zfs");
+    assert_string_equal(info.elsewhere[2].type, "overlay");
+    assert_string_equal(info.elsewhere[3].type, "fuse.mergerfs");
+    info.fs = NULL;
+    info.n_fs = 0;
+    hv_agent_info_clear(&info);
+}
+
+static void mounts_without_sense(void **state)
+{
+    static const char *const texts[] = {
+        "nonsense", "24 1 254:2 / / rw", "24 1 254:2 / - ext4", "24 1 254:2 / / rw - ext4", "24 1 none / / rw - ext4 /dev/vda2",
+        "24 1 0:2 / relative rw - nfs x rw", " - ", "1 - 2 - 3",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        struct hv_agent_info info = { 0 };
+        assert_int_equal(agent_mounts_parse(texts[i], &info, NULL), -EBADMSG);
+        assert_false(info.mounts_known);
+        hv_agent_info_clear(&info);
+    }
+}
+
+static void files_of_the_guest(void **state)
+{
+    static const char *const bad[] = {
+        "{\"return\":{}}", "{\"return\":{\"buf-b64\":\"a\",\"eof\":true}}", "{\"return\":{\"buf-b64\":\"a===\",\"eof\":true}}",
+        "{\"return\":{\"buf-b64\":\"ab=c\",\"eof\":true}}", "{\"return\":{\"buf-b64\":\"aGV!\",\"eof\":true}}",
+        "{\"return\":{\"buf-b64\":\"aGVs\"}}", "{\"return\":{\"buf-b64\":\"=AAA\",\"eof\":true}}",
+    };
+    _cleanup_buf_ struct buf b = BUF_INIT;
+    bool eof = true;
+
+    (void)state;
+    assert_int_equal(agent_json_file("{\"return\":{\"count\":4,\"buf-b64\":\"aGVsbA==\",\"eof\":false}}", &b, &eof, NULL), 0);
+    assert_false(eof);
+    assert_int_equal(agent_json_file("{\"return\":{\"count\":1,\"buf-b64\":\"bw==\",\"eof\":true}}", &b, &eof, NULL), 0);
+    assert_true(eof);
+    assert_int_equal(b.len, 5);
+    assert_memory_equal(b.data, "hello", 5);
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+        assert_int_equal(agent_json_file(bad[i], &b, &eof, NULL), -EBADMSG);
+}
+
 static void ignore_error(void *priv, virErrorPtr error)
 {
     (void)priv, (void)error;
@@ -212,6 +279,9 @@ int main(void)
         cmocka_unit_test(windows_is_told),
         cmocka_unit_test(guests_that_lie_are_refused),
         cmocka_unit_test(m4e_file_systems_that_can_be_frozen),
+        cmocka_unit_test(mounts_without_a_block_device),
+        cmocka_unit_test(mounts_without_sense),
+        cmocka_unit_test(files_of_the_guest),
     };
 
     virInitialize(); /* typed parameters need libvirt's error object of the thread */

@@ -28,7 +28,7 @@ static json_t *frozen(const struct vm *vm)
 
     for (size_t i = 0; i < vm->report.n_fs; i++) {
         const struct hv_guest_fs *fs = &vm->report.fs[i];
-        bool can = hv_fs_freezable(fs->type, vm->report.level == VM_LEVEL_APPLICATION) && !fs->read_only;
+        bool can = hv_fs_freezable(fs->type, vm->report.windows) && !fs->read_only;
         const char *why = vm->report.method != VM_METHOD_CHILD ? "the whole VM stood still"
                           : can                                ? NULL
                           : fs->read_only                      ? "mounted read-only"

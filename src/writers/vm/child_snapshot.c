@@ -65,7 +65,7 @@ static int check_all_frozen(const struct vm *vm, struct err *err)
 
     for (size_t i = 0; i < r->n_fs; i++)
         wanted += hv_fs_freezable(r->fs[i].type, false) && !r->fs[i].read_only && !seen_before(r, i);
-    if (r->level == VM_LEVEL_APPLICATION || vm->n_frozen >= wanted)
+    if (r->windows || vm->n_frozen >= wanted)
         return 0;
     return err_vss(err, VSS_E_WRITERERROR_RETRYABLE, EAGAIN, "the guest agent froze only %u of its %u file systems", vm->n_frozen, wanted);
 }

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <strings.h>
 
 enum { COND_AGENT, COND_RUNNING, COND_PLACE, COND_BASIC, COND_FS };
 
@@ -52,24 +52,30 @@ static void check_running(const struct hv_domain *d, struct vm_condition *c)
 
 /* ---- M4c: snapshot files on the volume of the images ------------------------------------------------------------------------*/
 
-static bool same_volume(const char *dir, const char *path, struct vm_condition *c, const char *target)
+static bool same_volume(const char *dir, const char *beside, struct vm_condition *c, const struct hv_disk *disk)
 {
-    struct stat a, b;
+    bool same = false;
 
-    if (stat(path, &b) < 0) {
-        found(c, false, "disk %s: %s cannot be looked at: %s", target, path, strerror(errno));
+    int r = io_same_volume(dir, beside, &same);
+    if (r < 0) {
+        found(c, false, "disk %s: %s, or the place for snapshot files, %s, cannot be looked at: %s", disk->target, disk->path, dir,
+              strerror(-r));
         return false;
     }
-    if (stat(dir, &a) < 0) {
-        found(c, false, "the place for snapshot files, %s, cannot be looked at: %s", dir, strerror(errno));
-        return false;
-    }
-    if (a.st_dev != b.st_dev) {
+    if (!same) {
         found(c, false, "snapshot files are placed in %s, which is on another volume than disk %s (%s): set snapshot-dir to a "
-              "folder on that volume, or leave it unset", dir, target, path);
+              "folder on that volume, or leave it unset", dir, disk->target, disk->path);
         return false;
     }
     return true;
+}
+
+/* A link to an image is not the image: what counts is the folder that this lies in. */
+static char *folder_of(const char *path)
+{
+    _cleanup_free_ char *real = io_follow(path);
+
+    return real ? io_dirname(real) : NULL;
 }
 
 static void check_place(const struct vm_writer *w, const struct hv_domain *d, const struct vm_report *r,
@@ -83,9 +89,12 @@ static void check_place(const struct vm_writer *w, const struct hv_domain *d, co
         const struct hv_disk *disk = &d->disks[i];
         if (!r->disks[i].covered || disk->source != HV_SOURCE_FILE)
             continue; /* beside a block device or a network disk no snapshot file can be placed, nor is one */
-        _cleanup_free_ char *beside = io_dirname(disk->path);
-        const char *dir = w->config.snapshot_dir ? w->config.snapshot_dir : beside;
-        if (!dir || !same_volume(dir, disk->path, c, disk->target))
+        _cleanup_free_ char *beside = folder_of(disk->path);
+        if (!beside) {
+            found(c, false, "out of memory");
+            return;
+        }
+        if (!same_volume(w->config.snapshot_dir ? w->config.snapshot_dir : beside, beside, c, disk))
             return;
     }
     if (w->config.snapshot_dir)
@@ -124,14 +133,14 @@ static bool disk_is_basic(const struct vm_writer *w, const struct hv_disk *disk,
 /* A guest volume that spans a disk which is not in the set would come back torn. */
 static bool fs_is_whole(const struct vm_report *r, const struct hv_guest_fs *fs, struct vm_condition *c)
 {
+    if (fs->read_only)
+        return true; /* a CD-ROM, whatever disk it is: nothing in it changes */
     if (fs->unknown_disk) {
         found(c, false, "the guest's %s (%s) lies on a disk that is none of the VM's", fs->mountpoint, fs->type);
         return false;
     }
     for (char **t = fs->targets; t && *t; t++)
         if (!target_covered(r, *t)) {
-            if (fs->read_only)
-                continue; /* a CD-ROM: nothing in it changes */
             found(c, false, "the guest's %s (%s) lies on disk %s, which is not backed up", fs->mountpoint, fs->type, *t);
             return false;
         }
@@ -146,36 +155,82 @@ static void check_basic(const struct vm_writer *w, const struct hv_domain *d, co
     for (size_t i = 0; i < d->n_disks; i++)
         if (r->disks[i].covered && d->disks[i].path && hv_is_local(d->hv) && !disk_is_basic(w, &d->disks[i], c))
             return;
-    found(c, true, "all disks are basic and all guest volumes lie on disks that are backed up");
+    _cleanup_free_ char *why = NULL;
+    if (vm_volumes_whole(w, d, r, &why) < 0 || why)
+        found(c, false, "%s", why ? why : "out of memory");
+    else if (r->n_fs)
+        found(c, true, "all disks are basic, and the guest's volumes lie on disks that are backed up, as far as the agent tells");
+    else
+        found(c, true, "all disks are basic");
 }
 
 /* ---- M4a, M4e: what the agent tells -----------------------------------------------------------------------------------------*/
 
-/* The EFI system partition is written by no one while the system runs, and is passed over as Windows does. */
-static bool is_efi_partition(const struct hv_guest_fs *fs)
+/* The EFI system partition is written by no one while the system runs, and is passed over as Windows does. In Windows it has no drive
+ * letter, and VSS leaves out whatever FAT volume has none; its agent calls all such "System Reserved". */
+static bool is_efi_partition(const struct hv_guest_fs *fs, bool windows)
 {
     static const char *const places[] = { "/boot/efi", "/efi", "/boot", "/esp", NULL };
 
+    if (windows)
+        return !strcmp(fs->mountpoint, "System Reserved") && !strncasecmp(fs->type, "FAT", 3);
     for (int i = 0; places[i]; i++)
         if (!strcmp(fs->mountpoint, places[i]))
             return !strcmp(fs->type, "vfat") || !strcmp(fs->type, "msdos");
     return false;
 }
 
-static void check_fs(const struct vm_report *r, bool windows, struct vm_condition *c)
+bool vm_fs_on_disk(const struct hv_guest_fs *fs)
+{
+    return !strcmp(fs->type, "zfs") || !strcmp(fs->type, "bcachefs");
+}
+
+/* Overlays are as good as the file systems they rest on; they are named, since nobody else froze them. */
+static char *overlays(const struct vm_report *r)
+{
+    const char *first = NULL;
+    size_t n = 0;
+
+    for (size_t i = 0; i < r->n_elsewhere; i++)
+        if (!strcmp(r->elsewhere[i].type, "overlay") && !n++)
+            first = r->elsewhere[i].mountpoint;
+    return !n       ? strdup("")
+           : n == 1 ? str_format("; the overlay at %s rests on these", first)
+                    : str_format("; the overlay at %s and %zu more rest on these", first, n - 1);
+}
+
+static void all_can_be_frozen(const struct vm_report *r, struct vm_condition *c)
+{
+    _cleanup_free_ char *more = overlays(r);
+
+    if (!r->n_fs)
+        found(c, true, "the guest agent lists no file system on the VM's disks");
+    else if (r->windows)
+        found(c, true, "every volume that the guest agent lists can be snapshotted (%zu)", r->n_fs);
+    else if (r->mounts_known)
+        found(c, true, "every file system in the guest can be frozen (%zu mounted)%s", r->n_fs, more ? more : "");
+    else
+        found(c, true, "every file system that the guest agent lists can be frozen (%zu); it does not let us see whether there are others, "
+              "such as ZFS", r->n_fs);
+}
+
+static void check_fs(const struct vm_report *r, struct vm_condition *c)
 {
     for (size_t i = 0; i < r->n_fs; i++) {
         const struct hv_guest_fs *fs = &r->fs[i];
-        if (fs->read_only || hv_fs_freezable(fs->type, windows) || is_efi_partition(fs))
+        if (fs->read_only || hv_fs_freezable(fs->type, r->windows) || is_efi_partition(fs, r->windows))
             continue;
         found(c, false, "the guest's %s is %s, which cannot be frozen: unmount it or use another file system there",
               fs->mountpoint, fs->type);
         return;
     }
-    if (r->n_fs)
-        found(c, true, "every file system in the guest can be frozen (%zu mounted)", r->n_fs);
-    else
-        found(c, true, "the guest has no file system mounted from its disks");
+    for (size_t i = 0; i < r->n_elsewhere; i++)
+        if (vm_fs_on_disk(&r->elsewhere[i])) {
+            found(c, false, "the guest's %s is %s, which its agent neither lists nor freezes: unmount it or use another file system "
+                  "there", r->elsewhere[i].mountpoint, r->elsewhere[i].type);
+            return;
+        }
+    all_can_be_frozen(r, c);
 }
 
 static void ask_agent(struct vm_writer *w, struct hv_domain *d, struct vm_report *r)
@@ -201,14 +256,18 @@ static void ask_agent(struct vm_writer *w, struct hv_domain *d, struct vm_report
               info.os_name ? info.os_name : "the guest");
         r->fs = info.fs;
         r->n_fs = info.n_fs;
-        info.fs = NULL;
-        info.n_fs = 0;
-        /* qemu-ga on Windows runs a VSS backup in the guest: its applications' writers take part. On Linux it freezes file
-         * systems; whether applications were told cannot be seen from here, so it is not claimed (B3). */
-        r->level = info.windows ? VM_LEVEL_APPLICATION : VM_LEVEL_FILE_SYSTEM;
+        r->windows = info.windows;
+        r->mounts_known = info.mounts_known;
+        r->elsewhere = info.elsewhere;
+        r->n_elsewhere = info.n_elsewhere;
+        info.fs = info.elsewhere = NULL;
+        info.n_fs = info.n_elsewhere = 0;
+        /* On Linux qemu-ga freezes file systems; on Windows it runs a VSS backup in the guest. What the applications said to it reaches
+         * nobody here, so it is not claimed (B3). */
+        r->level = VM_LEVEL_FILE_SYSTEM;
     }
     if (agent->ok)
-        check_fs(r, info.windows, fs);
+        check_fs(r, fs);
     else
         not_checked(fs, "there is no agent to ask");
     hv_agent_info_clear(&info);

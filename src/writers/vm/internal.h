@@ -93,6 +93,28 @@ char *vm_failed_conditions(const struct vm_report *r);
 /* conditions.c: each condition of M4 is looked at for real. */
 void vm_check_conditions(struct vm_writer *w, struct hv_domain *d, struct vm_report *r);
 
+/* Whether a file system that has no block device lies on the guest's disks all the same (ZFS, bcachefs). */
+bool vm_fs_on_disk(const struct hv_guest_fs *fs);
+#define VM_MOUNTS_NAMED 5 /* of those that are told, so that a host of containers fills no report */
+
+/* volumes.c: the M4d of file systems that lie on several devices by themselves, of which the agent names one. Why a volume of the guest
+ * may be on a disk that is not backed up, with the remedy; NULL: on none, as far as can be found out. Caller frees. -ENOMEM only. */
+int vm_volumes_whole(const struct vm_writer *w, const struct hv_domain *d, const struct vm_report *r, char **ret_why);
+
+/* superblock.c: what the start of a file system says of devices beside its own. Bounded, any bytes are fine. */
+#define VM_SUPER_BYTES (68u * 1024)
+struct vm_super {
+    const char *type;      /* "btrfs", "ext4", "xfs", "f2fs", "ext4 journal"; NULL: none of these */
+    uint8_t id[16];        /* of the file system; of a journal: its own */
+    uint64_t device;       /* number of this device in it (btrfs) */
+    uint64_t n_devices;    /* how many it has, this one counted; 2 where there is an outside journal or the like */
+    uint8_t journal[16];   /* ext4: of the journal that lies outside */
+};
+void vm_super_parse(const uint8_t *start, size_t n, struct vm_super *ret);
+
+/* partition.c: where the partitions begin (bytes), as far as the start of the disk tells: at most max; [0] is number 1, 0 where there is
+ * no such one. Logical ones of an MBR are not looked for. */
+size_t vm_partition_starts(const uint8_t *start, size_t n, uint64_t *ret, size_t max);
 /* partition.c: whether the start of a disk says that it is a dynamic (LDM) disk. Bounded, any bytes are fine. */
 bool vm_partition_is_dynamic(const uint8_t *start, size_t n);
 #define VM_PARTITION_BYTES (40u * 1024)

@@ -25,7 +25,7 @@ const char *vm_fallback_name(enum vm_fallback f)
 
 void vm_report_clear(struct vm_report *r)
 {
-    struct hv_agent_info fs = { .n_fs = r->n_fs, .fs = r->fs };
+    struct hv_agent_info fs = { .n_fs = r->n_fs, .fs = r->fs, .n_elsewhere = r->n_elsewhere, .elsewhere = r->elsewhere };
 
     hv_agent_info_clear(&fs);
     for (int i = 0; i < 5; i++)
@@ -176,8 +176,9 @@ static char *refusal(const struct vm_writer *w, struct hv_domain *d, const struc
         return str_format("--fallback fail: the guest cannot be quiesced: %s", why);
     if (r->level < p->require)
         return str_format("--require %s: the backup would be %s only: %s", vm_level_name(p->require), vm_level_name(r->level),
-                          r->method == VM_METHOD_SAVED ? why : "the agent freezes file systems; nothing in the guest tells "
-                                                               "its applications");
+                          r->method == VM_METHOD_SAVED ? why
+                          : r->windows ? "the agent runs a VSS backup in the guest, but what its writers answered is not known here"
+                                       : "the agent freezes file systems; nothing in the guest tells its applications");
     if (r->method == VM_METHOD_SAVED && !d->persistent)
         return str_format("the VM is transient (it has no definition of its own), so it cannot be put in a saved state");
     if (r->method == VM_METHOD_SAVED && with)
@@ -212,6 +213,27 @@ static int warn_of_memory(const struct hv_domain *d, struct vm_report *r)
                                   "with --discard-memory, so that it boots anew", (const char *)b.data);
 }
 
+/* What the guest sees and no disk of it holds: nobody should look for it in a restore point. */
+static int warn_of_mounts(struct vm_report *r)
+{
+    _cleanup_buf_ struct buf b = BUF_INIT;
+    size_t n = 0;
+
+    for (size_t i = 0; i < r->n_elsewhere; i++) {
+        const struct hv_guest_fs *fs = &r->elsewhere[i];
+        if (vm_fs_on_disk(fs) || !strcmp(fs->type, "overlay"))
+            continue;
+        if (++n <= VM_MOUNTS_NAMED && buf_addf(&b, "%s%s (%s)", n > 1 ? ", " : "", fs->mountpoint, fs->type) < 0)
+            return -ENOMEM;
+    }
+    if (!n)
+        return 0;
+    if (n > VM_MOUNTS_NAMED && buf_addf(&b, " and %zu more", n - VM_MOUNTS_NAMED) < 0)
+        return -ENOMEM;
+    return strv_addf(&r->warnings, "mounted in the guest from elsewhere, and neither frozen nor backed up with it: %s",
+                     (const char *)b.data);
+}
+
 static int add_warnings(const struct vm_writer *w, const struct hv_domain *d, struct vm_report *r)
 {
     int n = 0;
@@ -225,7 +247,7 @@ static int add_warnings(const struct vm_writer *w, const struct hv_domain *d, st
             strv_addf(&r->warnings, "disk %s is transient: what the guest wrote to it since its start ends with it and is not backed up",
                       d->disks[i].target) < 0)
             return -ENOMEM;
-    if (warn_of_memory(d, r) < 0)
+    if (warn_of_memory(d, r) < 0 || warn_of_mounts(r) < 0)
         return -ENOMEM;
     if (d->tpm && !hv_is_local(w->config.hv) &&
         strv_addf(&r->warnings, "the state of its emulated TPM lies on another host and is not backed up") < 0)

@@ -103,6 +103,10 @@ struct vm_report {
     char **warnings;
     size_t n_fs;
     struct hv_guest_fs *fs;   /* as the agent tells; may be none */
+    bool windows;             /* the guest, as the agent tells */
+    bool mounts_known;        /* the agent let us read what else is mounted: */
+    size_t n_elsewhere;
+    struct hv_guest_fs *elsewhere; /* as in struct hv_agent_info */
 };
 int vm_writer_check(struct vm_writer *w, const char *name_or_uuid, struct vm_report *ret, struct err *err);
 void vm_report_clear(struct vm_report *r);
