@@ -38,6 +38,15 @@ static char *state_dir(const struct hv *hv, const char *name)
     return config ? str_format("%s/libvirt/qemu/%s", config, name) : NULL;
 }
 
+char *hv_lib_dir(const struct hv *hv)
+{
+    _cleanup_free_ char *dir = state_dir(hv, hv->session && !hv->root ? "lib" : "");
+
+    for (size_t n = dir ? strlen(dir) : 0; n > 1 && dir[n - 1] == '/'; n--)
+        dir[n - 1] = '\0';
+    return TAKE_PTR(dir);
+}
+
 int hv_tpm_dir(const struct hv *hv, const char *uuid, char **ret, struct err *err)
 {
     _cleanup_free_ char *config = hv->session ? user_dir("XDG_CONFIG_HOME", ".config") : NULL;

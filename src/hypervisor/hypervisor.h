@@ -240,9 +240,21 @@ struct hv_backup_disk {
     const char *since;        /* checkpoint for the dirty bitmap of this disk, NULL: none */
     bool checkpoint;          /* take part in the new checkpoint (only formats with bitmaps: qcow2) */
 };
+/* A name for the job's socket in libvirt's own folder of the VM, where every security driver lets QEMU make one: AppArmor's profiles, as
+ * libvirt writes them, know no other place that could be used. The folder is another one each time the VM is started, and gone when it
+ * ends. Caller frees. -ENOENT: it does not run, or has no such folder; -EACCES: the folder is closed to this user; -ENAMETOOLONG. */
+int hv_backup_socket(struct hv_domain *d, char **ret, struct err *err);
+/* Removes what QEMU left of it; a folder that is gone, and whatever is no socket, is left alone. */
+int hv_backup_socket_remove(const char *path, struct err *err);
+/* What confines the VM's QEMU beyond its user. Caller frees both. *ret_model: "apparmor", "selinux" or another model; NULL: nothing.
+ * *ret_label: profile or context. */
+int hv_confinement(struct hv_domain *d, char **ret_model, char **ret_label, struct err *err);
+/* Whether the kernel's AppArmor lets a profile read, write and make the file, socket or folder at path. 1 yes, 0 no, -errno: the kernel
+ * cannot be asked. */
+int hv_apparmor_allows(const char *profile, const char *path);
 #define HV_BACKUP_MARK "kvss" /* must be somewhere in the socket's path: so hv_backup_end() knows our jobs from others' */
 struct hv_backup {
-    const char *socket;       /* UNIX socket of the NBD server, not existing yet, in a folder that QEMU may write */
+    const char *socket;       /* UNIX socket of the NBD server, not existing yet: hv_backup_socket(), or where else QEMU may write */
     const char *checkpoint;   /* NULL: none */
     size_t n_disks;
     const struct hv_backup_disk *disks; /* disks of the VM that are not listed take no part */

@@ -59,6 +59,9 @@ int hv_virt_code(void);
 int hv_loop_start(struct hv_loop **ret, struct err *err);
 void hv_loop_stop(struct hv_loop *loop);
 
+/* The folder in which libvirt makes one for each VM that runs (domain_dir.c); NULL: not known. Caller frees. */
+char *hv_lib_dir(const struct hv *hv);
+
 /* What a URI tells without asking libvirt. */
 struct uri_kind {
     bool local, session;

@@ -25,11 +25,12 @@ struct qemu_point {
     struct hv_domain *dom;
     size_t n_disks;
     struct qemu_disk *disks;
-    char *dir, *socket;       /* of the NBD server; NULL without a job */
+    char *dir;                /* for scratch files that have no other place; NULL without a job */
+    char *socket;             /* of the NBD server; NULL without a job */
     struct hv_backup_request *request; /* NULL without a job */
     bool begun;
     /* Effects, in the order of the journal; 0: none */
-    uint64_t fx_dir, fx_job, fx_checkpoint;
+    uint64_t fx_dir, fx_socket, fx_job, fx_checkpoint;
     uint64_t *fx_scratch;     /* per disk */
 };
 
@@ -51,6 +52,7 @@ void qemu_guard_gone(struct qemu_guard *g, const struct qemu_point *pt);
 
 /* Effects have these values: "group" (the VM's UUID), "vm" (its name), and what the verb needs. */
 #define VERB_SHADOW_DIR "shadow-dir"     /* "path" */
+#define VERB_SOCKET "nbd-socket"         /* "path" */
 #define VERB_SCRATCH "scratch-file"      /* "path", or "remote" where QEMU is elsewhere */
 #define VERB_BACKUP_JOB "backup-job"
 #define VERB_CHECKPOINT "checkpoint"     /* "name" */

@@ -172,7 +172,7 @@ static int prepare_job(struct qemu_provider *p, struct qemu_point *pt, struct er
     return r;
 }
 
-/* Both effects come about at the instant; they are entered now, so that nothing is written while the guest is frozen. */
+/* These effects, and the socket, come about at the instant; they are entered now, so that nothing is written while the guest is frozen. */
 static int announce_job(struct qemu_provider *p, struct qemu_point *pt, struct err *err)
 {
     if (pt->checkpoint) {
@@ -190,12 +190,25 @@ static int make_dir(struct qemu_provider *p, struct qemu_point *pt, struct err *
         r = qemu_effect(p, pt, VERB_SHADOW_DIR, "path", pt->dir, &pt->fx_dir, err);
     if (r >= 0)
         r = hv_shared_dir_make(p->config.hv, pt->dir, err);
-    if (r >= 0)
-        r = mark_done(p, pt, pt->fx_dir, err);
+    return r < 0 ? r : mark_done(p, pt, pt->fx_dir, err);
+}
+
+/* In libvirt's folder of the VM. Where there is none to be had, and nothing confines QEMU, the session's folder does as well. */
+static int place_socket(struct qemu_provider *p, struct qemu_point *pt, struct err *err)
+{
+    _cleanup_free_ char *model = NULL, *label = NULL;
+    struct err why = ERR_INIT;
+
+    int r = hv_backup_socket(pt->dom, &pt->socket, &why);
+    if (r < 0 && hv_is_local(p->config.hv) && hv_confinement(pt->dom, &model, &label, NULL) >= 0 && model) {
+        err_move(err, &why);
+        return err_context(err, "VM %s: there is no place where %s lets its QEMU make a socket", pt->vm_name, model);
+    }
     if (r < 0)
-        return r;
-    pt->socket = str_format("%s/nbd.sock", pt->dir);
-    return pt->socket ? 0 : err_set(err, ENOMEM, "out of memory");
+        pt->socket = str_format("%s/nbd.sock", pt->dir);
+    if (!pt->socket)
+        return err_set(err, ENOMEM, "out of memory");
+    return qemu_effect(p, pt, VERB_SOCKET, "path", pt->socket, &pt->fx_socket, err);
 }
 
 /* QEMU elsewhere has its scratch files elsewhere. */
@@ -221,7 +234,7 @@ int qemu_point_prepare(struct qemu_provider *p, struct qemu_point *pt, struct er
     }
     if (r < 0 || !job)
         return r;
-    if ((r = make_dir(p, pt, err)) < 0 || (r = prepare_job(p, pt, err)) < 0)
+    if ((r = make_dir(p, pt, err)) < 0 || (r = place_socket(p, pt, err)) < 0 || (r = prepare_job(p, pt, err)) < 0)
         return r;
     r = announce_job(p, pt, err);
     return r < 0 ? r : guard_job(p, pt, err);
@@ -252,6 +265,8 @@ int qemu_point_take(struct qemu_provider *p, struct qemu_point *pt, struct err *
     pt->begun = true;
     qemu_guard_begun(p->guard, pt);
     r = mark_done(p, pt, pt->fx_checkpoint, err);
+    if (r >= 0)
+        r = mark_done(p, pt, pt->fx_socket, err);
     return r < 0 ? r : mark_done(p, pt, pt->fx_job, err);
 }
 
@@ -270,6 +285,8 @@ int qemu_point_release(struct qemu_provider *p, struct qemu_point *pt, struct er
         if (journal_undo(p->config.journal, pt->fx_scratch[i], &why) < 0 && !first)
             first = err_move(err, &why);
     }
+    if (journal_undo(p->config.journal, pt->fx_socket, &why) < 0 && !first)
+        first = err_move(err, &why);
     if (journal_undo(p->config.journal, pt->fx_dir, &why) < 0 && !first)
         first = err_move(err, &why);
     pt->begun = false;

@@ -17,6 +17,13 @@ static int undo_dir(void *ctx, const struct journal_effect *e, struct err *err)
     return journal_remove_made(e, "path", true, err);
 }
 
+/* Its name has a random part, and what is no socket, or in another folder, is not touched. */
+static int undo_socket(void *ctx, const struct journal_effect *e, struct err *err)
+{
+    (void)ctx;
+    return hv_backup_socket_remove(journal_value(e, "path"), err);
+}
+
 /* That of a QEMU elsewhere, which has no "path" here, is libvirt's to remove. */
 static int undo_scratch(void *ctx, const struct journal_effect *e, struct err *err)
 {
@@ -61,6 +68,7 @@ static int undo_checkpoint(void *ctx, const struct journal_effect *e, struct err
 
 const struct journal_verb qemu_provider_verbs[] = {
     { VERB_SHADOW_DIR, undo_dir, .places = { "path" } },
+    { VERB_SOCKET, undo_socket },
     { VERB_SCRATCH, undo_scratch, .places = { "path" } },
     { VERB_BACKUP_JOB, undo_job, .undone = "its backup job has ended" },
     { VERB_CHECKPOINT, undo_checkpoint, .undone = "its checkpoint is gone", .lasting = true },

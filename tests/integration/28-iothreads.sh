@@ -50,8 +50,8 @@ killed() {
 }
 no_kvss() { [ -z "$(pgrep -x kvss)" ]; }
 no_keeper() { [ -z "$(pgrep -x kvss-keeper)" ]; }
-# Established connections to an NBD socket of a session
-connections() { awk '$6 == "03" && $8 ~ /nbd\.sock$/' /proc/net/unix | wc -l; }
+# Established connections to the socket of a backup job
+connections() { awk '$6 == "03" && $8 ~ /\/kvss-[0-9a-f]+$/' /proc/net/unix | wc -l; }
 killed requester
 killed both
 backup web

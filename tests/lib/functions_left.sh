@@ -73,6 +73,7 @@ assert_nothing_left() {
     left=$(
         for name in $(virsh -q list --all --name); do _left_on "$name"; done
         find "$IMAGES" "$SANDBOX" -xdev -name '.kvss-*' ! -path '*/cover/*' 2> /dev/null || :
+        find /var/lib/libvirt/qemu /run/kvss-test/.config/libvirt/qemu -path "*/domain-*/kvss-*" 2> /dev/null || :
         for dir in "${RUN_DIRS[@]}"; do
             [ ! -d "$dir" ] || find "$dir" -mindepth 1 ! -name '*.lock'
         done
