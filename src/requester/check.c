@@ -71,11 +71,11 @@ static json_t *vm_entry(const struct check_vm *vm)
     const struct vm_report *r = &vm->report;
     json_t *agent = r->state == HV_RUNNING ? json_string(agent_name(r->agent)) : json_null();
 
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:O}", "name", r->name, "uuid", r->uuid, "state",
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:O, s:o}", "name", r->name, "uuid", r->uuid, "state",
                      hv_state_name(r->state), "method", vm_method_name(r->method), "level", vm_level_name(r->level), "refused",
                      json_text(r->refused), "agent", agent, "conditions", conditions(r), "disks", disks(r), "file_systems", file_systems(r),
                      "warnings", json_strv(r->warnings),
-                     "findings", vm->findings);
+                     "findings", vm->findings, "confined_by", json_text(vm->confined_by));
 }
 
 /* The VMs are looked at side by side: a hung agent costs its deadline once. */
@@ -115,6 +115,7 @@ static void check_clear(struct check *c)
         if (c->vms[i].dom)
             hv_domain_free(c->vms[i].dom);
         json_decref(c->vms[i].findings);
+        free(c->vms[i].confined_by);
     }
     free(c->vms);
     for (size_t i = 0; c->metas && i < c->n_points; i++)
@@ -150,8 +151,10 @@ static int run(struct check *c, char **uuids, bool freeze, json_t **ret, struct 
         r = check_freeze(c, err);
     if (r >= 0)
         r = check_scratch(c, &scratch, err);
-    if (r >= 0)
+    if (r >= 0) {
+        check_confined(c);
         r = check_repository(c, &repository, err);
+    }
     if (r >= 0)
         r = check_left(c, err);
     return r < 0 ? r : report(c, scratch, repository, ret, err);

@@ -24,6 +24,7 @@ struct check {
         struct vm_report report;
         struct hv_domain *dom;
         json_t *findings;
+        char *confined_by;    /* "apparmor", "selinux"; NULL: nothing, or QEMU does not run */
     } *vms;
     /* Of the repository, once it is open: its restore points, oldest first. */
     size_t n_points;
@@ -45,6 +46,9 @@ int check_scratch(struct check *c, json_t **ret, struct err *err);
 int check_repository(struct check *c, json_t **ret, struct err *err);
 /* check_left.c: what earlier backups left: checkpoints, bitmaps, sessions that died, a guest that could not be quiesced. */
 int check_left(struct check *c, struct err *err);
+
+/* check_confined.c: what AppArmor or SELinux lets the QEMUs do. */
+void check_confined(struct check *c);
 
 /* check_freeze.c: the freeze itself, tried on those VMs whose agent answers. */
 int check_freeze(struct check *c, struct err *err);
