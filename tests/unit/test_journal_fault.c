@@ -15,13 +15,6 @@ static int undo_nothing(void *ctx, const struct journal_effect *e, struct err *e
 
 static const struct journal_verb verbs[] = { { "freeze", undo_nothing }, { "other", undo_nothing }, { NULL, NULL } };
 
-static void only_where_compiled(void)
-{
-#ifndef KVSS_FAULT_POINTS
-    skip();
-#endif
-}
-
 static struct journal *start(const char *dir, const char *fault)
 {
     struct journal *j = NULL;
@@ -48,7 +41,6 @@ static int teardown(void **state)
 
 static void a_step_fails_the_nth_time_and_the_effect_stays_open(void **state)
 {
-    only_where_compiled();
     struct journal *j = start(*state, "fail:freeze:begin:2");
     struct err err = ERR_INIT;
     uint64_t id;
@@ -64,7 +56,6 @@ static void a_step_fails_the_nth_time_and_the_effect_stays_open(void **state)
 
 static void what_was_done_can_be_said_to_have_failed(void **state)
 {
-    only_where_compiled();
     struct journal *j = start(*state, "fail:freeze:done");
     struct err err = ERR_INIT;
     uint64_t id;
@@ -78,7 +69,6 @@ static void what_was_done_can_be_said_to_have_failed(void **state)
 
 static void the_process_dies_after_the_line_is_on_disk(void **state)
 {
-    only_where_compiled();
     _cleanup_free_ char *log = io_path(*state, "log"), *effects = io_path(*state, "s/effects");
     _cleanup_buf_ struct buf b = BUF_INIT;
     struct err err = ERR_INIT;
@@ -100,7 +90,6 @@ static void the_process_dies_after_the_line_is_on_disk(void **state)
 
 static void nonsense_is_refused(void **state)
 {
-    only_where_compiled();
     static const char *const specs[] = { "", "kill", "kill:freeze", "kill:freeze:sometimes", "kill:freeze:done:0", "kill:freeze:done:1x" };
     struct err err = ERR_INIT;
 
@@ -115,6 +104,10 @@ static void nonsense_is_refused(void **state)
 
 int main(void)
 {
+#ifndef KVSS_FAULT_POINTS
+    puts("1..0 # SKIP there are none in this build"); /* cmocka's own word for a skipped test is a failure to meson */
+    return 0;
+#endif
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_step_fails_the_nth_time_and_the_effect_stays_open, test_dir_setup, teardown),
         cmocka_unit_test_setup_teardown(what_was_done_can_be_said_to_have_failed, test_dir_setup, teardown),
