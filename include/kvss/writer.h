@@ -89,7 +89,7 @@ uint32_t kvss_event_context(const struct kvss_event *ev);       /* VSS_CTX_* | V
 bool kvss_event_bootable_state(const struct kvss_event *ev);
 bool kvss_event_components_selected(const struct kvss_event *ev);
 bool kvss_event_path_affected(const struct kvss_event *ev, const char *path); /* its volume is in the snapshot set */
-bool kvss_event_succeeded(const struct kvss_event *ev); /* in backup_shutdown: BackupComplete had come before */
+bool kvss_event_succeeded(const struct kvss_event *ev); /* in backup_shutdown: BackupComplete had come before, and holds */
 int64_t kvss_event_time_left_ms(const struct kvss_event *ev); /* freeze, thaw: until the service aborts; else -1 */
 /* What the writer keeps for this session; NULL until set. The service never touches it. */
 void *kvss_event_data(const struct kvss_event *ev);
@@ -111,6 +111,7 @@ const char *kvss_component_backup_options(const struct kvss_component *c);
 const char *kvss_component_previous_stamp(const struct kvss_component *c);
 const char *kvss_component_backup_stamp(const struct kvss_component *c);
 const char *kvss_component_backup_metadata(const struct kvss_component *c);
+/* Up to PostSnapshot: when BackupComplete comes they are written. */
 int kvss_component_set_backup_stamp(struct kvss_component *c, const char *stamp, struct err *err);
 int kvss_component_set_backup_metadata(struct kvss_component *c, const char *text, struct err *err);
 /* IVssComponentEx2::SetFailure: an error of this component alone, beside the writer's failure. */

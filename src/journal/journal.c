@@ -307,6 +307,16 @@ static int commit(struct journal *j, const char *group, struct err *err)
     return 0;
 }
 
+int journal_step_begins(struct journal *j, const char *name, struct err *err)
+{
+    return journal_fault(j, &(struct journal_verb){ .name = name }, FAULT_BEGIN, err);
+}
+
+int journal_step_done(struct journal *j, const char *name, struct err *err)
+{
+    return journal_fault(j, &(struct journal_verb){ .name = name }, FAULT_DONE, err);
+}
+
 int journal_commit(struct journal *j, const char *group, struct err *err)
 {
     int r = journal_fault(j, &commit_step, FAULT_BEGIN, err);

@@ -103,6 +103,11 @@ void journal_settle_lasting(struct journal *j);
  * before. */
 int journal_commit(struct journal *j, const char *group, struct err *err);
 
+/* A step that is no effect, for tests: they may have the process end, or the step fail, at its begin and once it is done (fault.c).
+ * Nothing is written; 0 in a build that is shipped. */
+int journal_step_begins(struct journal *j, const char *name, struct err *err);
+int journal_step_done(struct journal *j, const char *name, struct err *err);
+
 size_t journal_open_effects(struct journal *j); /* how many are not settled */
 
 /* ---- The watchdog ---------------------------------------------------------------------------------------------------------

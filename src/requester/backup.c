@@ -79,7 +79,7 @@ static void explain_refusal(struct backup *b, char *const *uuids, struct err *er
     err_set(err, EPERM, "%s", (const char *)text.data);
 }
 
-/* ---- Snapshot, files, completion -------------------------------------------------------------------------------------------*/
+/* ---- Snapshot, completion --------------------------------------------------------------------------------------------------*/
 
 static int snapshot(struct backup *b, struct err *err)
 {
@@ -88,46 +88,85 @@ static int snapshot(struct backup *b, struct err *err)
     return r < 0 ? r : session_check_status(b->s, "DoSnapshotSet", err);
 }
 
-static int complete(struct backup *b, struct err *err)
+/* All that writers have to be asked for comes before BackupComplete, so that nothing is left that could fail but the publishing. The
+ * shadow copies go too: what they cost the VMs ends, and if they could not be ended the backup has failed. */
+static int finish(struct backup *b, json_t **ret_report, struct err *err)
 {
+    struct vss_session *v = b->s->vss;
     int r = 0;
 
     for (size_t i = 0; i < b->n && r >= 0; i++) {
         const struct backup_component *c = &b->components[i];
-        r = vss_set_backup_succeeded(b->s->vss, c->writer_id, c->logical_path, c->name, true, err);
+        r = vss_set_backup_succeeded(v, c->writer_id, c->logical_path, c->name, true, err);
     }
+    if (r >= 0)
+        r = backup_documents(b, err);
+    if (r >= 0)
+        r = vss_delete_snapshots(v, err);
+    if (r >= 0)
+        r = qemu_provider_given_up(b->s->provider, err);
+    return r < 0 ? r : backup_report(b, ret_report, err);
+}
+
+/* The restore point becomes durable, and is seen by nobody. */
+static int prepare_point(struct backup *b, const json_t *report, char id[static STORE_ID_LEN + 1], struct err *err)
+{
+    _cleanup_buf_ struct buf meta = BUF_INIT;
+
+    int r = json_to_buf(report, &meta, err);
+    if (r >= 0)
+        r = job_cancelled(b->rq, err);
+    if (r >= 0)
+        r = journal_step_begins(b->s->journal, "prepare-point", err);
+    if (r >= 0)
+        r = store_write_prepare(b->w, (const char *)meta.data, id, err);
+    if (r >= 0)
+        r = journal_step_done(b->s->journal, "prepare-point", err);
+    return r;
+}
+
+/* Writers may drop what they know to be in the backup as soon as they are told that it is complete, so it has to be by then, but for
+ * the one step that makes it a restore point. Whatever comes in between, there is none, and BackupShutdown says so. */
+static int complete(struct backup *b, struct err *err)
+{
+    int r = job_cancelled(b->rq, err);
+
     if (r >= 0)
         r = vss_backup_complete(b->s->vss, err);
     if (r >= 0)
         r = session_check_status(b->s, "BackupComplete", err);
-    return r;
+    return r < 0 ? r : job_cancelled(b->rq, err);
 }
 
-/* The shadow copies go before the commit: what they cost the VMs ends, and if they could not be ended the backup has failed. */
-static int commit(struct backup *b, json_t **ret_report, struct err *err)
+static int publish(struct backup *b, struct err *err)
 {
-    _cleanup_json_ json_t *report = NULL;
-    _cleanup_buf_ struct buf meta = BUF_INIT;
-    char id[STORE_ID_LEN + 1];
+    int r = journal_step_begins(b->s->journal, "publish-point", err);
 
-    int r = backup_documents(b, err);
     if (r >= 0)
-        r = vss_delete_snapshots(b->s->vss, err);
-    if (r >= 0)
-        r = qemu_provider_given_up(b->s->provider, err);
-    if (r >= 0)
-        r = backup_report(b, &report, err);
-    if (r >= 0)
-        r = json_to_buf(report, &meta, err);
-    if (r >= 0)
-        r = job_cancelled(b->rq, err);
-    if (r >= 0)
-        r = store_write_commit(TAKE_PTR(b->w), (const char *)meta.data, id, err);
+        r = store_write_publish(TAKE_PTR(b->w), err);
     if (r < 0)
         return r;
     /* From here on the result stands: the new checkpoints stay. Files and folders are in the journal until the session has removed them. */
     b->s->done = true;
+    (void)journal_step_done(b->s->journal, "publish-point", NULL);
     journal_settle_lasting(b->s->journal);
+    return 0;
+}
+
+static int commit(struct backup *b, json_t **ret_report, struct err *err)
+{
+    _cleanup_json_ json_t *report = NULL;
+    char id[STORE_ID_LEN + 1];
+
+    int r = finish(b, &report, err);
+    if (r >= 0)
+        r = prepare_point(b, report, id, err);
+    if (r >= 0)
+        r = complete(b, err);
+    if (r >= 0)
+        r = publish(b, err);
+    if (r < 0)
+        return r;
     json_object_set_new(report, "point", json_string(id));
     *ret_report = TAKE_PTR(report);
     return 0;
@@ -167,8 +206,6 @@ static int run(struct backup *b, char *const *uuids, json_t **ret, struct err *e
         r = backup_read(b, err);
     if (r >= 0)
         r = job_cancelled(b->rq, err);
-    if (r >= 0)
-        r = complete(b, err);
     if (r >= 0)
         r = commit(b, ret, err);
     if (r >= 0)

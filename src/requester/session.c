@@ -181,6 +181,8 @@ static void undo(struct session *s, struct err *err)
 {
     struct err why = ERR_INIT;
 
+    if (s->prepared)
+        (void)vss_withdraw_complete(s->vss, NULL); /* refused unless BackupComplete had been sent */
     if (s->prepared && vss_abort_backup(s->vss, &why) < 0 && why.hresult != VSS_E_BAD_STATE)
         also_failed(s, err, &why);
     err_clear(&why);

@@ -20,6 +20,23 @@ int backend_put(struct backend *b, const char *name, const void *p, size_t n, en
     return b->ops->put(b, name, &iov, 1, how, err);
 }
 
+int backend_prepare(struct backend *b, const char *name, const void *p, size_t n, struct backend_prepared *ret, struct err *err)
+{
+    struct iovec iov = {(void *)p, n};
+
+    return b->ops->prepare(b, name, &iov, 1, ret, err);
+}
+
+int backend_publish(struct backend *b, const struct backend_prepared *p, struct err *err)
+{
+    return b->ops->publish(b, p, err);
+}
+
+void backend_abandon(struct backend *b, const struct backend_prepared *p)
+{
+    b->ops->abandon(b, p);
+}
+
 int backend_list(struct backend *b, const char *folder, int (*fn)(void *priv, const char *name), void *priv, struct err *err)
 {
     return b->ops->list(b, folder, fn, priv, err);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Where the objects of a repository lie: five calls. Names are "config" or "FOLDER/NAME" (docs/format.md, "Objects"); the
+/* Where the objects of a repository lie. Names are "config" or "FOLDER/NAME" (docs/format.md, "Objects"); the
  * store uses only lower-case letters, digits and one '/'. All calls are thread-safe. */
 #ifndef STORE_BACKEND_H
 #define STORE_BACKEND_H
@@ -20,12 +20,27 @@ struct backend_stat {
 
 enum backend_put { BACKEND_REPLACE, BACKEND_EXCLUSIVE };
 
+/* An object that is whole and durable, but not there yet for readers. */
+#define BACKEND_NAME_MAX 160
+struct backend_prepared {
+    char name[BACKEND_NAME_MAX]; /* of the object that it will be */
+    char at[BACKEND_NAME_MAX];   /* where it waits; the backend's own business */
+};
+
 struct backend_ops {
     /* Exactly n bytes at off. -ENOENT no such object; -ENODATA it ends before off + n. */
     int (*get)(struct backend *b, const char *name, uint64_t off, void *p, size_t n, struct err *err);
     /* The whole object at once; durable on return; readers see all of it or nothing. -EEXIST only if exclusive. */
     int (*put)(struct backend *b, const char *name, const struct iovec *iov, size_t iovs, enum backend_put how,
                struct err *err);
+    /* A put in two steps, for what must not be seen before others have agreed. prepare: the whole object becomes durable; readers
+     * do not see it, nor does list. publish: they do, from one moment to the next, and durable on return. It writes nothing and needs no
+     * room. If it fails the object is not there, and still prepared. abandon: does away with what is prepared; what is left of it
+     * anyway is in nobody's way, and is tidied up like what a killed put leaves. */
+    int (*prepare)(struct backend *b, const char *name, const struct iovec *iov, size_t iovs, struct backend_prepared *ret,
+                   struct err *err);
+    int (*publish)(struct backend *b, const struct backend_prepared *p, struct err *err);
+    void (*abandon)(struct backend *b, const struct backend_prepared *p);
     /* fn(priv, name, ...) for each object of the folder ("packs"), name without the folder; ends early if fn returns < 0.
      * Objects that come or go meanwhile may be missed or told. */
     int (*list)(struct backend *b, const char *folder, int (*fn)(void *priv, const char *name), void *priv, struct err *err);
@@ -48,6 +63,9 @@ void backend_dir_tidy(struct backend *b, int64_t age_us);
 
 int backend_get(struct backend *b, const char *name, uint64_t off, void *p, size_t n, struct err *err);
 int backend_put(struct backend *b, const char *name, const void *p, size_t n, enum backend_put how, struct err *err);
+int backend_prepare(struct backend *b, const char *name, const void *p, size_t n, struct backend_prepared *ret, struct err *err);
+int backend_publish(struct backend *b, const struct backend_prepared *p, struct err *err);
+void backend_abandon(struct backend *b, const struct backend_prepared *p);
 int backend_list(struct backend *b, const char *folder, int (*fn)(void *priv, const char *name), void *priv, struct err *err);
 int backend_del(struct backend *b, const char *name, struct err *err);
 int backend_stat(struct backend *b, const char *name, struct backend_stat *ret, struct err *err);

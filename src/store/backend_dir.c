@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#define NAME_SIZE 160
+#define NAME_SIZE BACKEND_NAME_MAX
 #define OPEN_FILES 64
 
 static const char *const folders[] = {"keys", "packs", "index", "points", "locks", "gc", "tmp"};
@@ -218,26 +218,73 @@ static int place(struct dir *d, const char *tmp, const char *path, enum backend_
     return sync_parent(d, path);
 }
 
+/* The whole object in a temporary file, whose name is in tmp then. Nothing is left of it on failure. */
+static int write_tmp(struct dir *d, const struct iovec *iov, size_t iovs, char tmp[static NAME_SIZE])
+{
+    snprintf(tmp, NAME_SIZE, "tmp/%s-%u", d->token.text, atomic_fetch_add(&d->counter, 1));
+    _cleanup_close_ int fd = openat(d->fd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return -errno;
+    int r = write_all(fd, iov, iovs);
+    if (r < 0)
+        unlinkat(d->fd, tmp, 0);
+    return r;
+}
+
 static int dir_put(struct backend *b, const char *name, const struct iovec *iov, size_t iovs, enum backend_put how,
                    struct err *err)
 {
     struct dir *d = (struct dir *)b;
-    char path[NAME_SIZE], tmp[64];
+    char path[NAME_SIZE], tmp[NAME_SIZE];
     int r = map_name(name, path);
 
+    if (r == 0)
+        r = write_tmp(d, iov, iovs, tmp);
     if (r < 0)
         return fail(d, -r, "write", name, err);
-    snprintf(tmp, sizeof tmp, "tmp/%s-%u", d->token.text, atomic_fetch_add(&d->counter, 1));
-    _cleanup_close_ int fd = openat(d->fd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return fail(d, errno, "write", name, err);
-    r = write_all(fd, iov, iovs);
-    if (r == 0)
-        r = place(d, tmp, path, how);
+    r = place(d, tmp, path, how);
     if (r == 0)
         return 0;
     unlinkat(d->fd, tmp, 0);
     return fail(d, -r, "write", name, err);
+}
+
+/* ---- In two steps ---------------------------------------------------------------------------------------------------------*/
+
+static int dir_prepare(struct backend *b, const char *name, const struct iovec *iov, size_t iovs, struct backend_prepared *ret,
+                       struct err *err)
+{
+    struct dir *d = (struct dir *)b;
+    struct backend_prepared p = {0};
+    int r = map_name(name, p.name);
+
+    if (r == 0)
+        r = write_tmp(d, iov, iovs, p.at);
+    if (r == 0 && (r = sync_parent(d, p.at)) < 0)
+        unlinkat(d->fd, p.at, 0);
+    if (r < 0)
+        return fail(d, -r, "write", name, err);
+    *ret = p;
+    return 0;
+}
+
+/* A rename over a network may have been done though it is told to have failed, and one that was done may not have become durable:
+ * what counts is what is there in the end. */
+static int dir_publish(struct backend *b, const struct backend_prepared *p, struct err *err)
+{
+    struct dir *d = (struct dir *)b;
+    int r = renameat(d->fd, p->at, d->fd, p->name) < 0 ? -errno : 0;
+
+    if (r < 0 && faccessat(d->fd, p->name, F_OK, 0) == 0 && faccessat(d->fd, p->at, F_OK, 0) < 0)
+        r = 0;
+    if (r == 0 && (r = sync_parent(d, p->name)) < 0 && renameat(d->fd, p->name, d->fd, p->at) < 0)
+        unlinkat(d->fd, p->name, 0);
+    return r < 0 ? fail(d, -r, "publish", p->name, err) : 0;
+}
+
+static void dir_abandon(struct backend *b, const struct backend_prepared *p)
+{
+    unlinkat(((struct dir *)b)->fd, p->at, 0);
 }
 
 static int list_folder(struct dir *d, const char *folder, int (*fn)(void *priv, const char *name), void *priv)
@@ -322,7 +369,9 @@ static void dir_close(struct backend *b)
     free(d);
 }
 
-static const struct backend_ops dir_ops = {dir_get, dir_put, dir_list, dir_del, dir_stat, dir_close};
+static const struct backend_ops dir_ops = {
+    dir_get, dir_put, dir_prepare, dir_publish, dir_abandon, dir_list, dir_del, dir_stat, dir_close,
+};
 
 int backend_dir_open(const char *path, struct backend **ret, struct err *err)
 {

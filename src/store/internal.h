@@ -43,14 +43,17 @@ int store_put_document(struct store *s, const void *p, size_t n, struct tree_roo
 int store_hold(struct store *s, struct err *err);
 void store_unhold(struct store *s);
 
-/* publish.c: makes sure that the index in force names all that the point needs, which was put just now in a session that is still held.
+/* publish.c: makes sure that the index in force names all that the point needs, which is published by a session that is still held.
  * -EUCLEAN: it does not, and cannot be made to. */
-int store_publish(struct store *s, const struct chunk_id *point, struct err *err);
+int store_settle_index(struct store *s, const struct point_data *point, struct err *err);
 
 struct store_writer {
     struct store *store;
     pthread_mutex_t lock; /* data */
     struct point_data data;
+    bool is_prepared;     /* the point is durable, and only has to be published: */
+    struct chunk_id id;
+    struct backend_prepared prepared;
 };
 /* Adds the finished stream; -EEXIST if there is one of that kind and name. */
 int writer_add(struct store_writer *w, const struct point_stream *s, struct err *err);

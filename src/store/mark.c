@@ -114,6 +114,15 @@ int mark_tree(struct mark *m, const struct tree_root *root, struct err *err)
     return walk_tree(&w, root, err);
 }
 
+int mark_point(struct mark *m, const struct point_data *d, struct err *err)
+{
+    int r = 0;
+
+    for (size_t k = 0; r == 0 && k < d->n; k++)
+        r = mark_tree(m, &d->streams[k].root, err);
+    return r;
+}
+
 int mark_points(struct mark *m, const struct chunk_id *ids, size_t n, struct err *err)
 {
     char hex[2 * CRYPT_ID_LEN + 1];
@@ -123,8 +132,8 @@ int mark_points(struct mark *m, const struct chunk_id *ids, size_t n, struct err
         int r = point_get(&m->store->env, &ids[i], &d, err);
         if (r == -ENOENT)
             continue;
-        for (size_t k = 0; r == 0 && k < d.n; k++)
-            r = mark_tree(m, &d.streams[k].root, err);
+        if (r == 0)
+            r = mark_point(m, &d, err);
         if (r < 0) {
             err_context(err, "restore point %.12s", crypt_hex(ids[i].b, sizeof ids[i].b, hex));
             return r;

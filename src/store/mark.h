@@ -25,6 +25,8 @@ void mark_clear(struct mark *m);
 
 /* Marks all that a tree uses; what is marked already is passed over. -EUCLEAN: a node is damaged or a chunk missing. */
 int mark_tree(struct mark *m, const struct tree_root *root, struct err *err);
+/* All streams of a point. */
+int mark_point(struct mark *m, const struct point_data *d, struct err *err);
 /* All streams of these points. A point that is gone is passed over. */
 int mark_points(struct mark *m, const struct chunk_id *ids, size_t n, struct err *err);
 

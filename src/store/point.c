@@ -216,7 +216,7 @@ static int unpack_payload(struct env *env, const uint8_t *p, size_t n, struct po
     return r < 0 ? r : point_parse(bytes, raw, ret);
 }
 
-int point_put(struct env *env, const struct point_data *d, struct chunk_id *ret_id, struct err *err)
+int point_prepare(struct env *env, const struct point_data *d, struct chunk_id *ret_id, struct backend_prepared *ret, struct err *err)
 {
     _cleanup_buf_ struct buf raw = BUF_INIT, body = BUF_INIT, object = BUF_INIT;
     uint8_t header[CRYPT_HEADER_LEN], salt[CRYPT_SALT_LEN];
@@ -244,7 +244,7 @@ int point_put(struct env *env, const struct point_data *d, struct chunk_id *ret_
     crypt_object_wipe(&key);
     if (r < 0)
         return err_errno(err, -r, "cannot make the restore point");
-    r = backend_put(env->backend, object_path("points", id.b, sizeof id.b, path), object.data, object.len, BACKEND_REPLACE, err);
+    r = backend_prepare(env->backend, object_path("points", id.b, sizeof id.b, path), object.data, object.len, ret, err);
     if (r == 0)
         *ret_id = id;
     return r;

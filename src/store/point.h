@@ -43,8 +43,8 @@ bool point_name_ok(const char *name);
 int point_encode(const struct point_data *d, struct buf *ret);
 int point_parse(const uint8_t *p, size_t n, struct point_data *ret); /* -EBADMSG, -ENOMEM */
 
-/* Seals and puts it; *ret_id its name. */
-int point_put(struct env *env, const struct point_data *d, struct chunk_id *ret_id, struct err *err);
+/* Seals and prepares it (backend.h); *ret_id its name. */
+int point_prepare(struct env *env, const struct point_data *d, struct chunk_id *ret_id, struct backend_prepared *ret, struct err *err);
 /* -ENOENT, -EUCLEAN. */
 int point_get(struct env *env, const struct chunk_id *id, struct point_data *ret, struct err *err);
 

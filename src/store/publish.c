@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A point that was just put, and the index. A prune that ran beside the session took out of the index what no point used yet, among it
+/* A point that is about to be there, or just is, and the index. A prune that ran beside the session took out of the index what
+ * no point used yet, among it
  * what this session had found there, or had just entered. It has deleted none of it, as the session is live, but others could not
  * read the point. So the packs are entered again. */
 #include "store/index_merge.h"
@@ -9,12 +10,12 @@
 #include <string.h>
 
 /* Whether the index in force names all that the point needs: 0, or -EUCLEAN. */
-static int is_named(struct store *s, const struct chunk_id *point, struct err *err)
+static int is_named(struct store *s, const struct point_data *point, struct err *err)
 {
     _cleanup_mark_ struct mark mark = {0};
     int r = mark_new(s, NULL, &mark, err);
 
-    return r < 0 ? r : mark_points(&mark, point, 1, err);
+    return r < 0 ? r : mark_point(&mark, point, err);
 }
 
 static int add_named(void *priv, const struct index_entry *e, struct index_position at, struct err *err)
@@ -53,7 +54,7 @@ static int adopt(struct store *s, struct err *err)
     return r == 0 ? index_save(s->index, err) : r;
 }
 
-int store_publish(struct store *s, const struct chunk_id *point, struct err *err)
+int store_settle_index(struct store *s, const struct point_data *point, struct err *err)
 {
     struct err why = ERR_INIT;
     int r = index_reload(s->index, NULL, err);

@@ -160,7 +160,7 @@ int session_begin(struct env *env, enum lock_kind kind, const char *purpose, str
         session_end(s);
         return r;
     }
-    backend_dir_tidy(env->backend, 3600 * 1000000LL);
+    backend_dir_tidy(env->backend, TIDY_AFTER_S * 1000000LL);
     *ret = s;
     return 0;
 }

@@ -10,6 +10,7 @@
 #define LOCK_REFRESH_S 60
 #define LOCK_STALE_S 900   /* not refreshed for so long: its owner is gone */
 #define LOCK_LOST_S 600    /* an owner that could not refresh for so long gives up by itself */
+#define TIDY_AFTER_S (24 * 3600) /* longer than a prepared restore point waits for writers, each of which may take an hour */
 #define LOCK_BYTES_MAX 4096
 #define LOCKS_MAX 4096
 

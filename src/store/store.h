@@ -56,7 +56,7 @@ const char *store_guid(const struct store *s);
 const char *store_location(const struct store *s);
 
 /* ---- Writing one restore point --------------------------------------------------------------------------------------------
- * Nothing of it is visible to readers before store_write_commit(), which makes it visible atomically, and last. */
+ * Nothing of it is visible to readers before store_write_publish(), which makes it visible atomically, and last. */
 struct store_writer;
 struct store_image_writer;
 
@@ -87,8 +87,13 @@ struct store_stats {
 int store_image_end(struct store_image_writer *iw, struct store_stats *ret_stats, struct err *err);
 void store_image_drop(struct store_image_writer *iw); /* gives it up; NULL is fine */
 
-/* Makes everything durable, then the point visible under a new id (hex, in ret_id). `meta` is the caller's JSON text, kept as
- * it is and shown in listings. Frees w, also on failure (then the point does not exist). */
+/* The commit, in two steps. prepare makes everything durable, the point too, whose id (hex) is in ret_id then; but no reader sees it.
+ * `meta` is the caller's JSON text, kept as it is and shown in listings. Nothing may be added afterwards. publish makes the point
+ * visible, in one atomic step that writes nothing, and frees w, also on failure: then the point does not exist. In between,
+ * store_write_abort() does away with it. */
+int store_write_prepare(struct store_writer *w, const char *meta, char ret_id[static STORE_ID_LEN + 1], struct err *err);
+int store_write_publish(struct store_writer *w, struct err *err);
+/* Both. Frees w, also on failure. */
 int store_write_commit(struct store_writer *w, const char *meta, char ret_id[static STORE_ID_LEN + 1], struct err *err);
 void store_write_abort(struct store_writer *w); /* NULL is fine */
 

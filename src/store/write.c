@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Restore points being written: documents and the commit. */
+/* Restore points being written: documents, and the commit in two steps. */
 #include "base/clock.h"
 #include "base/num.h"
 #include "store/chunk.h"
@@ -87,6 +87,8 @@ int store_write_document(struct store_writer *w, const char *name, const void *p
 
 static void writer_free(struct store_writer *w)
 {
+    if (w->is_prepared)
+        backend_abandon(w->store->env.backend, &w->prepared);
     store_unhold(w->store);
     pthread_mutex_destroy(&w->lock);
     point_data_free(&w->data);
@@ -100,7 +102,7 @@ static int make_durable(struct store *s, struct err *err)
     return r < 0 ? r : index_save(s->index, err);
 }
 
-static int commit(struct store_writer *w, const char *meta, struct chunk_id *ret, struct err *err)
+int store_write_prepare(struct store_writer *w, const char *meta, char ret_id[static STORE_ID_LEN + 1], struct err *err)
 {
     struct store *s = w->store;
     int r = make_durable(s, err);
@@ -114,30 +116,54 @@ static int commit(struct store_writer *w, const char *meta, struct chunk_id *ret
     if (!w->data.time_us) /* a copy keeps the time of its original */
         w->data.time_us = clock_wall_us();
     r = session_still_ours(s->session, err);
+    if (r == 0) /* now, while it may still fail; and once more when the point is there */
+        r = store_settle_index(s, &w->data, err);
     if (r == 0)
-        r = point_put(&s->env, &w->data, ret, err);
+        r = point_prepare(&s->env, &w->data, &w->id, &w->prepared, err);
     if (r < 0)
         return r;
-    /* If our lock was broken in between, a prune may have run without knowing of us. */
+    w->is_prepared = true;
+    crypt_hex(w->id.b, sizeof w->id.b, ret_id);
+    return 0;
+}
+
+static int publish(struct store_writer *w, struct err *err)
+{
+    struct store *s = w->store;
     struct err lost = ERR_INIT;
-    r = store_publish(s, ret, &lost);
+    int r = session_still_ours(s->session, err);
+
+    if (r == 0)
+        r = backend_publish(s->env.backend, &w->prepared, err);
+    if (r < 0)
+        return r;
+    w->is_prepared = false;
+    /* If our lock was broken in between, a prune may have run without knowing of us. */
+    r = store_settle_index(s, &w->data, &lost);
     if (r == 0)
         r = session_still_ours(s->session, &lost);
     if (r < 0) {
         char path[OBJECT_PATH_SIZE];
-        backend_del(s->env.backend, object_path("points", ret->b, sizeof ret->b, path), NULL);
+        backend_del(s->env.backend, object_path("points", w->id.b, sizeof w->id.b, path), NULL);
         return err_move(err, &lost);
     }
     return 0;
 }
 
+int store_write_publish(struct store_writer *w, struct err *err)
+{
+    int r = w->is_prepared ? publish(w, err) : err_set(err, EPROTO, "the restore point was not prepared");
+
+    writer_free(w);
+    return r;
+}
+
 int store_write_commit(struct store_writer *w, const char *meta, char ret_id[static STORE_ID_LEN + 1], struct err *err)
 {
-    struct chunk_id id;
-    int r = commit(w, meta, &id, err);
+    int r = store_write_prepare(w, meta, ret_id, err);
 
     if (r == 0)
-        crypt_hex(id.b, sizeof id.b, ret_id);
+        return store_write_publish(w, err);
     writer_free(w);
     return r;
 }

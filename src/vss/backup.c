@@ -200,10 +200,28 @@ int vss_backup_complete(struct vss_session *v, struct err *err)
     return r < 0 ? r : session_leave(v, &step, dispatch_event(v, EVENT_BACKUP_COMPLETE, NULL, err));
 }
 
+int vss_withdraw_complete(struct vss_session *v, struct err *err)
+{
+    struct session_step step;
+    int r = session_enter(v, CALL_WITHDRAW_COMPLETE, &step, err);
+
+    return r < 0 ? r : session_leave(v, &step, 0);
+}
+
+void session_nothing_succeeded(struct vss_session *v)
+{
+    SCOPED_LOCK(&v->lock);
+    for (size_t i = 0; i < v->doc->n_writers; i++)
+        for (size_t k = 0; k < v->doc->writers[i]->n_components; k++)
+            v->doc->writers[i]->components[k]->backup_succeeded = false;
+}
+
 /* Writers first: guests may be frozen. Both are told even if the other fails; the first failure is reported. */
 static int abort_all(struct vss_session *v, struct err *err)
 {
     struct err second = ERR_INIT;
+
+    session_nothing_succeeded(v);
     int r = dispatch_event(v, EVENT_ABORT, NULL, err);
     int rp = v->doc->set_id ? providers_call(v, PROVIDER_ABORT, NULL, NULL, r < 0 ? &second : err) : 0;
 

@@ -147,6 +147,15 @@ static int check_open(const struct kvss_component *c, struct err *err)
     return 0;
 }
 
+/* The documents are part of what BackupComplete says is complete. */
+static int check_in_time(const struct kvss_component *c, const char *what, struct err *err)
+{
+    if (c->event->kind == EVENT_BACKUP_COMPLETE)
+        return err_vss(err, VSS_E_BAD_STATE, EPROTO, "component '%s': the %s comes too late in BackupComplete: the backup is written. Set "
+                       "it in PostSnapshot", c->bc->name, what);
+    return 0;
+}
+
 static int set_text(struct kvss_component *c, const char **field, const char *text, size_t max, const char *what,
                     struct err *err)
 {
@@ -163,12 +172,16 @@ static int set_text(struct kvss_component *c, const char **field, const char *te
 
 int kvss_component_set_backup_stamp(struct kvss_component *c, const char *stamp, struct err *err)
 {
-    return set_text(c, &c->bc->backup_stamp, stamp, TEXT_METADATA_MAX, "backup stamp", err);
+    int r = check_in_time(c, "backup stamp", err);
+
+    return r < 0 ? r : set_text(c, &c->bc->backup_stamp, stamp, TEXT_METADATA_MAX, "backup stamp", err);
 }
 
 int kvss_component_set_backup_metadata(struct kvss_component *c, const char *text, struct err *err)
 {
-    return set_text(c, &c->bc->backup_metadata, text, TEXT_METADATA_MAX, "backup metadata", err);
+    int r = check_in_time(c, "backup metadata", err);
+
+    return r < 0 ? r : set_text(c, &c->bc->backup_metadata, text, TEXT_METADATA_MAX, "backup metadata", err);
 }
 
 int kvss_component_set_restore_metadata(struct kvss_component *c, const char *text, struct err *err)

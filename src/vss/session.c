@@ -85,6 +85,8 @@ static void shut_down_writers(struct vss_session *v)
 
     if (!dispatch_wait_late(v, LATE_GRACE_MS))
         leave_out_late(v);
+    if (v->state != S_COMPLETE)
+        session_nothing_succeeded(v);
     (void)dispatch_event(v, EVENT_BACKUP_SHUTDOWN, NULL, &err); /* it is logged there; nobody is left to tell */
 }
 

@@ -79,6 +79,8 @@ int session_component(const struct vss_session *v, const char *writer_id, const 
 void member_fail(struct vss_session *v, struct member *m, const char *event, enum vss_writer_state state, uint32_t hresult,
                  const char *text);
 bool session_is_restore(const struct vss_session *v);
+/* Of a session that has failed: whatever SetBackupSucceeded said before. */
+void session_nothing_succeeded(struct vss_session *v);
 /* Abort to writers and providers after the failure that is in err; if it fails too, err says so. */
 void session_raise_abort(struct vss_session *v, struct err *err);
 

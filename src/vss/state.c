@@ -43,6 +43,7 @@ static const struct row table[] = {
     { CALL_GET_WRITER_STATUS, with_writers, STAY, STAY },
     { CALL_SET_BACKUP_SUCCEEDED, IN(S_SNAPPED) | IN(S_PREPARED_NO_SET), STAY, STAY },
     { CALL_BACKUP_COMPLETE, IN(S_SNAPPED) | IN(S_PREPARED_NO_SET), S_COMPLETE, S_FAILED },
+    { CALL_WITHDRAW_COMPLETE, IN(S_COMPLETE), S_FAILED, STAY },
     { CALL_ABORT_BACKUP, unfinished, S_ABORTED, S_ABORTED },
     { CALL_ABORT_BACKUP, IN(S_COMPLETE), STAY, STAY }, /* nothing is left to abort */
     { CALL_DELETE_SNAPSHOTS, ended, STAY, STAY },
@@ -117,6 +118,7 @@ const char *state_call_name(enum session_call call)
         [CALL_GET_WRITER_STATUS] = "GetWriterStatus",
         [CALL_SET_BACKUP_SUCCEEDED] = "SetBackupSucceeded",
         [CALL_BACKUP_COMPLETE] = "BackupComplete",
+        [CALL_WITHDRAW_COMPLETE] = "withdrawing BackupComplete",
         [CALL_ABORT_BACKUP] = "AbortBackup",
         [CALL_DELETE_SNAPSHOTS] = "DeleteSnapshots",
         [CALL_SAVE_AS_XML] = "SaveAsXML",

@@ -142,7 +142,8 @@ int vss_add_component(struct vss_session *v, const char *writer_id, const char *
                       struct err *err);
 int vss_start_snapshot_set(struct vss_session *v, const char **ret_set_id, struct err *err);
 int vss_is_volume_supported(struct vss_session *v, const char *provider_id, const char *volume, bool *ret, struct err *err);
-/* provider_id NULL: the first that supports it. *ret_snapshot_id (may be NULL) lives as long as the session. */
+/* provider_id NULL: the first that supports it. A volume may be in the set once for each provider that is named: one shadows the disks of
+ * VMs on it, say, and another the files of writers. *ret_snapshot_id (may be NULL) lives as long as the session. */
 int vss_add_to_snapshot_set(struct vss_session *v, const char *volume, const char *provider_id, const char **ret_snapshot_id,
                             struct err *err);
 int vss_set_backup_options(struct vss_session *v, const char *writer_id, const char *logical_path, const char *name,
@@ -181,6 +182,9 @@ int vss_get_component_state(const struct vss_session *v, const char *writer_id, 
 int vss_set_backup_succeeded(struct vss_session *v, const char *writer_id, const char *logical_path, const char *name,
                              bool succeeded, struct err *err);
 int vss_backup_complete(struct vss_session *v, struct err *err);
+/* What BackupComplete told the writers does not hold after all, as the backup could not be published: the session is a failed one, in
+ * which Abort is due, and BackupShutdown tells of no success. */
+int vss_withdraw_complete(struct vss_session *v, struct err *err);
 int vss_abort_backup(struct vss_session *v, struct err *err); /* idempotent */
 int vss_delete_snapshots(struct vss_session *v, struct err *err);
 /* The backup components document. Refused before DoSnapshotSet has ended (behaviour 13). Caller frees. */

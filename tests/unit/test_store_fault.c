@@ -41,6 +41,28 @@ static int f_put(struct backend *b, const char *name, const struct iovec *iov, s
     return fails(f) ? no_space(err) : f->real->ops->put(f->real, name, iov, iovs, how, err);
 }
 
+static int f_prepare(struct backend *b, const char *name, const struct iovec *iov, size_t iovs, struct backend_prepared *ret,
+                     struct err *err)
+{
+    struct faulty *f = (struct faulty *)b;
+
+    if (f->how == READ_ONLY)
+        return err_set(err, EROFS, "cannot write: it is read-only");
+    return fails(f) ? no_space(err) : f->real->ops->prepare(f->real, name, iov, iovs, ret, err);
+}
+
+static int f_publish(struct backend *b, const struct backend_prepared *p, struct err *err)
+{
+    struct faulty *f = (struct faulty *)b;
+
+    return fails(f) ? no_space(err) : backend_publish(f->real, p, err);
+}
+
+static void f_abandon(struct backend *b, const struct backend_prepared *p)
+{
+    backend_abandon(((struct faulty *)b)->real, p);
+}
+
 static int f_list(struct backend *b, const char *folder, int (*fn)(void *priv, const char *name), void *priv, struct err *err)
 {
     return backend_list(((struct faulty *)b)->real, folder, fn, priv, err);
@@ -65,7 +87,7 @@ static void f_close(struct backend *b)
     free(b);
 }
 
-static const struct backend_ops faulty_ops = {f_get, f_put, f_list, f_del, f_stat, f_close};
+static const struct backend_ops faulty_ops = {f_get, f_put, f_prepare, f_publish, f_abandon, f_list, f_del, f_stat, f_close};
 
 static struct store *open_faulty(const char *path, enum fault how, int n, struct faulty **ret)
 {
