@@ -19,7 +19,7 @@ struct message {
     uint32_t kind, ms;
 };
 
-#define READY_TIMEOUT_MS 30000u /* nothing has been touched yet: a slow host may take its time */
+#define READY_TIMEOUT_MS 120000u /* nothing has been touched yet: a slow host may take its time */
 #define LOCK_POLL_MS 20u
 #define GRACE_MS 5000u
 #define LOCK_TIMEOUT_MS 30000u
