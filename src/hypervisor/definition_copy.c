@@ -44,21 +44,40 @@ static void set_smbios_uuid(struct hv_def *def, const char *uuid)
     xmlNodeAddContent(entry, BAD_CAST uuid);
 }
 
+/* A number that is the copy's own and the same each time it is asked for: both definitions of a copy get the same MACs. */
+static struct guid derived(const struct hv_def_copy *copy, const char *of)
+{
+    uint64_t part[2];
+    struct guid id;
+
+    for (unsigned k = 0; k < 2; k++) {
+        part[k] = 0xcbf29ce484222325u + k; /* FNV-1a */
+        for (const char *const *s = (const char *const[]){ copy->uuid, of, NULL }; *s; s++)
+            for (const char *c = *s; *c; c++)
+                part[k] = (part[k] ^ (unsigned char)*c) * 0x100000001b3u;
+        part[k] ^= part[k] >> 29;
+    }
+    snprintf(id.text, sizeof id.text, "%08x-%04x-4%03x-8%03x-%012llx", (unsigned)(part[0] >> 32), (unsigned)(part[0] >> 16) & 0xffff,
+             (unsigned)part[0] & 0xfff, (unsigned)(part[1] >> 48) & 0xfff, (unsigned long long)part[1] & 0xffffffffffffull);
+    return id;
+}
+
 /* The generation id is there to tell a guest that it was copied. */
-static void set_generation(struct hv_def *def)
+static void set_generation(struct hv_def *def, const struct hv_def_copy *copy)
 {
     xmlNodePtr node = xml_find(def->root, "genid");
-    struct guid id = guid_new();
+    struct guid id = derived(copy, "genid");
 
     if (node && node->children)
         xmlNodeSetContent(node, BAD_CAST id.text);
 }
 
-static int set_macs(struct hv_def *def, struct err *err)
+static int set_macs(struct hv_def *def, const struct hv_def_copy *copy, struct err *err)
 {
     for (size_t i = 0; i < def->n_nics; i++) {
         xmlNodePtr mac = xml_find(def->nic_nodes[i], "mac");
-        struct guid id = guid_new(); /* its first digits are random */
+        _cleanup_free_ char *was = mac ? xml_attr(mac, "address") : NULL;
+        struct guid id = was ? derived(copy, was) : guid_new();
         _cleanup_free_ char *text = str_format("52:54:00:%.2s:%.2s:%.2s", id.text, id.text + 2, id.text + 4);
         if (!mac)
             mac = def_insert_node(def->nic_nodes[i], xmlFirstElementChild(def->nic_nodes[i]), "mac");
@@ -165,8 +184,8 @@ int hv_def_make_copy(struct hv_def *def, const struct hv_def_copy *copy, char **
         return r;
     set_smbios_uuid(def, copy->uuid);
     if (!copy->same_memory)
-        set_generation(def);
-    r = copy->keep_mac ? 0 : set_macs(def, err);
+        set_generation(def, copy);
+    r = copy->keep_mac ? 0 : set_macs(def, copy, err);
     if (r == 0)
         r = drop_taps(def, err);
     if (r == 0)

@@ -20,9 +20,12 @@ void hv_domain_free(struct hv_domain *d)
         virDomainFree(d->handle);
     for (size_t i = 0; i < d->n_disks; i++)
         hv_disk_clear(&d->disks[i]);
+    for (size_t i = 0; i < d->n_later; i++)
+        hv_disk_clear(&d->later[i]);
     for (size_t i = 0; i < d->n_nics; i++)
         hv_nic_clear(&d->nics[i]);
     free(d->disks);
+    free(d->later);
     free(d->nics);
     strv_free(d->passthrough);
     strv_free(d->checkpoints);
@@ -64,23 +67,51 @@ static bool has_qemu(const struct hv_domain *d)
     return virDomainIsActive(hv_handle(d)) == 1;
 }
 
+/* A saved VM has the devices that its saved state knows. One that cannot be read is told of when the VM is to be started. */
+static char *saved_xml(struct hv_domain *d)
+{
+    char *xml = virDomainManagedSaveGetXMLDesc(hv_handle(d), VIR_DOMAIN_SAVE_IMAGE_XML_SECURE);
+
+    if (!xml)
+        log_debug(d->hv->log, "VM %s: the definition in its saved state cannot be read: %s", d->name, virGetLastErrorMessage());
+    return xml;
+}
+
+int hv_domain_live(struct hv_domain *d, char **ret, struct err *err)
+{
+    char *xml = NULL;
+
+    if (d->state == HV_SAVED)
+        xml = saved_xml(d);
+    else if (d->persistent && has_qemu(d) &&
+             !(xml = virDomainGetXMLDesc(hv_handle(d), VIR_DOMAIN_XML_SECURE | VIR_DOMAIN_XML_MIGRATABLE)))
+        return hv_virt_error(err, "cannot read the definition that VM %s runs with", d->name);
+    *ret = xml;
+    return 0;
+}
+
 static int read_definition(struct hv_domain *d, struct err *err)
 {
     struct domain_xml_env env = host_env(d->hv);
     _cleanup_free_ char *live = NULL;
+    bool active = has_qemu(d);
 
     d->xml = virDomainGetXMLDesc(hv_handle(d), VIR_DOMAIN_XML_SECURE | VIR_DOMAIN_XML_INACTIVE);
     if (!d->xml)
         return hv_virt_error(err, "cannot read the definition of VM %s", d->name);
-    if (has_qemu(d)) {
+    if (active) {
         int r = hv_live_xml(d, &live, err);
         if (r < 0)
             return r;
+    } else if (d->state == HV_SAVED) {
+        live = saved_xml(d);
     }
     int r = domain_xml_parse(live ? live : d->xml, &env, d, err);
+    if (r == 0 && live)
+        r = domain_xml_later(d->xml, &env, d, err);
     if (r < 0)
         return err_context(err, "cannot read VM %s", d->name);
-    return domain_storage_fill(d, live ? live : d->xml, live, err);
+    return domain_storage_fill(d, live ? live : d->xml, active, err);
 }
 
 static int read_checkpoints(struct hv_domain *d, struct err *err)

@@ -25,10 +25,16 @@ static void fill_size(struct hv_domain *d, struct hv_disk *disk)
 
     if (disk->source == HV_SOURCE_NONE)
         return;
-    if (virDomainGetBlockInfo(hv_handle(d), disk->target, &info, 0) == 0)
+    /* Of a VM that is off or saved libvirt looks into the definition for the next start, where another disk may be called so. */
+    bool by_path = d->state == HV_SAVED && disk->path;
+    struct hv_image_info image = { 0 };
+    if (virDomainGetBlockInfo(hv_handle(d), by_path ? disk->path : disk->target, &info, 0) == 0)
         disk->size = info.capacity;
+    else if (by_path && d->hv->local && hv_image_info(disk->path, disk->format, true, &image, NULL) == 0)
+        disk->size = image.size;
     else
         log_debug(d->hv->log, "VM %s: the size of disk %s is not known: %s", d->name, disk->target, virGetLastErrorMessage());
+    hv_image_info_clear(&image);
 }
 
 int domain_storage_fill(struct hv_domain *d, const char *xml, bool active, struct err *err)

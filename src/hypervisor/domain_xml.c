@@ -157,3 +157,39 @@ int domain_xml_parse(const char *xml, const struct domain_xml_env *env, struct h
         r = hostdev_xml_list(domain, env, &d->passthrough, err);
     return r;
 }
+
+static bool has_now(const struct hv_domain *d, const struct hv_disk *later)
+{
+    for (size_t i = 0; i < d->n_disks; i++)
+        if (strcmp(d->disks[i].locator, later->locator) == 0)
+            return true;
+    return false;
+}
+
+int domain_xml_later(const char *xml, const struct domain_xml_env *env, struct hv_domain *d, struct err *err)
+{
+    _cleanup_xml_ xmlDocPtr doc = NULL;
+    _cleanup_free_ xmlNodePtr *nodes = NULL;
+
+    int r = xml_parse(xml, strlen(xml), "the VM's definition", &doc, err);
+    if (r < 0)
+        return r;
+    int n = find_bounded(xmlDocGetRootElement(doc), "devices/disk[source]", DISKS_MAX, &nodes, err);
+    if (n <= 0)
+        return n;
+    d->later = calloc((size_t)n, sizeof *d->later);
+    if (!d->later)
+        return err_errno(err, ENOMEM, "cannot read the disks of the definition");
+    for (int i = 0; i < n; i++) {
+        struct hv_disk *disk = &d->later[d->n_later];
+        r = disk_xml_parse(nodes[i], env, disk, err);
+        if (r < 0)
+            return r;
+        bool counts = disk->source != HV_SOURCE_NONE && (disk->device == HV_DEVICE_DISK || disk->device == HV_DEVICE_LUN);
+        if (counts && !has_now(d, disk))
+            d->n_later++;
+        else
+            hv_disk_clear(disk);
+    }
+    return 0;
+}

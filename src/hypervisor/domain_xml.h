@@ -27,6 +27,9 @@ struct domain_xml_env {
  * already is not released first. On failure d holds what was found so far: the caller frees it either way. */
 int domain_xml_parse(const char *xml, const struct domain_xml_env *env, struct hv_domain *d, struct err *err);
 
+/* Fills d->later from the definition for the next start, where d->disks are of another one. */
+int domain_xml_later(const char *xml, const struct domain_xml_env *env, struct hv_domain *d, struct err *err);
+
 /* One <disk>. ret is untouched on failure. chain_known: the definition has the whole backing chain. */
 int disk_xml_parse(xmlNodePtr node, const struct domain_xml_env *env, struct hv_disk *ret, struct err *err);
 void hv_disk_clear(struct hv_disk *disk);

@@ -120,7 +120,9 @@ struct hv_domain {
     char *xml;                /* the definition for the next start, with secrets (VIR_DOMAIN_XML_SECURE|INACTIVE) */
     uint64_t memory_bytes;
     size_t n_disks;
-    struct hv_disk *disks;    /* of the live definition where QEMU runs, else of xml */
+    struct hv_disk *disks;    /* of the live definition where QEMU runs, of the one in its saved state where it has one, else of xml */
+    size_t n_later;
+    struct hv_disk *later;    /* disks that only xml has, by their images: the VM gets them at its next start; none where disks are xml's */
     size_t n_nics;
     struct hv_nic *nics;
     char **passthrough;       /* host devices that carry storage, e.g. "scsi host 2:0:0:0", "pci 0000:01:00.0"; NULL: none (M11) */
@@ -144,6 +146,9 @@ void hv_list_free(struct hv_domain **list, size_t n);
 int hv_domain_get(struct hv *hv, const char *name_or_uuid, struct hv_domain **ret, struct err *err);
 /* The same with name, UUID, persistent and state only, so nothing but libvirt is needed (no image is looked at): to undo. */
 int hv_domain_find(struct hv *hv, const char *name_or_uuid, struct hv_domain **ret, struct err *err);
+/* The definition that QEMU runs with, or that is in the saved state, with secrets and in the form that a start takes; d->xml is that for
+ * the next start. *ret is NULL where there are no two: the VM is off or transient, or its saved state cannot be read. Caller frees. */
+int hv_domain_live(struct hv_domain *d, char **ret, struct err *err);
 void hv_domain_free(struct hv_domain *d);
 #define DEFINE_HV_CLEANUP 1
 static inline void hv_domain_free_p(struct hv_domain **d) { if (*d) hv_domain_free(*d); }
@@ -213,6 +218,8 @@ int hv_managed_save_path(struct hv_domain *d, char **ret, struct err *err);
 int hv_managed_save_drop(struct hv_domain *d, struct err *err); /* none is fine */
 /* Starts it (from its managed-save image if there is one). paused: CPUs do not run until hv_resume(). */
 int hv_start(struct hv_domain *d, bool paused, struct err *err);
+/* Starts a defined VM that is off under another definition, until it is turned off; its own stays that for the next start. */
+int hv_start_as(struct hv_domain *d, const char *xml, bool paused, struct err *err);
 int hv_destroy(struct hv_domain *d, struct err *err);  /* turns off at once; off is fine */
 /* Removes the definition with managed save, NVRAM (keep_nvram: not), checkpoint and snapshot metadata. Must be off. */
 int hv_undefine(struct hv_domain *d, bool keep_nvram, struct err *err);
@@ -226,6 +233,8 @@ int hv_start_from(struct hv *hv, const char *path, const char *xml, bool paused,
 int hv_save_image_runs(const char *path, bool *ret, struct err *err);
 /* The definition inside a save image. Caller frees. */
 int hv_save_image_xml(struct hv *hv, const char *path, char **ret, struct err *err);
+/* The same from the first n bytes of a save image, wherever it lies. -EINVAL: they are none, or the definition is longer. */
+int hv_save_image_head_xml(const void *begin, size_t n, char **ret, struct err *err);
 struct hv_def_copy;
 /* Makes the save image one of the VM's copy, in place, as hv_def_make_copy() does the definition; the MACs stay, since the guest's memory
  * holds them. Needs no libvirt. */
@@ -367,6 +376,16 @@ int hv_def_disk(const struct hv_def *def, const char *target, const char **ret_p
 int hv_def_set_disk(struct hv_def *def, const char *target, const char *path, const char *format, struct err *err);
 /* Whether the disk is a volume of a storage pool that is the file or device at path: then nothing is to be corrected. */
 bool hv_def_is_volume_at(struct hv *hv, const struct hv_def *def, const char *target, const char *path);
+bool hv_def_has_disk(const struct hv_def *def, const char *target);
+/* The disk (by its target) whose image was at `was`: a path, or what hv_disk.locator is. The one called `target` is preferred; it may have
+ * another name, where a change is pending. A volume of a pool that is not known here is taken by its target. was NULL: by target. NULL:
+ * there is none. hv NULL: volumes are not looked up. */
+const char *hv_def_find_image(struct hv *hv, const struct hv_def *def, const char *target, const char *was);
+/* A disk that the definition lacks, with the bus that its name stands for. */
+int hv_def_add_disk(struct hv_def *def, const char *target, const char *path, const char *format, struct err *err);
+/* live: of hv_domain_live(), next: the definition for the next start. What libvirt only spelled out when it started the VM (the CPU's
+ * features, which firmware) becomes in live what it is in next. *ret_differs: a VM started with one is not what it is with the other. */
+int hv_def_settle_live(struct hv_def *live, const struct hv_def *next, bool *ret_differs, struct err *err);
 const char *hv_def_nvram(const struct hv_def *def);
 int hv_def_set_nvram(struct hv_def *def, const char *path, struct err *err);
 size_t hv_def_nic_count(const struct hv_def *def);

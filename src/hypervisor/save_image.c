@@ -109,3 +109,18 @@ int hv_save_image_rename(const char *path, const struct hv_def_copy *id, struct 
         return err_errno(err, -r, "cannot write the saved state %s", path);
     return 0;
 }
+
+int hv_save_image_head_xml(const void *begin, size_t n, char **ret, struct err *err)
+{
+    const uint8_t *head = begin;
+
+    if (n <= HEAD_SIZE || memcmp(head, MAGIC, strlen(MAGIC)) != 0)
+        return err_set(err, EINVAL, "this is no saved state of libvirt");
+    bool swapped = number(head, AT_VERSION, false) > 0xffff;
+    uint32_t data_len = number(head, AT_DATA_LEN, swapped);
+    size_t len = strnlen((const char *)head + HEAD_SIZE, data_len < n - HEAD_SIZE ? data_len : n - HEAD_SIZE);
+    if (len == 0 || HEAD_SIZE + len == n)
+        return err_set(err, EINVAL, "the saved state has no definition at its begin");
+    *ret = strndup((const char *)head + HEAD_SIZE, len);
+    return *ret ? 0 : err_errno(err, ENOMEM, "cannot read the definition in the saved state");
+}

@@ -161,6 +161,13 @@ int hv_create_transient(struct hv *hv, const char *xml, bool paused, struct err 
     return handle ? 0 : hv_virt_error(err, "cannot start the VM at %s", hv->uri);
 }
 
+int hv_start_as(struct hv_domain *d, const char *xml, bool paused, struct err *err)
+{
+    int r = hv_create_transient(d->hv, xml, paused, err); /* the definition that there is stays, for the next start */
+
+    return r < 0 ? r : hv_domain_refresh_state(d, err);
+}
+
 int hv_set_autostart(struct hv_domain *d, bool on, struct err *err)
 {
     if (virDomainSetAutostart(hv_handle(d), on) < 0)

@@ -249,9 +249,13 @@ static void vm_clear(struct restore_vm *vm)
     free(vm->memory);
     free(vm->nvram_path);
     free(vm->as_uuid);
+    free(vm->live_path);
     hv_def_free(vm->def);
+    hv_def_free(vm->live);
     hv_domain_free(vm->now);
     json_decref(vm->nics);
+    json_decref(vm->nics_live);
+    json_decref(vm->notes);
     json_decref(vm->record);
     json_decref(vm->result);
 }

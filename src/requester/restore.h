@@ -32,7 +32,10 @@ struct restore_vm {
     const char *name, *uuid; /* as of the backup */
     char *as_uuid;         /* of the copy; NULL: it is no copy. Its name is job->name */
     json_t *record;        /* owned */
-    struct hv_def *def;    /* the stored definition */
+    struct hv_def *def;    /* the stored definition, for its next start; NULL: only with images_only, where it cannot be read */
+    struct hv_def *live;   /* the one that it ran with, or was saved with; NULL: none is known */
+    bool live_differs;     /* ... and a VM started with it is not what it is with def */
+    bool both;             /* the point holds both: a disk is not looked for in def by its name alone */
     struct hv_domain *now; /* the VM as it is on this host; NULL: it is not */
     bool part;             /* only disks of it, into the VM that stays defined */
     const char *state;     /* to come back in */
@@ -40,7 +43,10 @@ struct restore_vm {
     size_t n_disks;
     struct restore_disk *disks;
     json_t *nics;          /* what the user wants: number of the NIC to a name or null; owned; NULL: nothing in particular */
+    json_t *nics_live;     /* the same of the NICs in live */
+    json_t *notes;         /* what the user must know, found before anything is done: a list of texts; owned; NULL: nothing */
     char *definition;      /* path of the definition taken out of the point */
+    char *live_path;       /* path of the definition that it comes back with until it is turned off; NULL: none, it is started as defined */
     char *memory;          /* path of the save image taken out of the point; NULL: none */
     json_t *nvram;         /* its part in the record; NULL: none */
     char *nvram_path;      /* where it goes */
@@ -88,6 +94,15 @@ int restore_plan(struct restore *r, struct err *err);
 json_t *restore_find_part(const struct restore_vm *vm, const char *name);
 /* The name it will have. */
 const char *restore_name(const struct restore *r, const struct restore_vm *vm);
+/* restore_definition.c: the stored definitions, and what they lack of the disks that are planned. */
+int restore_read_definitions(struct restore *r, struct restore_vm *vm, struct err *err);
+/* The definition that the VM will come back with: borrowed. */
+const struct hv_def *restore_definition(const struct restore_vm *vm);
+/* The target that a disk has in one of the two; NULL: it is not in it. Borrowed. */
+const char *restore_disk_in(const struct restore_vm *vm, const struct hv_def *def, const struct restore_disk *d);
+/* After restore_place(): notes the disks that the VM will not have, though their images are restored. */
+int restore_note_disks(const struct restore *r, struct restore_vm *vm, struct err *err);
+__attribute__((format(printf, 2, 3))) int restore_note(struct restore_vm *vm, const char *fmt, ...);
 /* restore_place.c: where each file goes, what is there of the VM now, the state it comes back in. */
 int restore_place(struct restore *r, struct err *err);
 /* restore_network.c: `--network`, resolved to NICs. */

@@ -267,7 +267,7 @@ static int check_needs(const struct restore *r, const struct restore_vm *vm, str
         return err_context(err, "VM %s; with --images-only its images can be restored all the same", vm->name);
     if (!strcmp(vm->state, "off"))
         return 0;
-    rc = hv_def_missing(r->s->hv, vm->def, &missing, err);
+    rc = hv_def_missing(r->s->hv, restore_definition(vm), &missing, err);
     if (rc < 0 || !missing)
         return rc;
     _cleanup_free_ char *list = strv_join(missing, ", ");

@@ -91,6 +91,18 @@ static int take_definition(struct restore *r, struct restore_vm *vm, struct err 
     return vm->definition ? part_to_file(r, vm, part, vm->definition, err) : err_set(err, ENOMEM, "out of memory");
 }
 
+/* A VM that boots gets the definition that it ran with, if there was another one for its next start. One that has its memory has it too. */
+static int make_live(struct restore *r, struct restore_vm *vm, struct err *err)
+{
+    _cleanup_free_ char *xml = NULL;
+
+    if (vm->part || vm->with_memory || restore_definition(vm) != vm->live)
+        return 0;
+    vm->live_path = str_format("%s/%s.live.xml", r->s->dir, vm->uuid);
+    int rc = vm->live_path ? hv_def_text(vm->live, &xml, err) : err_set(err, ENOMEM, "out of memory");
+    return rc < 0 ? rc : io_replace_file(vm->live_path, xml, strlen(xml), 0600, err);
+}
+
 /* Memory may be many gigabytes, and the run-time folder is often in memory itself: it goes where libvirt keeps such files. */
 static int take_memory(struct restore *r, struct restore_vm *vm, struct err *err)
 {
@@ -118,6 +130,8 @@ int restore_prepare_parts(struct restore *r, struct err *err)
     for (size_t i = 0; i < r->n_vms; i++) {
         struct restore_vm *vm = &r->vms[i];
         int rc = take_definition(r, vm, err);
+        if (rc >= 0)
+            rc = make_live(r, vm, err);
         if (rc >= 0)
             rc = take_memory(r, vm, err);
         if (rc >= 0)

@@ -35,6 +35,7 @@ static int writes(const struct restore *r, const struct restore_vm *vm, json_t *
         add_write(list, vm->disks[i].target, vm->disks[i].path, vm->disks[i].format, vm->disks[i].size, vm->disks[i].block_device);
     add_write(list, "NVRAM", vm->nvram_path, NULL, json_get_u64(vm->nvram, "size"), false);
     add_write(list, "definition", vm->definition, NULL, 0, false);
+    add_write(list, "definition it ran with", vm->live_path, NULL, 0, false);
     add_write(list, "memory", vm->memory, NULL, json_get_u64(restore_find_part(vm, "memory"), "size"), false);
     return add_tpm(list, r, vm, err);
 }
@@ -78,7 +79,7 @@ static int nic_target(const struct restore *r, const struct restore_vm *vm, size
     char key[24];
 
     snprintf(key, sizeof(key), "%zu", i);
-    const json_t *wanted = json_object_get(vm->nics, key);
+    const json_t *wanted = json_object_get(restore_definition(vm) == vm->live ? vm->nics_live : vm->nics, key);
     int rc = wanted && json_is_string(wanted) ? hv_switch_find(r->s->hv, json_string_value(wanted), &into, err) : 0;
     if (rc >= 0)
         rc = hv_switch_state(r->s->hv, &into, &state, err);
@@ -95,10 +96,12 @@ static int nic_target(const struct restore *r, const struct restore_vm *vm, size
 
 static int nics(const struct restore *r, const struct restore_vm *vm, json_t *list, struct err *err)
 {
-    for (size_t i = 0; i < hv_def_nic_count(vm->def); i++) {
+    const struct hv_def *def = restore_definition(vm);
+
+    for (size_t i = 0; i < hv_def_nic_count(def); i++) {
         struct hv_nic nic;
         json_t *to = NULL;
-        int rc = hv_def_nic(vm->def, i, &nic, err);
+        int rc = hv_def_nic(def, i, &nic, err);
         if (rc >= 0)
             rc = nic_target(r, vm, i, &nic, &to, err);
         if (rc < 0)
@@ -118,6 +121,7 @@ static int vm_plan(const struct restore *r, const struct restore_vm *vm, json_t 
     _cleanup_json_ json_t *list = json_array(), *files = json_array(), *warnings = json_array();
     _cleanup_strv_ char **missing = NULL;
 
+    json_array_extend(warnings, vm->notes);
     int rc = whole ? nics(r, vm, list, err) : 0;
     if (rc >= 0)
         rc = writes(r, vm, files, err);

@@ -26,41 +26,80 @@ static int file_for(const struct restore *r, const struct restore_vm *vm, const 
                                                                *ret);
 }
 
+/* Both definitions, where the VM ran with another one than that for its next start. */
+static bool wants_live(const struct restore_vm *vm)
+{
+    return vm->live && vm->live_differs;
+}
+
 static int name_files(struct restore *r, struct restore_vm *vm, struct err *err)
 {
-    int rc = file_for(r, vm, "xml", &vm->definition, err);
+    int rc = restore_find_part(vm, "definition") ? file_for(r, vm, "xml", &vm->definition, err) : 0;
 
+    if (rc >= 0 && wants_live(vm))
+        rc = file_for(r, vm, "live.xml", &vm->live_path, err);
     return rc >= 0 && vm->with_memory ? file_for(r, vm, "save", &vm->memory, err) : rc;
 }
 
 /* The definition names the files that were written; what was not, stays as it was. */
-static int correct_definition(struct restore_vm *vm, char **ret, struct err *err)
+static int correct_definition(const struct restore_vm *vm, struct hv_def *def, struct buf *ret, struct err *err)
 {
+    _cleanup_free_ char *text = NULL;
     int rc = 0;
 
     for (size_t k = 0; k < vm->n_disks && rc >= 0; k++) {
-        const char *was = json_get_text(vm->disks[k].record, "format");
-        bool other = was && strcmp(was, vm->disks[k].format);
-        rc = hv_def_set_disk(vm->def, vm->disks[k].target, vm->disks[k].path, other ? vm->disks[k].format : NULL, err);
+        const struct restore_disk *d = &vm->disks[k];
+        const char *was = json_get_text(d->record, "format"), *here = restore_disk_in(vm, def, d);
+        bool other = was && strcmp(was, d->format);
+        rc = here ? hv_def_set_disk(def, here, d->path, other ? d->format : NULL, err) : 0;
     }
     if (rc >= 0 && vm->nvram_path)
-        rc = hv_def_set_nvram(vm->def, vm->nvram_path, err);
-    return rc < 0 ? rc : hv_def_text(vm->def, ret, err);
+        rc = hv_def_set_nvram(def, vm->nvram_path, err);
+    if (rc >= 0)
+        rc = hv_def_text(def, &text, err);
+    return rc < 0 ? rc : buf_addf(ret, "%s", text) < 0 ? no_memory(err) : 0;
+}
+
+/* One that is no definition is handed out as it lies in the restore point: no image is kept back for its sake. */
+static int definition_text(struct restore *r, struct restore_vm *vm, struct hv_def *def, struct buf *ret, struct err *err)
+{
+    struct err why = ERR_INIT;
+
+    int rc = def ? correct_definition(vm, def, ret, &why) : -ENOENT;
+    if (rc >= 0)
+        return 0;
+    if (def && restore_note(vm, "%s: the definition is as it was at the backup", why.text) < 0)
+        return no_memory(err);
+    buf_free(ret);
+    const json_t *part = restore_find_part(vm, def && def == vm->live ? VM_PART_LIVE : "definition");
+    return part ? store_read_document(r->point, json_get_text(part, "stored_as"), ret, err) : err_set(err, ENOENT, "there is none");
+}
+
+static int stage_text(struct restore *r, struct restore_vm *vm, struct hv_def *def, char **path, struct err *err)
+{
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    struct err why = ERR_INIT;
+    const char *made;
+
+    if (!*path)
+        return 0;
+    if (definition_text(r, vm, def, &text, &why) < 0) { /* noted when it was read for the plan */
+        free(TAKE_PTR(*path));
+        return 0;
+    }
+    int rc = stage_folder(r->stage, vm->uuid, r->to_dir, 0711, err);
+    if (rc >= 0)
+        rc = stage_add(r->stage, vm->uuid, *path, STAGE_NOFOLLOW, &made, err);
+    if (rc >= 0)
+        rc = io_replace_file(made, text.data ? (const char *)text.data : "", text.len, 0600, err);
+    return rc < 0 ? rc : stage_made(r->stage, made, err);
 }
 
 static int stage_definition(struct restore *r, struct restore_vm *vm, struct err *err)
 {
-    _cleanup_free_ char *text = NULL;
-    const char *made;
+    int rc = stage_text(r, vm, vm->def, &vm->definition, err);
 
-    int rc = correct_definition(vm, &text, err);
-    if (rc >= 0)
-        rc = stage_folder(r->stage, vm->uuid, r->to_dir, 0711, err);
-    if (rc >= 0)
-        rc = stage_add(r->stage, vm->uuid, vm->definition, STAGE_NOFOLLOW, &made, err);
-    if (rc >= 0)
-        rc = io_replace_file(made, text, strlen(text), 0600, err);
-    return rc < 0 ? rc : stage_made(r->stage, made, err);
+    return rc < 0 ? rc : stage_text(r, vm, vm->live, &vm->live_path, err);
 }
 
 static int stage_others(struct restore *r, struct restore_vm *vm, struct err *err)

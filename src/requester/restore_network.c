@@ -15,22 +15,32 @@ static bool is_meant(const struct hv_nic *nic, const char *old, size_t n)
     return (nic->source && strlen(nic->source) == n && !strncmp(nic->source, old, n)) || names(old, n, nic->mac);
 }
 
-static int map_vm(struct restore_vm *vm, const char *old, size_t n, const char *to, size_t *ret_found, struct err *err)
+static int map_nics(const struct hv_def *def, json_t *nics, const char *old, size_t n, const char *to, size_t *ret_found,
+                    struct err *err)
 {
-    for (size_t i = 0; i < hv_def_nic_count(vm->def); i++) {
+    for (size_t i = 0; def && i < hv_def_nic_count(def); i++) {
         struct hv_nic nic;
         char key[24];
-        int rc = hv_def_nic(vm->def, i, &nic, err);
+        int rc = hv_def_nic(def, i, &nic, err);
         if (rc < 0)
             return rc;
         if (!is_meant(&nic, old, n))
             continue;
         snprintf(key, sizeof(key), "%zu", i);
-        if ((!vm->nics && !(vm->nics = json_object())) || json_object_set_new(vm->nics, key, json_text(to)) < 0)
+        if (json_object_set_new(nics, key, json_text(to)) < 0)
             return err_set(err, ENOMEM, "out of memory");
         ++*ret_found;
     }
     return 0;
+}
+
+/* In both definitions, each of which counts its NICs in its own way. */
+static int map_vm(struct restore_vm *vm, const char *old, size_t n, const char *to, size_t *ret_found, struct err *err)
+{
+    if ((!vm->nics && !(vm->nics = json_object())) || (!vm->nics_live && !(vm->nics_live = json_object())))
+        return err_set(err, ENOMEM, "out of memory");
+    int rc = map_nics(vm->def, vm->nics, old, n, to, ret_found, err);
+    return rc < 0 ? rc : map_nics(vm->live, vm->nics_live, old, n, to, ret_found, err);
 }
 
 static int map_one(struct restore *r, const char *mapping, struct err *err)

@@ -29,6 +29,11 @@ static void add_special(const struct restore *r, const struct restore_vm *vm, js
     json_object_set_new(o, "formats", formats);
     if (vm->nics)
         json_object_set(o, "nics", vm->nics);
+    if (vm->nics_live)
+        json_object_set(o, "nics_live", vm->nics_live);
+    if (vm->live_path)
+        json_object_set_new(o, "live", json_text(vm->live_path));
+    json_object_set_new(o, "both", json_boolean(vm->both));
     if (vm->part)
         json_object_set_new(o, "part", json_true());
     if (!vm->as_uuid)

@@ -320,9 +320,10 @@ static int place_vm(struct restore *r, struct restore_vm *vm, struct err *err)
         rc = place_disk(r, vm, &vm->disks[k], err);
     if (rc >= 0)
         rc = place_nvram(r, vm, err);
-    if (rc >= 0)
-        plan_state(r, vm);
-    return rc;
+    if (rc < 0)
+        return rc;
+    plan_state(r, vm);
+    return restore_note_disks(r, vm, err);
 }
 
 static int find_dir(struct restore *r, struct err *err)

@@ -53,21 +53,6 @@ json_t *restore_find_part(const struct restore_vm *vm, const char *name)
     return NULL;
 }
 
-static int read_definition(struct restore *r, struct restore_vm *vm, struct err *err)
-{
-    const json_t *part = restore_find_part(vm, "definition");
-    _cleanup_buf_ struct buf b = BUF_INIT;
-
-    if (!part)
-        return err_set(err, EUCLEAN, "VM %s: the restore point holds no definition", vm->name);
-    int rc = store_read_document(r->point, json_get_text(part, "stored_as"), &b, err);
-    if (rc >= 0 && (!b.len || memchr(b.data, '\0', b.len) || buf_add(&b, "", 1) < 0))
-        rc = err_set(err, EUCLEAN, "the definition is not text");
-    if (rc >= 0)
-        rc = hv_def_parse((const char *)b.data, &vm->def, err);
-    return rc < 0 ? err_context(err, "VM %s, definition", vm->name) : 0;
-}
-
 static int plan_vm(struct restore *r, const json_t *listed, struct err *err)
 {
     struct restore_vm *vm = &r->vms[r->n_vms++];
@@ -81,8 +66,6 @@ static int plan_vm(struct restore *r, const json_t *listed, struct err *err)
     int rc = point_read_vm(r->point, vm->uuid, &vm->record, err);
     if (rc < 0)
         return err_context(err, "VM %s", vm->name);
-    if ((rc = read_definition(r, vm, err)) < 0)
-        return rc;
     disks = json_object_get(vm->record, "disks");
     vm->disks = calloc(json_array_size(disks) + 1, sizeof(*vm->disks));
     if (!vm->disks)
@@ -90,7 +73,7 @@ static int plan_vm(struct restore *r, const json_t *listed, struct err *err)
     json_array_foreach (disks, i, e)
         if ((rc = plan_disk(r, vm, e, err)) < 0)
             return rc;
-    return 0;
+    return restore_read_definitions(r, vm, err);
 }
 
 static int unknown_vm(const struct restore *r, const char *name, struct err *err)

@@ -59,8 +59,10 @@ static json_t *other_files(const struct restore *r, const struct restore_vm *vm)
 
     if (vm->nvram_path)
         json_array_append_new(list, json_pack("{s:s, s:o}", "what", "NVRAM", "path", json_text(vm->nvram_path)));
-    if (r->job->images_only)
+    if (r->job->images_only && vm->definition)
         json_array_append_new(list, json_pack("{s:s, s:o}", "what", "definition", "path", json_text(vm->definition)));
+    if (r->job->images_only && vm->live_path)
+        json_array_append_new(list, json_pack("{s:s, s:o}", "what", "definition it ran with", "path", json_text(vm->live_path)));
     if (r->job->images_only && vm->memory)
         json_array_append_new(list, json_pack("{s:s, s:o}", "what", "memory", "path", json_text(vm->memory)));
     add_tpm(list, r, vm);
@@ -71,6 +73,7 @@ static json_t *vm_report(const struct restore *r, const struct restore_vm *vm)
 {
     json_t *o = json_object(), *disks = json_array(), *warnings = list_or_empty(vm->result, "warnings");
 
+    json_array_extend(warnings, vm->notes);
     for (size_t i = 0; i < vm->n_disks; i++) {
         const struct restore_disk *d = &vm->disks[i];
         _cleanup_free_ char *text = NULL;

@@ -103,6 +103,7 @@ static json_t *parts(const struct vm *vm)
     json_t *list = json_array();
 
     add_part(list, "definition", vm->definition, NULL);
+    add_part(list, VM_PART_LIVE, vm->live, NULL);
     add_part(list, "memory", vm->memory, NULL);
     add_part(list, "nvram", vm->nvram, vm->dom->nvram);
     add_tpm(list, vm);

@@ -36,7 +36,7 @@ struct vm {
     char *since;                /* checkpoint of the previous restore point, NULL: none */
     struct kvss_point_disk *disks;
     size_t n_disks;
-    char *definition, *memory, *nvram; /* paths of the parts, NULL: none */
+    char *definition, *live, *memory, *nvram; /* paths of the parts, NULL: none */
     char **tpm;                 /* copies of the TPM's files, and */
     char **tpm_files;           /* their names below its folder, "tpm2/tpm2-00.permall" */
     /* Times: monotonic microseconds, 0: did not happen. */
@@ -67,7 +67,8 @@ struct vm_session {
 #define VERB_SAVE "save-vm"         /* "state": running or paused; undo starts it from its saved state */
 #define VERB_PART "part-file"       /* "path" */
 /* In a restore (restore_old.c, restore_register.c; undo in restore_undo.c): */
-#define VERB_TURN_OFF "turn-off-vm" /* "uuid", "state" to come back in, "runs": what its saved state comes back in */
+/* "uuid", "state" to come back in, "runs": what its saved state comes back in, "live": the definition to come back with, if not its own */
+#define VERB_TURN_OFF "turn-off-vm"
 #define VERB_KEEP_SAVED "keep-saved-state" /* "path", "kept": a second name of the old VM's saved state */
 /* "uuid", "definition", "autostart", "metadata" of snapshots and checkpoints, "transient": the state of a VM that is not persistent */
 #define VERB_DELETE "delete-vm"
@@ -201,14 +202,17 @@ int vm_quiet_memory_nics(struct vm_restore *r, struct hv_def *def, struct err *e
 
 /* restore_part.c: single disks of a VM that stays defined. */
 bool vm_is_part(const struct vm_restore *r);
+/* The definition that a VM runs with, where that is not what a start would give it: devices that were plugged in for now only come back
+ * too. *ret stays NULL where there is nothing to be kept. Caller frees. */
+int vm_live_text(struct hv_domain *d, char **ret, struct err *err);
 int vm_part_pre_restore(struct vm_restore *r, struct err *err);
 int vm_part_post_restore(struct vm_restore *r, struct err *err);
 
 /* restore_register.c: definition corrected, registered, linked, brought to the state it had (M16-M18). */
 int vm_register(struct vm_restore *r, struct err *err);
 int vm_bring_to_state(struct vm_restore *r, struct err *err); /* after it */
-/* network.c: a new port on every switch that still exists; the others' links are down (M18). */
-int vm_correct_networks(struct vm_restore *r, struct hv_def *def, bool tell, struct err *err);
+/* network.c: a new port on every switch that still exists; the others' links are down (M18). live: the definition that it ran with. */
+int vm_correct_networks(struct vm_restore *r, struct hv_def *def, bool live, bool tell, struct err *err);
 
 /* restore.c */
 bool vm_pre_restore(void *writer, struct kvss_event *ev);

@@ -92,7 +92,7 @@ static int add_disk(struct vm_report *r, const char *target, const char *path, c
 
 static int cover_disks(const struct hv_domain *d, struct vm_report *r)
 {
-    r->disks = calloc(d->n_disks + strv_len(d->passthrough) + 1, sizeof(*r->disks));
+    r->disks = calloc(d->n_disks + strv_len(d->passthrough) + d->n_later + 1, sizeof(*r->disks));
     if (!r->disks)
         return -ENOMEM;
     for (size_t i = 0; i < d->n_disks; i++) {
@@ -102,6 +102,10 @@ static int cover_disks(const struct hv_domain *d, struct vm_report *r)
     }
     for (char **p = d->passthrough; p && *p; p++)
         if (add_disk(r, "hostdev", *p, NULL, "pass-through device: not visible to the host (M11)") < 0)
+            return -ENOMEM;
+    for (size_t i = 0; i < d->n_later; i++)
+        if (add_disk(r, d->later[i].target, d->later[i].locator, d->later[i].format,
+                     "the VM gets it at its next start and does not have it now: its image is not backed up") < 0)
             return -ENOMEM;
     return 0;
 }

@@ -31,12 +31,13 @@ static int wake_network(struct vm_restore *r, const struct hv_nic *nic, bool tel
 }
 
 /* What the user wants for NIC i: 1 and a name, or NULL for none; 0: nothing in particular. */
-static int wanted(const struct vm_restore *r, size_t i, const char **ret)
+static int wanted(const struct vm_restore *r, size_t i, bool live, const char **ret)
 {
+    const json_t *nics = json_object_get(r->options, live ? "nics_live" : "nics");
     char key[24];
 
     snprintf(key, sizeof(key), "%zu", i);
-    const json_t *to = json_object_get(json_object_get(r->options, "nics"), key);
+    const json_t *to = json_object_get(nics ? nics : json_object_get(r->options, "nics"), key);
     *ret = json_string_value(to);
     return to != NULL;
 }
@@ -65,7 +66,7 @@ static int replug(struct vm_restore *r, struct hv_def *def, size_t i, const char
     return hv_def_nic_plug(def, i, &into, err);
 }
 
-static int connect_nic(struct vm_restore *r, struct hv_def *def, size_t i, bool tell, struct err *err)
+static int connect_nic(struct vm_restore *r, struct hv_def *def, size_t i, bool live, bool tell, struct err *err)
 {
     struct hv_nic nic = { 0 };
     enum hv_switch state;
@@ -74,7 +75,7 @@ static int connect_nic(struct vm_restore *r, struct hv_def *def, size_t i, bool 
     int rc = hv_def_nic(def, i, &nic, err);
     if (rc < 0)
         return rc;
-    if (wanted(r, i, &to))
+    if (wanted(r, i, live, &to))
         return replug(r, def, i, to, tell, err);
     rc = hv_switch_state(r->writer->config.hv, &nic, &state, err);
     if (rc < 0)
@@ -95,10 +96,10 @@ static int connect_nic(struct vm_restore *r, struct hv_def *def, size_t i, bool 
     return hv_def_nic_new_port(def, i, err);
 }
 
-int vm_correct_networks(struct vm_restore *r, struct hv_def *def, bool tell, struct err *err)
+int vm_correct_networks(struct vm_restore *r, struct hv_def *def, bool live, bool tell, struct err *err)
 {
     for (size_t i = 0; i < hv_def_nic_count(def); i++) {
-        int rc = connect_nic(r, def, i, tell, err);
+        int rc = connect_nic(r, def, i, live, tell, err);
         if (rc < 0)
             return err_context(err, "NIC %zu", i);
     }

@@ -14,18 +14,29 @@ static char *part_path(const struct vm *vm, const char *name)
     return str_format("%s/%s.%s", vm->writer->config.session_dir, vm->dom->uuid, name);
 }
 
-int vm_keep_definition(struct vm *vm, struct err *err)
+static int keep_text(struct vm *vm, const char *name, const char *text, char **ret_path, struct err *err)
 {
     uint64_t id;
 
-    vm->definition = part_path(vm, "xml");
-    if (!vm->definition)
+    *ret_path = part_path(vm, name);
+    if (!*ret_path)
         return err_set(err, ENOMEM, "out of memory");
-    int r = vm_effect(vm, VERB_PART, "path", vm->definition, &id, err);
+    int r = vm_effect(vm, VERB_PART, "path", *ret_path, &id, err);
     if (r < 0)
         return r;
-    r = io_replace_file(vm->definition, vm->dom->xml, strlen(vm->dom->xml), 0600, err);
+    r = io_replace_file(*ret_path, text, strlen(text), 0600, err);
     return r < 0 ? r : vm_effect_done(vm, id, err);
+}
+
+/* Both: the one for the next start, and the one that it runs with, or was saved with. */
+int vm_keep_definition(struct vm *vm, struct err *err)
+{
+    _cleanup_free_ char *live = NULL;
+
+    int r = keep_text(vm, "xml", vm->dom->xml, &vm->definition, err);
+    if (r >= 0)
+        r = hv_domain_live(vm->dom, &live, err);
+    return r < 0 || !live ? r : keep_text(vm, "live.xml", live, &vm->live, err);
 }
 
 static int keep_nvram(struct vm *vm, struct err *err)

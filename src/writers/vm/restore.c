@@ -14,6 +14,10 @@ __attribute__((format(printf, 2, 0))) static void add_text(json_t *list, const c
         text = NULL;
         return;
     }
+    /* The same is done in both definitions of a VM, and told once. */
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (!strcmp(json_string_value(json_array_get(list, i)), text))
+            return;
     json_array_append_new(list, json_string(text));
 }
 

@@ -111,8 +111,14 @@ int vm_turn_off(struct vm_restore *r, struct hv_domain *d, struct err *err)
         if (hv_managed_save_path(d, &path, &unknown) < 0 || hv_save_image_runs(path, &runs, &unknown) < 0)
             state = "off";
     }
-    const struct journal_arg values[] = { { "uuid", d->uuid }, { "state", state }, { "runs", runs ? "yes" : "no" }, { NULL, NULL } };
-    int rc = vm_restore_effect(r, VERB_TURN_OFF, d->name, values, &id, err);
+    _cleanup_free_ char *live = NULL;
+    int rc = d->persistent ? vm_live_text(d, &live, err) : 0;
+    if (rc < 0)
+        return rc;
+    const struct journal_arg values[] = {
+        { "uuid", d->uuid }, { "state", state }, { "runs", runs ? "yes" : "no" }, { "live", live }, { NULL, NULL },
+    };
+    rc = vm_restore_effect(r, VERB_TURN_OFF, d->name, values, &id, err);
     if (rc >= 0)
         rc = destroy_old(r, d, err);
     if (rc >= 0)

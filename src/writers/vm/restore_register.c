@@ -11,29 +11,62 @@
 
 #define DEFINITION_MAX ((size_t)16 << 20)
 
+/* One pass of corrections over one text. */
+struct pass {
+    bool tell;   /* report what is corrected */
+    bool live;   /* the definition that the VM ran with, else that for its next start */
+    bool memory; /* ... which is in a saved state: the guest goes on in its memory */
+};
+
 /* ---- M17: every place that names a file ------------------------------------------------------------------------------------*/
 
-static int correct_disk(struct vm_restore *r, struct hv_def *def, const char *target, const char *path, bool tell,
-                        struct err *err)
+/* Where the disk was at the backup; NULL: not told. */
+static const char *disk_was(const struct vm_restore *r, const char *target)
 {
-    const char *have, *format;
+    size_t i;
+    json_t *disk;
 
-    int rc = hv_def_disk(def, target, &have, &format, err);
-    if (rc < 0 || (!have && hv_def_is_volume_at(r->writer->config.hv, def, target, path)))
-        return rc;
-    if (tell && (!have || strcmp(have, path)))
-        vm_restore_step(r, "disk path: %s is %s now, was %s", target, path, have ? have : "none");
-    format = json_string_value(json_object_get(json_object_get(r->options, "formats"), target));
-    return hv_def_set_disk(def, target, path, format, err); /* a recorded backing chain goes: the image stands alone */
+    json_array_foreach(json_object_get(r->metadata, "disks"), i, disk) {
+        const char *t = json_string_value(json_object_get(disk, "target"));
+        if (t && !strcmp(t, target))
+            return json_string_value(json_object_get(disk, "path"));
+    }
+    return NULL;
 }
 
-static int correct_disks(struct vm_restore *r, struct hv_def *def, bool tell, struct err *err)
+/* The target that the disk has in this definition; NULL: it is not in it. Its targets are those of the definition that the VM ran with;
+ * where the point has that one too, a disk of the same name in the other may well be another one. */
+static const char *disk_in(const struct vm_restore *r, const struct hv_def *def, const char *target, bool live)
+{
+    bool by_name = live || !json_is_true(json_object_get(r->options, "both"));
+    const char *found = live ? NULL : hv_def_find_image(r->writer->config.hv, def, target, disk_was(r, target));
+
+    return found ? found : by_name && hv_def_has_disk(def, target) ? target : NULL;
+}
+
+static int correct_disk(struct vm_restore *r, struct hv_def *def, const char *target, const char *path, const struct pass *pass,
+                        struct err *err)
+{
+    const char *have, *format, *here = disk_in(r, def, target, pass->live);
+
+    if (!here)
+        return 0; /* the requester tells of a disk that no definition has */
+    int rc = hv_def_disk(def, here, &have, &format, err);
+    if (rc < 0 || (!have && hv_def_is_volume_at(r->writer->config.hv, def, here, path)))
+        return rc;
+    if (pass->tell && (!have || strcmp(have, path)))
+        vm_restore_step(r, "disk path: %s is %s now, was %s", here, path, have ? have : "none");
+    format = json_string_value(json_object_get(json_object_get(r->options, "formats"), target));
+    return hv_def_set_disk(def, here, path, format, err); /* a recorded backing chain goes: the image stands alone */
+}
+
+static int correct_disks(struct vm_restore *r, struct hv_def *def, const struct pass *pass, struct err *err)
 {
     const char *target;
     json_t *path;
 
     json_object_foreach(json_object_get(r->options, "disks"), target, path) {
-        int rc = json_is_string(path) ? correct_disk(r, def, target, json_string_value(path), tell, err)
+        int rc = json_is_string(path) ? correct_disk(r, def, target, json_string_value(path), pass, err)
                                       : err_set(err, EINVAL, "the restore options do not say where disk %s is", target);
         if (rc < 0)
             return rc;
@@ -76,21 +109,21 @@ static void correct_emulator(struct vm_restore *r, struct hv_def *def, bool tell
         vm_restore_warn(r, "its emulator %s is not on this host: it runs with this host's", was);
 }
 
-/* All corrections on one text: first on the stored definition (`tell`), then on the one in the saved state, which is the same but for
- * what the guest's memory holds; so that the report does not say everything twice. */
-static int correct(struct vm_restore *r, const char *xml, bool tell, char **ret, struct err *err)
+/* All corrections on one text: on the stored definition, on the one that the VM ran with, and on the one in a saved state, which is like
+ * that but for what the guest's memory holds. */
+static int correct(struct vm_restore *r, const char *xml, const struct pass *pass, char **ret, struct err *err)
 {
     hv_def_free(r->def);
     r->def = NULL;
     int rc = hv_def_parse(xml, &r->def, err);
     if (rc < 0)
         return rc;
-    if ((rc = vm_correct_identity(r, r->def, tell, err)) < 0 || (rc = correct_disks(r, r->def, tell, err)) < 0 ||
-        (rc = correct_nvram(r, r->def, tell, err)) < 0 ||
-        (rc = eject_missing(r, r->def, tell, err)) < 0 || (rc = vm_correct_networks(r, r->def, tell, err)) < 0 ||
-        (!tell && (rc = vm_quiet_memory_nics(r, r->def, err)) < 0))
+    if ((rc = vm_correct_identity(r, r->def, pass->tell, err)) < 0 || (rc = correct_disks(r, r->def, pass, err)) < 0 ||
+        (rc = correct_nvram(r, r->def, pass->tell, err)) < 0 || (rc = eject_missing(r, r->def, pass->tell, err)) < 0 ||
+        (rc = vm_correct_networks(r, r->def, pass->live, pass->tell, err)) < 0 ||
+        (pass->memory && (rc = vm_quiet_memory_nics(r, r->def, err)) < 0))
         return rc;
-    correct_emulator(r, r->def, tell);
+    correct_emulator(r, r->def, pass->tell);
     return hv_def_text(r->def, ret, err);
 }
 
@@ -203,6 +236,7 @@ static void link_default_place(struct vm_restore *r, const char *name)
 
 static int start_from_memory(struct vm_restore *r, const char *memory, const char *state, struct err *err)
 {
+    const struct pass pass = { .live = true, .memory = true, .tell = !vm_is_copy(r) }; /* of a copy the MACs are others in there */
     _cleanup_free_ char *inside = NULL, *xml = NULL;
     bool paused = strcmp(state, "running") != 0;
 
@@ -211,13 +245,39 @@ static int start_from_memory(struct vm_restore *r, const char *memory, const cha
         rc = hv_save_image_xml(r->writer->config.hv, memory, &inside, err);
     if (rc < 0)
         return err_context(err, "the saved state cannot be read");
-    rc = correct(r, inside, false, &xml, err);
+    rc = correct(r, inside, &pass, &xml, err);
     if (rc < 0)
         return err_context(err, "the definition in the saved state");
     rc = hv_start_from(r->writer->config.hv, memory, xml, paused, err);
     if (rc < 0)
         return err_context(err, "it is registered, but could not be brought back from its saved state (virsh start boots it anew)");
     vm_restore_step(r, "start: from its saved state, %s", paused ? "paused" : "running");
+    return 0;
+}
+
+/* Under the definition that it ran with, where that is not the one for its next start. */
+static int boot_as_it_was(struct vm_restore *r, struct hv_domain *d, const char *path, bool paused, struct err *err)
+{
+    const struct pass pass = { .live = true, .tell = true };
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    _cleanup_free_ char *xml = NULL;
+
+    int rc = io_read_file(path, DEFINITION_MAX, &text, err);
+    if (rc >= 0)
+        rc = correct(r, (const char *)text.data, &pass, &xml, err);
+    if (rc < 0)
+        return err_context(err, "the definition that it ran with");
+    return hv_start_as(d, xml, paused, err);
+}
+
+static int boot(struct vm_restore *r, struct hv_domain *d, bool paused, struct err *err)
+{
+    const char *live = vm_restore_option(r, "live");
+
+    int rc = live ? boot_as_it_was(r, d, live, paused, err) : hv_start(d, paused, err);
+    if (rc < 0)
+        return err_context(err, "it is registered, but could not be started");
+    vm_restore_step(r, live ? "start: booted as it ran at the backup; its definition for the next start is another one" : "start: booted");
     return 0;
 }
 
@@ -244,11 +304,7 @@ int vm_bring_to_state(struct vm_restore *r, struct err *err)
     }
     if (!strcmp(state, "saved"))
         return 0; /* the memory is not wanted: off is what is left */
-    rc = hv_start(d, !strcmp(state, "paused"), err);
-    if (rc < 0)
-        return err_context(err, "it is registered, but could not be started");
-    vm_restore_step(r, "start: booted");
-    return 0;
+    return boot(r, d, !strcmp(state, "paused"), err);
 }
 
 static int define(struct vm_restore *r, const char *xml, struct hv_domain **ret, struct err *err)
@@ -277,6 +333,7 @@ int vm_register(struct vm_restore *r, struct err *err)
     _cleanup_buf_ struct buf text = BUF_INIT;
     _cleanup_free_ char *xml = NULL;
     const char *path = vm_restore_option(r, "definition");
+    const struct pass pass = { .tell = true };
 
     if (!path)
         return err_set(err, EINVAL, "the requester gave no definition to register");
@@ -287,7 +344,7 @@ int vm_register(struct vm_restore *r, struct err *err)
     json_t *steps = r->steps;
     json_auto_t *corrections = json_array();
     r->steps = corrections;
-    rc = correct(r, (const char *)text.data, true, &xml, err);
+    rc = correct(r, (const char *)text.data, &pass, &xml, err);
     r->steps = steps;
     if (rc < 0)
         return err_context(err, "the stored definition");

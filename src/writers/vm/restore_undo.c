@@ -156,6 +156,17 @@ static int wait_for_late_call(struct hv_domain *d, const struct journal_effect *
     return r;
 }
 
+/* As it ran. If that cannot be had, it is better off running without what it only had for the time being. */
+static int start_old(struct hv_domain *d, const struct journal_effect *e, struct err *err)
+{
+    const char *live = journal_value(e, "live");
+    bool paused = is(e, "state", "paused");
+
+    if (live && hv_start_as(d, live, paused, NULL) >= 0)
+        return 0;
+    return hv_start(d, paused, err);
+}
+
 int vm_undo_turn_off(void *ctx, const struct journal_effect *e, struct err *err)
 {
     _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
@@ -168,7 +179,7 @@ int vm_undo_turn_off(void *ctx, const struct journal_effect *e, struct err *err)
     } else {
         r = wait_for_late_call(d, e, err);
         if (r >= 0 && d->state == HV_OFF)
-            r = hv_start(d, is(e, "state", "paused"), err);
+            r = start_old(d, e, err);
     }
     return r < 0 ? err_context(err, "VM %s has its old images and definition, but not its old state", d->name) : 0;
 }

@@ -26,6 +26,7 @@ void vm_clear(struct vm *vm)
     free(vm->checkpoint);
     free(vm->since);
     free(vm->definition);
+    free(vm->live);
     free(vm->memory);
     free(vm->nvram);
     free(vm->not_quiesced);

@@ -71,6 +71,9 @@ void vm_writer_free(struct vm_writer *w);
 extern const struct kvss_writer vm_writer_ops; /* register with priv = struct vm_writer * */
 /* Undo of every effect the writer has on VMs, guests and files; ctx is the struct hv *. Ends with { NULL, NULL }. */
 extern const struct journal_verb vm_writer_verbs[];
+/* The part that is the definition which the VM ran with, or was saved with; "definition" is that for its next start. Not of VMs that are
+ * off or transient, and not in points of kvss before 1.1. */
+#define VM_PART_LIVE "definition-live"
 #define VM_WRITER_HELD_VERB "freeze-guest" /* the effect that the watchdog's deadline is about */
 /* The failure of a component (kvss_component_set_failure) whose guest could not be quiesced: all has been put back, and the VM could
  * be backed up by Saved State. Its text says why. */
@@ -130,17 +133,19 @@ int vm_writer_drop_checkpoints(struct vm_writer *w, const char *uuid, char *cons
  *    "instant": "2026-11-22T21:13:05.123Z",
  *    "disks": [ { "target", "path", "format", "size", "covered": bool, "why", "readonly", "shareable",
  *                 "backing": [ { "path", "format" } ], "image": { "cluster_size", "compat", "file_size", ... } } ],
- *    "parts": [ { "name": "definition"|"memory"|"nvram", "path": FILE TO READ NOW, "restore_path": WHERE IT BELONGS or null },
+ *    "parts": [ { "name": "definition"|"definition-live"|"memory"|"nvram", "path": FILE TO READ NOW, "restore_path": WHERE IT BELONGS or null },
  *               { "name": of a file of the TPM, "tpm": its place below the TPM's folder, "path", "restore_path" } ],
  *    "checkpoint": NAME or null, "warnings": [ TEXT ] }
  *
  * Restore: the requester sets the component's restore options to one JSON object before PreRestore:
  *
- *  { "definition": PATH of the staged definition, "memory": PATH of the staged save image or null, "nvram": PATH restored or null,
+ *  { "definition": PATH of the staged definition, "live": PATH of the one that it ran with, where the VM would be another one without, or
+ *    null, "both": whether the point holds both (a disk that "definition" lacks is not looked for in it by its name), "memory": PATH of the staged save image or null, "nvram": PATH restored or null,
  *    "state": state to come back in ("running|paused|off|saved"), "disks": { "vda": PATH restored, ... },
  *    "default_dir": folder of M16, "in_place": some disk is overwritten where it lies, and cannot come back if the restore fails,
  *    "formats": { "vda": FORMAT of a restored disk that has another one now },
- *    "nics": { NUMBER of a NIC in the definition, as "0": the network or bridge to plug it into, or null for none },
+ *    "nics": { NUMBER of a NIC in the definition, as "0": the network or bridge to plug it into, or null for none }, "nics_live": the
+ *    same of the definition that it ran with,
  *    "name", "uuid": of a copy: nothing is turned off, and another VM comes into being; "keep_mac": bool,
  *    "part": true: only these disks, into the VM that is there and stays defined }
  *

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The definitions of a VM in a restore point: that for its next start, and the one that it ran with, which may have other devices. Points
+ * of earlier versions hold the second only in the head of the saved memory, or not at all; a disk that only the running VM had is in no
+ * definition then, and is plugged in again as far as its record tells. */
+#include "requester/restore.h"
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+
+#define HEAD_MAX (1u << 20) /* of a saved state: its definition is in there */
+
+int restore_note(struct restore_vm *vm, const char *fmt, ...)
+{
+    _cleanup_free_ char *text = NULL;
+    va_list ap;
+
+    va_start(ap, fmt);
+    int n = vasprintf(&text, fmt, ap);
+    va_end(ap);
+    if (n < 0) {
+        text = NULL;
+        return -ENOMEM;
+    }
+    if (!vm->notes && !(vm->notes = json_array()))
+        return -ENOMEM;
+    return json_array_append_new(vm->notes, json_text(text)) < 0 ? -ENOMEM : 0;
+}
+
+const struct hv_def *restore_definition(const struct restore_vm *vm)
+{
+    bool starts = !strcmp(vm->state, "running") || !strcmp(vm->state, "paused");
+
+    return vm->live && (vm->with_memory || (starts && vm->live_differs)) ? vm->live : vm->def;
+}
+
+static int read_part(struct restore *r, const struct restore_vm *vm, const char *name, struct hv_def **ret, struct err *err)
+{
+    const json_t *part = restore_find_part(vm, name);
+    _cleanup_buf_ struct buf b = BUF_INIT;
+
+    if (!part)
+        return err_set(err, ENOENT, "the restore point holds none");
+    int rc = store_read_document(r->point, json_get_text(part, "stored_as"), &b, err);
+    if (rc >= 0 && (!b.len || memchr(b.data, '\0', b.len) || buf_add(&b, "", 1) < 0))
+        rc = err_set(err, EUCLEAN, "it is not text");
+    return rc < 0 ? rc : hv_def_parse((const char *)b.data, ret, err);
+}
+
+/* Of points that do not hold it as a part. */
+static int read_from_memory(struct restore *r, struct restore_vm *vm, struct err *err)
+{
+    const json_t *part = restore_find_part(vm, "memory");
+    _cleanup_(store_image_close_p) struct store_image *image = NULL;
+    _cleanup_free_ char *head = NULL, *xml = NULL;
+
+    int rc = store_image_open(r->point, json_get_text(part, "stored_as"), &image, err);
+    if (rc < 0)
+        return rc;
+    uint64_t size = store_image_size(image);
+    size_t n = size < HEAD_MAX ? (size_t)size : HEAD_MAX;
+    if (!(head = malloc(n + 1)))
+        return err_set(err, ENOMEM, "out of memory");
+    if ((rc = store_image_read(image, 0, head, n, err)) >= 0)
+        rc = hv_save_image_head_xml(head, n, &xml, err);
+    return rc < 0 ? rc : hv_def_parse(xml, &vm->live, err);
+}
+
+const char *restore_disk_in(const struct restore_vm *vm, const struct hv_def *def, const struct restore_disk *d)
+{
+    bool live = def == vm->live;
+    const char *found = live ? NULL : hv_def_find_image(NULL, def, d->target, d->was);
+
+    return found ? found : (live || !vm->both) && hv_def_has_disk(def, d->target) ? d->target : NULL;
+}
+
+/* What neither definition has, the VM had all the same when it ran: as its name says, virtio for "vdb". */
+static int add_missing(struct restore_vm *vm, struct err *err)
+{
+    _cleanup_free_ char *xml = NULL;
+    int rc = 0;
+
+    for (size_t k = 0; k < vm->n_disks && rc >= 0; k++) {
+        const struct restore_disk *d = &vm->disks[k];
+        if (restore_disk_in(vm, vm->def, d) || (vm->live && restore_disk_in(vm, vm->live, d)))
+            continue;
+        if (!vm->live && ((rc = hv_def_text(vm->def, &xml, err)) < 0 || (rc = hv_def_parse(xml, &vm->live, err)) < 0))
+            break;
+        rc = hv_def_add_disk(vm->live, d->target, d->was && d->was[0] == '/' ? d->was : "/", d->format, err);
+        if (rc >= 0 && restore_note(vm, "disk %s: the restore point does not hold the definition that the VM ran with, only the one for its "
+                                    "next start, which lacks the disk; what else that had for the time being is not known", d->target) < 0)
+            rc = err_set(err, ENOMEM, "out of memory");
+    }
+    return rc;
+}
+
+static int read_live(struct restore *r, struct restore_vm *vm, struct err *err)
+{
+    struct err why = ERR_INIT;
+    int rc = 0;
+
+    if (restore_find_part(vm, VM_PART_LIVE))
+        rc = read_part(r, vm, VM_PART_LIVE, &vm->live, &why);
+    else if (restore_find_part(vm, "memory"))
+        rc = read_from_memory(r, vm, &why);
+    if (rc < 0 && restore_note(vm, "the definition that the VM ran with cannot be read: %s", why.text) < 0)
+        return err_set(err, ENOMEM, "out of memory");
+    vm->both = vm->live != NULL;
+    rc = add_missing(vm, err);
+    return rc >= 0 && vm->live ? hv_def_settle_live(vm->live, vm->def, &vm->live_differs, err) : rc;
+}
+
+/* Images are had without any definition: one that cannot be read is only told of. */
+int restore_read_definitions(struct restore *r, struct restore_vm *vm, struct err *err)
+{
+    struct err why = ERR_INIT;
+
+    int rc = read_part(r, vm, "definition", &vm->def, &why);
+    if (rc >= 0)
+        return read_live(r, vm, err);
+    err_context(&why, "VM %s, definition", vm->name);
+    if (!r->job->images_only)
+        return err_move(err, &why);
+    return restore_note(vm, "%s: its images are restored without", why.text) < 0 ? err_set(err, ENOMEM, "out of memory") : 0;
+}
+
+int restore_note_disks(const struct restore *r, struct restore_vm *vm, struct err *err)
+{
+    const struct hv_def *def = vm->def ? restore_definition(vm) : NULL;
+
+    for (size_t k = 0; k < vm->n_disks && def && !vm->part && !r->job->images_only; k++) {
+        const struct restore_disk *d = &vm->disks[k];
+        if (restore_disk_in(vm, def, d))
+            continue;
+        if (restore_note(vm, "disk %s: only the VM as it ran had it, its definition for the next start has not; the image is %s (virsh "
+                         "attach-disk %s %s %s --config puts it in)", d->target, d->path, restore_name(r, vm), d->path, d->target) < 0)
+            return err_set(err, ENOMEM, "out of memory");
+    }
+    return 0;
+}
