@@ -155,6 +155,8 @@ int domain_xml_parse(const char *xml, const struct domain_xml_env *env, struct h
         r = parse_nics(domain, d, err);
     if (r == 0)
         r = hostdev_xml_list(domain, env, &d->passthrough, err);
+    if (r == 0)
+        r = beside_xml_list(domain, d, err);
     return r;
 }
 

@@ -21,6 +21,8 @@ struct domain_xml_env {
     char *(*default_nvram)(void *ctx, const char *name);
     /* As pci_is_storage for the USB device of these ids ("0x0951"). */
     int (*usb_is_storage)(void *ctx, const char *vendor, const char *product);
+    /* ... and for the one at this place, "1" and "3". */
+    int (*usb_at_is_storage)(void *ctx, const char *bus, const char *device);
 };
 
 /* Fills everything of d that a definition tells (title, memory, disks, NICs, passthrough, firmware, TPM, agent); what is there
@@ -44,5 +46,9 @@ void hv_nic_clear(struct hv_nic *nic);
 
 /* Adds what carries storage among the <hostdev>s and controllers to *v. */
 int hostdev_xml_list(xmlNodePtr domain, const struct domain_xml_env *env, char ***v, struct err *err);
+
+/* Fills d->beside. */
+int beside_xml_list(xmlNodePtr domain, struct hv_domain *d, struct err *err);
+void hv_beside_clear(struct hv_domain *d);
 
 #endif

@@ -117,34 +117,50 @@ static int pci_is_storage(void *ctx, const char *address)
     return class ? strncmp(class, "0x01", 4) == 0 : -1; /* base class 01: mass storage controller */
 }
 
-static bool usb_ids_match(const char *device, const char *vendor, const char *product)
+/* Whether two values of a USB device are these, read as numbers to the base; what libvirt writes begins with 0x or is decimal. */
+static bool usb_has(const char *device, const char *const names[2], int base, const char *a, const char *b)
 {
-    _cleanup_free_ char *vendor_path = str_format("/sys/bus/usb/devices/%s/idVendor", device);
-    _cleanup_free_ char *product_path = str_format("/sys/bus/usb/devices/%s/idProduct", device);
-    _cleanup_free_ char *v = vendor_path ? sysfs_value(vendor_path) : NULL;
-    _cleanup_free_ char *p = product_path ? sysfs_value(product_path) : NULL;
+    _cleanup_free_ char *path_a = str_format("/sys/bus/usb/devices/%s/%s", device, names[0]);
+    _cleanup_free_ char *path_b = str_format("/sys/bus/usb/devices/%s/%s", device, names[1]);
+    _cleanup_free_ char *x = path_a ? sysfs_value(path_a) : NULL;
+    _cleanup_free_ char *y = path_b ? sysfs_value(path_b) : NULL;
 
-    return v && p && strtoul(v, NULL, 16) == strtoul(vendor, NULL, 16) && strtoul(p, NULL, 16) == strtoul(product, NULL, 16);
+    return x && y && strtoul(x, NULL, base) == strtoul(a, NULL, base == 16 ? 16 : 0) &&
+           strtoul(y, NULL, base) == strtoul(b, NULL, base == 16 ? 16 : 0);
 }
 
-/* Interfaces of device "1-2" are folders "1-2:1.0"; class 08 is mass storage. */
-static int usb_is_storage(void *ctx, const char *vendor, const char *product)
+/* Interfaces of device "1-2" are folders "1-2:1.0"; class 08 is mass storage. -1 also where there is no such device now. */
+static int usb_class(struct hv *hv, const char *const names[2], int base, const char *a, const char *b)
 {
-    struct hv *hv = ctx;
     _cleanup_closedir_ DIR *dir = hv->local ? opendir("/sys/bus/usb/devices") : NULL;
     struct dirent *e;
+    int found = -1;
 
-    while (dir && (e = readdir(dir))) {
+    while (dir && found < 1 && (e = readdir(dir))) {
         char *colon = strchr(e->d_name, ':');
         if (!colon)
             continue;
         _cleanup_free_ char *path = str_format("/sys/bus/usb/devices/%s/bInterfaceClass", e->d_name);
         _cleanup_free_ char *class = path ? sysfs_value(path) : NULL;
         *colon = '\0';
-        if (class && strcmp(class, "08") == 0 && usb_ids_match(e->d_name, vendor, product))
-            return 1;
+        if (class && usb_has(e->d_name, names, base, a, b))
+            found = strcmp(class, "08") == 0;
     }
-    return dir ? 0 : -1;
+    return found;
+}
+
+static int usb_is_storage(void *ctx, const char *vendor, const char *product)
+{
+    static const char *const names[2] = { "idVendor", "idProduct" };
+
+    return usb_class(ctx, names, 16, vendor, product);
+}
+
+static int usb_at_is_storage(void *ctx, const char *bus, const char *device)
+{
+    static const char *const names[2] = { "busnum", "devnum" };
+
+    return usb_class(ctx, names, 10, bus, device);
 }
 
 static char *default_nvram(void *ctx, const char *name)
@@ -176,5 +192,6 @@ struct domain_xml_env host_env(struct hv *hv)
         .default_nvram = default_nvram,
         .pci_is_storage = pci_is_storage,
         .usb_is_storage = usb_is_storage,
+        .usb_at_is_storage = usb_at_is_storage,
     };
 }

@@ -49,14 +49,25 @@ static int add_pci(xmlNodePtr source, const struct domain_xml_env *env, char ***
     return strv_addf(v, "pci %s%s", address, storage < 0 ? " (not known whether it carries storage)" : "");
 }
 
+/* By its ids, by its place on the host, or both. */
 static int add_usb(xmlNodePtr source, const struct domain_xml_env *env, char ***v)
 {
     _cleanup_free_ char *vendor = xml_get(source, "vendor/@id");
     _cleanup_free_ char *product = xml_get(source, "product/@id");
+    _cleanup_free_ char *bus = xml_get(source, "address/@bus");
+    _cleanup_free_ char *device = xml_get(source, "address/@device");
+    int storage = -1;
 
-    if (!vendor || !product || !env || !env->usb_is_storage)
+    if (vendor && product && env && env->usb_is_storage)
+        storage = env->usb_is_storage(env->ctx, vendor, product);
+    else if (bus && device && env && env->usb_at_is_storage)
+        storage = env->usb_at_is_storage(env->ctx, bus, device);
+    if (storage == 0)
         return 0;
-    return env->usb_is_storage(env->ctx, vendor, product) == 1 ? strv_addf(v, "usb %s:%s", vendor, product) : 0;
+    const char *doubt = storage < 0 ? " (not known whether it carries storage)" : "";
+    if (vendor && product)
+        return strv_addf(v, "usb %s:%s%s", vendor, product, doubt);
+    return strv_addf(v, "usb bus %s device %s%s", bus ? bus : "?", device ? device : "?", doubt);
 }
 
 static int add_one(xmlNodePtr node, const struct domain_xml_env *env, char ***v)

@@ -111,6 +111,19 @@ struct hv_nic {
     bool link_down;
 };
 
+/* What a VM has of the host beside disks and host devices, which is in no backup (M11). */
+enum hv_beside {
+    HV_BESIDE_PMEM,        /* the file or device of an NVDIMM or of persistent memory */
+    HV_BESIDE_FOLDER,      /* a folder of the host (9p, virtiofs) */
+    HV_BESIDE_FIRMWARE,    /* firmware that the guest can write, or its NVRAM, where that is no file */
+    HV_BESIDE_TPM,         /* a TPM of the host, or one that another program emulates */
+    HV_BESIDE_COMMANDLINE, /* storage that only QEMU's command line knows */
+};
+struct hv_beside_item {
+    enum hv_beside kind;
+    char *name;            /* path or argument, for people */
+};
+
 struct hv_domain {
     char *name, *uuid, *title;
     enum hv_state state;
@@ -126,6 +139,8 @@ struct hv_domain {
     size_t n_nics;
     struct hv_nic *nics;
     char **passthrough;       /* host devices that carry storage, e.g. "scsi host 2:0:0:0", "pci 0000:01:00.0"; NULL: none (M11) */
+    size_t n_beside;
+    struct hv_beside_item *beside;
     char *nvram;              /* path or NULL */
     char *nvram_template, *loader, *kernel, *initrd; /* or NULL */
     bool tpm;                 /* an emulated TPM (swtpm) */

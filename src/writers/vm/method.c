@@ -90,9 +90,25 @@ static int add_disk(struct vm_report *r, const char *target, const char *path, c
     return d->target && (d->path || !path) && (d->format || !format) && (d->why || !why) ? 0 : -ENOMEM;
 }
 
+/* What a VM has of the host beside disks: called by its element, which says what it is. */
+static int add_beside(struct vm_report *r, const struct hv_beside_item *item)
+{
+    static const struct { const char *target, *why; } kinds[] = {
+        [HV_BESIDE_PMEM] = { "memory", "NVDIMM or persistent memory: what the guest keeps in it is not backed up (M11); back it up from "
+                                       "inside the guest" },
+        [HV_BESIDE_FOLDER] = { "filesystem", "folder of the host, shared with the guest: not backed up with the VM; back up the folder" },
+        [HV_BESIDE_FIRMWARE] = { "firmware", "firmware that the guest can write, in no file of its own: not backed up" },
+        [HV_BESIDE_TPM] = { "tpm", "TPM that libvirt does not emulate: its state is not visible to the host and is not backed up" },
+        [HV_BESIDE_COMMANDLINE] = { "qemu:commandline", "storage on QEMU's command line, which libvirt does not know: not backed up (M11); "
+                                                        "make it a <disk>" },
+    };
+
+    return add_disk(r, kinds[item->kind].target, item->name, NULL, kinds[item->kind].why);
+}
+
 static int cover_disks(const struct hv_domain *d, struct vm_report *r)
 {
-    r->disks = calloc(d->n_disks + strv_len(d->passthrough) + d->n_later + 1, sizeof(*r->disks));
+    r->disks = calloc(d->n_disks + strv_len(d->passthrough) + d->n_beside + d->n_later + 1, sizeof(*r->disks));
     if (!r->disks)
         return -ENOMEM;
     for (size_t i = 0; i < d->n_disks; i++) {
@@ -102,6 +118,9 @@ static int cover_disks(const struct hv_domain *d, struct vm_report *r)
     }
     for (char **p = d->passthrough; p && *p; p++)
         if (add_disk(r, "hostdev", *p, NULL, "pass-through device: not visible to the host (M11)") < 0)
+            return -ENOMEM;
+    for (size_t i = 0; i < d->n_beside; i++)
+        if (add_beside(r, &d->beside[i]) < 0)
             return -ENOMEM;
     for (size_t i = 0; i < d->n_later; i++)
         if (add_disk(r, d->later[i].target, d->later[i].locator, d->later[i].format,
