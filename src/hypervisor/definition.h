@@ -33,5 +33,8 @@ xmlNodePtr def_insert_node(xmlNodePtr parent, xmlNodePtr sibling, const char *na
 int def_check_nic(const struct hv_def *def, size_t i, struct err *err);
 /* Reads NIC i again after its element was changed. */
 int def_reload_nic(struct hv_def *def, size_t i, struct err *err);
+/* definition_shared.c: what a copy must not have in common with its original goes; *notes tells of each. -EBUSY: the memory that it goes
+ * on in expects it. */
+int def_leave_shared(struct hv_def *def, bool same_memory, char ***notes, struct err *err);
 
 #endif

@@ -123,6 +123,9 @@ static int move_devices(struct hv_def *def, const char *old, const char *name, s
         { "devices/*[@type='file'][self::serial or self::console or self::parallel or self::channel]/source[@path]", "path" },
         { "devices/graphics/listen[@socket]", "socket" },
         { "devices/graphics[@socket]", "socket" },
+        { "devices/audio[@type='file'][@path]", "path" },
+        { "devices/interface/backend[@logFile]", "logFile" },
+        { "os/nvram/source[@file]", "file" },
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
@@ -134,6 +137,23 @@ static int move_devices(struct hv_def *def, const char *old, const char *name, s
         if (n < 0)
             return no_memory(err);
     }
+    return 0;
+}
+
+/* One that is not restored is made anew, from its template. */
+static int move_nvram(struct hv_def *def, const char *old, const char *name, struct err *err)
+{
+    xmlNodePtr nvram = xml_find(def->root, "os/nvram[not(source)]");
+    _cleanup_free_ char *path = nvram ? xml_get(nvram, ".") : NULL, *moved = NULL;
+
+    if (!path || path[0] != '/')
+        return 0;
+    if (!(moved = path_of_copy(path, old, name)))
+        return no_memory(err);
+    xmlNodeSetContent(nvram, BAD_CAST "");
+    xmlNodeAddContent(nvram, BAD_CAST moved);
+    free(def->nvram);
+    def->nvram = TAKE_PTR(moved);
     return 0;
 }
 
@@ -192,10 +212,10 @@ int hv_def_make_copy(struct hv_def *def, const struct hv_def_copy *copy, char **
         r = move_devices(def, old, copy->name, err);
     if (r < 0)
         return r;
-    if (free_numbers(def, &notes) < 0 ||
-        (xml_find(def->root, "devices/hostdev") &&
-         strv_add(&notes, "it has devices of the host passed through, which only one VM can use at a time") < 0))
+    if (free_numbers(def, &notes) < 0)
         return no_memory(err);
+    if ((r = move_nvram(def, old, copy->name, err)) < 0 || (r = def_leave_shared(def, copy->same_memory, &notes, err)) < 0)
+        return r;
     *ret_notes = TAKE_PTR(notes);
     return 0;
 }

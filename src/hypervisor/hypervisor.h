@@ -416,14 +416,18 @@ int hv_def_nic_unplug(struct hv_def *def, size_t i, bool root, struct err *err);
 /* Plugs the NIC into another switch (type, source, virtualport of `into`, see hv_switch_find()), link up. */
 int hv_def_nic_plug(struct hv_def *def, size_t i, const struct hv_nic *into, struct err *err);
 /* Makes the definition that of another VM, which can run beside the first: name, UUID, generation id, MACs; tap names, fixed ports of
- * displays and vsock go; sockets and log files of its own get the new name. *ret_notes: what the user should know, or NULL; caller
- * frees. */
+ * displays and vsock go; sockets and log files of its own get the new name; NVDIMMs, host devices, shared folders and whatever else only
+ * one VM can have are left out. *ret_notes: what the user should know, or NULL; caller frees. -EBUSY: same_memory, and the guest's memory
+ * expects what must be left out. */
 struct hv_def_copy {
     const char *name, *uuid;
     bool keep_mac;
     bool same_memory; /* the guest goes on in its memory: what it has seen of the machine stays (generation id) */
 };
 int hv_def_make_copy(struct hv_def *def, const struct hv_def_copy *copy, char ***ret_notes, struct err *err);
+/* Of a copy: the disks that are not among the restored ones (targets in this definition) are the original's, and go; media that are only
+ * read stay. What is told is added to *notes. -EBUSY as above. */
+int hv_def_leave_disks(struct hv_def *def, char *const *restored, bool same_memory, char ***notes, struct err *err);
 /* What it names, that is not the VM's own and that this host lacks: "kernel /boot/vmlinuz", "secret UUID"; NULL: nothing. Without hv
  * only files are looked at. Caller frees. */
 int hv_def_missing(struct hv *hv, const struct hv_def *def, char ***ret, struct err *err);

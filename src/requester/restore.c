@@ -256,6 +256,7 @@ static void vm_clear(struct restore_vm *vm)
     json_decref(vm->nics);
     json_decref(vm->nics_live);
     json_decref(vm->notes);
+    json_decref(vm->shared);
     json_decref(vm->record);
     json_decref(vm->result);
 }

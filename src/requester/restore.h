@@ -44,6 +44,7 @@ struct restore_vm {
     struct restore_disk *disks;
     json_t *nics;          /* what the user wants: number of the NIC to a name or null; owned; NULL: nothing in particular */
     json_t *nics_live;     /* the same of the NICs in live */
+    json_t *shared;        /* of a copy: what it will not have, since it is the original's; as notes, told in the plan (else by the writer) */
     json_t *notes;         /* what the user must know, found before anything is done: a list of texts; owned; NULL: nothing */
     char *definition;      /* path of the definition taken out of the point */
     char *live_path;       /* path of the definition that it comes back with until it is turned off; NULL: none, it is started as defined */
@@ -105,6 +106,8 @@ int restore_note_disks(const struct restore *r, struct restore_vm *vm, struct er
 __attribute__((format(printf, 2, 3))) int restore_note(struct restore_vm *vm, const char *fmt, ...);
 /* restore_place.c: where each file goes, what is there of the VM now, the state it comes back in. */
 int restore_place(struct restore *r, struct err *err);
+/* restore_shared.c: finds what a copy would share with its original. -EBUSY: it cannot go on in its memory without that. */
+int restore_check_shared(struct restore_vm *vm, const struct restore *r, struct err *err);
 /* restore_network.c: `--network`, resolved to NICs. */
 int restore_map_networks(struct restore *r, struct err *err);
 /* restore_clash.c: two files in one place, and files of others in the way. */

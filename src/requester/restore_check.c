@@ -283,7 +283,8 @@ int restore_check(struct restore *r, struct err *err)
     if (rc >= 0)
         rc = restore_check_clashes(r, err);
     for (size_t i = 0; i < r->n_vms && rc >= 0 && r->s->hv; i++)
-        rc = check_needs(r, &r->vms[i], err);
+        if ((rc = restore_check_shared(&r->vms[i], r, err)) >= 0)
+            rc = check_needs(r, &r->vms[i], err);
     if (rc >= 0)
         rc = check_places(r, err);
     return rc;

@@ -122,6 +122,7 @@ static int vm_plan(const struct restore *r, const struct restore_vm *vm, json_t 
     _cleanup_strv_ char **missing = NULL;
 
     json_array_extend(warnings, vm->notes);
+    json_array_extend(warnings, vm->shared);
     int rc = whole ? nics(r, vm, list, err) : 0;
     if (rc >= 0)
         rc = writes(r, vm, files, err);

@@ -77,12 +77,12 @@ static void a_copy_has_its_own_identity(void **state)
     has(text, "path=\"/var/log/web-2.log\"", true);
     has(text, "file=\"/var/log/all-web-2\"", true);
     has(text, "path=\"/run/web-2.sock\"", true);
-    has(text, "path=\"/run/web-server.sock\"", true); /* of another program, which listens there */
+    has(text, "/run/web-server.sock", false); /* of another program, which serves the original there */
     has(text, "5901", false);
     has(text, "5700", false);
     has(text, "autoport=\"yes\"", true);
     has(text, "<cid auto=\"yes\"/>", true);
-    assert_int_equal(notes, 2);
+    assert_int_equal(notes, 3);
 }
 
 static void macs_and_generation_may_be_kept(void **state)
@@ -231,11 +231,114 @@ static int remove_dir(void **state)
     return r;
 }
 
+/* Each names "OURS" something of the host that only one VM can have. seen: the guest's memory knows whether it is there. */
+static const struct { const char *element; bool seen; } shared[] = {
+    { "<memory model='nvdimm' access='shared'><source><path>/OURS</path></source><target><size>1</size></target></memory>", true },
+    { "<memory model='virtio-pmem'><source><path>/OURS</path></source><target><size>1</size></target></memory>", true },
+    { "<filesystem type='mount'><source dir='/OURS'/><target dir='tag'/></filesystem>", true },
+    { "<filesystem type='mount'><driver type='virtiofs'/><source socket='/OURS'/><target dir='tag'/></filesystem>", true },
+    { "<hostdev mode='subsystem' type='mdev'><source><address uuid='OURS'/></source></hostdev>", true },
+    { "<shmem name='OURS'><model type='ivshmem-plain'/></shmem>", true },
+    { "<tpm model='tpm-tis'><backend type='passthrough'><device path='/OURS'/></backend></tpm>", true },
+    { "<tpm model='tpm-tis'><backend type='external'><source type='unix' mode='connect' path='/OURS'/></backend></tpm>", true },
+    { "<input type='passthrough' bus='virtio'><source evdev='/OURS'/></input>", true },
+    { "<input type='evdev'><source dev='/OURS'/></input>", false },
+    { "<lease><lockspace>l</lockspace><key>OURS</key><target path='/x'/></lease>", false },
+    { "<serial type='dev'><source path='/OURS'/></serial>", false },
+    { "<serial type='tcp'><source mode='bind' host='0.0.0.0' service='OURS'/><protocol type='telnet'/></serial>", false },
+    { "<channel type='unix'><source mode='connect' path='/OURS'/><target type='virtio' name='x'/></channel>", false },
+    { "<parallel type='pipe'><source path='/OURS'/></parallel>", false },
+    { "<console type='udp'><source mode='bind' service='OURS'/></console>", false },
+    { "<redirdev bus='usb' type='tcp'><source mode='connect' host='h' service='OURS'/></redirdev>", true },
+    { "<rng model='virtio'><backend model='egd' type='unix'><source mode='connect' path='/OURS'/></backend></rng>", false },
+    { "<interface type='vhostuser'><mac address='52:54:00:00:00:09'/><source type='unix' path='/OURS' mode='server'/></interface>", true },
+    { "<interface type='vdpa'><mac address='52:54:00:00:00:09'/><source dev='/OURS'/></interface>", true },
+    { "<interface type='direct'><mac address='52:54:00:00:00:09'/><source dev='OURS' mode='passthrough'/></interface>", false },
+    { "<graphics type='vnc' port='-1' autoport='yes' websocket='OURS'/>", false },
+    { "<graphics type='dbus' address='unix:path=/OURS'/>", false },
+    { "<disk type='file' device='disk'><source file='/OURS'/><target dev='vdz'/></disk>", true },
+    { "<disk type='file' device='disk'><source file='/OURS'/><target dev='vdz'/><shareable/></disk>", true },
+    { "<disk type='block' device='lun'><source dev='/OURS'/><target dev='sdz'/></disk>", true },
+    { "<disk type='vhostuser' device='disk'><source type='unix' path='/OURS'/><target dev='vdz'/></disk>", true },
+    { "<disk type='block' device='cdrom'><source dev='/OURS'/><target dev='sdz'/><readonly/></disk>", false },
+    { "<disk type='file' device='floppy'><source file='/OURS'/><target dev='fda'/></disk>", false },
+};
+static const char *const lines[] = {
+    "<q:arg value='-drive'/><q:arg value='file=/OURS,if=virtio'/>", "<q:arg value='-chardev'/><q:arg value='socket,id=c,path=/OURS'/>",
+    "<q:arg value='-device'/><q:arg value='vfio-pci,host=OURS'/>", "<q:arg value='-global'/><q:arg value='x.y=1'/><q:arg value='-qmp'/>"
+    "<q:arg value='tcp:OURS'/>",
+};
+
+/* Status of the copy; its text (or "") in *ret. */
+static int share(const char *element, const char *after, bool same_memory, char **ret)
+{
+    static const char *const restored[] = { "vda", NULL };
+    const struct hv_def_copy copy = { .name = "w2", .uuid = UUID, .same_memory = same_memory };
+    _cleanup_free_ char *xml = str_format("<domain xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'><name>w</name><os/><devices>"
+                                          "<disk><source file='/x'/><target dev='vda'/></disk>%s</devices>%s</domain>", element, after);
+    _cleanup_strv_ char **notes = NULL, **more = NULL;
+    struct hv_def *def = load(xml);
+    struct err err = ERR_INIT;
+
+    int r = hv_def_make_copy(def, &copy, &notes, &err);
+    if (r == 0)
+        r = hv_def_leave_disks(def, (char *const *)(uintptr_t)restored, same_memory, &more, &err);
+    *ret = r == 0 ? NULL : strdup("");
+    if (r == 0)
+        assert_int_equal(hv_def_text(def, ret, NULL), 0);
+    if (r == 0 && !notes && !more)
+        fail_msg("nothing is told of %s", element);
+    if (r < 0 && !strstr(err.text, "--discard-memory"))
+        fail_msg("%s", err.text);
+    hv_def_free(def);
+    return r;
+}
+
+static void nothing_is_shared_with_the_original(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(shared); i++) {
+        _cleanup_free_ char *boots = NULL, *goes_on = NULL;
+        assert_int_equal(share(shared[i].element, "", false, &boots), 0);
+        has(boots, "OURS", false);
+        has(boots, "vda", true);
+        assert_int_equal(share(shared[i].element, "", true, &goes_on), shared[i].seen ? -EBUSY : 0);
+        has(goes_on, "OURS", false);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+        _cleanup_free_ char *after = str_format("<q:commandline>%s</q:commandline>", lines[i]), *boots = NULL, *goes_on = NULL;
+        assert_int_equal(share("", after, false, &boots), 0);
+        has(boots, "OURS", false);
+        assert_int_equal(share("", after, true, &goes_on), -EBUSY);
+    }
+}
+
+static void what_is_only_read_or_names_nothing_stays(void **state)
+{
+    static const char *const stay[] = {
+        "<disk type='file' device='cdrom'><source file='/KEPT'/><target dev='sda'/><readonly/></disk>",
+        "<filesystem type='mount'><source dir='/KEPT'/><target dir='t'/><readonly/></filesystem>",
+        "<serial type='pty'><target type='KEPT'/></serial>",
+        "<interface type='network'><mac address='52:54:00:00:00:09'/><source network='KEPT'/></interface>",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(stay); i++) {
+        _cleanup_free_ char *element = str_format("%s<serial type='dev'><source path='/dev/x'/></serial>", stay[i]), *text = NULL;
+        assert_int_equal(share(element, "<q:commandline><q:arg value='-global'/><q:arg value='ICH9-LPC.KEPT2=0'/></q:commandline>", true,
+                               &text), 0);
+        has(text, "KEPT", true);
+        has(text, "KEPT2", true);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_copy_has_its_own_identity),
         cmocka_unit_test(macs_and_generation_may_be_kept),
+        cmocka_unit_test(nothing_is_shared_with_the_original),
+        cmocka_unit_test(what_is_only_read_or_names_nothing_stays),
         cmocka_unit_test(a_nic_is_plugged_in_elsewhere),
         cmocka_unit_test(files_of_the_host_that_are_missing_are_named),
         cmocka_unit_test_setup_teardown(a_saved_state_is_renamed_in_place, make_dir, remove_dir),

@@ -33,11 +33,18 @@ static int usb_is_storage(void *ctx, const char *vendor, const char *product)
     return strcmp(vendor, "0x0951") == 0;
 }
 
+static int usb_at_is_storage(void *ctx, const char *bus, const char *device)
+{
+    (void)ctx;
+    return strcmp(bus, "9") == 0 ? -1 : strcmp(device, "3") == 0;
+}
+
 static const struct domain_xml_env host = {
     .resolve_volume = resolve_volume,
     .default_nvram = default_nvram,
     .pci_is_storage = pci_is_storage,
     .usb_is_storage = usb_is_storage,
+    .usb_at_is_storage = usb_at_is_storage,
 };
 
 static void add_line(struct buf *b, const char *name, const char *value)
@@ -209,6 +216,64 @@ static void too_many_disks_are_refused(void **state)
     assert_int_equal(parse((char *)b.data, &err), -E2BIG);
 }
 
+/* What libvirt calls no disk, but holds data of the guest's all the same. */
+static void m11_what_is_beside_disks_is_told(void **state)
+{
+    static const char xml[] =
+        "<domain type='kvm' xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'><name>b</name><os><loader readonly='no'>/fw</loader>"
+        "<nvram type='block'><source dev='/dev/nv'/></nvram></os><devices>"
+        "<memory model='nvdimm'><source><path>/nv.img</path></source></memory><memory model='dimm'/>"
+        "<memory model='virtio-pmem'><source><path>/dev/pmem0</path></source></memory>"
+        "<filesystem type='mount'><driver type='virtiofs'/><source dir='/srv'/><target dir='s'/></filesystem>"
+        "<filesystem type='mount'><source dir='/opt'/><target dir='o'/><readonly/></filesystem>"
+        "<filesystem type='mount'><driver type='virtiofs'/><source socket='/vfsd'/><target dir='e'/></filesystem>"
+        "<tpm model='tpm-tis'><backend type='passthrough'><device path='/dev/tpm0'/></backend></tpm>"
+        "<tpm model='tpm-tis'><backend type='emulator'/></tpm></devices>"
+        "<q:commandline><q:arg value='-drive'/><q:arg value='file=/a.img,if=none,id=a'/><q:arg value='-device'/>"
+        "<q:arg value='virtio-blk-pci,drive=a'/><q:arg value='-global'/><q:arg value='x.drive=1'/><q:arg value='--hdb'/>"
+        "<q:arg value='/b.img'/><q:arg value='-object'/><q:arg value='memory-backend-file,id=m,mem-path=/m'/><q:arg value='-S'/>"
+        "</q:commandline></domain>";
+    static const struct hv_beside_item wanted[] = {
+        { HV_BESIDE_PMEM, (char *)(uintptr_t)"/nv.img" },      { HV_BESIDE_PMEM, (char *)(uintptr_t)"/dev/pmem0" },
+        { HV_BESIDE_FOLDER, (char *)(uintptr_t)"/srv" },       { HV_BESIDE_FOLDER, (char *)(uintptr_t)"/opt" },
+        { HV_BESIDE_FOLDER, (char *)(uintptr_t)"/vfsd" },      { HV_BESIDE_FIRMWARE, (char *)(uintptr_t)"/fw" },
+        { HV_BESIDE_FIRMWARE, (char *)(uintptr_t)"/dev/nv" },  { HV_BESIDE_TPM, (char *)(uintptr_t)"/dev/tpm0" },
+        { HV_BESIDE_COMMANDLINE, (char *)(uintptr_t)"-drive file=/a.img,if=none,id=a" },
+        { HV_BESIDE_COMMANDLINE, (char *)(uintptr_t)"--hdb /b.img" },
+        { HV_BESIDE_COMMANDLINE, (char *)(uintptr_t)"-object memory-backend-file,id=m,mem-path=/m" },
+    };
+    _cleanup_(hv_domain_free_p) struct hv_domain *d = calloc(1, sizeof *d);
+    struct err err = ERR_INIT;
+
+    (void)state;
+    if (domain_xml_parse(xml, &host, d, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_int_equal(d->n_beside, ARRAY_SIZE(wanted));
+    for (size_t i = 0; i < d->n_beside; i++) {
+        assert_int_equal(d->beside[i].kind, wanted[i].kind);
+        assert_string_equal(d->beside[i].name, wanted[i].name);
+    }
+}
+
+/* By their place on the host as by their ids; in doubt, and where the device is not there, they are told. */
+static void m11_usb_devices_by_address(void **state)
+{
+    static const char xml[] =
+        "<domain type='kvm'><name>u</name><devices>"
+        "<hostdev mode='subsystem' type='usb'><source><address bus='1' device='3'/></source></hostdev>"
+        "<hostdev mode='subsystem' type='usb'><source><address bus='1' device='4'/></source></hostdev>"
+        "<hostdev mode='subsystem' type='usb'><source><address bus='9' device='4'/></source></hostdev></devices></domain>";
+    _cleanup_(hv_domain_free_p) struct hv_domain *d = calloc(1, sizeof *d);
+    struct err err = ERR_INIT;
+
+    (void)state;
+    if (domain_xml_parse(xml, &host, d, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_int_equal(strv_len(d->passthrough), 2);
+    assert_string_equal(d->passthrough[0], "usb bus 1 device 3");
+    assert_string_equal(d->passthrough[1], "usb bus 9 device 4 (not known whether it carries storage)");
+}
+
 static void memory_that_does_not_fit_is_unknown(void **state)
 {
     static const struct {
@@ -244,6 +309,8 @@ int main(void)
         cmocka_unit_test(relative_paths_are_no_files),
         cmocka_unit_test(too_many_disks_are_refused),
         cmocka_unit_test(memory_that_does_not_fit_is_unknown),
+        cmocka_unit_test(m11_what_is_beside_disks_is_told),
+        cmocka_unit_test(m11_usb_devices_by_address),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -74,6 +74,28 @@ static int correct_disks(struct vm_restore *r, struct hv_def *def, const struct 
     return 0;
 }
 
+/* Disks of the original that the copy gets no image of must not be written by two VMs. */
+static int leave_disks(struct vm_restore *r, struct hv_def *def, const struct pass *pass, struct err *err)
+{
+    _cleanup_strv_ char **restored = NULL, **notes = NULL;
+    const char *target;
+    json_t *path;
+
+    if (!vm_is_copy(r))
+        return 0;
+    json_object_foreach(json_object_get(r->options, "disks"), target, path) {
+        const char *here = hv_def_find_image(NULL, def, target, json_string_value(path));
+        if (!here && hv_def_is_volume_at(r->writer->config.hv, def, target, json_string_value(path)))
+            here = target;
+        if (here && strv_add(&restored, here) < 0)
+            return err_set(err, ENOMEM, "out of memory");
+    }
+    int rc = hv_def_leave_disks(def, restored, pass->memory, &notes, err);
+    for (char **n = notes; rc >= 0 && pass->tell && n && *n; n++)
+        vm_restore_warn(r, "%s", *n);
+    return rc;
+}
+
 static int correct_nvram(struct vm_restore *r, struct hv_def *def, bool tell, struct err *err)
 {
     const char *have = hv_def_nvram(def), *path = vm_restore_option(r, "nvram");
@@ -119,6 +141,7 @@ static int correct(struct vm_restore *r, const char *xml, const struct pass *pas
     if (rc < 0)
         return rc;
     if ((rc = vm_correct_identity(r, r->def, pass->tell, err)) < 0 || (rc = correct_disks(r, r->def, pass, err)) < 0 ||
+        (rc = leave_disks(r, r->def, pass, err)) < 0 ||
         (rc = correct_nvram(r, r->def, pass->tell, err)) < 0 || (rc = eject_missing(r, r->def, pass->tell, err)) < 0 ||
         (rc = vm_correct_networks(r, r->def, pass->live, pass->tell, err)) < 0 ||
         (pass->memory && (rc = vm_quiet_memory_nics(r, r->def, err)) < 0))
