@@ -235,9 +235,15 @@ void render_verify(FILE *f, const json_t *report, bool verbose)
 {
     uint64_t count = out_number(report, "count");
     bool one = json_is_string(json_object_get(report, "point"));
+    const json_t *note;
+    size_t i;
 
     (void)verbose;
     render_findings(f, report);
+    json_array_foreach (json_object_get(report, "notes"), i, note) {
+        fputs("note: ", f);
+        problem(f, note);
+    }
     fprintf(f, "%s%.12s: ", one ? "Restore point " : "Repository", one ? out_get(report, "point") : "");
     if (count)
         fprintf(f, "DAMAGED, %llu findings.\n", (unsigned long long)count);

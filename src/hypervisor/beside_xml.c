@@ -22,11 +22,12 @@ static int add_elements(xmlNodePtr domain, struct hv_domain *d)
 {
     static const struct { enum hv_beside kind; const char *xpath, *name; } rules[] = {
         { HV_BESIDE_PMEM, "devices/memory[source/path]", "source/path" },
-        { HV_BESIDE_FOLDER, "devices/filesystem", "source/@dir | source/@socket | source/@file | source/@dev | source/@name | target/@dir" },
+        { HV_BESIDE_FOLDER, "devices/filesystem",
+          "source/@dir | source/@socket | source/@file | source/@dev | source/@name | target/@dir" },
         { HV_BESIDE_FIRMWARE, "os/loader[@readonly='no']", "." },
         { HV_BESIDE_FIRMWARE, "os/nvram[source/@dev or source/@protocol]", "source/@dev | source/@name | source/@protocol" },
-        { HV_BESIDE_TPM, "devices/tpm/backend[@type='passthrough']", "device/@path | @type" },
-        { HV_BESIDE_TPM, "devices/tpm/backend[@type='external']", "source/@path | @type" },
+        { HV_BESIDE_TPM, "devices/tpm/backend[@type='passthrough']", "device/@path" },
+        { HV_BESIDE_TPM, "devices/tpm/backend[@type='external']", "source/@path" },
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {

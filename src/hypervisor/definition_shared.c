@@ -42,7 +42,7 @@ static const struct rule rules[] = {
     { "NVDIMM or persistent memory", "devices/memory[source/path]", "source/path", false },
     { "shared folder", "devices/filesystem[not(readonly) or source/@socket]", "source/@dir | source/@socket | source/@file | source/@dev",
       false },
-    { "device of the host", "devices/hostdev", "source/address/@uuid | source/adapter/@name | @type", false },
+    { "device of the host", "devices/hostdev", "@type", false },
     { "shared memory", "devices/shmem", "@name", false },
     { "TPM", "devices/tpm[backend/@type='passthrough' or backend/@type='external']", "backend/device/@path | backend/source/@path", false },
     { "input device", "devices/input[@type='passthrough']", "source/@evdev", false },
@@ -166,7 +166,8 @@ static bool is_harmless(const char *option, const char *value)
 {
     static const char *const options[] = { "global", "set", "cpu", "machine", "M", "smp", "m", "rtc", "no-hpet", "msg", "boot", "smbios",
                                            "icount", "overcommit", "action", "watchdog-action", "device" };
-    static const char *const parts[] = { "/", "drive=", "chardev=", "netdev=", "memdev=", "host", "vfio", "fd=", "file=", "socket", "audiodev=" };
+    static const char *const parts[] = { "/", "drive=", "chardev=", "netdev=", "memdev=", "host", "vfio", "fd=", "file=", "socket",
+                                        "audiodev=" };
 
     option += option[0] == '-' ? 1 + (option[1] == '-') : 0;
     for (size_t i = 0; i < ARRAY_SIZE(options); i++) {

@@ -5,7 +5,7 @@
  *   wmd/NUMBER.xml              writer metadata documents, as gathered
  *   vm/UUID/vm.json             what the VM writer recorded, with "stored_as" added to disks and parts
  *   vm/UUID/disk/TARGET         image: content of a disk
- *   vm/UUID/part/NAME           definition, nvram: documents; memory, and what else is large: images
+ *   vm/UUID/part/NAME           definition, definition-live, nvram: documents; memory, and what else is large: images
  *   files/NUMBER/index.json     files of a command writer's component
  *   files/NUMBER/data           image: their contents, each from a chunk's begin
  */

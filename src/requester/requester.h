@@ -163,7 +163,7 @@ struct requester_restore {
 int requester_restore(struct requester *r, const struct requester_restore *job, json_t **ret, struct err *err);
 
 /* Reads back and verifies a point (NULL: the whole repository). 0 also where damage is found: then REQUESTER_DAMAGED.
- * { "point": ID|null, "count": NUMBER, "problems", "damaged", "whole": findings.h } */
+ * { "point": ID|null, "count": NUMBER, "problems", "damaged", "whole", "notes": findings.h } */
 int requester_verify(struct requester *r, const char *point, json_t **ret, struct err *err);
 
 /* Undoes what sessions that died have left on VMs, guests and files (B2). Fails where something could not be put back.

@@ -261,10 +261,18 @@ static void vm_clear(struct restore_vm *vm)
     json_decref(vm->result);
 }
 
-static void release(struct restore *r, struct err *err)
+void restore_clear_vms(struct restore *r)
 {
     for (size_t i = 0; i < r->n_vms; i++)
-        vm_clear(&r->vms[i]); /* domains go before their connection */
+        vm_clear(&r->vms[i]);
+    free(r->vms);
+    r->vms = NULL;
+    r->n_vms = 0;
+}
+
+static void release(struct restore *r, struct err *err)
+{
+    restore_clear_vms(r); /* domains go before their connection */
     session_close(r->s, err);
     claims_free(r->claims);
     stage_free(r->stage);
@@ -272,7 +280,6 @@ static void release(struct restore *r, struct err *err)
         json_decref(r->files[i].index);
         free(r->files[i].group);
     }
-    free(r->vms);
     free(r->files);
     free(r->default_dir);
     free(r->to_dir);

@@ -44,7 +44,7 @@ struct restore_vm {
     struct restore_disk *disks;
     json_t *nics;          /* what the user wants: number of the NIC to a name or null; owned; NULL: nothing in particular */
     json_t *nics_live;     /* the same of the NICs in live */
-    json_t *shared;        /* of a copy: what it will not have, since it is the original's; as notes, told in the plan (else by the writer) */
+    json_t *shared;        /* of a copy: what it will not have, since it is the original's; texts for the plan */
     json_t *notes;         /* what the user must know, found before anything is done: a list of texts; owned; NULL: nothing */
     char *definition;      /* path of the definition taken out of the point */
     char *live_path;       /* path of the definition that it comes back with until it is turned off; NULL: none, it is started as defined */
@@ -87,6 +87,8 @@ struct restore {
     struct restore_files *files;
 };
 
+/* restore.c: frees all that restore_plan() and what follows it made of VMs. */
+void restore_clear_vms(struct restore *r);
 /* restore_point.c: opens the point named, or the newest that holds the VMs. */
 int restore_choose_point(struct restore *r, struct err *err);
 /* restore_plan.c: what is to be restored. */

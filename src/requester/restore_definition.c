@@ -86,8 +86,9 @@ static int add_missing(struct restore_vm *vm, struct err *err)
         if (!vm->live && ((rc = hv_def_text(vm->def, &xml, err)) < 0 || (rc = hv_def_parse(xml, &vm->live, err)) < 0))
             break;
         rc = hv_def_add_disk(vm->live, d->target, d->was && d->was[0] == '/' ? d->was : "/", d->format, err);
-        if (rc >= 0 && restore_note(vm, "disk %s: the restore point does not hold the definition that the VM ran with, only the one for its "
-                                    "next start, which lacks the disk; what else that had for the time being is not known", d->target) < 0)
+        if (rc >= 0 &&
+            restore_note(vm, "disk %s: the restore point does not hold the definition that the VM ran with, only the one for its next "
+                         "start, which lacks the disk; what else it had for the time being is not known", d->target) < 0)
             rc = err_set(err, ENOMEM, "out of memory");
     }
     return rc;

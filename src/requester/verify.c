@@ -12,7 +12,11 @@ static int verify(struct requester *rq, const char *id, json_t **ret, struct err
     int r = findings_begin(&f, err);
     if (r >= 0)
         r = store_verify(rq->store, id, findings_note, &f, rq->config.cancel, &count, err);
-    _cleanup_json_ json_t *report = r < 0 ? NULL : json_pack("{s:o, s:I}", "point", json_text(id), "count", (json_int_t)count);
+    _cleanup_json_ json_t *report = r < 0 ? NULL : json_pack("{s:o}", "point", json_text(id));
+    if (r >= 0)
+        r = verify_restorable(rq, id, &f, report, &count, err);
+    if (r >= 0)
+        json_object_set_new(report, "count", json_integer((json_int_t)count));
     if (r >= 0)
         r = findings_report(rq, &f, id, report, err);
     if (r < 0)

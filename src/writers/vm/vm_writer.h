@@ -133,14 +133,16 @@ int vm_writer_drop_checkpoints(struct vm_writer *w, const char *uuid, char *cons
  *    "instant": "2026-11-22T21:13:05.123Z",
  *    "disks": [ { "target", "path", "format", "size", "covered": bool, "why", "readonly", "shareable",
  *                 "backing": [ { "path", "format" } ], "image": { "cluster_size", "compat", "file_size", ... } } ],
- *    "parts": [ { "name": "definition"|"definition-live"|"memory"|"nvram", "path": FILE TO READ NOW, "restore_path": WHERE IT BELONGS or null },
+ *    "parts": [ { "name": "definition"|"definition-live"|"memory"|"nvram", "path": FILE TO READ NOW,
+ *                 "restore_path": WHERE IT BELONGS or null },
  *               { "name": of a file of the TPM, "tpm": its place below the TPM's folder, "path", "restore_path" } ],
  *    "checkpoint": NAME or null, "warnings": [ TEXT ] }
  *
  * Restore: the requester sets the component's restore options to one JSON object before PreRestore:
  *
  *  { "definition": PATH of the staged definition, "live": PATH of the one that it ran with, where the VM would be another one without, or
- *    null, "both": whether the point holds both (a disk that "definition" lacks is not looked for in it by its name), "memory": PATH of the staged save image or null, "nvram": PATH restored or null,
+ *    null, "both": whether the point holds both (a disk that "definition" lacks is not looked for in it by its name),
+ *    "memory": PATH of the staged save image or null, "nvram": PATH restored or null,
  *    "state": state to come back in ("running|paused|off|saved"), "disks": { "vda": PATH restored, ... },
  *    "default_dir": folder of M16, "in_place": some disk is overwritten where it lies, and cannot come back if the restore fails,
  *    "formats": { "vda": FORMAT of a restored disk that has another one now },

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Bytes that are as they were written may still be no VM: of each one in a restore point, what a restore reads before it does anything is
+ * read here too, and what it would say of it is told. */
+#include "requester/findings.h"
+#include "requester/restore.h"
+#include <errno.h>
+#include <string.h>
+
+static void add_notes(json_t *notes, const char *point, const struct restore_vm *vm)
+{
+    size_t i;
+    json_t *text;
+
+    json_array_foreach (vm->notes, i, text)
+        json_array_append_new(notes, json_pack("{s:s, s:o, s:O}", "point", point, "vm", json_text(vm->name), "what", text));
+}
+
+static int check_vm(struct requester *rq, struct store_point *p, json_t *meta, const json_t *listed, struct findings *f, json_t *notes)
+{
+    const char *uuid = json_get_text(listed, "uuid");
+    char *const vms[] = { (char *)(uintptr_t)uuid, NULL };
+    const struct requester_restore job = { .vms = vms };
+    struct restore r = { .rq = rq, .job = &job, .point = p, .meta = meta };
+    struct err why = ERR_INIT;
+
+    int rc = uuid ? restore_plan(&r, &why) : err_set(&why, EUCLEAN, "the listing of the restore point does not name a VM properly");
+    if (rc < 0) {
+        _cleanup_free_ char *name = uuid ? point_vm_name(uuid, "vm.json") : NULL, *text = str_format("it could not be restored: %s", why.text);
+        const struct store_problem problem = { .what = text ? text : why.text, .point = store_point_id(p), .name = name };
+        findings_note(f, &problem);
+    }
+    for (size_t i = 0; i < r.n_vms; i++)
+        add_notes(notes, store_point_id(p), &r.vms[i]);
+    restore_clear_vms(&r);
+    return rc < 0;
+}
+
+static int check_point(struct requester *rq, const char *id, struct findings *f, json_t *notes, uint64_t *count)
+{
+    _cleanup_(store_point_close_p) struct store_point *p = NULL;
+    _cleanup_json_ json_t *meta = NULL;
+    struct err ignored = ERR_INIT; /* a point that cannot be read was found by the store; one of another program holds no VMs */
+    size_t i;
+    json_t *vm;
+
+    if (store_point_open(rq->store, id, &p, &ignored) < 0 || point_meta(store_point_meta(p), &meta, &ignored) < 0)
+        return 0;
+    json_array_foreach (json_object_get(meta, "vms"), i, vm)
+        *count += (uint64_t)check_vm(rq, p, meta, vm, f, notes);
+    return 0;
+}
+
+int verify_restorable(struct requester *rq, const char *only, struct findings *f, json_t *report, uint64_t *count, struct err *err)
+{
+    json_t *notes = json_array();
+    struct store_point_info *list = NULL;
+    size_t n = 0;
+
+    if (json_object_set_new(report, "notes", notes) < 0)
+        return err_set(err, ENOMEM, "out of memory");
+    int rc = store_list(rq->store, &list, &n, NULL, err);
+    for (size_t i = 0; i < n && rc >= 0; i++)
+        if ((!only || !strcmp(only, list[i].id)) && !json_object_get(f->touched, list[i].id) && (rc = job_cancelled(rq, err)) >= 0)
+            rc = check_point(rq, list[i].id, f, notes, count);
+    store_list_free(list, n);
+    return rc;
+}
