@@ -24,8 +24,8 @@ void findings_note(void *priv, const struct store_problem *p);
  *   "whole": [ ID ], the points that nothing was found in.
  * `only`: of this point; NULL: of all. -ENOMEM if report is NULL. */
 int findings_report(struct requester *rq, const struct findings *f, const char *only, json_t *report, struct err *err);
-/* verify_restorable.c: restore points that hold all their bytes, and a VM that could not be made of them: each is a finding and is counted. What
- * a restore would say of the others is in "notes": [ { "point", "vm", "what" } ]. */
+/* verify_restorable.c: restore points that hold all their bytes, and a VM that could not be made of them: each is a finding, and is
+ * counted. What a restore would say of the others is in "notes": [ { "point", "vm", "what" } ]. */
 int verify_restorable(struct requester *rq, const char *only, struct findings *f, json_t *report, uint64_t *count, struct err *err);
 void findings_clear(struct findings *f);
 

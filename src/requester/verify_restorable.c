@@ -25,7 +25,8 @@ static int check_vm(struct requester *rq, struct store_point *p, json_t *meta, c
 
     int rc = uuid ? restore_plan(&r, &why) : err_set(&why, EUCLEAN, "the listing of the restore point does not name a VM properly");
     if (rc < 0) {
-        _cleanup_free_ char *name = uuid ? point_vm_name(uuid, "vm.json") : NULL, *text = str_format("it could not be restored: %s", why.text);
+        _cleanup_free_ char *name = uuid ? point_vm_name(uuid, "vm.json") : NULL;
+        _cleanup_free_ char *text = str_format("it could not be restored: %s", why.text);
         const struct store_problem problem = { .what = text ? text : why.text, .point = store_point_id(p), .name = name };
         findings_note(f, &problem);
     }

@@ -192,6 +192,101 @@ static void nonsense_is_refused(void **state)
     hv_def_free(NULL);
 }
 
+/* ---- Two definitions of one VM ------------------------------------------------------------------------------------------------*/
+
+#define HEAD "<domain type='kvm'><name>t</name><memory>1</memory>"
+#define DISK(path, target) "<disk type='file' device='disk'><source file='" path "'/><target dev='" target "' bus='virtio'/></disk>"
+
+static struct hv_def *parse(const char *xml)
+{
+    struct hv_def *def = NULL;
+    struct err err = ERR_INIT;
+
+    if (hv_def_parse(xml, &def, &err) < 0)
+        fail_msg("%s", err.text);
+    return def;
+}
+
+static bool differ(const char *live, const char *next)
+{
+    _cleanup_(hv_def_free_p) struct hv_def *a = parse(live), *b = parse(next);
+    bool differs = false;
+
+    assert_int_equal(hv_def_settle_live(a, b, &differs, NULL), 0);
+    return differs;
+}
+
+static void what_libvirt_spells_out_is_no_difference(void **state)
+{
+    static const char next[] = HEAD "<os firmware='efi'><type>hvm</type></os><cpu mode='host-model'/><devices><emulator>/q</emulator>\n  "
+                               "<controller type='usb' index='0' model='piix3-uhci'/><input type='mouse' bus='ps2'/>" DISK("/a", "vda")
+                               "</devices></domain>";
+    static const char live[] = HEAD "<currentMemory>1</currentMemory><os firmware='efi'><type>hvm</type><loader type='pflash'>/c</loader>"
+                               "<nvram template='/t'>/n</nvram></os><cpu mode='custom' check='full'><model>X</model></cpu>"
+                               "<devices>" DISK("/a", "vda") "</devices><seclabel type='dynamic' model='dac'/></domain>";
+    _cleanup_(hv_def_free_p) struct hv_def *a = parse(live), *b = parse(next);
+    _cleanup_free_ char *text = NULL;
+    bool differs = true;
+
+    (void)state;
+    assert_int_equal(hv_def_settle_live(a, b, &differs, NULL), 0);
+    assert_false(differs);
+    text = text_of(a);
+    assert_null(strstr(text, "custom"));
+    assert_null(strstr(text, "/c<"));
+}
+
+static void everything_else_is_one(void **state)
+{
+    static const char *const pairs[][2] = {
+        { DISK("/a", "vda") DISK("/b", "vdb"), DISK("/a", "vda") }, { DISK("/a", "vda"), DISK("/a", "vdb") },
+        { DISK("/a", "vda"), DISK("/b", "vda") }, { "<rng model='virtio'/>", "" }, { "", "<rng model='virtio'/>" },
+        { "<interface type='network'><source network='a'/></interface>", "<interface type='network'><source network='b'/></interface>" },
+        { "<hostdev mode='subsystem' type='usb'/>", "" }, { DISK("/a", "vda") DISK("/a", "vda"), DISK("/a", "vda") },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(pairs); i++) {
+        _cleanup_free_ char *live = str_format(HEAD "<devices>%s</devices></domain>", pairs[i][0]);
+        _cleanup_free_ char *next = str_format(HEAD "<devices>%s</devices></domain>", pairs[i][1]);
+        assert_true(differ(live, next));
+        assert_false(differ(live, live));
+    }
+    assert_true(differ(HEAD "<vcpu>1</vcpu></domain>", HEAD "<vcpu>2</vcpu></domain>"));
+    assert_true(differ(HEAD "<cpu mode='custom'><model>A</model></cpu></domain>",
+                       HEAD "<cpu mode='custom'><model>B</model></cpu></domain>"));
+}
+
+static void a_disk_is_found_by_its_image(void **state)
+{
+    _cleanup_(hv_def_free_p) struct hv_def *def = parse(HEAD "<devices>" DISK("/b", "vda") DISK("/a", "vdb")
+        "<disk type='volume' device='disk'><source pool='p' volume='v'/><target dev='vdc'/></disk></devices></domain>");
+
+    (void)state;
+    assert_string_equal(hv_def_find_image(NULL, def, "vda", "/a"), "vdb"); /* a change of names is pending */
+    assert_string_equal(hv_def_find_image(NULL, def, "vda", "/b"), "vda");
+    assert_null(hv_def_find_image(NULL, def, "vda", "/c"));
+    assert_null(hv_def_find_image(NULL, def, "vdd", "/c"));
+    assert_string_equal(hv_def_find_image(NULL, def, "vdc", "/pool/v"), "vdc"); /* where the pool is not known */
+    assert_string_equal(hv_def_find_image(NULL, def, "vda", NULL), "vda");
+}
+
+static void a_disk_is_added(void **state)
+{
+    _cleanup_(hv_def_free_p) struct hv_def *def = parse(HEAD "<devices>" DISK("/b", "vda") "<rng/></devices></domain>");
+    _cleanup_(hv_def_free_p) struct hv_def *bare = parse(HEAD "</domain>");
+    _cleanup_free_ char *text = NULL, *none = NULL;
+
+    (void)state;
+    assert_int_equal(hv_def_add_disk(def, "vdb", "/n", "qcow2", NULL), 0);
+    assert_true(hv_def_has_disk(def, "vdb"));
+    text = text_of(def);
+    assert_non_null(strstr(text, "<source file=\"/n\"/><target dev=\"vdb\" bus=\"virtio\"/>"));
+    assert_int_equal(hv_def_add_disk(bare, "sda", "/n", "raw", NULL), 0);
+    none = text_of(bare);
+    assert_non_null(strstr(none, "dev=\"sda\""));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -203,6 +298,10 @@ int main(void)
         cmocka_unit_test(m18_new_ports),
         cmocka_unit_test(nics_that_are_not_there),
         cmocka_unit_test(nonsense_is_refused),
+        cmocka_unit_test(what_libvirt_spells_out_is_no_difference),
+        cmocka_unit_test(everything_else_is_one),
+        cmocka_unit_test(a_disk_is_found_by_its_image),
+        cmocka_unit_test(a_disk_is_added),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
