@@ -180,13 +180,13 @@ static void drop_implied(xmlNodePtr root)
         "cpu", "currentMemory", "resource", "seclabel[@type='dynamic']", "iothreadids", "vcpus", "devices/emulator",
         "devices/controller[@type='usb' and @index='0' and @model='piix3-uhci']",
         "devices/controller[@type='pci' and (@model='pci-root' or @model='pcie-root')]",
-        "devices/input[@bus='ps2']", "devices/audio[@type='none']",
+        "devices/input[@bus='ps2']", "devices/audio[@type='none']", "devices/disk/backingStore",
     };
     _cleanup_free_ xmlNodePtr *nodes = NULL;
 
     for (size_t i = 0; i < ARRAY_SIZE(implied); i++)
         def_remove_child(root, implied[i]);
-    int n = xml_find_all(root, ".//alias[not(starts-with(@name, 'ua-'))] | .//backingStore[not(*)]", &nodes);
+    int n = xml_find_all(root, ".//alias[not(starts-with(@name, 'ua-'))]", &nodes);
     for (int i = 0; i < n; i++)
         def_remove_node(nodes[i]);
 }
