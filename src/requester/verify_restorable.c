@@ -15,6 +15,19 @@ static void add_notes(json_t *notes, const char *point, const struct restore_vm 
         json_array_append_new(notes, json_pack("{s:s, s:o, s:O}", "point", point, "vm", json_text(vm->name), "what", text));
 }
 
+/* Versions that stored one definition took the disk for damage, in every way to restore the point. */
+static void add_old(json_t *notes, const char *point, const struct restore_vm *vm)
+{
+    for (size_t k = 0; vm->def && !restore_find_part(vm, VM_PART_LIVE) && k < vm->n_disks; k++) {
+        const char *target = vm->disks[k].target;
+        if (hv_def_has_disk(vm->def, target))
+            continue;
+        _cleanup_free_ char *text = str_format("disk %s is not in the definition that was stored, for only the running VM had it: earlier "
+                                               "versions of kvss cannot restore this VM, this one can", target);
+        json_array_append_new(notes, json_pack("{s:s, s:o, s:o}", "point", point, "vm", json_text(vm->name), "what", json_text(text)));
+    }
+}
+
 static int check_vm(struct requester *rq, struct store_point *p, json_t *meta, const json_t *listed, struct findings *f, json_t *notes)
 {
     const char *uuid = json_get_text(listed, "uuid");
@@ -30,6 +43,8 @@ static int check_vm(struct requester *rq, struct store_point *p, json_t *meta, c
         const struct store_problem problem = { .what = text ? text : why.text, .point = store_point_id(p), .name = name };
         findings_note(f, &problem);
     }
+    for (size_t i = 0; rc >= 0 && i < r.n_vms; i++)
+        add_old(notes, store_point_id(p), &r.vms[i]);
     for (size_t i = 0; i < r.n_vms; i++)
         add_notes(notes, store_point_id(p), &r.vms[i]);
     restore_clear_vms(&r);
