@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <string.h>
 #include <termios.h>
+#include <unistd.h>
 
 #define PASSPHRASE_MAX 1024
 #define LOOK_AT_CANCEL_MS 200
@@ -18,7 +19,7 @@ bool ask_possible(void)
     return fd >= 0;
 }
 
-/* A line without its end. -EINTR where the flag was raised. */
+/* A line without its end; -ENODATA: the end of the input comes first. -EINTR where the flag was raised. */
 static int read_line(int fd, char *buf, size_t size, const struct par_cancel *cancel)
 {
     struct pollfd p = { .fd = fd, .events = POLLIN };
@@ -31,6 +32,8 @@ static int read_line(int fd, char *buf, size_t size, const struct par_cancel *ca
         ssize_t got = read(fd, buf + n, 1);
         if (got < 0)
             return -errno;
+        if (got == 0 && n == 0)
+            return -ENODATA;
         if (got == 0 || buf[n] == '\n')
             break;
         if (++n == size - 1)
@@ -53,6 +56,8 @@ static int ask_once(int fd, const char *prompt, char *buf, const struct par_canc
     int r = read_line(fd, buf, PASSPHRASE_MAX, cancel);
     (void)tcsetattr(fd, TCSAFLUSH, &before);
     (void)!write(fd, "\n", 1);
+    if (r == -ENODATA)
+        return err_set(err, EACCES, "no passphrase was given");
     return r < 0 ? err_errno(err, -r, "no passphrase was given") : 0;
 }
 
@@ -75,4 +80,21 @@ int ask_passphrase(void *priv, const char *prompt, bool confirm, char **ret, str
     explicit_bzero(first, sizeof(first));
     explicit_bzero(second, sizeof(second));
     return r;
+}
+
+int ask_terminal(FILE **ret, struct err *err)
+{
+    FILE *f = isatty(STDIN_FILENO) == 1 ? fopen("/dev/tty", "r+e") : NULL;
+
+    if (!f)
+        return err_set(err, ENOTTY, "there is no terminal to ask at");
+    *ret = f;
+    return 0;
+}
+
+int ask_line(FILE *terminal, const char *prompt, char *buf, size_t size, const struct par_cancel *cancel, struct err *err)
+{
+    int r = fputs(prompt, terminal) < 0 || fflush(terminal) != 0 ? -errno : read_line(fileno(terminal), buf, size, cancel);
+
+    return r < 0 ? err_errno(err, -r, "no answer was given") : 0;
 }

@@ -43,6 +43,7 @@ struct cli {
     struct progress *progress;
     struct bar *bar;           /* NULL: none is shown */
     struct requester *rq;      /* ready when a command runs */
+    bool reported;             /* the report is printed: nothing more is, so that --json is one document */
 };
 
 /* One option of the command line. The table is also what --help prints. */
@@ -74,6 +75,9 @@ extern const struct cli_command cmd_init, cmd_list, cmd_check, cmd_backup, cmd_s
 
 /* Makes the requester ready, from the settings; commands may have set some of those from their options. */
 int cli_prepare(struct cli *cli, struct err *err);
+
+/* How a job that has ended with r ends the command. */
+int cli_code(const struct cli *cli, int r);
 
 /* Prints the report of a job (r < 0: none) as JSON, or through `render`, and says how the command ends. Takes over report. */
 typedef void render_fn(FILE *f, const json_t *report, bool verbose);

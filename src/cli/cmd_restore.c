@@ -2,7 +2,9 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/strv.h"
+#include "cli/ask.h"
 #include "cli/cli.h"
+#include "cli/out.h"
 #include "cli/render.h"
 #include <errno.h>
 #include <string.h>
@@ -47,6 +49,8 @@ static const char *conflict(const struct restore_options *o, bool parts)
         return "--to and --pool exclude each other";
     if (o->keep_mac && !o->name)
         return "--keep-mac belongs to --name";
+    if (o->move && (o->name || o->images_only || (!o->to && !o->pool && (parts || !o->disks))))
+        return "--move belongs to --to, --pool or --disk TARGET=PATH, without --name and --images-only";
     if (o->images_only && !o->to)
         return "--images-only needs --to FOLDER";
     if (o->images_only && (o->name || o->networks || o->start || o->no_start || o->paused))
@@ -93,13 +97,93 @@ static int absolute_disks(char *const *disks, char ***ret, struct err *err)
     return EXIT_OK;
 }
 
+/* ---- The question -----------------------------------------------------------------------------------------------------------*/
+
+static int refused(struct err *err)
+{
+    err_set(err, ECANCELED, "nothing was changed: the name was not typed");
+    return EXIT_REFUSED;
+}
+
+/* Has one word typed. */
+static int ask_word(const struct cli *cli, FILE *terminal, const char *prompt, const char *word, struct err *err)
+{
+    char answer[512];
+    int r = ask_line(terminal, prompt, answer, sizeof(answer), &cli->cancel, err);
+
+    if (r == -EINTR)
+        return EXIT_INTERRUPTED;
+    return r >= 0 && !strcmp(answer, word) ? EXIT_OK : refused(err);
+}
+
+static int ask_names(const struct cli *cli, FILE *terminal, const json_t *plan, struct err *err)
+{
+    int code = EXIT_OK;
+    bool any = false;
+    size_t i;
+    json_t *vm;
+
+    json_array_foreach (json_object_get(plan, "vms"), i, vm) {
+        const char *name = json_string_value(json_object_get(vm, "name"));
+        if (!name || !render_is_replaced(vm) || code != EXIT_OK)
+            continue;
+        _cleanup_free_ char *prompt = str_format("To go on, type the name of the VM (%s): ", name);
+        code = prompt ? ask_word(cli, terminal, prompt, name, err) : refused(err);
+        any = true;
+    }
+    return any ? code : ask_word(cli, terminal, "To go on, type yes: ", "yes", err);
+}
+
+/* On a terminal a plan is made first, shown, and agreed to; *ret is what was agreed to, NULL where nothing needs to be. Elsewhere the
+ * restore itself refuses. */
+static int ask(struct cli *cli, const struct requester_restore *job, json_t **ret, struct err *err)
+{
+    struct requester_restore rehearsal = *job;
+    FILE *terminal = NULL;
+    json_t *plan = NULL;
+
+    if (job->yes || job->dry_run || ask_terminal(&terminal, NULL) < 0)
+        return EXIT_OK;
+    rehearsal.dry_run = true;
+    int r = requester_restore(cli->rq, &rehearsal, &plan, err), code = cli_code(cli, r);
+    if (r >= 0 && json_is_true(json_object_get(plan, "asks"))) {
+        json_t *clean = json_deep_copy(plan);
+        out_clean(clean);
+        render_restore_question(terminal, clean);
+        code = ask_names(cli, terminal, clean, err);
+        json_decref(clean);
+        *ret = json_incref(plan);
+    }
+    json_decref(plan);
+    fclose(terminal);
+    return code;
+}
+
+static int restore(struct cli *cli, struct requester_restore *job, struct err *err)
+{
+    json_t *agreed = NULL, *report = NULL;
+
+    int code = ask(cli, job, &agreed, err);
+    if (agreed) { /* the very point, even if there is a newer one by now */
+        job->agreed = agreed;
+        job->point = json_string_value(json_object_get(agreed, "point"));
+    }
+    if (code == EXIT_OK) {
+        int r = requester_restore(cli->rq, job, &report, err);
+        code = cli_finish(cli, r, report, job->dry_run ? render_restore_plan : render_restore);
+    }
+    json_decref(agreed);
+    return code;
+}
+
+/* ---- The command ------------------------------------------------------------------------------------------------------------*/
+
 static int run(struct cli *cli, const void *opts, char **args, struct err *err)
 {
     const struct restore_options *o = opts;
     bool newest = o->latest || o->at, parts = false;
     _cleanup_free_ char *to = o->to ? absolute(o->to) : NULL;
     _cleanup_strv_ char **disks = NULL;
-    json_t *report = NULL;
 
     if (newest && o->latest && o->at)
         return cli_usage(err, "--latest and --at exclude each other");
@@ -118,15 +202,14 @@ static int run(struct cli *cli, const void *opts, char **args, struct err *err)
         .point = newest ? NULL : args[0], .at = o->at, .vms = *vms ? vms : NULL, .to = to, .pool = o->pool, .disks = disks,
         .overwrite = o->overwrite, .name = o->name, .keep_mac = o->keep_mac, .networks = o->networks,
         .state = o->start ? "running" : o->no_start ? "off" : o->paused ? "paused" : NULL, .discard_memory = o->discard_memory,
-        .images_only = o->images_only, .dry_run = o->dry_run,
+        .images_only = o->images_only, .dry_run = o->dry_run, .move = o->move, .yes = o->yes,
     };
     if (cli_wait(cli, o->wait, &job.wait_ms, err) < 0)
         return EXIT_USAGE;
     int r = cli_prepare(cli, err);
     if (r < 0)
         return EXIT_FAILED;
-    r = requester_restore(cli->rq, &job, &report, err);
-    return cli_finish(cli, r, report, o->dry_run ? render_restore_plan : render_restore);
+    return restore(cli, &job, err);
 }
 
 const struct cli_command cmd_restore = {

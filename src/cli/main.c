@@ -7,6 +7,7 @@
 #include "cli/settings.h"
 #include "cli/signals.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <kvss/vss_codes.h>
 #include <malloc.h>
 #include <string.h>
@@ -203,7 +204,7 @@ int cli_prepare(struct cli *cli, struct err *err)
     return r;
 }
 
-static int exit_code(const struct cli *cli, int r)
+int cli_code(const struct cli *cli, int r)
 {
     switch (requester_end(cli->rq)) {
     case REQUESTER_REFUSED:
@@ -219,7 +220,7 @@ static int exit_code(const struct cli *cli, int r)
 
 int cli_finish(struct cli *cli, int r, json_t *report, render_fn *render)
 {
-    int code = exit_code(cli, r);
+    int code = cli_code(cli, r);
 
     bar_stop(TAKE_PTR(cli->bar));
     if (r < 0)
@@ -230,9 +231,8 @@ int cli_finish(struct cli *cli, int r, json_t *report, render_fn *render)
         out_clean(report);
         render(stdout, report, cli->verbose);
     }
+    cli->reported = true;
     json_decref(report);
-    if (fflush(stdout) != 0 || ferror(stdout))
-        return EXIT_FAILED;
     return code;
 }
 
@@ -341,6 +341,34 @@ static void end_at_once(void *priv, bool late)
     _exit(late ? EXIT_FAILED : EXIT_INTERRUPTED);
 }
 
+/* What was begun without one of the standard streams must not write its report, or a warning, into a file that it opens. Opened the
+ * wrong way round, so that to use it fails as if it were closed. */
+static void keep_standard_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0)
+            _exit(EXIT_FAILED);
+}
+
+/* A report that is lost must not look like one that says nothing: a full disk, a closed or broken pipe. A command that printed nothing
+ * needs no stdout. */
+static int end_output(int code)
+{
+    errno = 0;
+    bool lost = ferror(stdout) != 0;
+    lost = fflush(stdout) != 0 || lost;
+    int why = errno;
+    if (!lost && close(STDOUT_FILENO) < 0) { /* NFS and quotas tell only now */
+        lost = true;
+        why = errno;
+    }
+    if (!lost)
+        return code;
+    fprintf(stderr, "kvss: %s: what was to be printed is lost: %s\n", code == EXIT_OK ? "the command is done, but" : "standard output",
+            why ? strerror(why) : "it could not be written");
+    return code == EXIT_OK ? EXIT_FAILED : code;
+}
+
 /* The data path takes and gives back blocks of megabytes all the time. Handing each to the kernel and having it cleared again costs
  * a third of a restore's time (measured). */
 static void keep_memory(void)
@@ -357,13 +385,14 @@ int main(int argc, char **argv)
     struct cli cli = { .json = false };
     struct err err = ERR_INIT;
 
+    keep_standard_streams();
     keep_memory();
     cli.log = (struct log){ write_log, &cli, LOG_LEVEL_WARNING };
     const struct signals signals = { &cli.cancel, tell_asked, end_at_once, &cli };
     int code = signals_wait(&signals, &err) < 0 ? EXIT_FAILED : run(&cli, argc, argv, &err);
     bar_stop(TAKE_PTR(cli.bar));
-    if (err.code)
+    if (err.code && !cli.reported)
         print_error(&cli, &err);
     cleanup(&cli);
-    return code;
+    return end_output(code);
 }

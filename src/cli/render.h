@@ -17,6 +17,9 @@ void render_backup(FILE *f, const json_t *report, bool verbose);
 void render_show(FILE *f, const json_t *report, bool verbose);
 void render_restore(FILE *f, const json_t *report, bool verbose);
 void render_restore_plan(FILE *f, const json_t *report, bool verbose);
+/* The same plan, for a person who is to agree to it, and what will be lost. */
+void render_restore_question(FILE *f, const json_t *plan);
+bool render_is_replaced(const json_t *vm); /* a VM of the plan */
 void render_verify(FILE *f, const json_t *report, bool verbose);
 
 void render_forget(FILE *f, const json_t *report, bool verbose);

@@ -88,6 +88,7 @@ static void plan_files(FILE *f, const json_t *v)
             fprintf(f, " (%s, %s)", out_get(w, "format"), out_size(w, "size", size));
         fputc('\n', f);
     }
+    out_list(f, json_object_get(v, "deletes"), "   delete the old image: ");
     out_list(f, json_object_get(v, "stays"), "   stays, not used any more: ");
 }
 
@@ -124,7 +125,7 @@ static void plan_vm(FILE *f, const json_t *v)
     name(f, v);
     fputs(is(v, "part") ? ", some disks only\n" : "\n", f);
     if (is(v, "turn_off"))
-        fprintf(f, "   turn off (it is %s)\n", out_get(v, "here"));
+        fprintf(f, "   power off (it is %s)\n", out_get(v, "here"));
     if (is(v, "delete"))
         fputs("   delete its definition, saved state, snapshots and checkpoints\n", f);
     else if (here && json_is_string(json_object_get(v, "as")))
@@ -153,6 +154,73 @@ void render_restore_plan(FILE *f, const json_t *report, bool verbose)
         plan_vm(f, e);
     components(f, report, "would be restored");
     fprintf(f, "Nothing was done: this is what a restore from %.12s would do.\n", out_get(report, "point"));
+}
+
+/* "6 days", "5 hours", "12 minutes": one unit says enough. */
+static void age(FILE *f, uint64_t seconds)
+{
+    static const struct { uint64_t seconds; const char *name; } units[] = { { 86400, "day" }, { 3600, "hour" }, { 60, "minute" } };
+
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+        if (seconds >= 2 * units[i].seconds || (seconds >= units[i].seconds && i)) {
+            uint64_t n = seconds / units[i].seconds;
+            fprintf(f, "%llu %s%s old", (unsigned long long)n, units[i].name, n == 1 ? "" : "s");
+            return;
+        }
+    fputs("less than a minute old", f);
+}
+
+bool render_is_replaced(const json_t *vm)
+{
+    size_t i;
+    json_t *w;
+
+    json_array_foreach (json_object_get(vm, "write"), i, w)
+        if (is(w, "replaces"))
+            return true;
+    return is(vm, "turn_off") || is(vm, "delete") || is(vm, "part");
+}
+
+/* Of what is replaced. */
+static void what_is_lost(FILE *f, const json_t *vms)
+{
+    const char *lead = "VM ";
+    size_t i;
+    json_t *v;
+
+    json_array_foreach (vms, i, v) {
+        if (!render_is_replaced(v))
+            continue;
+        fputs(lead, f);
+        out_text(f, out_get(v, "name"));
+        if (is(v, "part"))
+            fputs(" (the disks named)", f);
+        lead = ", ";
+    }
+    fputs(*lead == ',' ? ".\n" : "files of the components.\n", f);
+}
+
+void render_restore_question(FILE *f, const json_t *plan)
+{
+    const json_t *vms = json_object_get(plan, "vms");
+    size_t i;
+    json_t *e;
+
+    fprintf(f, "Restore point %.12s of ", out_get(plan, "point"));
+    out_text(f, out_get(plan, "instant"));
+    fputs(" (", f);
+    age(f, out_number(plan, "age_s"));
+    fputs(")\n", f);
+    json_array_foreach (vms, i, e) {
+        plan_vm(f, e);
+        if (json_is_string(json_object_get(e, "consistency")))
+            fprintf(f, "   consistency of the backup: %s\n", render_level(out_get(e, "consistency")));
+    }
+    components(f, plan, "will be restored");
+    fputs("All changes since ", f);
+    out_text(f, out_get(plan, "instant"));
+    fputs(" will be lost: ", f);
+    what_is_lost(f, vms);
 }
 
 /* "5f2c01d4a7b1 web01 disk/vda: ..." */

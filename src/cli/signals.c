@@ -7,12 +7,16 @@
 
 #define AGAIN_MS 1000u /* a second signal that comes sooner is taken for a part of the first: TERM with HUP, a key that bounces */
 
+/* What was ignored when the command began stays ignored: nohup, jobs in the background of a script. But not the watchdog's signal. */
 static void asked_to_end(sigset_t *set)
 {
+    static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+    struct sigaction now;
+
     sigemptyset(set);
-    sigaddset(set, SIGINT);
-    sigaddset(set, SIGTERM);
-    sigaddset(set, SIGHUP);
+    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+        if (sigaction(signals[i], NULL, &now) < 0 || now.sa_handler != SIG_IGN)
+            sigaddset(set, signals[i]);
     sigaddset(set, SIGALRM);
 }
 
@@ -44,6 +48,7 @@ int signals_wait(const struct signals *signals, struct err *err)
 
     asked_to_end(&set);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGALRM, SIG_DFL);
     int r = pthread_sigmask(SIG_BLOCK, &set, NULL);
     if (r == 0)
         r = pthread_create(&thread, NULL, wait_for_signals, (void *)(uintptr_t)signals);

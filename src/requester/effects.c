@@ -137,6 +137,22 @@ static int finish_replaced(void *ctx, const struct journal_effect *effect, struc
     return f.at_kept == JOURNAL_OTHERS ? journal_left_alone(journal_value(effect, "kept"), err) : remove_entry(&f, f.kept, err);
 }
 
+/* It was left alone so far. */
+static int undo_old_image(void *ctx, const struct journal_effect *effect, struct err *err)
+{
+    (void)ctx;
+    (void)effect;
+    (void)err;
+    return 0;
+}
+
+/* "path_id" is of the image that was planned to go. */
+static int finish_old_image(void *ctx, const struct journal_effect *effect, struct err *err)
+{
+    (void)ctx;
+    return journal_remove_made(effect, "path", false, err);
+}
+
 /* ---- Folders and volumes ------------------------------------------------------------------------------------------------------------*/
 
 static int remove_folder(const struct journal_place *p, const char *name, struct err *err)
@@ -185,6 +201,7 @@ const struct journal_verb requester_verbs[] = {
     { VERB_SESSION_DIR, undo_session_dir, .places = { "path" } },
     { VERB_STAGED_FILE, undo_staged, undo_staged, .places = { "path" } },
     { VERB_REPLACED_FILE, undo_replaced, finish_replaced, true, "the old file is in its place", .places = { "path" } },
+    { VERB_OLD_IMAGE, undo_old_image, finish_old_image, .undone = "the old image is in its place", .places = { "path" } },
     { VERB_MADE_FOLDER, undo_made_folder, .places = { "path" } },
     { VERB_MADE_VOLUME, undo_made_volume, .undone = "the new volume is deleted" },
     { NULL, NULL },

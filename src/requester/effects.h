@@ -10,6 +10,9 @@
  * back; without them there was nothing, and path is removed. */
 #define VERB_REPLACED_FILE "replaced-file"
 
+/* "path", "path_id": an image of a VM that is moved; it stays where the restore is undone, and is removed where it is committed */
+#define VERB_OLD_IMAGE "old-image"
+
 #define VERB_MADE_FOLDER "made-folder"     /* "path"; "made": its name in the same folder at first, which nobody else has */
 
 #define VERB_MADE_VOLUME "made-volume"     /* "pool", "name"; "key": by which libvirt tells it from another of that name */

@@ -78,13 +78,17 @@ int repository_open(struct requester *rq, struct err *err)
     struct store_open o = {
         .key = { .passphrase = passphrase, .key_file = c->key_file }, .zstd_level = c->compression, .log = c->log,
     };
+    struct err why = ERR_INIT; /* kept apart: what is mended by asking has not failed */
     bool nothing_given = !passphrase && !c->key_file;
-    r = store_open(c->repository, &o, &rq->store, err);
+    r = store_open(c->repository, &o, &rq->store, &why);
+    if (r >= 0)
+        return r;
     if (r != -EACCES || !nothing_given)
-        return explain(r, err);
+        return explain(err_move(err, &why), err);
 
     /* Encrypted, and only now is it worth asking someone. */
-    r = key_asked(rq, "Passphrase of the repository: ", false, &passphrase, err);
+    _cleanup_free_ char *prompt = str_format("Passphrase of the repository %s: ", c->repository);
+    r = prompt ? key_asked(rq, prompt, false, &passphrase, err) : err_set(err, ENOMEM, "out of memory");
     if (r < 0)
         return err_context(err, "repository %s is encrypted", c->repository);
     o.key.passphrase = passphrase;

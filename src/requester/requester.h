@@ -135,12 +135,13 @@ int requester_show(struct requester *r, const char *point, json_t **ret, struct 
  * { "point", "vms": [ { "name", "uuid", "as": new name|null, "as_uuid": of the copy|null, "state", "registered": bool, "memory": bool,
  *                       "steps": [ TEXT ], "warnings": [ TEXT ],
  *                       "disks": [ { "target", "path", "format", "size", "flattened": bool } ], "files": [ { "what", "path" } ] } ],
- *   "files": [ { "writer", "component", "files": COUNT } ], "elapsed_ms" }
+ *   "files": [ { "writer", "component", "files": COUNT, "replaces": COUNT (of a dry run: those that exist) } ], "elapsed_ms" }
  * ("files" of a VM: what else was written, NVRAM, and with images_only definition and memory.) With dry_run nothing is done:
- * { "point", "dry_run": true, "vms": [ { "name", "uuid", "as", "as_uuid", "part": bool, "here": state of the VM on this host|null,
+ * { "point", "instant", "age_s", "dry_run": true, "asks": bool (something is powered off, replaced or deleted),
+ *   "vms": [ { "name", "uuid", "as", "as_uuid", "part": bool, "here": state of the VM on this host|null,
  *     "turn_off": bool, "delete": bool, "register": bool, "state", "memory": bool,
  *     "write": [ { "what": TARGET or part, "path", "format"|null, "size", "replaces": bool, "device": bool } ],
- *     "stays": [ PATH ] (old images that are not replaced), "link": { "path", "to" }|null,
+ *     "consistency", "deletes": [ PATH ], "stays": [ PATH ] (old images that are not replaced), "link": { "path", "to" }|null,
  *     "nics": [ { "mac", "was", "to": TEXT|null, "link": bool } ], "warnings": [ TEXT ] } ], "files": as above } */
 struct requester_restore {
     const char *point; /* id, prefix of one, or "latest"; NULL: the newest that holds the VMs ... */
@@ -158,6 +159,10 @@ struct requester_restore {
     bool discard_memory;
     bool images_only;     /* files into `to`, no libvirt */
     bool dry_run;
+    bool move;            /* with a place: replaces the VM that is here, and deletes its old images */
+    bool yes;             /* whatever is powered off, replaced or deleted */
+    const json_t *agreed; /* the plan that a person agreed to, of a dry run; NULL: none. Without it, and without `yes`, a restore whose
+                           * plan "asks" is REQUESTER_REFUSED */
     uint64_t wait_ms;     /* as of a backup */
 };
 int requester_restore(struct requester *r, const struct requester_restore *job, json_t **ret, struct err *err);

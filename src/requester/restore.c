@@ -167,6 +167,8 @@ static int plan(struct restore *r, struct err *err)
     if (rc >= 0)
         rc = restore_place(r, err);
     if (rc >= 0)
+        rc = restore_plan_move(r, err);
+    if (rc >= 0)
         rc = restore_map_networks(r, err);
     if (rc >= 0)
         rc = restore_check(r, err);
@@ -185,11 +187,15 @@ static int prepare(struct restore *r, struct err *err)
         rc = select_components(r, err);
     if (rc < 0 || r->job->dry_run)
         return rc;
-    rc = restore_prepare_parts(r, err);
+    rc = restore_confirm(r, err);
+    if (rc >= 0)
+        rc = restore_prepare_parts(r, err);
     if (rc >= 0)
         rc = stage_new(r->s->journal, &r->stage, err);
     if (rc >= 0)
         rc = restore_stage(r, err);
+    if (rc >= 0)
+        rc = restore_look_again(r, err);
     return rc < 0 ? rc : job_cancelled(r->rq, err);
 }
 
@@ -245,6 +251,9 @@ static void vm_clear(struct restore_vm *vm)
         store_image_close(vm->disks[k].content);
     }
     free(vm->disks);
+    for (size_t i = 0; i < vm->n_old; i++)
+        free(vm->old[i].path);
+    free(vm->old);
     free(vm->definition);
     free(vm->memory);
     free(vm->nvram_path);

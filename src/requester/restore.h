@@ -3,6 +3,7 @@
 #ifndef REQUESTER_RESTORE_H
 #define REQUESTER_RESTORE_H
 
+#include "base/io_at.h"
 #include "requester/files.h"
 #include "requester/internal.h"
 #include "requester/point.h"
@@ -25,6 +26,12 @@ struct restore_disk {
     bool own;              /* what is at path is this VM's own disk, to be replaced without further questions */
     bool flattened;        /* had backing images, has none now */
     const char *made;      /* the staged file, the stage's */
+};
+
+/* An image of the VM that is replaced, which is deleted once the new one stands (--move). */
+struct restore_old {
+    char *path;
+    struct io_id folder, id;
 };
 
 /* A VM that will be restored. */
@@ -52,6 +59,8 @@ struct restore_vm {
     json_t *nvram;         /* its part in the record; NULL: none */
     char *nvram_path;      /* where it goes */
     const char *nvram_made;
+    size_t n_old;
+    struct restore_old *old;
     bool files_done, files_touched; /* for the file restore status */
     bool present;          /* after PostRestore: it is defined */
     size_t steps_before;   /* how many steps PreRestore told */
@@ -91,6 +100,8 @@ struct restore {
 void restore_clear_vms(struct restore *r);
 /* restore_point.c: opens the point named, or the newest that holds the VMs. */
 int restore_choose_point(struct restore *r, struct err *err);
+/* The instant that the point opened is of. */
+int64_t restore_instant(const struct restore *r);
 /* restore_plan.c: what is to be restored. */
 int restore_plan(struct restore *r, struct err *err);
 /* A part that the point holds, by name; NULL: it does not. Borrowed. */
@@ -110,6 +121,12 @@ __attribute__((format(printf, 2, 3))) int restore_note(struct restore_vm *vm, co
 int restore_place(struct restore *r, struct err *err);
 /* restore_shared.c: finds what a copy would share with its original. -EBUSY: it cannot go on in its memory without that. */
 int restore_check_shared(struct restore_vm *vm, const struct restore *r, struct err *err);
+/* restore_move.c: a place given for a VM that is here is refused unless --move says that it is moved; then its old images are found. */
+int restore_plan_move(struct restore *r, struct err *err);
+/* Whether the image will be deleted. */
+bool restore_deletes(const struct restore_vm *vm, const char *path);
+/* Enters its old images as effects of the VM: they go when it is committed. */
+int restore_enter_old(struct restore *r, const struct restore_vm *vm, struct err *err);
 /* restore_network.c: `--network`, resolved to NICs. */
 int restore_map_networks(struct restore *r, struct err *err);
 /* restore_clash.c: two files in one place, and files of others in the way. */
@@ -133,6 +150,11 @@ int restore_stage_part(struct restore *r, struct restore_vm *vm, const json_t *p
 int restore_files_in_place(struct restore *r, struct err *err);
 /* restore_images.c: all of it where there is no libvirt. */
 int restore_images_only(struct restore *r, struct err *err);
+/* restore_confirm.c: refused (-ECANCELED; -ESTALE: the plan has changed) unless what the plan replaces was agreed to. */
+int restore_confirm(struct restore *r, struct err *err);
+/* Before PreRestore: refused if a VM runs, or has become another, since it was agreed to. */
+int restore_look_again(struct restore *r, struct err *err);
+bool restore_plan_asks(const json_t *plan);
 /* restore_dry.c: the plan. */
 int restore_dry_report(struct restore *r, json_t **ret, struct err *err);
 /* restore_tpm.c: the state of an emulated TPM, staged for the UUID that the VM will have. _target: where a part of the VM belongs that

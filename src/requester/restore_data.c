@@ -379,7 +379,9 @@ int restore_files_in_place(struct restore *r, struct err *err)
 
     for (size_t i = 0; i < r->n_vms && rc >= 0; i++) {
         r->vms[i].files_touched = true;
-        rc = stage_swap(r->stage, r->vms[i].uuid, err);
+        rc = restore_enter_old(r, &r->vms[i], err);
+        if (rc >= 0)
+            rc = stage_swap(r->stage, r->vms[i].uuid, err);
         r->vms[i].files_done = rc >= 0;
     }
     for (size_t i = 0; i < r->n_files && rc >= 0; i++) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The plan of a restore (--dry-run), as it stands when all checks have passed: what would be turned off, deleted, written, registered
  * and connected. Nothing is done. */
+#include "base/clock.h"
 #include "base/io.h"
 #include "requester/restore.h"
 #include <errno.h>
@@ -50,10 +51,27 @@ static json_t *staying(const struct restore_vm *vm)
         bool written = !d->path || d->device == HV_DEVICE_CDROM || d->device == HV_DEVICE_FLOPPY;
         for (size_t k = 0; k < vm->n_disks && !written; k++)
             written = restore_same_file(d->path, vm->disks[k].path);
-        if (!written)
+        if (!written && !restore_deletes(vm, d->path))
             json_array_append_new(list, json_text(d->path));
     }
     return list;
+}
+
+static json_t *deleted(const struct restore_vm *vm)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < vm->n_old; i++)
+        json_array_append_new(list, json_text(vm->old[i].path));
+    return list;
+}
+
+/* What the restore point says of it. */
+static json_t *consistency(const struct restore *r, const struct restore_vm *vm)
+{
+    const char *level = json_get_text(point_find_vm(r->meta, vm->uuid), "consistency");
+
+    return level ? json_text(level) : json_null();
 }
 
 /* M16, as the VM writer does it. */
@@ -146,7 +164,33 @@ static int vm_plan(const struct restore *r, const struct restore_vm *vm, json_t 
                           "memory", vm->with_memory && !vm->part, "write", files, "stays", staying(vm), "link",
                           whole ? default_link(r, vm) : json_null(), "nics", list, "warnings", warnings);
     *ret = o;
+    if (o) {
+        json_object_set_new(o, "deletes", deleted(vm));
+        json_object_set_new(o, "consistency", consistency(r, vm));
+    }
     return o ? 0 : err_set(err, ENOMEM, "out of memory");
+}
+
+/* How many of its files exist. */
+static size_t replaced(const struct restore_files *f)
+{
+    size_t i, n = 0;
+    json_t *e;
+
+    json_array_foreach (json_object_get(f->index, "files"), i, e) {
+        const char *path = json_get_text(e, "path"), *type = json_get_text(e, "type");
+        n += path && type && strcmp(type, "folder") && io_exists(path);
+    }
+    return n;
+}
+
+static json_t *components(const struct restore *r)
+{
+    json_t *list = restore_files_report(r);
+
+    for (size_t i = 0; i < r->n_files; i++)
+        json_object_set_new(json_array_get(list, i), "replaces", json_integer((json_int_t)replaced(&r->files[i])));
+    return list;
 }
 
 int restore_dry_report(struct restore *r, json_t **ret, struct err *err)
@@ -160,7 +204,13 @@ int restore_dry_report(struct restore *r, json_t **ret, struct err *err)
             return err_context(err, "VM %s", r->vms[i].name);
         json_array_append_new(vms, plan);
     }
-    *ret = json_pack("{s:s, s:b, s:O, s:o}", "point", store_point_id(r->point), "dry_run", true, "vms", vms, "files",
-                     restore_files_report(r));
-    return *ret ? 0 : err_set(err, ENOMEM, "out of memory");
+    int64_t us = restore_instant(r);
+    int64_t age = us < clock_wall_us() ? (clock_wall_us() - us) / 1000000 : 0;
+    char instant[32];
+    *ret = json_pack("{s:s, s:s, s:I, s:b, s:O, s:o}", "point", store_point_id(r->point), "instant", clock_format(us, instant), "age_s",
+                     (json_int_t)age, "dry_run", true, "vms", vms, "files", components(r));
+    if (!*ret)
+        return err_set(err, ENOMEM, "out of memory");
+    json_object_set_new(*ret, "asks", json_boolean(restore_plan_asks(*ret)));
+    return 0;
 }

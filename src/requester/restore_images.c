@@ -121,7 +121,9 @@ int restore_images_only(struct restore *r, struct err *err)
         rc = name_files(r, &r->vms[i], err);
     if (rc < 0 || r->job->dry_run)
         return rc;
-    rc = stage_new(r->s->journal, &r->stage, err);
+    rc = restore_confirm(r, err);
+    if (rc >= 0)
+        rc = stage_new(r->s->journal, &r->stage, err);
     if (rc >= 0)
         rc = restore_stage(r, err);
     for (size_t i = 0; i < r->n_vms && rc >= 0; i++)

@@ -34,6 +34,10 @@ static void add_special(const struct restore *r, const struct restore_vm *vm, js
     if (vm->live_path)
         json_object_set_new(o, "live", json_text(vm->live_path));
     json_object_set_new(o, "both", json_boolean(vm->both));
+    json_t *deletes = json_array();
+    for (size_t i = 0; i < vm->n_old; i++)
+        json_array_append_new(deletes, json_text(vm->old[i].path));
+    json_object_set_new(o, "deletes", deletes);
     if (vm->part)
         json_object_set_new(o, "part", json_true());
     if (!vm->as_uuid)

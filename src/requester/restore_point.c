@@ -14,6 +14,13 @@ static int64_t instant_of(const struct store_point_info *p, const json_t *meta)
     return text && clock_parse(text, &us, NULL) >= 0 ? us : p->time_us;
 }
 
+int64_t restore_instant(const struct restore *r)
+{
+    const struct store_point_info p = { .time_us = store_point_time(r->point) };
+
+    return instant_of(&p, r->meta);
+}
+
 static bool holds(const json_t *meta, char *const *vms)
 {
     for (size_t i = 0; vms && vms[i]; i++)

@@ -37,6 +37,10 @@ static json_t *steps(const struct restore_vm *vm)
                                                              : "status: not all files restored"));
     for (size_t i = before; i < n; i++)
         json_array_append(list, json_array_get(told, i));
+    for (size_t i = 0; vm->present && i < vm->n_old; i++) {
+        _cleanup_free_ char *text = str_format("delete: old image %s", vm->old[i].path);
+        json_array_append_new(list, json_text(text));
+    }
     return list;
 }
 

@@ -29,7 +29,7 @@ cleanup_fn losetup --detach "$LOOP"
 
 # ---- no disk of the VM's
 facts_before web
-kvss_fails "$EXIT_FAILED" restore --yes "$first" web --disk "vdb=$LOOP" --overwrite
+kvss_fails "$EXIT_FAILED" restore --yes "$first" web --move --disk "vdb=$LOOP" --overwrite
 assert_match "$OUTPUT" 'no VM was changed, but block devices were written to.*VM web, disk vdb'
 assert_facts_same
 assert_eq "$(guest_bootid web)" "$boot" "boot id"
@@ -38,7 +38,7 @@ note "not turned off"
 
 # ---- with room it works, and the device is the VM's
 rm "$SANDBOX/small/filler"
-kvss_json restore --yes "$first" web --disk "vdb=$LOOP" --overwrite
+kvss_json restore --yes "$first" web --move --disk "vdb=$LOOP" --overwrite
 guest_wait web
 assert_match "$(virsh -q domblklist web --details)" "block +disk +vdb +$LOOP"
 assert_match "$(qemu-io -r -U -f raw -c "read -P $DATA" "$LOOP")" 'read 16777216/16777216'

@@ -54,10 +54,10 @@ virsh -q pool-refresh fast
 note "backed up"
 
 # ---- told, then done
-kvss_json restore --yes "$POINT" web --pool fast --dry-run
+kvss_json restore --yes "$POINT" web --move --pool fast --dry-run
 assert_report_vm web '.write[0].path' "/dev/$GROUP/web-vda"
 assert_volumes ""
-kvss_json restore --yes "$POINT" web --pool fast
+kvss_json restore --yes "$POINT" web --move --pool fast
 assert_volumes "web-vda web-vdb "
 assert_restored web vda
 assert_restored web vdb
@@ -68,7 +68,7 @@ note "in new volumes"
 # ---- in the way: the VM's own are replaced; another VM's and nobody's are not, but for --overwrite; too small; a copy has its own
 backup web
 qemu-io -f raw -c 'write -q -P 0x77 2M 1M' "/dev/$GROUP/web-vda"
-kvss_json restore --yes "$POINT" web --pool fast
+kvss_json restore --yes "$POINT" web --move --pool fast
 assert_volumes "web-vda web-vdb "
 assert_restored web vda
 lvcreate -q -n copy-vdb -L 8M "$GROUP" > /dev/null
@@ -110,7 +110,7 @@ kvss recover > /dev/null
 note "killed"
 
 # ---- it runs on them
-kvss_json restore --yes "$POINT" web --pool fast --start
+kvss_json restore --yes "$POINT" web --move --pool fast --start
 guest_wait web
 assert_eq "$(guest_sh web 'dd if=/dev/vda bs=1M skip=2 count=3 2> /dev/null | sha256sum')" "$(sha256sum < "$SANDBOX/data")" "what the guest reads of vda"
 guest_remember_disks web
@@ -118,7 +118,7 @@ guest_remember_disks web
 # ---- and while it runs; where this kernel's own speed allows it
 if [ -z "${KVSS_OTHER_KERNEL-}" ]; then
     ALLOW_CHECKPOINTS='kvss-*' backup web
-    kvss_json restore --yes "$POINT" web --pool fast
+    kvss_json restore --yes "$POINT" web --move --pool fast
     guest_wait web
     assert_volumes "web-vda web-vdb "
     assert_eq "$(guest_sh web 'dd if=/dev/vdb bs=1M skip=5 count=3 2> /dev/null | sha256sum')" "$(sha256sum < "$SANDBOX/data")" \

@@ -49,7 +49,7 @@ assert_restored "${POINTS[2]}" 2 web vda
 note "repository"
 
 mkdir "$disk/vms"
-kvss restore --yes "${POINTS[2]}" web --to "$disk/vms" > "$SANDBOX/out" 2>&1
+kvss restore --yes "${POINTS[2]}" web --move --to "$disk/vms" > "$SANDBOX/out" 2>&1
 assert_match "$(cat "$SANDBOX/out")" "$disk/vms/web-vda.qcow2: cannot set the owner"
 assert_file "$disk/vms/web-vda.qcow2"
 guest_wait web

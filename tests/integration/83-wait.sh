@@ -22,13 +22,13 @@ waits() { grep -q 'waiting' "$SANDBOX/second"; }
 
 # first OPTION...: a backup of web that is at its disks when this returns
 first() {
-    "$KVSS" backup web --quiet --type full "$@" > "$SANDBOX/first" 2>&1 &
+    env --default-signal=INT "$KVSS" backup web --quiet --type full "$@" > "$SANDBOX/first" 2>&1 &
     first=$!
     until has_job; do kill -0 $first 2> /dev/null || fail "the first backup ended early: $(cat "$SANDBOX/first")"; sleep 0.05; done
 }
 # second NAME...: a backup that waits when this returns
 second() {
-    "$KVSS" backup "$@" --wait > "$SANDBOX/second" 2>&1 &
+    env --default-signal=INT "$KVSS" backup "$@" --wait > "$SANDBOX/second" 2>&1 &
     second=$!
     poll 30 waits
 }

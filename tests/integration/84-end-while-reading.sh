@@ -24,7 +24,7 @@ no_kvss() { [ -z "$(pgrep -x 'kvss|kvss-keeper')" ]; }
 
 for signal in INT INT KILL KILL; do
     start=$(du -sm "$KVSS_REPOSITORY" | cut -f 1)
-    "$KVSS" backup web --quiet --type copy > "$SANDBOX/out" 2>&1 &
+    env --default-signal=INT "$KVSS" backup web --quiet --type copy > "$SANDBOX/out" 2>&1 &
     pid=$!
     until reading; do kill -0 $pid 2> /dev/null || fail "the backup ended early: $(cat "$SANDBOX/out")"; sleep 0.05; done
     kill -s $signal $pid

@@ -37,7 +37,11 @@ static bool is_replaced(const struct vm_restore *r, const char *path)
     _cleanup_free_ char *real = realpath(path, NULL);
     const char *target;
     json_t *to;
+    size_t i;
 
+    json_array_foreach (json_object_get(r->options, "deletes"), i, to) /* --move */
+        if (json_is_string(to) && !strcmp(json_string_value(to), path))
+            return true;
     json_object_foreach(json_object_get(r->options, "disks"), target, to) {
         const char *p = json_is_string(to) ? json_string_value(to) : "";
         _cleanup_free_ char *real_to = realpath(p, NULL);

@@ -149,6 +149,7 @@ int vm_writer_drop_checkpoints(struct vm_writer *w, const char *uuid, char *cons
  *    "nics": { NUMBER of a NIC in the definition, as "0": the network or bridge to plug it into, or null for none }, "nics_live": the
  *    same of the definition that it ran with,
  *    "name", "uuid": of a copy: nothing is turned off, and another VM comes into being; "keep_mac": bool,
+ *    "deletes": [ PATH ]: images of the VM that is replaced, which the requester deletes when the new one stands,
  *    "part": true: only these disks, into the VM that is there and stays defined }
  *
  * and reads after PostRestore, from the component's restore metadata: { "registered": bool, "replaces": bool, "steps": [ TEXT ],
