@@ -3,6 +3,7 @@
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
 
+#include "cli/held.h"
 #include "requester/requester.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -43,6 +44,7 @@ struct cli {
     struct progress *progress;
     struct bar *bar;           /* NULL: none is shown */
     struct requester *rq;      /* ready when a command runs */
+    struct held held;          /* errors that were logged */
     bool reported;             /* the report is printed: nothing more is, so that --json is one document */
 };
 

@@ -102,11 +102,21 @@ static void write_log(void *priv, enum log_level level, const char *line)
     struct cli *cli = priv;
     char text[KVSS_ERR_TEXT_MAX + 64];
 
+    if (level == LOG_LEVEL_ERROR && !cli->verbose && held_add(&cli->held, line) >= 0)
+        return;
     snprintf(text, sizeof(text), "kvss: %s%s", names[level], line);
     for (char *c = text; *c; c++)
         if ((unsigned char)*c < 0x20 && *c != '\n')
             *c = '?';
     bar_line(cli->bar, stderr, text);
+}
+
+static void write_held(void *priv, const char *line)
+{
+    fputs("kvss: error: ", stderr);
+    out_text(stderr, line);
+    fputc('\n', stderr);
+    (void)priv;
 }
 
 static int keep(char **to, const char *value)
@@ -236,8 +246,9 @@ int cli_finish(struct cli *cli, int r, json_t *report, render_fn *render)
     return code;
 }
 
-static void print_error(const struct cli *cli, const struct err *err)
+static void print_error(struct cli *cli, const struct err *err)
 {
+    held_take(&cli->held, err, write_held, NULL);
     fputs("kvss: ", stderr);
     out_text(stderr, err->text);
     fputc('\n', stderr);
@@ -326,7 +337,7 @@ static void tell_asked(void *priv)
 /* From another thread than the one that hangs: nothing is freed. If there is a session, its watchdog puts the VMs back. */
 static void end_at_once(void *priv, bool late)
 {
-    const struct cli *cli = priv;
+    struct cli *cli = priv;
     struct err err = ERR_INIT;
 
     if (late)
@@ -382,7 +393,7 @@ __attribute__((section(".preinit_array"), used)) static void (*const before_cons
 
 int main(int argc, char **argv)
 {
-    struct cli cli = { .json = false };
+    struct cli cli = { .held = { .lock = PTHREAD_MUTEX_INITIALIZER } };
     struct err err = ERR_INIT;
 
     keep_standard_streams();
@@ -394,5 +405,6 @@ int main(int argc, char **argv)
     if (err.code && !cli.reported)
         print_error(&cli, &err);
     cleanup(&cli);
+    held_take(&cli.held, &(struct err)ERR_INIT, write_held, NULL);
     return end_output(code);
 }

@@ -5,19 +5,18 @@
 #include "base/io.h"
 #include "base/num.h"
 #include "base/strv.h"
+#include "cli/conf.h"
 #include "cli/options.h"
 #include "cli/policy.h"
 #include <errno.h>
-#include <ini.h>
 #include <string.h>
 
 #define SYSTEM_FILE "/etc/kvss/kvss.conf"
-#define FILE_MAX ((size_t)1 << 20)
+#define FILE_MAX ((size_t)64 << 20)
 #define TIMEOUT_MAX_S 600
 #define LEVEL_MAX 19
 #define RETRIES_MAX 100
 #define WAIT_MAX_S (7 * 24 * 3600)
-#define SECTION_MAX 49 /* inih cuts off what is longer */
 
 /* What a value must be, beside what is in the table. */
 enum kind { KIND_TEXT, KIND_PATH, KIND_TIMEOUT, KIND_RETRIES, KIND_COMPRESSION, KIND_WAIT, KIND_SIZE };
@@ -170,7 +169,6 @@ int settings_from_env(struct settings *s, struct err *err)
 struct reading {
     struct settings *s;
     char **seen;    /* "SECTION\nNAME" of what the file has set */
-    struct err err; /* of the first line that is wrong */
 };
 
 static const struct setting *find_setting(const struct setting *table, size_t n, const char *name)
@@ -195,51 +193,53 @@ static struct vm_settings *settings_of_vm(struct settings *s, const char *vm)
     return more[s->n_vms].vm ? &more[s->n_vms++] : NULL;
 }
 
-static int take(struct reading *r, void *to, const struct setting *t, const char *section, const char *value)
+static int take(struct reading *r, void *to, const struct setting *t, const char *section, const char *value, struct err *err)
 {
     _cleanup_free_ char *key = str_format("%s\n%s", section, t->name);
 
     if (key && strv_has(r->seen, key))
-        return err_set(&r->err, EINVAL, "%s is set a second time", t->name);
-    int e = check(t, value, &r->err);
+        return err_set(err, EINVAL, "%s is set a second time", t->name);
+    int e = check(t, value, err);
     if (e < 0)
         return e;
     char **place = value_of(to, t);
     if (!key || strv_add(&r->seen, key) < 0 || (!*place && !(*place = strdup(value))))
-        return err_set(&r->err, ENOMEM, "out of memory");
+        return err_set(err, ENOMEM, "out of memory");
     return 0;
 }
 
-static int take_vm_line(struct reading *r, const char *section, const char *name, const char *value)
+/* "vm NAME": NAME is all that comes after the blanks, brackets, blanks and signs too. NULL: it is no section of a VM. */
+static const char *vm_of(const char *section)
 {
-    const struct setting *t = find_setting(vm_settings, ARRAY_SIZE(vm_settings), name);
-    const char *vm = section + strlen("vm");
+    size_t blanks = strncmp(section, "vm", 2) ? 0 : strspn(section + 2, " \t");
 
-    vm += strspn(vm, " \t");
-    if (strncmp(section, "vm", 2) || vm == section + 2 || !*vm)
-        return err_set(&r->err, EINVAL, "unknown section [%s]: there are only those of VMs, [vm NAME]", section);
-    if (strlen(section) >= SECTION_MAX)
-        return err_set(&r->err, EINVAL, "[%s...] is too long: name the VM by its UUID", section);
-    if (!t)
-        return err_set(&r->err, EINVAL, "unknown setting '%s' in [%s]: only method, require and fallback can be set for a VM", name,
-                       section);
-    struct vm_settings *to = settings_of_vm(r->s, vm);
-    return to ? take(r, to, t, section, value) : err_set(&r->err, ENOMEM, "out of memory");
+    return blanks && section[2 + blanks] ? section + 2 + blanks : NULL;
 }
 
-/* 1, or 0 for inih to stop counting lines at the first that is wrong. */
-static int take_line(void *priv, const char *section, const char *name, const char *value)
+static int take_vm_line(struct reading *r, const char *vm, const char *name, const char *value, struct err *err)
+{
+    const struct setting *t = find_setting(vm_settings, ARRAY_SIZE(vm_settings), name);
+    struct vm_settings *to = t ? settings_of_vm(r->s, vm) : NULL;
+
+    if (!t)
+        return err_set(err, EINVAL, "unknown setting '%s' in [vm %s]: only method, require and fallback can be set for a VM", name, vm);
+    return to ? take(r, to, t, vm, value, err) : err_set(err, ENOMEM, "out of memory");
+}
+
+/* A section's line by itself has a VM known, so that `check` can ask whether there is one. */
+static int take_line(void *priv, const char *section, const char *name, const char *value, struct err *err)
 {
     struct reading *r = priv;
+    const char *vm = vm_of(section);
 
-    if (r->err.code)
-        return 0;
-    if (*section)
-        return take_vm_line(r, section, name, value) >= 0;
+    if (!name && !vm)
+        return err_set(err, EINVAL, "unknown section [%s]: there are only those of VMs, [vm NAME]", section);
+    if (!name)
+        return settings_of_vm(r->s, vm) ? 0 : err_set(err, ENOMEM, "out of memory");
+    if (vm)
+        return take_vm_line(r, vm, name, value, err);
     const struct setting *t = find_setting(settings, ARRAY_SIZE(settings), name);
-    if (!t)
-        return err_set(&r->err, EINVAL, "unknown setting '%s'", name), 0;
-    return take(r, r->s, t, "", value) >= 0;
+    return t ? take(r, r->s, t, "", value, err) : err_set(err, EINVAL, "unknown setting '%s'", name);
 }
 
 int settings_from_file(const char *path, struct settings *s, struct err *err)
@@ -247,19 +247,16 @@ int settings_from_file(const char *path, struct settings *s, struct err *err)
     _cleanup_buf_ struct buf text = BUF_INIT;
     struct reading r = { .s = s };
     struct err why = ERR_INIT;
+    size_t line = 0;
 
     int rc = io_read_file(path, FILE_MAX, &text, &why);
     if (rc == -ENOENT)
         return rc;
     if (rc < 0)
         return err_move(err, &why);
-    int line = ini_parse_string(text.data ? (const char *)text.data : "", take_line, &r);
+    rc = conf_parse((char *)text.data, text.len, take_line, &r, &line, &why);
     strv_free(r.seen);
-    if (line > 0 && r.err.code)
-        return err_set(err, EINVAL, "%s:%d: %s", path, line, r.err.text);
-    if (line > 0)
-        return err_set(err, EINVAL, "%s:%d: not 'name = value'", path, line);
-    return line < 0 ? err_set(err, ENOMEM, "cannot read %s", path) : 0;
+    return rc < 0 ? err_set(err, why.code, "%s:%zu: %s", path, line, why.text) : 0;
 }
 
 static char *user_file(void)

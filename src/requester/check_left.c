@@ -141,12 +141,13 @@ static void look_at_sections(struct check *c)
     for (size_t i = 0; i < c->policies->n; i++) {
         struct hv_domain *d = NULL;
         struct err why = ERR_INIT;
-        if (hv_domain_get(c->s->hv, c->policies->of[i].vm, &d, &why) >= 0)
+        if (hv_domain_find(c->s->hv, c->policies->of[i].vm, &d, &why) >= 0)
             hv_domain_free(d);
         else if (why.code == ENOENT)
             check_found(c, c->findings,
-                        FOUND(FINDING_WARNING, "settings-of-unknown-vm", "correct the name, or take the section out"),
-                        "kvss.conf has a section [vm %s], and there is no such VM", c->policies->of[i].vm);
+                        FOUND(FINDING_WARNING, "settings-of-unknown-vm",
+                              "correct the name; nothing is to be done if the VM is on another host that uses the file too"),
+                        "kvss.conf has a section [vm %s], and no VM of this host has that name", c->policies->of[i].vm);
     }
 }
 

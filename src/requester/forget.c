@@ -90,7 +90,9 @@ static int by_rules(struct forget *f, struct err *err)
 
     if (!(j->last || j->hourly || j->daily || j->weekly || j->monthly || j->yearly))
         return err_set(err, EINVAL, "neither a restore point nor a rule is given: that would remove all of them");
-    int r = store_policy_apply(&policy, f->items, f->n, err);
+    int r = point_check_vms(f->metas, f->n, j->vms, err);
+    if (r >= 0)
+        r = store_policy_apply(&policy, f->items, f->n, err);
     for (size_t i = 0; r >= 0 && i < f->n; i++) {
         if (f->items[i].keep || (f->metas[i] && f->groups[i] && is_only_of(f->metas[i], j->vms)))
             continue;

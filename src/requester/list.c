@@ -153,6 +153,23 @@ static json_t *point_entry(const struct requester *rq, const struct store_point_
     return TAKE_PTR(meta);
 }
 
+/* A name that no restore point holds is more likely misspelt than meant. */
+static int check_name(const struct store_point_info *list, size_t n, const char *vm, struct err *err)
+{
+    json_t **metas = calloc(n + 1, sizeof(json_t *));
+    char *const vms[] = { (char *)(uintptr_t)vm, NULL };
+
+    if (!metas)
+        return err_set(err, ENOMEM, "out of memory");
+    for (size_t i = 0; i < n; i++)
+        (void)point_meta(list[i].meta, &metas[i], NULL); /* what is no listing holds no VM */
+    int r = point_check_vms(metas, n, vms, err);
+    for (size_t i = 0; i < n; i++)
+        json_decref(metas[i]);
+    free(metas);
+    return r;
+}
+
 int requester_list_points(struct requester *rq, const char *vm, json_t **ret, struct err *err)
 {
     struct store_point_info *list = NULL;
@@ -162,6 +179,8 @@ int requester_list_points(struct requester *rq, const char *vm, json_t **ret, st
     int r = repository_open(rq, err);
     if (r >= 0)
         r = store_list(rq->store, &list, &n, &bad, err);
+    if (r >= 0 && vm && (r = check_name(list, n, vm, err)) < 0)
+        store_list_free(list, n);
     if (r >= 0) {
         json_t *points = json_array(), *entry;
         for (size_t i = 0; i < n; i++)

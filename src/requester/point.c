@@ -60,3 +60,35 @@ json_t *point_find_vm(const json_t *meta, const char *name_or_uuid)
     }
     return NULL;
 }
+
+static int unknown_vm(json_t *const *metas, size_t n, const char *name, struct err *err)
+{
+    _cleanup_free_ const char **names = NULL;
+    size_t k, count = 0;
+    json_t *vm;
+
+    for (size_t i = 0; i < n; i++)
+        count += json_array_size(json_object_get(metas[i], "vms"));
+    if (!(names = calloc(count + 1, sizeof(*names))))
+        return err_set(err, ENOMEM, "out of memory");
+    count = 0;
+    for (size_t i = 0; i < n; i++)
+        json_array_foreach (json_object_get(metas[i], "vms"), k, vm)
+            if (json_get_text(vm, "name"))
+                names[count++] = json_get_text(vm, "name");
+    const char *like = requester_similar(name, names, count);
+    return err_set(err, ENOENT, "no restore point holds a VM '%s'%s%s%s", name, like ? "; did you mean '" : "", like ? like : "",
+                   like ? "'?" : "");
+}
+
+int point_check_vms(json_t *const *metas, size_t n, char *const *vms, struct err *err)
+{
+    for (; vms && *vms; vms++) {
+        bool held = false;
+        for (size_t i = 0; i < n && !held; i++)
+            held = metas[i] && point_find_vm(metas[i], *vms);
+        if (!held)
+            return unknown_vm(metas, n, *vms, err);
+    }
+    return 0;
+}

@@ -36,5 +36,8 @@ int point_read_json(struct store_point *p, const char *name, json_t **ret, struc
 int point_read_vm(struct store_point *p, const char *uuid, json_t **ret, struct err *err);
 /* The listing's entry of a VM by name or UUID; borrowed. NULL: not in it. */
 json_t *point_find_vm(const json_t *meta, const char *name_or_uuid);
+/* Whether each of the VMs (NULL: none are named) is in one of the listings (those that are NULL are passed over). -ENOENT: the first
+ * that is in none, and what is like it. */
+int point_check_vms(json_t *const *metas, size_t n, char *const *vms, struct err *err);
 
 #endif

@@ -61,7 +61,8 @@ int restore_choose_point(struct restore *r, struct err *err)
     int64_t limit = INT64_MAX;
     size_t n = 0;
 
-    if (r->job->point)
+    bool newest_of_vms = r->job->vms && r->job->point && !strcmp(r->job->point, "latest");
+    if (r->job->point && !newest_of_vms)
         return store_point_open(r->rq->store, r->job->point, &r->point, err);
     int rc = r->job->at ? clock_parse_local(r->job->at, &limit, err) : 0;
     if (rc >= 0)

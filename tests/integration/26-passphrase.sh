@@ -75,7 +75,7 @@ asks_in show latest
 asks_in verify latest
 asks_in stats
 asks_in fsck
-asks_in repair
+asks_in repair index
 asks_in unlock
 asks_in prune
 asks_in forget --keep-last 9

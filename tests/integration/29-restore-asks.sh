@@ -153,6 +153,7 @@ holds 0x22 "$IMAGES"/off-vd*
 virsh -q destroy off
 meanwhile() { # COMMAND...: run while the images are being made
     (until grep -q 'fault wait' "$SANDBOX/fault" 2> /dev/null; do sleep 0.1; done; "$@"; : > "$SANDBOX/fault.go") &
+    MEANWHILE=$!
 }
 if [ "${KVSS_FAULT_POINTS:-yes}" = yes ]; then
     for how in start define; do
@@ -163,7 +164,7 @@ if [ "${KVSS_FAULT_POINTS:-yes}" = yes ]; then
         KVSS_TEST_FAULT=wait:staged-file:done KVSS_TEST_FAULT_LOG=$SANDBOX/fault \
             "$PTY" -o "$REPORT" 'type the name of the VM' off -- "$KVSS" restore "$first" off > "$SANDBOX/shown" || status=$?
         assert_eq "$status" "$EXIT_REFUSED" "$how while the images are made: $(cat "$SANDBOX/shown")"
-        wait
+        wait "$MEANWHILE"
         holds 0x22 "$IMAGES"/off-vd*
         virsh -q destroy off 2> /dev/null || :
     done

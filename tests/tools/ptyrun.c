@@ -3,8 +3,8 @@
  *
  * Runs a command on a terminal of its own (a pty that is its controlling terminal), waits for each PROMPT in turn and types the ANSWER
  * after it; what the terminal shows goes to stdout. An ANSWER is typed with Enter, but "^C" and "^D" are the keys, and "@COMMAND" is
- * a shell command that is run first, while the prompt waits, with nothing typed after it. -o: the command's stdout goes to FILE instead of the
- * terminal. Ends as the command does; 124: a prompt did not come, or the command did not end, within SECONDS (60). */
+ * a shell command that is run first, while the prompt waits, with nothing typed after it. -o: the command's stdout goes to FILE
+ * instead of the terminal. Ends as the command does; 124: a prompt did not come, or the command did not end, within SECONDS (60). */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

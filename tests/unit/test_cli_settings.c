@@ -43,6 +43,61 @@ static void vms_have_sections_of_their_own(void **state)
     assert_string_equal(s.require, "saved-state");
 }
 
+/* What the page promises of any bytes. */
+static void lines_hold_anything(void **state)
+{
+    static const struct { const char *text, *repository, *vm; } cases[] = {
+        { "repository = /a ; b # c\n", "/a ; b # c", NULL },
+        { "repository = /a;b\n", "/a;b", NULL },
+        { "repository = /x=y = z\n", "/x=y = z", NULL },
+        { " \t repository \t=\t /a b \t\r\n", "/a b", NULL },
+        { "repository = \"/a\"", "\"/a\"", NULL },
+        { "repository: /a", "/a", NULL },
+        { "\xef\xbb\xbfrepository = /a\n", "/a", NULL },
+        { "repository = /caf\xe9\n", "/caf\xe9", NULL },
+        { "  # repository = /no\n\t; repository = /no\n#[vm no]\nrepository = [/a]\n", "[/a]", NULL },
+        { "repository = /a\n  [vm a[b]c]\n   method = child\n", "/a", "a[b]c" },
+        { "repository = /a\n[vm x;y # z]\nmethod = child\n", "/a", "x;y # z" },
+        { "repository = /a\n[vm \t k=v]\nmethod = child\n", "/a", "k=v" },
+        { "repository = /a\n[vm ]]\nmethod=child", "/a", "]" },
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        _cleanup_(settings_clear) struct settings s = { 0 };
+        struct err err = ERR_INIT;
+        assert_ok(read_conf(*state, cases[i].text, &s, &err));
+        assert_string_equal(s.repository, cases[i].repository);
+        assert_int_equal(s.n_vms, cases[i].vm != NULL);
+        if (cases[i].vm) {
+            assert_string_equal(s.vms[0].vm, cases[i].vm);
+            assert_string_equal(s.vms[0].method, "child");
+        }
+    }
+}
+
+/* A comment, a value, a name and blanks of each length about which a buffer of a parser might end. */
+static void lines_have_any_length(void **state)
+{
+    static const size_t lengths[] = { 48, 49, 50, 51, 127, 128, 199, 200, 201, 255, 256, 1023, 1024, 4096, 65536, 1000000 };
+
+    for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+        _cleanup_(settings_clear) struct settings s = { 0 };
+        struct err err = ERR_INIT;
+        size_t n = lengths[i];
+        _cleanup_free_ char *x = malloc(n + 1), *text = NULL;
+        assert_non_null(x);
+        memset(x, 'x', n);
+        x[n] = '\0';
+        text = str_format("# %s repository = /no\n; %sconnect = /no\nrepository = /%s\n%*s\n[vm %s]\nmethod = child\nno", x, x, x,
+                          (int)n, "", x);
+        assert_fails(EINVAL, read_conf(*state, text, &s, &err));
+        assert_non_null(strstr(err.text, "kvss.conf:7: not 'name"));
+        assert_null(s.connect);
+        assert_int_equal(strlen(s.repository), n + 1);
+        assert_string_equal(s.vms[0].vm, x);
+    }
+}
+
 static void what_is_set_already_stays(void **state)
 {
     _cleanup_(settings_clear) struct settings s = { .repository = strdup("/from/an/option") };
@@ -65,12 +120,18 @@ static void mistakes_name_file_and_line(void **state)
         { "compression = 20\n", "kvss.conf:1: compression = 20: neither" },
         { "snapshot-dir = here\n", "kvss.conf:1: snapshot-dir = here: not an absolute path" },
         { "repository =\n", "kvss.conf:1: repository has no value" },
-        { "[section]\nrepository = /a\n", "kvss.conf:2: unknown section [section]" },
+        { "[section]\nrepository = /a\n", "kvss.conf:1: unknown section [section]" },
+        { "# \n[disk vda]\n", "kvss.conf:2: unknown section [disk vda]" },
+        { "[]\n", "kvss.conf:1: unknown section []" },
+        { "[vm ]\n", "kvss.conf:1: unknown section [vm ]" },
+        { "[vm a\n", "kvss.conf:1: a line that begins with [ must end with ]" },
+        { "[vm a] ; why\n", "kvss.conf:1: a line that begins with [ must end with ]" },
+        { "retries = 3 ; tries\n", "kvss.conf:1: retries = 3 ; tries: not a number" },
+        { "= /a\n", "kvss.conf:1: not 'name = value'" },
         { "[vm web]\nrepository = /a\n", "kvss.conf:2: unknown setting 'repository' in [vm web]" },
         { "[vm web]\nrequire = file-system\n[vm db]\nrequire = all\n", "kvss.conf:4: require = all: not one of" },
         { "[vm web]\nrequire = file-system\n[vm web]\nrequire = application\n", "kvss.conf:4: require is set a second time" },
-        { "[vmweb]\nrequire = file-system\n", "kvss.conf:2: unknown section [vmweb]" },
-        { "[vm a-name-that-is-longer-than-what-the-parser-keeps-of-it]\nrequire = file-system\n", "name the VM by its UUID" },
+        { "[vmweb]\nrequire = file-system\n", "kvss.conf:1: unknown section [vmweb]" },
         { "fallback = crash\n", "kvss.conf:1: fallback = crash: not one of auto|saved-state|fail" },
         { "bwlimit = fast\n", "kvss.conf:1: bwlimit = fast: not a size" },
         { "scratch-reserve = 0\n", "kvss.conf:1: scratch-reserve = 0: not a size" },
@@ -211,6 +272,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         test_in_dir(values_are_read_and_comments_passed_over),
         test_in_dir(vms_have_sections_of_their_own),
+        test_in_dir(lines_hold_anything),
+        test_in_dir(lines_have_any_length),
         test_in_dir(what_is_set_already_stays),
         test_in_dir(mistakes_name_file_and_line),
         cmocka_unit_test(a_file_that_is_not_there_is_told_apart),
