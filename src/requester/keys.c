@@ -24,6 +24,20 @@ static void warn_if_readable(const struct requester *rq, const char *path)
         log_warning(rq->config.log, "password file %s can be read by others: chmod 600 it", path);
 }
 
+/* Editors of other systems put one at the begin of a file, unseen. It is a part of the passphrase as much as any byte, since there may be
+ * repositories with such a passphrase; nobody can type it. */
+static void warn_of_mark(const struct requester *rq, const char *path, const char *text, size_t n)
+{
+    if (n >= 3 && !memcmp(text, "\xef\xbb\xbf", 3))
+        log_warning(rq->config.log, "password file %s begins with a byte-order mark, which counts as part of the passphrase: if that is "
+                                    "not meant, save the file without it", path);
+}
+
+static bool is_utf16(const char *text, size_t n)
+{
+    return n >= 2 && (!memcmp(text, "\xff\xfe", 2) || !memcmp(text, "\xfe\xff", 2));
+}
+
 /* Up to size bytes. The file may be a pipe whose other end takes its time: <(pass show backup). */
 static ssize_t read_start(const char *path, char *buf, size_t size, struct err *err)
 {
@@ -55,12 +69,16 @@ static int from_file(const struct requester *rq, const char *path, char **ret, s
         return r;
     if (len == sizeof(text))
         r = err_set(err, EFBIG, "password file %s: its first line is longer than %d bytes", path, PASSPHRASE_MAX - 1);
+    else if (is_utf16(text, len))
+        r = err_set(err, EINVAL, "password file %s is in UTF-16 (it begins with a byte-order mark): save it as UTF-8 without one", path);
     else if (memchr(text, '\0', len))
         r = err_set(err, EINVAL, "password file %s holds a NUL byte: use --key-file for binary keys", path);
     else if (len == 0)
         r = err_set(err, EINVAL, "password file %s: its first line is empty", path);
     else if (!(*ret = strndup(text, len)))
         r = err_set(err, ENOMEM, "out of memory");
+    if (r >= 0)
+        warn_of_mark(rq, path, text, len);
     explicit_bzero(text, sizeof(text));
     if (r >= 0)
         warn_if_readable(rq, path);

@@ -104,3 +104,49 @@ printf 'repository = %s\npassword-file = %s\nconnect = qemu:///system\n' "$KVSS_
 chmod 644 "$SANDBOX/password"
 kvss list points > /dev/null 2> "$SANDBOX/stderr" || :
 assert_match "$(cat "$SANDBOX/stderr")" 'password' "a password file that all can read"
+
+# ---- names that no restore point holds, and the newest that holds the VMs named
+chmod 600 "$SANDBOX/password"
+kvss_fails "$EXIT_FAILED" list points web03
+assert_match "$OUTPUT" "no restore point holds a VM 'web03'; did you mean 'web0[12]'" "a misspelt VM"
+kvss_fails "$EXIT_FAILED" forget --keep-last 1 --vm web01,web2 --dry-run
+assert_match "$OUTPUT" "no restore point holds a VM 'web2'" "a misspelt VM"
+kvss_json restore latest web02 --dry-run --yes # the newest point of all holds web01 alone
+assert_eq "$(report .point)" "$(kvss list points web02 --json | jq -r '.points[-1].id')" "the newest that holds web02"
+note "names"
+
+# ---- a report that cannot be printed is a failure that is told, of every kind of output
+for args in 'list points' 'list points --json' stats 'key list' 'show latest' 'check web01' 'list vms' 'verify latest' --help --version 'help backup'; do
+    # shellcheck disable=SC2086 # words
+    for to in /dev/full closed; do
+        status=0
+        if [ $to = closed ]; then "$KVSS" $args >&- 2> "$SANDBOX/stderr" || status=$?; else "$KVSS" $args > $to 2> "$SANDBOX/stderr" || status=$?; fi
+        assert_eq "$status" "$EXIT_FAILED" "status of kvss $args > $to"
+        assert_match "$(cat "$SANDBOX/stderr")" 'lost: (No space left on device|Bad file descriptor)' "kvss $args > $to"
+    done
+done
+"$KVSS" verify latest <&- > "$SANDBOX/out" 2>&- || fail "without stdin and stderr: $?"
+note "lost output"
+
+# ---- signals that were ignored stay ignored (nohup)
+mkfifo "$SANDBOX/fifo"
+# shellcheck disable=SC2030,SC2031 # meant
+(trap '' HUP TERM; unset KVSS_PASSWORD_FILE; exec "$KVSS" verify latest --password-file "$SANDBOX/fifo" > "$SANDBOX/out" 2>&1) &
+pid=$!
+sleep 1
+kill -HUP $pid
+kill -TERM $pid
+sleep 0.5
+cat "$SANDBOX/password" > "$SANDBOX/fifo"
+status=0
+wait $pid || status=$?
+assert_eq "$status" 0 "status of a command that ignores SIGHUP: $(cat "$SANDBOX/out")"
+
+# ---- what editors put before a passphrase
+printf '\xef\xbb\xbfright\n' > "$SANDBOX/marked"
+printf '\xff\xfer\0i\0g\0h\0t\0\n\0' > "$SANDBOX/wide"
+chmod 600 "$SANDBOX/marked" "$SANDBOX/wide"
+KVSS_PASSWORD_FILE=$SANDBOX/marked kvss_fails "$EXIT_FAILED" list points
+assert_match "$OUTPUT" 'byte-order mark' "a byte-order mark"
+KVSS_PASSWORD_FILE=$SANDBOX/wide kvss_fails "$EXIT_FAILED" list points
+assert_match "$OUTPUT" 'UTF-16' "UTF-16"

@@ -191,7 +191,12 @@ note "agreed to"
 
 # ---- a move: the old images are deleted, but not one that others need, that no backup holds, or that is not a file
 qemu-img create -q -f qcow2 -F raw -b "$IMAGES/off-vdb.raw" "$IMAGES/child.qcow2"
-virsh -q define <(sed "s|<name>off|<name>child|; s|off-vda|child|; /off-vdb/d" <(sed 's|<disk|\n<disk|g; s|</disk>|</disk>\n|g' "$SANDBOX/off.xml"))
+cat > "$SANDBOX/child.xml" <<END
+<domain type='qemu'><name>child</name><memory unit='MiB'>48</memory><os><type arch='x86_64' machine='pc'>hvm</type></os><devices>
+<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='$IMAGES/child.qcow2'/><target dev='vda' bus='virtio'/></disk>
+</devices></domain>
+END
+virsh -q define "$SANDBOX/child.xml"
 qemu-img create -q -f raw "$IMAGES/off-vdc.raw" 1M
 virsh -q attach-disk off "$IMAGES/off-vdc.raw" vdc --config > /dev/null
 kvss_json restore "$first" off --move --to "$SANDBOX/moved" --dry-run
