@@ -8,8 +8,9 @@
 struct backup_options {
     struct policy_options policy;
     const char *type, *freeze_limit, *retries, *bwlimit, *wait;
-    bool copy;
-    const char *compression;
+    bool copy, no_writers;
+    char **writers;
+    const char *compression, *writer_copy_limit;
 };
 
 static const struct cli_option options[] = {
@@ -22,13 +23,17 @@ static const struct cli_option options[] = {
     { "retries", 0, "N", "tries after failures that may pass (default 0)", offsetof(struct backup_options, retries), NULL },
     { "bwlimit", 0, "RATE", "read at most so many bytes per second", offsetof(struct backup_options, bwlimit), NULL },
     { "wait", 0, "[SECONDS]", "wait for others that hold a VM", offsetof(struct backup_options, wait), NULL },
+    { "writer", 0, "NAME", "of other writers only this (repeatable)", offsetof(struct backup_options, writers), NULL, .list = true },
+    { "no-writers", 0, NULL, "only VMs, no other writers", offsetof(struct backup_options, no_writers), NULL },
+    { "writer-copy-limit", 0, "SIZE", "of writers' files copied at most (2GiB)", offsetof(struct backup_options, writer_copy_limit), NULL },
     { NULL },
 };
 
 static int put_settings(struct settings *s, const struct backup_options *o, struct err *err)
 {
     if (settings_put_first(&s->retries, o->retries) < 0 || settings_put_first(&s->compression, o->compression) < 0 ||
-        settings_put_first(&s->freeze_limit, o->freeze_limit) < 0 || settings_put_first(&s->bwlimit, o->bwlimit) < 0)
+        settings_put_first(&s->freeze_limit, o->freeze_limit) < 0 || settings_put_first(&s->bwlimit, o->bwlimit) < 0 ||
+        settings_put_first(&s->writer_copy_limit, o->writer_copy_limit) < 0)
         return err_set(err, ENOMEM, "out of memory");
     return 0;
 }
@@ -41,6 +46,8 @@ static int run(struct cli *cli, const void *opts, char **args, struct err *err)
 
     if (o->copy && o->type && strcmp(o->type, "copy"))
         return cli_usage(err, "--copy and --type %s exclude each other", o->type);
+    if (o->no_writers && o->writers)
+        return cli_usage(err, "--no-writers and --writer exclude each other");
     _cleanup_(policy_choice_clear) struct policy_choice choice = { 0 };
     if (cli_wait(cli, o->wait, &job.wait_ms, err) < 0)
         return EXIT_USAGE;
@@ -51,6 +58,8 @@ static int run(struct cli *cli, const void *opts, char **args, struct err *err)
         return code;
     job.policy = choice.policy;
     job.vms = choice.vms;
+    job.writers = o->writers;
+    job.no_writers = o->no_writers;
     job.bytes_per_s = settings_size(cli->settings.bwlimit);
     job.retries = cli->settings.retries ? (unsigned)strtoul(cli->settings.retries, NULL, 10) : 0;
     int r = requester_backup(cli->rq, &job, &report, err);

@@ -182,6 +182,7 @@ static int make_requester(struct cli *cli, struct err *err)
         .freeze_limit_ms = milliseconds(s->freeze_limit),
         .compression = compression_level(s->compression),
         .scratch_reserve = settings_size(s->scratch_reserve),
+        .writer_copy_limit = settings_size(s->writer_copy_limit),
         .log = &cli->log,
         .cancel = &cli->cancel,
         .progress = cli->progress,

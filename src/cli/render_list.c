@@ -71,15 +71,19 @@ void render_vms(FILE *f, const json_t *report, bool verbose)
     table_print(t, f);
 }
 
-/* "web01 file-system, app01 saved-state" */
+/* "web01 (file-system), app01 (saved-state), Orders: files (application)" */
 static char *vm_names(const json_t *point)
 {
     struct buf b = BUF_INIT;
-    size_t i;
-    json_t *vm;
+    size_t i, k;
+    json_t *vm, *w, *c;
 
     json_array_foreach (json_object_get(point, "vms"), i, vm)
         buf_addf(&b, "%s%s (%s)", i ? ", " : "", out_get(vm, "name"), out_get(vm, "consistency"));
+    json_array_foreach (json_object_get(point, "writers"), i, w)
+        json_array_foreach (json_object_get(w, "components"), k, c)
+            if (json_is_string(json_object_get(c, "level")))
+                buf_addf(&b, "%s%s: %s (%s)", b.len ? ", " : "", out_get(w, "name"), out_get(c, "name"), out_get(c, "level"));
     return buf_take_str(&b);
 }
 

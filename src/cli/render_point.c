@@ -49,8 +49,12 @@ static void writers(FILE *f, const json_t *report)
             out_text(f, out_get(w, "name"));
             fputs(", component ", f);
             out_text(f, out_get(c, "name"));
-            fprintf(f, ": %llu files, %s\n", (unsigned long long)out_number(c, "files"), out_size(c, "size", size));
+            fprintf(f, ": %llu files, %s", (unsigned long long)out_number(c, "files"), out_size(c, "size", size));
+            if (json_is_string(json_object_get(c, "level"))) /* an older kvss recorded none */
+                fprintf(f, ", %s", strcmp(out_get(c, "level"), "not-held") ? out_get(c, "level") : "not held: its writer has no freeze");
+            fputc('\n', f);
         }
+    out_list(f, json_object_get(report, "left_out"), "left out as asked for: writer ");
 }
 
 static void warnings(FILE *f, const json_t *report)

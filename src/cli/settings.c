@@ -43,6 +43,7 @@ static const struct setting {
     { "retries", NULL, offsetof(struct settings, retries), NULL, KIND_RETRIES },
     { "bwlimit", NULL, offsetof(struct settings, bwlimit), NULL, KIND_SIZE },
     { "scratch-reserve", NULL, offsetof(struct settings, scratch_reserve), NULL, KIND_SIZE },
+    { "writer-copy-limit", NULL, offsetof(struct settings, writer_copy_limit), NULL, KIND_SIZE },
     { "wait", NULL, offsetof(struct settings, wait), NULL, KIND_WAIT },
 };
 

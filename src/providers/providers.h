@@ -11,8 +11,10 @@
 
 #define QEMU_PROVIDER_ID "9b6d1c1e-5a43-4b0e-9a57-3c1f6b0e7a21"
 
+#define COPY_PROVIDER_ID "5a1f8c0e-6d0b-4b1c-9c53-0e6f4a7d2b18"
+
 /* The `qemu` provider: points in time by QEMU's pull backup jobs; images of VMs that are off are read under QEMU's image lock.
- * Needs no particular file system. */
+ * Needs no particular file system. It shadows the VMs' disks on the volumes that it was told of, and no other file there. */
 struct qemu_provider;
 struct qemu_provider_config {
     struct hv *hv;
@@ -26,6 +28,8 @@ struct qemu_provider_config {
 };
 int qemu_provider_new(const struct qemu_provider_config *config, struct qemu_provider **ret, struct err *err);
 void qemu_provider_free(struct qemu_provider *p);
+/* A volume on which VMs of the session have disks. */
+int qemu_provider_shadow(struct qemu_provider *p, const char *volume, struct err *err);
 /* 0, or -ENOSPC with the reason once the jobs were given up: what is read from them since is worthless. Any thread. */
 int qemu_provider_given_up(struct qemu_provider *p, struct err *err);
 /* -ENOSPC with reason and remedy: there is too little room for scratch files in the folder. What cannot be looked at is no failure. */
@@ -34,5 +38,19 @@ int qemu_scratch_room(const char *dir, uint64_t reserve_wanted, struct err *err)
 uint64_t qemu_scratch_reserve(uint64_t wanted, uint64_t total);
 extern const struct kvss_provider qemu_provider_ops; /* register with priv = struct qemu_provider * */
 extern const struct journal_verb qemu_provider_verbs[]; /* ctx is the struct hv * */
+
+/* The `copy` provider: files that belong to other writers, copied by its owner while they are held, in CommitSnapshots. */
+struct copy_provider;
+struct copy_provider_config {
+    int (*take)(void *priv, struct err *err); /* makes the copies; must end soon after its time, or `stop`. NULL: there is nothing */
+    void (*stop)(void *priv);                 /* any thread; may be NULL */
+    void (*free)(void *priv);                 /* may be NULL */
+    void *priv; /* taken over: freed with the provider, or later, by a take that did not return in time */
+};
+int copy_provider_new(const struct copy_provider_config *config, struct copy_provider **ret, struct err *err);
+void copy_provider_free(struct copy_provider *p); /* NULL is fine */
+/* A volume with files that will be copied. */
+int copy_provider_shadow(struct copy_provider *p, const char *volume, struct err *err);
+extern const struct kvss_provider copy_provider_ops; /* register with priv = struct copy_provider * */
 
 #endif

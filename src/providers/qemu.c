@@ -3,6 +3,7 @@
  * shadow copies. Images of a VM that is off, and disks that a VM cannot write, are served by qemu-nbd under QEMU's image lock. */
 #include "providers/qemu_internal.h"
 #include "base/io.h"
+#include "base/strv.h"
 #include <errno.h>
 #include <string.h>
 
@@ -27,6 +28,7 @@ void qemu_provider_free(struct qemu_provider *p)
         qemu_point_free(pt);
     }
     pthread_mutex_destroy(&p->lock);
+    strv_free(p->volumes);
     free(p);
 }
 
@@ -41,11 +43,19 @@ static struct qemu_point *find_point(struct qemu_provider *p, const char *set_id
 
 static int is_volume_supported(void *priv, const char *volume, bool *ret, struct err *err)
 {
-    (void)priv;
+    const struct qemu_provider *p = priv;
+
     (void)err;
-    /* Whatever QEMU reads, QEMU can shadow: no volume needs to be special. */
-    *ret = volume[0] != '\0';
+    /* Whatever QEMU reads, QEMU can shadow: no volume needs to be special. But other files on it are not shadowed. */
+    *ret = strv_has(p->volumes, volume);
     return 0;
+}
+
+int qemu_provider_shadow(struct qemu_provider *p, const char *volume, struct err *err)
+{
+    if (strv_has(p->volumes, volume))
+        return 0;
+    return strv_add(&p->volumes, volume) < 0 ? err_set(err, ENOMEM, "out of memory") : 0;
 }
 
 static int begin_prepare(void *priv, const char *set_id, const char *snapshot_id, const char *volume, uint32_t context,

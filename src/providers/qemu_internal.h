@@ -36,6 +36,7 @@ struct qemu_point {
 
 struct qemu_provider {
     struct qemu_provider_config config;
+    char **volumes;           /* with disks of VMs */
     pthread_mutex_t lock;     /* of the list and the guard; a point is used by one thread at a time */
     struct qemu_point *points;
     struct qemu_guard *guard; /* made with the first point that has a job; NULL: none */

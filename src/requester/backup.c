@@ -17,6 +17,8 @@ static int gather(struct backup *b, struct err *err)
         r = vss_set_context(v, VSS_CTX_BACKUP, err);
     if (r >= 0)
         r = vss_set_backup_state(v, true, false, b->type, false, err);
+    if (r >= 0)
+        r = backup_choose_writers(b, err);
     return r < 0 ? r : vss_gather_writer_metadata(v, err);
 }
 
@@ -47,6 +49,8 @@ static int select_and_prepare(struct backup *b, char *const *uuids, struct err *
         r = stamp(b, err);
     if (r >= 0)
         r = backup_check_room(b, uuids, err);
+    if (r >= 0)
+        r = backup_announce_files(b, err);
     if (r >= 0)
         r = job_cancelled(b->rq, err);
     if (r < 0)
@@ -228,7 +232,7 @@ static int claim(struct backup *b, struct hv *hv, char *const *uuids, struct err
 
 static int open_session(struct backup *b, const char *prefix, char ***ret_uuids, struct err *err)
 {
-    struct session_options o = { .effects = true, .policies = b->policies };
+    struct session_options o = { .effects = true, .policies = b->policies, .no_writers = b->job->no_writers };
     _cleanup_(hv_close_p) struct hv *hv = NULL;
 
     o.checkpoint_prefix = b->type == VSS_BT_COPY ? NULL : prefix; /* a copy leaves none */
@@ -256,6 +260,7 @@ static int release(struct backup *b, struct err *err)
         json_decref(c->report);
     }
     free(b->components);
+    json_decref(b->left_out);
     chain_clear(&b->chain);
     free(b->items);
     free(b->item_of);

@@ -53,6 +53,7 @@ struct backup {
     struct backup_item *item_of; /* per item */
     char **strings;             /* owns what the items point to */
     size_t n_files;             /* components with files, numbered as they come */
+    json_t *left_out;           /* names of writers that take no part; owned */
 };
 
 /* What the attempts of one run have in common. */
@@ -72,10 +73,15 @@ int backup_select(struct backup *b, char *const *uuids, struct err *err);
 /* Whether there is room for the scratch files of VMs that run; -ENOSPC, and the job is refused. */
 int backup_check_room(struct backup *b, char *const *uuids, struct err *err);
 int backup_add_volumes(struct backup *b, struct err *err);
+/* backup_writers.c: of the writers that are programs; before they are gathered. */
+int backup_choose_writers(struct backup *b, struct err *err);
 /* backup_read.c: everything from the shadow copies into the restore point. */
 int backup_read(struct backup *b, struct err *err);
 int backup_documents(struct backup *b, struct err *err);
-/* backup_files.c: the files of a command writer's component. */
+/* backup_files.c: the files of command writers' components, which are copied while the writers are held. Before anything is touched:
+ * -EFBIG, -ENOSPC and refused, if they cannot be. */
+int backup_announce_files(struct backup *b, struct err *err);
+/* And then stored. */
 int backup_files(struct backup *b, struct backup_component *c, struct err *err);
 /* backup_report.c */
 int backup_report(struct backup *b, json_t **ret, struct err *err);

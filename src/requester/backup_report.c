@@ -81,6 +81,7 @@ int backup_report(struct backup *b, json_t **ret, struct err *err)
     json_object_set_new(report, "attempts", json_deep_copy(b->attempts));
     json_object_set_new(report, "vms", vms);
     json_object_set_new(report, "writers", writers);
+    json_object_set(report, "left_out", b->left_out);
     for (size_t i = 0; i < b->n; i++) {
         struct backup_component *c = &b->components[i];
         if (c->vm)

@@ -30,6 +30,8 @@ static int check_left_out(struct backup *b, struct err *err)
         struct vss_left_out_writer w = vss_left_out_get(b->s->vss, i);
         if (!strcmp(w.id, VM_WRITER_ID))
             return err_set(err, EIO, "the VM writer could not describe the VMs: %s", w.text ? w.text : "no cause was given");
+        if (b->job->writers && *b->job->writers) /* then it was asked for by name */
+            return err_set(err, EIO, "writer %s failed to describe itself: %s", w.name, w.text ? w.text : "no cause was given");
         log_warning(b->rq->config.log, "writer %s takes no part, it failed to describe itself: %s", w.name,
                     w.text ? w.text : "no cause was given");
     }
@@ -118,22 +120,36 @@ int backup_check_room(struct backup *b, char *const *uuids, struct err *err)
 
 /* ---- Volumes --------------------------------------------------------------------------------------------------------------*/
 
-static int add_volume(struct backup *b, const char *path, char ***seen, struct err *err)
+struct seen { /* volumes, by who shadows what is needed of them */
+    char **vms, **files;
+};
+
+static void seen_clear(struct seen *s)
 {
+    strv_free(s->vms);
+    strv_free(s->files);
+}
+
+/* Each provider is told of the volumes that it has to shadow something on, and claims no others. */
+static int add_volume(struct backup *b, bool vm, const char *path, struct seen *seen, struct err *err)
+{
+    char ***list = vm ? &seen->vms : &seen->files;
     _cleanup_free_ char *volume = NULL;
 
     int r = volume_of(NULL, path, &volume, err);
-    if (r < 0 || strv_has(*seen, volume))
+    if (r < 0 || strv_has(*list, volume))
         return r;
-    if (strv_add(seen, volume) < 0)
+    if (strv_add(list, volume) < 0)
         return err_set(err, ENOMEM, "out of memory");
-    r = vss_add_to_snapshot_set(b->s->vss, volume, NULL, NULL, err);
+    r = vm ? qemu_provider_shadow(b->s->provider, volume, err) : copy_provider_shadow(b->s->copies, volume, err);
+    if (r >= 0)
+        r = vss_add_to_snapshot_set(b->s->vss, volume, vm ? QEMU_PROVIDER_ID : COPY_PROVIDER_ID, NULL, err);
     return r < 0 ? err_context(err, "volume %s", volume) : 0;
 }
 
 int backup_add_volumes(struct backup *b, struct err *err)
 {
-    _cleanup_strv_ char **seen = NULL;
+    _cleanup_(seen_clear) struct seen seen = { 0 };
 
     for (size_t i = 0; i < b->n; i++) {
         const struct vss_writer_info *w = b->components[i].writer;
@@ -143,7 +159,7 @@ int backup_add_volumes(struct backup *b, struct err *err)
                 continue;
             for (size_t f = 0; f < w->components[k].n_files; f++) {
                 const struct vss_file_set *set = &w->components[k].files[f];
-                int r = add_volume(b, set->alternate_path ? set->alternate_path : set->path, &seen, err);
+                int r = add_volume(b, b->components[i].vm, set->alternate_path ? set->alternate_path : set->path, &seen, err);
                 if (r < 0)
                     return r;
             }

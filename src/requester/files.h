@@ -16,8 +16,10 @@
 struct file_entry {
     char *path; /* where it belongs */
     char *from; /* where it is read (a file set with an alternate path); NULL: at path */
+    char *link; /* where a symbolic link led while its writer was held; NULL: look now */
     struct stat st;
     uint64_t off; /* of its content in the image */
+    const int *held; /* a descriptor that has its content, at `off`, as it was while its writer was held; NULL: read the file itself */
 };
 struct file_list {
     size_t n, cap;

@@ -15,6 +15,7 @@ void file_list_clear(struct file_list *l)
     for (size_t i = 0; i < l->n; i++) {
         free(l->entries[i].path);
         free(l->entries[i].from);
+        free(l->entries[i].link);
     }
     free(l->entries);
     *l = (struct file_list)FILE_LIST_INIT;

@@ -41,8 +41,9 @@ static int save_content(struct store_image_writer *iw, struct file_entry *e, uin
                         struct err *err)
 {
     const char *path = e->from ? e->from : e->path;
-    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
-    uint64_t off = 0, size = (uint64_t)e->st.st_size;
+    _cleanup_close_ int own = e->held ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    uint64_t off = 0, size = (uint64_t)e->st.st_size, at = e->held ? e->off : 0;
+    int fd = e->held ? *e->held : own;
 
     if (fd < 0)
         return err_errno(err, errno, "cannot open %s", path);
@@ -50,11 +51,15 @@ static int save_content(struct store_image_writer *iw, struct file_entry *e, uin
         size_t want = (size_t)num_min(BLOCK_SIZE, size - off);
         if (!rate_wait(job->rate, want, cancelled, (void *)(uintptr_t)job->cancel) || par_cancelled(job->cancel))
             return err_set(err, EINTR, "interrupted");
-        ssize_t n = pread(fd, block, want, (off_t)off);
+        ssize_t n = pread(fd, block, want, (off_t)(at + off));
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
             return err_errno(err, errno, "cannot read %s", path);
+        if (n == 0 && e->held) { /* the copy ends in a hole */
+            off = size;
+            break;
+        }
         if (n == 0)
             break;
         int r = store_image_write(iw, e->off + off, block, (size_t)n, err);
@@ -86,6 +91,11 @@ static int add_link(json_t *o, const struct file_entry *e, struct err *err)
 {
     char target[PATH_MAX];
     const char *path = e->from ? e->from : e->path;
+
+    if (e->link) {
+        json_object_set_new(o, "link", json_text(e->link));
+        return 0;
+    }
     ssize_t n = readlink(path, target, sizeof(target) - 1);
 
     if (n < 0)

@@ -51,6 +51,7 @@ struct session_options {
     const char *checkpoint_prefix;
     char *const *only;    /* VMs to describe; NULL: all */
     bool effects;         /* a backup: with provider and journal */
+    bool no_writers;      /* programs as writers take no part, and are not even started */
     bool restore;         /* a restore, or what else has effects but takes no point: with journal */
 };
 
@@ -64,6 +65,8 @@ struct session {
     struct journal_verb *verbs;
     struct keeper *keeper; /* of a backup's connections to QEMU */
     struct qemu_provider *provider;
+    struct files_hold *hold;      /* the copies of writers' files; of `copies` */
+    struct copy_provider *copies;
     struct vm_writer *vm_writer;
     struct command_writers *commands;
     struct vss_service *service;

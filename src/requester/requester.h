@@ -44,6 +44,7 @@ struct requester_config {
     const char *snapshot_dir;  /* where snapshot and scratch files of all VMs go; NULL: beside each image */
     unsigned agent_timeout_ms; /* 0: the writer's default */
     unsigned freeze_limit_ms;  /* how long guests and writers may be held; 0: 60000 */
+    uint64_t writer_copy_limit; /* bytes of other writers' files that are copied at most while they are held; 0: FILES_HOLD_BYTES */
     int compression;           /* zstd's level for what is written; 0: the default; below 0: none */
     uint64_t scratch_reserve;  /* bytes that have to stay free where scratch files lie; 0: the provider's default */
     const struct log *log;
@@ -114,7 +115,10 @@ int requester_check(struct requester *r, const struct requester_check *job, json
  *              "asked", "type", "why_type": why that is not what was asked for, "since": the point it stands on or null,
  *              "size", "read", "dirty": bytes that had changed or null, "stored", "disks": COUNT, "not_covered": [ TARGET ],
  *              "whole": [ { "target", "why" } ] (read whole although it has an earlier point), "warnings": [ TEXT ] } ],
- *   "writers": [ { "name", "id", "components": [ { "logical_path", "name", "files": COUNT, "size" } ] } ],
+ *   "writers": [ { "name", "id", "components": [ { "logical_path", "name", "files": COUNT, "size",
+ *                  "level": "application" (its writer held it), or "not-held" (it has nothing to do in Freeze),
+ *                  "held": "shared", "copied" or "shared and copied" } ] } ],
+ *   "left_out": [ NAME ] (writers that took no part, as asked for),
  *   "read", "stored", "elapsed_ms" }                     sizes in bytes */
 struct requester_backup {
     char *const *vms;
@@ -122,6 +126,8 @@ struct requester_backup {
     const char *type; /* "auto" (NULL), "full", "incremental", "differential" or "copy" */
     uint64_t bytes_per_s; /* no more is read from disks, memory and files of writers; 0: no limit */
     uint64_t wait_ms; /* how long other sessions and jobs that hold a VM are waited for; UINT64_MAX: for ever */
+    char *const *writers; /* of the writers that are programs only these, by name, id or file name; NULL or empty: all */
+    bool no_writers;      /* none of them */
     unsigned retries; /* how often it is begun again after a failure that passes by itself */
 };
 int requester_backup(struct requester *r, const struct requester_backup *job, json_t **ret, struct err *err);

@@ -4,11 +4,15 @@
 #include "base/guid.h"
 #include "base/io.h"
 #include "requester/effects.h"
+#include "requester/files_hold.h"
 #include "requester/internal.h"
 #include "requester/policy.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+
+#define FREEZE_LIMIT_MS 60000u
+#define WRITER_COPY_DIR "/var/tmp" /* where copies of writers' files lie, unless a folder is set */
 
 int hv_connect(struct requester *rq, struct hv **ret, struct err *err)
 {
@@ -89,20 +93,56 @@ static int open_vm_writer(struct session *s, const struct session_options *o, st
     return vm_writer_new(&wc, &s->vm_writer, err);
 }
 
-static int open_service(struct session *s, struct err *err)
+/* The copies take the most of the time for which writers may be held, as Freeze and Thaw need little of it. */
+static int open_copies(struct session *s, unsigned freeze_limit_ms, struct err *err)
 {
     const struct requester_config *c = &s->rq->config;
-    struct vss_service_config sc = { .volume_of = volume_of, .freeze_limit_ms = c->freeze_limit_ms, .log = c->log };
+    struct files_hold_config hc = {
+        .max_bytes = c->writer_copy_limit,
+        .dir = c->snapshot_dir ? c->snapshot_dir : WRITER_COPY_DIR,
+        .max_ms = freeze_limit_ms - freeze_limit_ms / 4,
+        .cancel = c->cancel,
+    };
+    uint64_t free_bytes, total;
+
+    if (io_space(hc.dir, &free_bytes, &total, NULL) >= 0)
+        hc.reserve = qemu_scratch_reserve(c->scratch_reserve, total);
+    int r = files_hold_new(&hc, &s->hold, err);
+    if (r < 0)
+        return r;
+    struct copy_provider_config cc = { .take = files_hold_take, .stop = files_hold_stop, .free = files_hold_free, .priv = s->hold };
+    r = copy_provider_new(&cc, &s->copies, err);
+    if (r < 0)
+        files_hold_free(TAKE_PTR(s->hold));
+    return r;
+}
+
+static int open_commands(struct session *s, const struct session_options *o, struct err *err)
+{
+    const struct requester_config *c = &s->rq->config;
+    const char *dir = o->no_writers ? "/nonexistent" : c->writers_dir ? c->writers_dir : REQUESTER_WRITERS_DIR;
+
+    int r = command_writers_load(dir, c->log, &s->commands, err);
+    return r < 0 ? r : command_writers_register(s->commands, s->service, err);
+}
+
+static int open_service(struct session *s, const struct session_options *o, struct err *err)
+{
+    const struct requester_config *c = &s->rq->config;
+    unsigned limit = c->freeze_limit_ms ? c->freeze_limit_ms : FREEZE_LIMIT_MS;
+    struct vss_service_config sc = { .volume_of = volume_of, .freeze_limit_ms = limit, .hold_limit_ms = limit, .log = c->log };
 
     int r = vss_service_new(&sc, &s->service, err);
     if (r >= 0)
+        r = open_copies(s, limit, err);
+    if (r >= 0)
         r = vss_register_provider(s->service, &qemu_provider_ops, s->provider, err);
+    if (r >= 0)
+        r = vss_register_provider(s->service, &copy_provider_ops, s->copies, err);
     if (r >= 0)
         r = vss_register_writer(s->service, &vm_writer_ops, s->vm_writer, err);
     if (r >= 0)
-        r = command_writers_load(c->writers_dir ? c->writers_dir : REQUESTER_WRITERS_DIR, c->log, &s->commands, err);
-    if (r >= 0)
-        r = command_writers_register(s->commands, s->service, err);
+        r = open_commands(s, o, err);
     if (r >= 0)
         r = vss_session_new(s->service, &s->vss, err);
     if (r >= 0)
@@ -122,7 +162,7 @@ int session_open(struct requester *rq, const struct session_options *options, st
     if (r >= 0)
         r = open_vm_writer(s, options, err);
     if (r >= 0)
-        r = open_service(s, err);
+        r = open_service(s, options, err);
     if (r < 0) {
         s->done = true; /* nothing was done */
         session_close(s, err);
@@ -204,6 +244,7 @@ int session_close(struct session *s, struct err *err)
     command_writers_free(s->commands);
     vm_writer_free(s->vm_writer);
     qemu_provider_free(s->provider);
+    copy_provider_free(s->copies); /* and `hold` */
     /* The release may have had effects of its own to reverse. */
     if (s->journal && journal_open_effects(s->journal) && journal_undo_all(s->journal, &why) < 0)
         also_failed(s, err, &why);

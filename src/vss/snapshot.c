@@ -118,7 +118,8 @@ int vss_add_to_snapshot_set(struct vss_session *v, const char *volume, const cha
     if (r < 0 || (r = text_check_name(volume, TEXT_PATH_MAX, "volume", err)) < 0)
         return r;
     for (size_t i = 0; i < v->doc->n_snapshots; i++)
-        if (strcmp(v->doc->snapshots[i].volume, volume) == 0)
+        if (strcmp(v->doc->snapshots[i].volume, volume) == 0 &&
+            (!provider_id || guid_equal(v->doc->snapshots[i].provider_id, provider_id)))
             return err_vss(err, VSS_E_OBJECT_ALREADY_EXISTS, EEXIST, "volume '%s' is in the snapshot set already", volume);
     r = choose_provider(v, provider_id, volume, &e, err);
     if (r < 0)

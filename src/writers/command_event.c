@@ -201,7 +201,7 @@ static bool fail(struct kvss_event *ev, uint32_t hresult, const char *text)
     return false;
 }
 
-bool command_event(const struct command_writer *w, struct kvss_event *ev, const char *event)
+bool command_event(struct command_writer *w, struct kvss_event *ev, const char *event)
 {
     _cleanup_json_ json_t *input = describe_event(ev, event);
     _cleanup_result_ struct command_result result = { 0 };
@@ -212,6 +212,8 @@ bool command_event(const struct command_writer *w, struct kvss_event *ev, const 
     if (!input)
         return fail(ev, VSS_E_WRITERERROR_OUTOFRESOURCES, "out of memory");
     int r = command_run(&call, &result, &err);
+    if (strcmp(event, "freeze") == 0)
+        atomic_store(&w->held, r == 0 && result.verdict == COMMAND_OK);
     if (r == 0 && result.verdict == COMMAND_NOT_HANDLED)
         return true;
     if (r == 0 && (r = take_answer(ev, result.answer, &failure, &err)) < 0)

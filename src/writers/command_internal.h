@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include <jansson.h>
 #include <kvss/writer.h>
+#include <stdatomic.h>
 
 #define COMMAND_API 1
 #define COMMAND_IDENTIFY_MS 10000u      /* identify changes nothing and looks little up: it must be quick */
@@ -26,6 +27,7 @@ struct command_writer { /* one program */
     enum vss_usage usage;
     enum vss_source source;
     unsigned freeze_limit_ms, timeout_ms;
+    atomic_bool held; /* it had something to do in its last Freeze */
 };
 
 enum command_exit { COMMAND_OK, COMMAND_FAILED, COMMAND_NOT_HANDLED };
@@ -61,6 +63,6 @@ int command_identify(const char *path, json_t **ret, struct err *err);
 
 /* ---- command_event.c ------------------------------------------------------------------------------------------------------*/
 /* The whole of one event: what the program is told, what it answers. */
-bool command_event(const struct command_writer *w, struct kvss_event *ev, const char *event);
+bool command_event(struct command_writer *w, struct kvss_event *ev, const char *event);
 
 #endif

@@ -5,6 +5,7 @@
 #include "writers/command_internal.h"
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 struct command_writers {
@@ -200,6 +201,24 @@ void command_writers_free(struct command_writers *w)
 size_t command_writers_count(const struct command_writers *w)
 {
     return w->n;
+}
+
+struct command_writer_info command_writer_get(const struct command_writers *w, size_t i)
+{
+    return (struct command_writer_info){ w->list[i].path, w->list[i].name, w->list[i].id };
+}
+
+bool command_writer_held(const struct command_writers *w, const char *id)
+{
+    for (size_t i = 0; i < w->n; i++)
+        if (!strcasecmp(w->list[i].id, id))
+            return atomic_load(&w->list[i].held);
+    return false;
+}
+
+int command_writers_programs(const char *dir, char ***ret, struct err *err)
+{
+    return list_names(dir, ret, err);
 }
 
 int command_writers_register(struct command_writers *w, struct vss_service *service, struct err *err)

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "vss/vss.h"
+#include <stdbool.h>
 
 struct command_writers; /* the programs of one directory */
 
@@ -15,6 +16,14 @@ struct command_writers; /* the programs of one directory */
 int command_writers_load(const char *dir, const struct log *log, struct command_writers **ret, struct err *err);
 void command_writers_free(struct command_writers *w);
 size_t command_writers_count(const struct command_writers *w);
+struct command_writer_info {
+    const char *path, *name, *id;
+};
+struct command_writer_info command_writer_get(const struct command_writers *w, size_t i);
+/* Whether the program had something to do in its last Freeze; false: there is no such writer, or it does not handle that event. */
+bool command_writer_held(const struct command_writers *w, const char *id);
+/* Names of the files in `dir` that would be loaded; none of them is run. Caller frees. */
+int command_writers_programs(const char *dir, char ***ret, struct err *err);
 /* Registers all with the service; w must outlive it. */
 int command_writers_register(struct command_writers *w, struct vss_service *service, struct err *err);
 
