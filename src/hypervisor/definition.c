@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Corrections in a definition: only what is asked for changes, all else stays as it was written (M17, M18). */
 #include "hypervisor/definition.h"
+#include "base/guid.h"
 #include "hypervisor/internal.h"
 #include <errno.h>
 #include <string.h>
@@ -282,6 +283,35 @@ int hv_def_set_nvram(struct hv_def *def, const char *path, struct err *err)
     free(def->nvram);
     def->nvram = TAKE_PTR(copy);
     return 0;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && !strcmp(a, b));
+}
+
+static bool same_disks(const struct hv_def *a, const struct hv_def *b)
+{
+    if (a->n_disks != b->n_disks)
+        return false;
+    for (size_t i = 0; i < a->n_disks; i++) {
+        const struct def_disk *other = find_disk(b, a->disks[i].target);
+        if (!other || !same_text(a->disks[i].path, other->path))
+            return false;
+    }
+    return true;
+}
+
+bool hv_def_alike(const char *xml, const char *other)
+{
+    struct hv_def *a = NULL, *b = NULL;
+    bool alike = false;
+
+    if (hv_def_parse(xml, &a, NULL) >= 0 && hv_def_parse(other, &b, NULL) >= 0)
+        alike = same_text(a->name, b->name) && a->uuid && b->uuid && guid_equal(a->uuid, b->uuid) && same_disks(a, b);
+    hv_def_free(a);
+    hv_def_free(b);
+    return alike;
 }
 
 size_t hv_def_nic_count(const struct hv_def *def)

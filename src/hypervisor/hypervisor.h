@@ -383,6 +383,8 @@ struct hv_def;
 int hv_def_parse(const char *xml, struct hv_def **ret, struct err *err);
 void hv_def_free(struct hv_def *def);
 int hv_def_text(const struct hv_def *def, char **ret, struct err *err);
+/* Whether both are definitions of one VM: its name, its UUID, and the files and devices of its disks. Text that is none is of no VM. */
+bool hv_def_alike(const char *xml, const char *other);
 const char *hv_def_name(const struct hv_def *def);
 const char *hv_def_uuid(const struct hv_def *def);
 /* Path and format of a disk, NULL where it has none; owned by def. -ENOENT: no such target. */

@@ -95,7 +95,7 @@ int journal_made(struct journal *j, uint64_t id, struct err *err)
     int r = 0;
 
     pthread_mutex_lock(&j->lock);
-    if (id && id <= j->n && j->effects[id - 1]->state == EFFECT_BEGUN)
+    if (id && id <= j->n && j->effects[id - 1]->state != EFFECT_SETTLED)
         e = j->effects[id - 1];
     pthread_mutex_unlock(&j->lock);
     for (size_t i = 0; e && i < JOURNAL_PLACES_MAX && e->verb->places[i]; i++) {

@@ -12,6 +12,8 @@
 
 #define LOOK_MS 200u
 #define OWNER_MAX 4096
+#define BRIEF_TRIES 5u /* who takes a file away that a dead owner left has its lock for a moment */
+#define BRIEF_MS 10u
 #define RECOVERY_MS 60000u /* so long a watchdog may take to put back what a killed session did */
 
 struct claim {
@@ -94,14 +96,17 @@ static bool is_still_there(int fd, const char *path)
 /* 0: ours; -EBUSY: another's, with its owner in err. */
 static int try_claim(struct claim *c, bool shared, const char *what, const char *vm, struct err *err)
 {
-    for (;;) {
+    for (unsigned brief = 0;;) {
         _cleanup_close_ int fd = open(c->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd < 0)
             return err_errno(err, errno, "cannot open %s", c->path);
         if (flock(fd, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) < 0) {
-            if (errno == EWOULDBLOCK)
+            if (errno != EWOULDBLOCK)
+                return err_errno(err, errno, "cannot lock %s", c->path);
+            if (brief++ == BRIEF_TRIES)
                 return held_by_another(c->path, vm, err);
-            return err_errno(err, errno, "cannot lock %s", c->path);
+            clock_sleep_ms(BRIEF_MS);
+            continue;
         }
         if (!is_still_there(fd, c->path))
             continue;
@@ -113,17 +118,37 @@ static int try_claim(struct claim *c, bool shared, const char *what, const char 
     }
 }
 
+/* Whoever has the lock alone takes the file away. */
+static void drop_if_free(int fd, const char *path)
+{
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0 && is_still_there(fd, path))
+        (void)unlink(path);
+}
+
+void claims_sweep(const char *sessions)
+{
+    _cleanup_free_ char *parent = io_dirname(sessions), *dir = parent ? io_path(parent, "vms") : NULL;
+    _cleanup_closedir_ DIR *d = dir ? opendir(dir) : NULL;
+    const struct dirent *e;
+
+    while (d && (e = readdir(d))) {
+        _cleanup_free_ char *path = io_path(dir, e->d_name);
+        _cleanup_close_ int fd = path && e->d_name[0] != '.' ? open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW) : -1;
+        if (fd >= 0)
+            drop_if_free(fd, path);
+    }
+}
+
 void claims_free(struct claims *c)
 {
     if (!c)
         return;
     for (size_t i = 0; i < c->n; i++) {
         struct claim *e = &c->list[i];
-        /* Where others read the VM too, the file is theirs as well: whoever has the lock alone takes it away. */
-        if (e->fd >= 0 && flock(e->fd, LOCK_EX | LOCK_NB) == 0 && is_still_there(e->fd, e->path))
-            (void)unlink(e->path);
-        if (e->fd >= 0)
+        if (e->fd >= 0) {
+            drop_if_free(e->fd, e->path); /* where others read the VM too, the file is theirs as well */
             close(e->fd);
+        }
         free(e->path);
     }
     free(c->list);

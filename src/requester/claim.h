@@ -25,5 +25,7 @@ struct claim_for {
 int claims_take(struct requester *rq, struct hv *hv, char *const *uuids, const struct claim_for *purpose,
                 const struct patience *patience, struct claims **ret, struct err *err);
 void claims_free(struct claims *c); /* lets go; NULL is fine */
+/* Removes the files that owners who were killed left behind; those that somebody has, this process too, are not touched. */
+void claims_sweep(const char *sessions);
 
 #endif

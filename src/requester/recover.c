@@ -2,6 +2,7 @@
 /* Sessions that died: their effects are undone by the watchdog of the session, by the next command that touches VMs, by
  * `kvss recover`, or at boot (B2). */
 #include "base/io.h"
+#include "requester/claim.h"
 #include "requester/effects.h"
 #include "requester/internal.h"
 #include <errno.h>
@@ -90,7 +91,9 @@ static int recover(struct requester *rq, struct hv *hv, struct recovery *rec, st
     int r = sessions_dir(&dir, err);
     if (r < 0 || (r = session_verbs(&verbs, err)) < 0)
         return r;
-    return journal_recover(dir, verbs, hv, rq->config.log, note, rec, err);
+    r = journal_recover(dir, verbs, hv, rq->config.log, note, rec, err);
+    claims_sweep(dir);
+    return r;
 }
 
 int recover_dead_sessions(struct requester *rq, struct hv *hv, struct err *err)
@@ -144,7 +147,9 @@ int requester_watchdog(struct requester *rq, const char *session_id, struct err 
         .ctx = hv,
         .log = rq->config.log,
     };
-    return journal_watch_run(&c, err);
+    r = journal_watch_run(&c, err);
+    claims_sweep(dir);
+    return r;
 }
 
 struct own_path {

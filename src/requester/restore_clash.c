@@ -94,8 +94,10 @@ static int check_disk(const struct restore *r, const struct restore_vm *vm, cons
 {
     struct stat st;
 
-    if (d->own || r->job->overwrite || lstat(d->path, &st) < 0)
+    if (d->own || r->job->overwrite)
         return 0;
+    if (lstat(d->path, &st) < 0) /* only that one answer means that nothing is there */
+        return errno == ENOENT ? 0 : err_errno(err, errno, "VM %s, disk %s: cannot look at %s", vm->name, d->target, d->path);
     if (d->block_device)
         return err_set(err, EEXIST, "VM %s, disk %s: the block device %s is no disk of this VM now; --overwrite writes to it all the "
                                     "same, over whatever it holds", vm->name, d->target, d->path);
@@ -108,8 +110,10 @@ static int check_nvram(const struct restore *r, const struct restore_vm *vm, str
 {
     struct stat st;
 
-    if (!vm->nvram_path || r->job->overwrite || lstat(vm->nvram_path, &st) < 0)
+    if (!vm->nvram_path || r->job->overwrite)
         return 0;
+    if (lstat(vm->nvram_path, &st) < 0)
+        return errno == ENOENT ? 0 : err_errno(err, errno, "VM %s, NVRAM: cannot look at %s", vm->name, vm->nvram_path);
     const char *was = json_get_text(vm->nvram, "restore_path");
     bool own = !vm->as_uuid && !r->job->images_only &&
                ((was && !strcmp(was, vm->nvram_path)) ||

@@ -302,7 +302,7 @@ static int before_disk(struct restore *r, struct restore_vm *vm, struct restore_
     if (d->in_place)
         vm->files_touched = true;
     else if (!d->block_device)
-        return stage_beside(r, vm->uuid, d->path, 0, &d->made, err);
+        return stage_beside(r, vm->uuid, d->path, d->own || r->job->overwrite ? 0 : STAGE_NEW, &d->made, err);
     else if (d->new_volume)
         return make_volume(r, vm, d, err);
     else

@@ -109,6 +109,8 @@ static int look_at_target(struct item *i, struct err *err)
         r = -errno;
     if (r < 0)
         return err_errno(err, -r, "cannot look at %s", i->target);
+    if (*i->old.text && (i->flags & STAGE_NEW))
+        return err_set(err, EEXIST, "%s has come to be there since the restore was planned: it is left alone", i->target);
     return *i->old.text && S_ISDIR(st.st_mode) ? err_set(err, EISDIR, "%s is a folder", i->target) : 0;
 }
 

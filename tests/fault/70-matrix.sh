@@ -50,7 +50,7 @@ row() {
     while read -r step <&5; do
         for action in "${ACTIONS[@]}"; do
             # the watchdog is of no consequence where nothing is open any more, and a signal where nothing is left to be done
-            case "$action $step" in "int settled "* | "term settled "*) continue ;; esac
+            case "$action $step" in "int settled "* | "term settled "* | "int after "* | "term after "*) continue ;; esac
             [[ " ${ONLY_ACTIONS:-${ACTIONS[*]}} " == *" $action "* ]] || continue
             # shellcheck disable=SC2053 # a pattern is meant
             [[ $step == ${ONLY_STEPS:-*} ]] || continue
@@ -92,6 +92,8 @@ else
     cell all hang backup-job "done" web off
     cell all fail checkpoint "done" web mute
     cell all hang part-file settled mute
+    cell all killall commit "done" web mute
+    cell all kill part-file after mute
     cell all int pause-vm "done" web mute
     cell all term backup-job undo web off
 fi

@@ -64,6 +64,8 @@ what_is() {
     assert_nothing_left
     [ ! -d /var/lib/kvss/sessions ] || assert_eq "$(ls /var/lib/kvss/sessions)" "" "sessions left"
     assert_eq "$(find "$SANDBOX/elsewhere" "$IMAGES" -mindepth 1 | sort | xargs)" "$IMAGES/web $image" "files"
+    assert_eq "$(find /var/lib/libvirt/qemu/save -name '.kvss-*')" "" "memory left on the host"
+    [ ! -d /var/lib/kvss/vms ] || assert_eq "$(ls /var/lib/kvss/vms)" "" "claims left"
     WHAT=$wanted
 }
 
@@ -77,7 +79,7 @@ at() {
     poll 90 no_kvss
     case $1 in
     kill*) assert_eq "$status" 137 "status of the restore ($1)" ;;
-    *:undo | *:settled) ;;
+    *:undo | *:settled | *:after) ;;
     # a link that cannot be made is told and does not fail the restore; once a VM is committed it stands
     fail:default-link:begin) assert_match "$status $(cat "$SANDBOX/out" "$SANDBOX/stderr")" '^0 .*link .* left as it is' "the restore ($1)" ;;
     fail:default-link:done | fail:commit:done) assert_eq "$status" 0 "status of the restore ($1)" ;;
@@ -108,12 +110,13 @@ if [ -z "${KVSS_TEST_FULL:-}" ]; then
     at killall:replaced-file:done old
     at kill:commit:begin old
     at killall:commit:done new
+    at killall:replaced-file:after new
     at fail:turn-off-vm:begin old
 else
     # every step that a good restore passes
     KVSS_TEST_FAULT_LOG=$SANDBOX/good "$KVSS" restore --yes "$POINT" web > "$SANDBOX/out" 2>&1 || fail "$(cat "$SANDBOX/out")"
     WHAT=new
-    mapfile -t steps < <(sed -n 's/^\(begin\|done\|settled\) \(.*\)/\2:\1/p' "$SANDBOX/good" | awk '!seen[$0]++')
+    mapfile -t steps < <(sed -n 's/^\(begin\|done\|settled\|after\) \(.*\)/\2:\1/p' "$SANDBOX/good" | awk '!seen[$0]++')
     rm "$SANDBOX/good"
     assert_gt ${#steps[@]} 12 "number of steps"
     for step in "${steps[@]}"; do

@@ -71,6 +71,7 @@ assert_unharmed() {
     ALLOW_CHECKPOINTS='kvss-*' assert_nothing_left
     assert_eq "$(find /var/lib/kvss/sessions -mindepth 1 -type d)" "" "sessions left"
     assert_eq "$(find /var/lib/libvirt/qemu/save -name '.kvss-*')" "" "saved states left"
+    [ ! -d /var/lib/kvss/vms ] || assert_eq "$(ls /var/lib/kvss/vms)" "" "claims left"
     fault_frozen
 }
 
@@ -122,7 +123,7 @@ fault_trace() {
 # Whether guests are held at the step.
 _held_at() { # VERB WHEN
     case "$2 $1" in
-    "done freeze-guest" | "settled freeze-guest" | "done pause-vm") return 0 ;;
+    "done freeze-guest" | "settled freeze-guest" | "after freeze-guest" | "done pause-vm") return 0 ;;
     "done checkpoint" | "done backup-job") fault_passed "done" freeze-guest ;;
     *) return 1 ;;
     esac
@@ -147,10 +148,10 @@ _end_hanging() { # VERB WHEN
 }
 
 # The exit codes that are right after each action. A step that fails may be of no consequence for the result.
-_wanted_status() { # ACTION WHEN
+_wanted_status() { # ACTION WHEN VERB
     case $1 in
     kill | killall) echo 137 ;;
-    fail) case $2 in begin | done) echo 1 ;; *) echo '(0|1)' ;; esac ;;
+    fail) case "$2 $3" in "done commit") echo 0 ;; begin* | done*) echo 1 ;; *) echo '(0|1)' ;; esac ;;
     int | term) echo '(0|130)' ;;
     killdog) echo '(0|1)' ;;
     hang) echo '(1|130)' ;;
@@ -167,7 +168,7 @@ fault_cell() {
     [ "$action" != hang ] || _end_hanging "$verb" "$when"
     wait "$FAULT_PID" || status=$?
     fault_happened || fail "the step was not reached (status $status): $(cat "$SANDBOX/stderr")"
-    [[ $status =~ ^$(_wanted_status "$action" "$when")$ ]] || fail "status $status: $(cat "$SANDBOX/stderr")"
+    [[ $status =~ ^$(_wanted_status "$action" "$when" "$verb")$ ]] || fail "status $status: $(cat "$SANDBOX/stderr")"
     if [ "$action" = killall ]; then
         kvss recover > "$SANDBOX/recover" 2>&1 || fail "recover: $(cat "$SANDBOX/recover")"
     fi

@@ -287,6 +287,26 @@ static void a_disk_is_added(void **state)
     assert_non_null(strstr(none, "dev=\"sda\""));
 }
 
+/* By what an undo tells the VM that it made from one that somebody defined since (B2). */
+static void definitions_of_one_vm_are_alike(void **state)
+{
+#define VM(name, uuid, disks) "<domain type='qemu'><name>" name "</name><uuid>" uuid "</uuid><devices>" disks "</devices></domain>"
+    static const char one[] = VM("web", "5d4e7a10-0d2b-4c55-8a63-000000000001", DISK("/a", "vda") DISK("/b", "vdb"));
+    static const char *const others[] = {
+        VM("web", "5d4e7a10-0d2b-4c55-8a63-000000000002", DISK("/a", "vda") DISK("/b", "vdb")),
+        VM("web2", "5d4e7a10-0d2b-4c55-8a63-000000000001", DISK("/a", "vda") DISK("/b", "vdb")),
+        VM("web", "5d4e7a10-0d2b-4c55-8a63-000000000001", DISK("/a", "vda") DISK("/c", "vdb")),
+        VM("web", "5d4e7a10-0d2b-4c55-8a63-000000000001", DISK("/a", "vda")),
+        "<domain", "",
+    };
+
+    (void)state;
+    assert_true(hv_def_alike(one, one));
+    assert_true(hv_def_alike(one, VM("web", "5D4E7A10-0D2B-4C55-8A63-000000000001", DISK("/b", "vdb") DISK("/a", "vda") "<tpm/>")));
+    for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+        assert_false(hv_def_alike(one, others[i]));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -302,6 +322,7 @@ int main(void)
         cmocka_unit_test(everything_else_is_one),
         cmocka_unit_test(a_disk_is_found_by_its_image),
         cmocka_unit_test(a_disk_is_added),
+        cmocka_unit_test(definitions_of_one_vm_are_alike),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -313,6 +313,9 @@ static void b2_nothing_is_entered_where_the_target_cannot_be_looked_at(void **st
     struct err err = ERR_INIT;
     const char *made;
 
+    _cleanup_(run_clear) struct run other = run_new();
+    assert_fails(EEXIST, stage_add(other.s, GROUP, p.old, STAGE_NEW, &made, &err)); /* planned as absent */
+    assert_int_equal(journal_open_effects(other.j), 0);
     for (size_t i = 0; i < ARRAY_SIZE(obstacles); i++) {
         _cleanup_(run_clear) struct run r = run_new();
         obstacles[i](&p);
@@ -401,7 +404,8 @@ static void b2_entries_without_identities_prove_nothing_but_names(void **state)
     write_text(kept, "before");
     write_text(p.old, "after");
     dead_session(&p, "{\"effect\":1,\"verb\":\"staged-file\",\"values\":{\"path\":\"%s\",\"group\":\"g\"}}\n"
-                     "{\"effect\":2,\"verb\":\"replaced-file\",\"values\":{\"path\":\"%s\",\"kept\":\"%s\",\"group\":\"g\"}}\n", made, p.old, kept);
+                     "{\"effect\":2,\"verb\":\"replaced-file\",\"values\":{\"path\":\"%s\",\"kept\":\"%s\",\"group\":\"g\"}}\n",
+                 made, p.old, kept);
     moved(&p);
     assert_int_equal(recover(&p).left, 2);
     assert_int_equal(rename(p.away, p.dir), 0);

@@ -107,9 +107,10 @@ const struct journal_verb vm_writer_verbs[] = {
     { VERB_SAVE, undo_save, .undone = "it is not in its saved state any more" },
     { VERB_PART, undo_part, .places = { "path" } },
     { VERB_TURN_OFF, vm_undo_turn_off, NULL, true, "it is in its old state" },
-    { VERB_KEEP_SAVED, vm_undo_keep_saved, vm_finish_keep_saved, true, "its old saved state is in its place" },
+    { VERB_KEEP_SAVED, vm_undo_keep_saved, vm_finish_keep_saved, true, "its old saved state is in its place",
+      .places = { "path", "kept" } },
     { VERB_DELETE, vm_undo_delete, NULL, true, "it is registered as before" },
-    { VERB_REGISTER, vm_undo_register, .undone = "the VM that was made is gone" },
-    { VERB_LINK, vm_undo_link, .undone = "the link to it is gone" },
+    { VERB_REGISTER, vm_undo_register, .undone = "the VM that was made is gone", .places = { "nvram", "tpm" } },
+    { VERB_LINK, vm_undo_link, .undone = "the link to it is gone", .places = { "path" } },
     { NULL, NULL },
 };

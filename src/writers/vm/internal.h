@@ -72,9 +72,10 @@ struct vm_session {
 #define VERB_KEEP_SAVED "keep-saved-state" /* "path", "kept": a second name of the old VM's saved state */
 /* "uuid", "definition", "autostart", "metadata" of snapshots and checkpoints, "transient": the state of a VM that is not persistent */
 #define VERB_DELETE "delete-vm"
-#define VERB_REGISTER "register-vm" /* "uuid" of the new VM; "nvram", "tpm": what its start will make, where there is none */
-#define VERB_LINK "default-link"    /* "path"; "target": of the link that was there */
-#define VM_LINK_SUFFIX ".kvss-new"
+/* "uuid", "definition" of the new VM; "nvram", "tpm": what its start will make, where there is none */
+#define VERB_REGISTER "register-vm"
+/* "path"; "target", "old_id": of the link that was there; "made": the new one's name beside it at first; "new_id" */
+#define VERB_LINK "default-link"
 
 /* Entering an effect of a VM; name/value is one more value or NULL. */
 int vm_effect(const struct vm *vm, const char *verb, const char *name, const char *value, uint64_t *ret_id, struct err *err);
@@ -169,6 +170,7 @@ struct vm_restore {
     struct hv_def *def;     /* the definition, being corrected */
     json_t *steps, *warnings; /* owned; what was done, in order, and what the user must know */
     bool replaces;          /* a VM of that UUID was here before PreRestore */
+    uint64_t fx_register;   /* 0: not registered yet, or there is no journal */
 };
 int vm_restore_read(struct vm_restore *r, struct vm_writer *w, struct kvss_component *c, struct err *err);
 void vm_restore_clear(struct vm_restore *r);

@@ -2,6 +2,7 @@
 /* The VM that a restore replaces: turned off and deleted (M13), with everything written down and kept that is needed to have it again as
  * it was, up to the moment when the new one stands (restore_undo.c). */
 #include "base/io.h"
+#include "base/io_at.h"
 #include "writers/vm/internal.h"
 #include <errno.h>
 #include <string.h>
@@ -76,21 +77,38 @@ static const char *state_before(const struct vm_restore *r, const struct hv_doma
     return d->state == HV_OTHER ? "running" : hv_state_name(d->state);
 }
 
+/* 1: its saved state is there; 0: there is none. */
+static int look_at_saved_state(const char *path, struct io_id *ret, struct err *err)
+{
+    _cleanup_close_ int dir = -1;
+    _cleanup_free_ char *name = NULL;
+
+    int r = io_open_parent(path, &dir, &name, err);
+    if (r < 0)
+        return r;
+    r = io_id_at(dir, name, ret);
+    return r == -ENOENT ? 0 : r < 0 ? err_errno(err, -r, "cannot look at %s", path) : 1;
+}
+
 /* A second name, before libvirt removes the first. */
 static int keep_saved_state(struct vm_restore *r, struct hv_domain *d, struct err *err)
 {
     _cleanup_free_ char *path = NULL, *dir = NULL, *kept = NULL;
     struct guid id = guid_new();
+    struct io_id old;
     uint64_t fx;
 
-    if (d->state != HV_SAVED || hv_managed_save_path(d, &path, NULL) < 0 || !io_exists(path))
+    if (d->state != HV_SAVED || hv_managed_save_path(d, &path, NULL) < 0)
         return 0;
+    int rc = look_at_saved_state(path, &old, err);
+    if (rc <= 0)
+        return rc < 0 ? err_context(err, "the saved state of VM %s could not be kept", d->name) : 0;
     dir = io_dirname(path);
     kept = dir ? str_format("%s/" IO_TEMPORARY_PREFIX "old-%.13s.memory", dir, id.text) : NULL;
     if (!kept)
         return err_set(err, ENOMEM, "out of memory");
-    const struct journal_arg values[] = { { "path", path }, { "kept", kept }, { NULL, NULL } };
-    int rc = vm_restore_effect(r, VERB_KEEP_SAVED, d->name, values, &fx, err);
+    const struct journal_arg values[] = { { "path", path }, { "kept", kept }, { "path_id", old.text }, { NULL, NULL } };
+    rc = vm_restore_effect(r, VERB_KEEP_SAVED, d->name, values, &fx, err);
     if (rc >= 0)
         rc = io_link_or_copy(path, kept, 0600, err);
     return rc < 0 ? err_context(err, "the saved state of VM %s could not be kept", d->name) : vm_restore_effect_done(r, fx, err);

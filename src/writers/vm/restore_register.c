@@ -3,6 +3,7 @@
  * copy that a saved state carries, and brought to the state that was asked for. */
 #include "base/buf.h"
 #include "base/io.h"
+#include "base/io_at.h"
 #include "writers/vm/internal.h"
 #include <errno.h>
 #include <limits.h>
@@ -188,45 +189,100 @@ static int link_state(const char *path)
     return S_ISLNK(st.st_mode) ? 1 : -1;
 }
 
-/* Entered in the journal with what is there now, so that the undo can put that back. */
-static bool enter_link(struct vm_restore *r, const char *link, uint64_t *id)
+/* The link's folder, open, and what is there under its name. */
+struct place {
+    int dir;
+    char *name, *made;    /* made: a name that nobody else has */
+    char target[PATH_MAX]; /* of the link that is there; "": none is */
+    struct io_id old;
+};
+
+static void place_clear(struct place *p)
 {
-    char target[PATH_MAX];
-    ssize_t n = readlink(link, target, sizeof(target) - 1);
+    if (p->dir >= 0)
+        close(p->dir);
+    free(p->name);
+    free(p->made);
+}
+
+static int look(struct place *p, const char *link, struct err *err)
+{
+    struct guid id = guid_new();
+
+    int r = io_open_parent(link, &p->dir, &p->name, err);
+    if (r < 0)
+        return r;
+    if (!(p->made = str_format(IO_TEMPORARY_PREFIX "link-%.13s", id.text)))
+        return err_set(err, ENOMEM, "out of memory");
+    r = io_id_at(p->dir, p->name, &p->old);
+    ssize_t n = r < 0 ? 0 : readlinkat(p->dir, p->name, p->target, sizeof(p->target) - 1);
+    if ((r < 0 && r != -ENOENT) || n < 0)
+        return err_errno(err, n < 0 ? errno : -r, "cannot look at it");
+    p->target[n] = '\0';
+    return 0;
+}
+
+/* Entered in the journal with what is there now, so that the undo can put that back. */
+static bool enter_link(struct vm_restore *r, const char *link, struct place *p, uint64_t *id)
+{
     struct err why = ERR_INIT;
 
-    target[n > 0 ? n : 0] = '\0';
-    const struct journal_arg values[] = { { "path", link }, { "target", n > 0 ? target : NULL }, { NULL, NULL } };
-    if (vm_restore_effect(r, VERB_LINK, hv_def_name(r->def), values, id, &why) >= 0)
+    int rc = look(p, link, &why);
+    const struct journal_arg values[] = {
+        { "path", link },
+        { "made", p->made },
+        { "target", *p->target ? p->target : NULL },
+        { "old_id", *p->target ? p->old.text : NULL },
+        { NULL, NULL },
+    };
+    if (rc >= 0 && vm_restore_effect(r, VERB_LINK, hv_def_name(r->def), values, id, &why) >= 0)
         return true;
     vm_restore_warn(r, "the link %s was left as it is: %s", link, why.text);
     return false;
 }
 
-static void make_link(struct vm_restore *r, const char *link, const char *place)
+/* Made beside it and written down, then renamed. */
+static int put_link(struct vm_restore *r, const struct place *p, const char *to, uint64_t id)
 {
-    _cleanup_free_ char *fresh = str_format("%s" VM_LINK_SUFFIX, link);
+    struct io_id new;
+    struct err why = ERR_INIT;
+
+    if (symlinkat(to, p->dir, p->made) < 0)
+        return -errno;
+    int rc = io_id_at(p->dir, p->made, &new);
+    if (rc >= 0 && r->writer->config.journal)
+        rc = journal_note(r->writer->config.journal, id, "new_id", new.text, &why);
+    if (rc >= 0 && renameat(p->dir, p->made, p->dir, p->name) < 0)
+        rc = -errno;
+    if (rc < 0)
+        (void)unlinkat(p->dir, p->made, 0);
+    return rc;
+}
+
+static void make_link(struct vm_restore *r, const char *link, const char *to)
+{
+    _cleanup_(place_clear) struct place p = { .dir = -1 };
     uint64_t id;
 
-    if (!fresh || !enter_link(r, link, &id))
+    if (!enter_link(r, link, &p, &id))
         return;
-    (void)unlink(fresh);
-    if (symlink(place, fresh) < 0 || rename(fresh, link) < 0) {
-        vm_restore_warn(r, "no link %s to %s could be made: %s", link, place, strerror(errno));
-        (void)unlink(fresh);
+    int rc = put_link(r, &p, to, id);
+    if (rc < 0) {
+        vm_restore_warn(r, "no link %s to %s could be made: %s", link, to, strerror(-rc));
         return;
     }
     (void)vm_restore_effect_done(r, id, NULL);
-    vm_restore_step(r, "link: %s points to %s", link, place);
+    vm_restore_step(r, "link: %s points to %s", link, to);
 }
 
 static void remove_link(struct vm_restore *r, const char *link)
 {
+    _cleanup_(place_clear) struct place p = { .dir = -1 };
     uint64_t id;
 
-    if (!enter_link(r, link, &id))
+    if (!enter_link(r, link, &p, &id))
         return;
-    if (unlink(link) < 0) {
+    if (unlinkat(p.dir, p.name, 0) < 0) {
         vm_restore_warn(r, "the link %s could not be removed: %s", link, strerror(errno));
         return;
     }
@@ -304,7 +360,7 @@ static int boot(struct vm_restore *r, struct hv_domain *d, bool paused, struct e
     return 0;
 }
 
-int vm_bring_to_state(struct vm_restore *r, struct err *err)
+static int bring_to_state(struct vm_restore *r, struct err *err)
 {
     const char *state = vm_restore_option(r, "state"), *memory = vm_restore_option(r, "memory");
     _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
@@ -330,24 +386,60 @@ int vm_bring_to_state(struct vm_restore *r, struct err *err)
     return boot(r, d, !strcmp(state, "paused"), err);
 }
 
+/* What its start has made of firmware state is its own. */
+int vm_bring_to_state(struct vm_restore *r, struct err *err)
+{
+    struct err unknown = ERR_INIT; /* then it is left where it is, should the restore be taken back */
+
+    int rc = bring_to_state(r, err);
+    if (r->writer->config.journal && r->fx_register)
+        (void)journal_made(r->writer->config.journal, r->fx_register, &unknown);
+    return rc;
+}
+
+/* Its folder is there, and it is certainly not in it: what will be there after the start is the VM's. */
+static bool is_absent(const char *path)
+{
+    _cleanup_close_ int dir = -1;
+    _cleanup_free_ char *name = NULL;
+    struct err ignored = ERR_INIT;
+    struct io_id id;
+
+    return path && io_open_parent(path, &dir, &name, &ignored) >= 0 && io_id_at(dir, name, &id) == -ENOENT;
+}
+
+/* Of a VM that somebody has defined meanwhile nothing is overwritten. */
+static int check_free(struct vm_restore *r, const char *uuid, struct err *err)
+{
+    _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
+    struct err none = ERR_INIT;
+
+    int rc = hv_domain_find(r->writer->config.hv, uuid, &d, &none);
+    if (rc == -ENOENT)
+        return 0;
+    return rc < 0 ? err_move(err, &none) : err_set(err, EEXIST, "a VM %s of its UUID was defined meanwhile; it is left alone", d->name);
+}
+
 static int define(struct vm_restore *r, const char *xml, struct hv_domain **ret, struct err *err)
 {
     const char *nvram = hv_def_nvram(r->def), *uuid = hv_def_uuid(r->def);
     _cleanup_free_ char *tpm = NULL;
-    uint64_t id;
 
     if (hv_tpm_dir(r->writer->config.hv, uuid, &tpm, NULL) < 0)
         tpm = NULL;
     const struct journal_arg values[] = {
         { "uuid", uuid },
-        { "nvram", nvram && !io_exists(nvram) ? nvram : NULL },
-        { "tpm", tpm && !io_exists(tpm) ? tpm : NULL },
+        { "definition", xml },
+        { is_absent(nvram) ? "nvram" : "had_nvram", nvram },
+        { is_absent(tpm) ? "tpm" : "had_tpm", tpm },
         { NULL, NULL },
     };
-    int rc = vm_restore_effect(r, VERB_REGISTER, hv_def_name(r->def), values, &id, err);
+    int rc = vm_restore_effect(r, VERB_REGISTER, hv_def_name(r->def), values, &r->fx_register, err);
+    if (rc >= 0 && (rc = check_free(r, uuid, err)) < 0 && rc == -EEXIST && r->fx_register)
+        journal_settled(r->writer->config.journal, r->fx_register);
     if (rc < 0 || (rc = hv_define(r->writer->config.hv, xml, ret, err)) < 0)
         return err_context(err, "it could not be registered");
-    return vm_restore_effect_done(r, id, err);
+    return vm_restore_effect_done(r, r->fx_register, err);
 }
 
 int vm_register(struct vm_restore *r, struct err *err)

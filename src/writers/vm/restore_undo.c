@@ -3,10 +3,11 @@
  * are undone last first and only one on top of the other (journal.h): nothing is started on images that are not its own. */
 #include "base/clock.h"
 #include "base/io.h"
+#include "base/io_at.h"
 #include "writers/vm/internal.h"
 #include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #define LATE_POLLS 20u /* for a call that the dead session had made and that libvirt is still at */
 #define LATE_POLL_MS 50u
@@ -33,38 +34,100 @@ static bool is(const struct journal_effect *e, const char *name, const char *val
 
 /* ---- The new one --------------------------------------------------------------------------------------------------------------*/
 
+/* Whether the VM that is there is the one that was about to be made, or deleted. What a version that did not write down its definition
+ * has brought about for certain is believed, too. */
+static bool is_recorded(const struct journal_effect *e, const struct hv_domain *d)
+{
+    const char *definition = journal_value(e, "definition");
+
+    return definition ? hv_def_alike(definition, d->xml) : journal_is_done(e);
+}
+
+static int someone_elses(const struct hv_domain *d, struct err *err)
+{
+    return err_set(err, EEXIST, "VM %s was defined anew by somebody else and is left alone: undefine it, then run: kvss recover", d->name);
+}
+
 int vm_undo_register(void *ctx, const struct journal_effect *e, struct err *err)
 {
     _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
-    const char *nvram = journal_value(e, "nvram"), *tpm = journal_value(e, "tpm");
+    int left = 0;
 
     int r = find_vm(ctx, e, &d, err);
+    if (r > 0 && !is_recorded(e, d))
+        r = someone_elses(d, err);
     if (r < 0)
         return r;
     if (r > 0 && ((r = hv_destroy(d, err)) < 0 || (d->persistent && (r = hv_undefine(d, true, err)) < 0)))
         return err_context(err, "the restored VM %s could not be taken back", d->name);
     /* What its start has made where there was none. */
-    r = nvram ? io_unlink(nvram, err) : 0;
-    return r < 0 ? r : tpm ? io_remove_tree(tpm, err) : 0;
+    const char *const firmware[] = { "nvram", "tpm" };
+    for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(firmware); i++) {
+        if (!journal_value(e, firmware[i]))
+            continue;
+        r = journal_remove_made(e, firmware[i], false, err);
+        left |= r > 0;
+    }
+    return r < 0 ? r : left;
+}
+
+/* A link that is there again: made beside, so that there is no moment without one, and renamed. */
+static int put_link_back(const struct journal_place *p, const char *target, bool over, struct err *err)
+{
+    struct guid id = guid_new();
+    _cleanup_free_ char *fresh = str_format(IO_TEMPORARY_PREFIX "link-%.13s", id.text);
+
+    if (!fresh)
+        return err_set(err, ENOMEM, "out of memory");
+    int r = over ? symlinkat(target, p->dir, fresh) : symlinkat(target, p->dir, p->name);
+    if (r == 0 && over && renameat(p->dir, fresh, p->dir, p->name) < 0) {
+        r = -1;
+        int why = errno;
+        (void)unlinkat(p->dir, fresh, 0);
+        errno = why;
+    }
+    return r < 0 ? err_errno(err, errno, "cannot put the link %s back", p->path) : 0;
+}
+
+static int drop_link(const struct journal_place *p, const char *name, struct err *err)
+{
+    if (unlinkat(p->dir, name, 0) < 0 && errno != ENOENT)
+        return err_errno(err, errno, "cannot remove the link %s", p->path);
+    return 0;
+}
+
+/* Only begun, the old one is there still, or nothing. */
+static int undo_known_link(const struct journal_effect *e, const struct journal_place *p, struct err *err)
+{
+    const char *target = journal_value(e, "target");
+
+    int r = journal_find(p, p->name, journal_value(e, "old_id"), err);
+    if (r < 0 || (r == JOURNAL_SAME && target))
+        return r < 0 ? r : 0;
+    r = journal_find(p, p->name, journal_value(e, "new_id"), err);
+    if (r == JOURNAL_ABSENT)
+        return target ? put_link_back(p, target, false, err) : 0;
+    if (r == JOURNAL_SAME)
+        return target ? put_link_back(p, target, true, err) : drop_link(p, p->name, err);
+    return r < 0 ? r : journal_left_alone(p->path, err);
 }
 
 int vm_undo_link(void *ctx, const struct journal_effect *e, struct err *err)
 {
-    const char *path = journal_value(e, "path"), *target = journal_value(e, "target");
-    struct stat st;
+    _cleanup_(journal_place_close) struct journal_place p = { .dir = -1 };
+    const char *made = journal_value(e, "made");
+    _cleanup_free_ char *name = made ? io_basename(made) : NULL;
 
     (void)ctx;
-    if (lstat(path, &st) == 0 && !S_ISLNK(st.st_mode))
-        return 0; /* someone else's */
-    if (!target)
-        return io_unlink(path, err);
-    _cleanup_free_ char *fresh = str_format("%s" VM_LINK_SUFFIX, path);
-    if (!fresh)
+    if (made && !name)
         return err_set(err, ENOMEM, "out of memory");
-    (void)unlink(fresh);
-    if (symlink(target, fresh) < 0 || rename(fresh, path) < 0)
-        return err_errno(err, errno, "cannot put the link %s back", path);
-    return 0;
+    int r = journal_place_open(e, "path", &p, err);
+    if (r <= 0)
+        return r;
+    if (!p.proven) /* of an earlier version: nobody can tell whose it is */
+        return journal_left_alone(p.path, err);
+    r = name ? drop_link(&p, name, err) : 0;
+    return r < 0 ? r : undo_known_link(e, &p, err);
 }
 
 /* ---- The old one --------------------------------------------------------------------------------------------------------------*/
@@ -98,6 +161,8 @@ int vm_undo_delete(void *ctx, const struct journal_effect *e, struct err *err)
     const char *transient = journal_value(e, "transient"), *definition = journal_value(e, "definition");
 
     int r = find_vm(ctx, e, &d, err);
+    if (r > 0 && !is_recorded(e, d))
+        r = someone_elses(d, err);
     if (r < 0 || (r > 0 && (transient || (d->state != HV_OFF && d->state != HV_SAVED))))
         return r < 0 ? r : 0;
     if (transient)
@@ -109,23 +174,47 @@ int vm_undo_delete(void *ctx, const struct journal_effect *e, struct err *err)
     return r < 0 ? r : restore_metadata(d, e, err);
 }
 
+static int put_saved_state_back(const struct journal_place *p, const char *kept, struct err *err)
+{
+    if (renameat(p->dir, kept, p->dir, p->name) < 0)
+        return err_errno(err, errno, "cannot put the saved state %s back from %s", p->path, kept);
+    int r = io_fsync_at(p->dir);
+    return r < 0 ? err_errno(err, -r, "cannot make %s durable", p->path) : 0;
+}
+
+static int drop_second_name(const struct journal_place *p, const char *kept, struct err *err)
+{
+    if (unlinkat(p->dir, kept, 0) < 0 && errno != ENOENT)
+        return err_errno(err, errno, "cannot remove %s beside %s", kept, p->path);
+    return 0;
+}
+
 /* Back under the name where libvirt looks for it when the VM is started. */
 int vm_undo_keep_saved(void *ctx, const struct journal_effect *e, struct err *err)
 {
-    const char *path = journal_value(e, "path"), *kept = journal_value(e, "kept");
+    _cleanup_(journal_place_close) struct journal_place p = { .dir = -1 };
+    _cleanup_free_ char *kept = io_basename(journal_value(e, "kept"));
 
     (void)ctx;
-    if (io_exists(path) || !io_exists(kept))
-        return io_unlink(kept, err);
-    if (rename(kept, path) < 0)
-        return err_errno(err, errno, "cannot put the saved state %s back from %s", path, kept);
-    return io_fsync_parent(path, err);
+    int r = kept ? journal_place_open(e, "path", &p, err) : err_set(err, ENOMEM, "out of memory");
+    if (r <= 0)
+        return r;
+    int at_path = journal_find(&p, p.name, journal_value(e, "path_id"), err);
+    int at_kept = at_path < 0 ? at_path : journal_find(&p, kept, journal_value(e, "kept_id"), err);
+    if (at_kept < 0 || at_kept == JOURNAL_ABSENT) /* not kept yet, or put back before */
+        return at_kept < 0 ? at_kept : 0;
+    if (at_kept == JOURNAL_OTHERS)
+        return journal_left_alone(journal_value(e, "kept"), err);
+    if (at_path == JOURNAL_OTHERS)
+        return err_set(err, EEXIST, "%s is another saved state and is left alone; the VM's own is beside it as %s: move one of them, then "
+                                    "run: kvss recover", p.path, kept);
+    return at_path == JOURNAL_ABSENT ? put_saved_state_back(&p, kept, err) : drop_second_name(&p, kept, err);
 }
 
 int vm_finish_keep_saved(void *ctx, const struct journal_effect *e, struct err *err)
 {
     (void)ctx;
-    return io_unlink(journal_value(e, "kept"), err);
+    return journal_remove_made(e, "kept", true, err);
 }
 
 /* libvirt does not notice a saved state that is put into its folder before it starts the VM from there: so that is done, paused, and
