@@ -13,7 +13,10 @@ static int fill_chain(struct hv_domain *d, struct hv_disk *disk, xmlNodePtr node
     if (!local || disk->backing || disk->device == HV_DEVICE_LUN || (node && disk_xml_has_chain(node)))
         return 0;
     _cleanup_chain_ struct image_chain chain = { 0 };
-    int r = image_chain_read(disk->path, disk->format, &chain, NULL);
+    struct err why = ERR_INIT;
+    int r = 0;
+    if (image_chain_read(disk->path, disk->format, &chain, &why) < 0)
+        log_debug(d->hv->log, "VM %s: %s", d->name, why.text);
     for (size_t i = 1; r == 0 && i < chain.n; i++)
         r = strv_add(&disk->backing, chain.layers[i].path);
     return r;

@@ -330,6 +330,7 @@ struct hv_image_info {
     uint64_t file_size;       /* of a regular file, else 0: a raw image may end within a sector, the rest of which reads as zeros */
     uint64_t cluster_size;    /* 0: none */
     char *backing, *backing_format; /* as written in the image; NULL */
+    char *data_file;          /* another file that holds the data (qcow2), as written in the image; NULL: none */
     char *compat;             /* qcow2: "0.10" or "1.1" */
     bool lazy_refcounts, extended_l2, encrypted;
     char *compression;        /* qcow2: of clusters that are compressed, "zlib" or "zstd"; NULL */

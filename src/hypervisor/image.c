@@ -17,6 +17,7 @@ void hv_image_info_clear(struct hv_image_info *i)
     free(i->format);
     free(i->backing);
     free(i->backing_format);
+    free(i->data_file);
     free(i->compat);
     free(i->compression);
     free(i->preallocation);

@@ -12,15 +12,16 @@ int image_bitmap_remove(const char *path, const char *bitmap, struct err *err);
 
 struct image_layer {
     char *path;           /* or the URI of what is no file */
-    char *format;         /* "raw" where the image above records none */
-    bool format_recorded; /* false: QEMU would guess the format from the contents unless it is told */
+    char *format;
+    bool format_recorded; /* false: found by its content, as libvirt does it where the image above records none; QEMU must be told */
 };
 struct image_chain {
     size_t n;
     struct image_layer *layers; /* [0] is the image itself */
 };
-/* The image and what it is backed by. Each is opened as the format that is recorded for it, never guessed: a guest can write any
- * header into a raw image. Ends early, without failure, at what cannot be opened as a file; -ELOOP: more than 200 images. */
+/* The image and what it is backed by. Each is opened as the format that is recorded for it: a guest can write any header into a raw
+ * image. Where none is recorded libvirt's rule holds: the content tells it, unless that leads on to further files (-EINVAL: libvirt
+ * does not start such a VM). Ends at what is no file; fails at a file that cannot be opened; -ELOOP: more than 200 images. */
 int image_chain_read(const char *path, const char *format, struct image_chain *ret, struct err *err);
 void image_chain_clear(struct image_chain *c);
 #define _cleanup_chain_ _cleanup_(image_chain_clear)

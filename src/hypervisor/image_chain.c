@@ -30,48 +30,79 @@ static char *resolve(const char *image, const char *backing)
     return str_format("%.*s/%s", (int)(slash - image), image, backing);
 }
 
-static int push(struct image_chain *c, char *path, const char *format)
+/* path is taken over. recorded: the image above says so; else what was found by looking. */
+static int push(struct image_chain *c, char *path, const char *format, bool recorded)
 {
     struct image_layer *layers = path ? realloc(c->layers, (c->n + 1) * sizeof *layers) : NULL;
 
     if (layers)
         c->layers = layers;
-    char *copy = strdup(format ? format : "raw");
+    char *copy = strdup(format);
     if (!layers || !copy) {
         free(path);
         free(copy);
         return -ENOMEM;
     }
-    layers[c->n++] = (struct image_layer){ .path = path, .format = copy, .format_recorded = format };
+    layers[c->n++] = (struct image_layer){ .path = path, .format = copy, .format_recorded = recorded };
     return 0;
 }
 
+/* libvirt's rule for an image whose format nobody has recorded: it is what its content says, unless it would lead on to further files;
+ * then libvirt does not start the VM. A guest may have written that content. */
+static int look_for_format(const char *image, const char *backing, char **ret, struct err *err)
+{
+    struct hv_image_info info = { 0 };
+    const char *why = "is no file of this host";
+
+    int r = is_file(backing) ? hv_image_info(backing, NULL, true, &info, err) : 1;
+    if (r < 0)
+        return r;
+    if (r == 0) {
+        why = info.backing ? "has a backing image itself" : info.data_file ? "keeps its data in another file" : NULL;
+        *ret = why ? NULL : TAKE_PTR(info.format);
+        hv_image_info_clear(&info);
+    }
+    if (!why)
+        return 0;
+    return err_set(err, EINVAL, "the image %s does not record the format of its backing image %s, which %s: record it, with the VM off: "
+                                "qemu-img rebase -u -b BACKING -F FORMAT %s", image, backing, why, image);
+}
+
 /* Adds what the last layer is backed by. 1: there was something. */
-static int extend(struct image_chain *c)
+static int extend(struct image_chain *c, struct err *err)
 {
     const struct image_layer *top = &c->layers[c->n - 1];
     struct hv_image_info info = { 0 };
+    _cleanup_free_ char *backing = NULL, *format = NULL;
 
     if (strcmp(top->format, "raw") == 0 || !is_file(top->path))
         return 0;
-    if (hv_image_info(top->path, top->format, true, &info, NULL) < 0)
-        return 0;
-    int r = info.backing ? push(c, resolve(top->path, info.backing), info.backing_format) : 0;
-    bool more = info.backing && r == 0;
+    int r = hv_image_info(top->path, top->format, true, &info, err);
+    if (r < 0)
+        return r;
+    bool more = info.backing, recorded = info.backing_format;
+    backing = more ? resolve(top->path, info.backing) : NULL;
+    format = TAKE_PTR(info.backing_format);
     hv_image_info_clear(&info);
-    return more ? 1 : r;
+    if (!more)
+        return 0;
+    r = !backing ? err_errno(err, ENOMEM, "cannot follow the backing images of %s", top->path) : 0;
+    if (r == 0 && !recorded)
+        r = look_for_format(top->path, backing, &format, err);
+    if (r == 0 && push(c, TAKE_PTR(backing), format, recorded) < 0)
+        r = err_errno(err, ENOMEM, "cannot follow the backing images of %s", c->layers[0].path);
+    return r < 0 ? r : 1;
 }
 
 int image_chain_read(const char *path, const char *format, struct image_chain *ret, struct err *err)
 {
     _cleanup_chain_ struct image_chain c = { 0 };
 
-    int r = push(&c, strdup(path), format);
-    do {
-        r = r < 0 ? r : c.n > CHAIN_MAX ? -ELOOP : extend(&c);
-    } while (r > 0);
-    if (r < 0)
-        return err_errno(err, -r, "cannot follow the backing images of %s", path);
+    if (push(&c, strdup(path), format ? format : "raw", format) < 0)
+        return err_errno(err, ENOMEM, "cannot follow the backing images of %s", path);
+    for (int r = 1; r > 0;)
+        if ((r = c.n > CHAIN_MAX ? err_errno(err, ELOOP, "cannot follow the backing images of %s", path) : extend(&c, err)) < 0)
+            return r;
     *ret = c;
     c = (struct image_chain){ 0 };
     return 0;

@@ -63,6 +63,7 @@ int image_json_parse(const char *text, size_t n, struct hv_image_info *ret, stru
         .cluster_size = get_size(root, "cluster-size"),
         .backing = copy_string(root, "backing-filename"),
         .backing_format = copy_string(root, "backing-filename-format"),
+        .data_file = copy_string(data, "data-file"),
         .compat = copy_string(data, "compat"),
         .compression = copy_string(data, "compression-type"),
         .refcount_bits = (unsigned)get_size(data, "refcount-bits"),

@@ -147,6 +147,73 @@ static void a_raw_image_is_never_taken_for_another_format(void **state)
     assert_non_null(strstr(options, ",backing.driver=raw"));
 }
 
+/* As qemu-img create -b without -F did before QEMU 6.1: the header extension that names the format becomes an unknown one. */
+static void forget_format(const char *path)
+{
+    uint8_t b[4096];
+    FILE *f = fopen(path, "r+b");
+
+    assert_non_null(f);
+    size_t n = fread(b, 1, sizeof b, f), at = b[7] == 2 ? 72 : (size_t)b[102] << 8 | b[103];
+    for (uint32_t type = 1; type && at + 8 <= n;) {
+        type = (uint32_t)b[at] << 24 | (uint32_t)b[at + 1] << 16 | (uint32_t)b[at + 2] << 8 | b[at + 3];
+        if (type == 0xE2792ACA) {
+            assert_int_equal(fseek(f, (long)at, SEEK_SET), 0);
+            assert_int_equal(fwrite("\x12\x34\x56\x78", 1, 4, f), 4);
+            assert_int_equal(fclose(f), 0);
+            return;
+        }
+        at += 8 + (((size_t)b[at + 6] << 8 | b[at + 7]) + 7) / 8 * 8;
+    }
+    fail_msg("%s records no backing format", path);
+}
+
+/* libvirt's rule; at any depth. */
+static void a_backing_format_that_is_not_recorded_is_told_by_the_content(void **state)
+{
+    const struct lab *lab = *state;
+    uint8_t got[4096], wanted[4096];
+
+    create(lab->base, "qcow2", NULL, NULL, NULL);
+    create(lab->mid, "qcow2", NULL, lab->base, "qcow2");
+    create(lab->top, "qcow2", NULL, "./mid:two.qcow2", "qcow2");
+    writes_are_there_after_stop(lab->base, "qcow2", 1 << 20, 0xaa);
+    forget_format(lab->mid);
+    memset(wanted, 0xaa, sizeof wanted);
+    assert_int_equal(hv_image_peek(NULL, lab->mid, "qcow2", 1 << 20, got, sizeof got, NULL), 0);
+    assert_memory_equal(got, wanted, sizeof got);
+    assert_int_equal(hv_image_peek(NULL, lab->top, "qcow2", 1 << 20, got, sizeof got, NULL), 0);
+    assert_memory_equal(got, wanted, sizeof got);
+    /* raw is what has no header */
+    assert_int_equal(unlink(lab->base), 0);
+    create(lab->base, "raw", NULL, NULL, NULL);
+    writes_are_there_after_stop(lab->base, "raw", 1 << 20, 0xaa);
+    assert_int_equal(hv_image_peek(NULL, lab->top, "qcow2", 1 << 20, got, sizeof got, NULL), 0);
+    assert_memory_equal(got, wanted, sizeof got);
+}
+
+/* The content may be a guest's: it must not lead to other files. libvirt does not start a VM with such a chain either. */
+static void a_format_that_was_looked_for_leads_nowhere(void **state)
+{
+    const struct lab *lab = *state;
+    _cleanup_free_ char *data = io_path(lab->dir, "data"), *option = str_format("data_file=%s", data);
+    _cleanup_chain_ struct image_chain c = { 0 };
+    struct err err = ERR_INIT;
+    uint8_t got[512];
+
+    make_chain(lab);
+    forget_format(lab->top);
+    assert_int_equal(image_chain_read(lab->top, "qcow2", &c, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "does not record the format"));
+    assert_true(hv_image_peek(NULL, lab->top, "qcow2", 0, got, sizeof got, NULL) < 0);
+    assert_int_equal(unlink(lab->mid), 0);
+    create(lab->mid, "qcow2", option, NULL, NULL);
+    assert_int_equal(image_chain_read(lab->top, "qcow2", &c, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "keeps its data in another file"));
+    assert_int_equal(unlink(lab->mid), 0);
+    assert_true(image_chain_read(lab->top, "qcow2", &c, &err) < 0);
+}
+
 static void options_are_safe_for_every_path(void **state)
 {
     struct image_layer layers[] = { { (char *)"/a,b/file.driver=x", (char *)"qcow2", true },
@@ -222,6 +289,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(m17_info_tells_how_to_make_it_again, setup, teardown),
         cmocka_unit_test_setup_teardown(existing_images_are_not_overwritten, setup, teardown),
         cmocka_unit_test_setup_teardown(chains_are_read_and_written_through, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_backing_format_that_is_not_recorded_is_told_by_the_content, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_format_that_was_looked_for_leads_nowhere, setup, teardown),
         cmocka_unit_test_setup_teardown(a_raw_image_is_never_taken_for_another_format, setup, teardown),
         cmocka_unit_test(options_are_safe_for_every_path),
         cmocka_unit_test_setup_teardown(an_image_being_written_is_busy, setup, teardown),
