@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cli/out.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/num.h"
 #include <string.h>
 
@@ -147,6 +148,36 @@ char *out_ms(const json_t *ms, char buf[static 24])
 char *out_size(const json_t *o, const char *key, char buf[static 16])
 {
     return num_format_size(out_number(o, key), buf);
+}
+
+char *out_time(const json_t *o, const char *key, char buf[static 40])
+{
+    const char *text = out_get(o, key);
+    int64_t us;
+
+    if (clock_parse(text, &us, NULL) == 0)
+        return clock_format_local(us, buf);
+    snprintf(buf, 40, "%s", text);
+    return buf;
+}
+
+char *out_age(const json_t *s, char buf[static 40])
+{
+    static const struct { json_int_t s; const char *one, *many; } units[] = {
+        { 86400, "day", "days" }, { 3600, "hour", "hours" }, { 60, "minute", "minutes" }, { 1, "second", "seconds" },
+    };
+    json_int_t age = json_integer_value(s);
+    size_t i = 0;
+
+    if (!json_is_integer(s) || age < 0) {
+        snprintf(buf, 40, "%s", json_is_integer(s) ? "in the future" : "-");
+        return buf;
+    }
+    while (i + 1 < ARRAY_SIZE(units) && age < 2 * units[i].s)
+        i++;
+    age /= units[i].s;
+    snprintf(buf, 40, "%lld %s old", (long long)age, age == 1 ? units[i].one : units[i].many);
+    return buf;
 }
 
 void out_list(FILE *f, const json_t *list, const char *lead)

@@ -27,6 +27,10 @@ uint64_t out_number(const json_t *o, const char *key);
 char *out_ms(const json_t *ms, char buf[static 24]);
 /* "1.5 GiB"; returns buf (>= 16 bytes). */
 char *out_size(const json_t *o, const char *key, char buf[static 16]);
+/* A time of a report, which is in UTC, as people read it: "2026-11-22 22:13:05 +01:00". Returns buf. */
+char *out_time(const json_t *o, const char *key, char buf[static 40]);
+/* "3 days old", from a number of seconds; "in the future" if below 0; "-" for null. Returns buf. */
+char *out_age(const json_t *s, char buf[static 40]);
 /* Prints " - text" for each of a list of texts. */
 void out_list(FILE *f, const json_t *list, const char *lead);
 int out_json(FILE *f, const json_t *report);

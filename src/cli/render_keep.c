@@ -27,14 +27,11 @@ static char *joined(const json_t *names)
 static void add_point(struct table *t, const char *what, const json_t *p)
 {
     _cleanup_free_ char *vms = joined(json_object_get(p, "vms"));
-    const char *time = json_is_string(json_object_get(p, "instant")) ? out_get(p, "instant") : out_get(p, "time");
     const char *why = json_is_string(json_object_get(p, "why")) ? out_get(p, "why") : NULL;
-    char id[13], at[20];
+    char id[13], at[40];
 
     snprintf(id, sizeof(id), "%s", out_get(p, "id"));
-    snprintf(at, sizeof(at), "%s", time);
-    if (strchr(at, 'T'))
-        *strchr(at, 'T') = ' ';
+    out_time(p, json_is_string(json_object_get(p, "instant")) ? "instant" : "time", at);
     const char *cells[] = { id, at, what, why, vms };
     table_add(t, cells);
 }
@@ -182,7 +179,8 @@ void render_key(FILE *f, const json_t *report, bool verbose)
     if (json_is_array(json_object_get(report, "keys"))) {
         struct table *t = table_new(header, ARRAY_SIZE(header));
         json_array_foreach (json_object_get(report, "keys"), i, k) {
-            const char *cells[] = { out_get(k, "id"), out_get(k, "kind"), out_get(k, "created"),
+            char created[40];
+            const char *cells[] = { out_get(k, "id"), out_get(k, "kind"), out_time(k, "created", created),
                                     json_is_true(json_object_get(k, "current")) ? "used now" : NULL };
             table_add(t, cells);
         }

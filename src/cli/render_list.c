@@ -95,12 +95,10 @@ void render_points(FILE *f, const json_t *report, bool verbose)
     json_t *p;
 
     json_array_foreach (json_object_get(report, "points"), i, p) {
-        char id[65], instant[32], stored[16];
+        char id[65], instant[40], stored[16];
         _cleanup_free_ char *vms = vm_names(p);
         snprintf(id, verbose ? sizeof(id) : 13, "%s", out_get(p, "id"));
-        snprintf(instant, 20, "%s", strcmp(out_get(p, "instant"), "-") ? out_get(p, "instant") : out_get(p, "time"));
-        if (strchr(instant, 'T'))
-            *strchr(instant, 'T') = ' ';
+        out_time(p, json_is_string(json_object_get(p, "instant")) ? "instant" : "time", instant);
         const char *cells[] = { id, instant, out_get(p, "type"), out_size(p, "stored", stored), vms };
         table_add(t, cells);
     }

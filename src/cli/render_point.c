@@ -113,9 +113,11 @@ static void unquiet(FILE *f, const json_t *report)
 
 static void summary(FILE *f, const json_t *report, const char *id)
 {
+    char instant[40];
+
     fprintf(f, "Restore point %.12s (%s), %zu %s at the instant %s\n", id, out_get(report, "type"),
             json_array_size(json_object_get(report, "vms")),
-            json_array_size(json_object_get(report, "vms")) == 1 ? "VM" : "VMs", out_get(report, "instant"));
+            json_array_size(json_object_get(report, "vms")) == 1 ? "VM" : "VMs", out_time(report, "instant", instant));
     vm_table(f, report);
     writers(f, report);
 }
@@ -280,11 +282,11 @@ void render_show(FILE *f, const json_t *report, bool verbose)
 {
     size_t i;
     json_t *e;
-    char size[16];
+    char size[16], time[40];
 
     summary(f, report, out_get(report, "id"));
     fprintf(f, "id %s\nsnapshot set {%s}\nmade on %s (%s) by kvss %s, committed %s\n", out_get(report, "id"), out_get(report, "set"),
-            out_get(report, "host"), out_get(report, "connection"), out_get(report, "kvss"), out_get(report, "time"));
+            out_get(report, "host"), out_get(report, "connection"), out_get(report, "kvss"), out_time(report, "time", time));
     attempts(f, report);
     json_array_foreach (json_object_get(report, "details"), i, e)
         detail(f, e);

@@ -56,6 +56,15 @@ static void components(FILE *f, const json_t *report, const char *what)
     }
 }
 
+/* "5f2c01d4a7b1 of 2026-11-22 22:13:05 +01:00 (3 days old)" */
+static void chosen(FILE *f, const json_t *report)
+{
+    char time[40], age[40];
+
+    fprintf(f, "%.12s of %s (%s)", out_get(report, "point"), out_time(report, "instant", time),
+            out_age(json_object_get(report, "age_s"), age));
+}
+
 void render_restore(FILE *f, const json_t *report, bool verbose)
 {
     size_t i;
@@ -65,7 +74,9 @@ void render_restore(FILE *f, const json_t *report, bool verbose)
     json_array_foreach (json_object_get(report, "vms"), i, e)
         vm(f, e, verbose);
     components(f, report, "restored");
-    fprintf(f, "Restored from %.12s in %s.\n", out_get(report, "point"), out_ms(json_object_get(report, "elapsed_ms"), ms));
+    fputs("Restored from ", f);
+    chosen(f, report);
+    fprintf(f, " in %s.\n", out_ms(json_object_get(report, "elapsed_ms"), ms));
 }
 
 /* ---- The plan -------------------------------------------------------------------------------------------------------------*/
@@ -153,7 +164,9 @@ void render_restore_plan(FILE *f, const json_t *report, bool verbose)
     json_array_foreach (json_object_get(report, "vms"), i, e)
         plan_vm(f, e);
     components(f, report, "would be restored");
-    fprintf(f, "Nothing was done: this is what a restore from %.12s would do.\n", out_get(report, "point"));
+    fputs("Nothing was done: this is what a restore from ", f);
+    chosen(f, report);
+    fputs(" would do.\n", f);
 }
 
 /* "6 days", "5 hours", "12 minutes": one unit says enough. */
@@ -266,13 +279,14 @@ static void damaged_point(FILE *f, const json_t *point)
 {
     const json_t *vms = json_object_get(point, "vms"), *vm;
     const char *lead = ": ";
+    char time[40];
     size_t i;
 
     if (!json_is_array(vms)) {
         fprintf(f, "DAMAGED: restore point %s cannot be read.\n", out_get(point, "id"));
         return;
     }
-    fprintf(f, "DAMAGED: restore point %.12s of %s", out_get(point, "id"), out_get(point, "time"));
+    fprintf(f, "DAMAGED: restore point %.12s of %s", out_get(point, "id"), out_time(point, "time", time));
     json_array_foreach (vms, i, vm)
         damaged_names(f, &lead, out_get(vm, "name"), json_object_get(vm, "damaged"));
     damaged_names(f, &lead, "documents", json_object_get(point, "other"));

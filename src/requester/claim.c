@@ -67,6 +67,10 @@ static int held_by_another(const char *path, const char *vm, struct err *err)
         json_parse_object((const char *)text.data, text.len, "the owner of the VM", &o, NULL) < 0)
         return err_set(err, EBUSY, "VM %s: another session of kvss holds it; end it, or wait for it with --wait", vm);
     const char *what = json_get_text(o, "what"), *host = json_get_text(o, "host"), *since = json_get_text(o, "since");
+    char local[40];
+    int64_t us;
+    if (since && clock_parse(since, &us, NULL) == 0)
+        since = clock_format_local(us, local);
     return err_set(err, EBUSY, "VM %s: another session of kvss holds it: %s, pid %" PRIu64 ", host %s, since %s; end it, or wait for it "
                    "with --wait", vm, what ? what : "unknown", json_get_u64(o, "pid"), host ? host : "unknown", since ? since : "unknown");
 }

@@ -102,6 +102,8 @@ void restore_clear_vms(struct restore *r);
 int restore_choose_point(struct restore *r, struct err *err);
 /* The instant that the point opened is of. */
 int64_t restore_instant(const struct restore *r);
+/* Adds "instant" and "age_s" of the point (requester_restore()) to a report; does nothing if that is NULL. */
+void restore_tell_point(const struct restore *r, json_t *report);
 /* restore_plan.c: what is to be restored. */
 int restore_plan(struct restore *r, struct err *err);
 /* A part that the point holds, by name; NULL: it does not. Borrowed. */

@@ -55,6 +55,18 @@ static int64_t newest(const struct restore *r, const struct store_point_info *li
     return best;
 }
 
+void restore_tell_point(const struct restore *r, json_t *report)
+{
+    const struct store_point_info p = { .time_us = store_point_time(r->point) };
+    _cleanup_json_ json_t *meta = NULL;
+    char time[32];
+
+    (void)point_meta(store_point_meta(r->point), &meta, NULL);
+    int64_t us = instant_of(&p, meta);
+    json_object_set_new(report, "instant", json_string(clock_format(us, time)));
+    json_object_set_new(report, "age_s", json_integer((clock_wall_us() - us) / 1000000));
+}
+
 int restore_choose_point(struct restore *r, struct err *err)
 {
     struct store_point_info *list = NULL;

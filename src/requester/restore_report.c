@@ -117,6 +117,8 @@ json_t *restore_report(struct restore *r)
 
     for (size_t i = 0; i < r->n_vms; i++)
         json_array_append_new(vms, vm_report(r, &r->vms[i]));
-    return json_pack("{s:s, s:o, s:o, s:I}", "point", store_point_id(r->point), "vms", vms, "files", restore_files_report(r),
-                     "elapsed_ms", (json_int_t)(clock_mono_ms() - r->begun_ms));
+    json_t *o = json_pack("{s:s, s:o, s:o, s:I}", "point", store_point_id(r->point), "vms", vms, "files", restore_files_report(r),
+                          "elapsed_ms", (json_int_t)(clock_mono_ms() - r->begun_ms));
+    restore_tell_point(r, o);
+    return o;
 }

@@ -80,17 +80,64 @@ static int64_t local(const char *text)
     return t;
 }
 
+#define SECOND INT64_C(1000000)
+
 static void people_write_times_of_their_zone(void **state)
 {
     (void)state;
     setenv("TZ", "UTC-2", 1); /* two hours east */
     tzset();
-    assert_int_equal(local("1970-01-01 02:00"), 0);
-    assert_int_equal(local("1970-01-01T02:00:01"), 1000000);
-    assert_int_equal(local("1970-01-01 02:00:01.5"), 1500000);
-    assert_int_equal(local("1970-01-01T00:00:01Z"), 1000000);
-    assert_int_equal(local("1970-01-01 00:01Z"), 60000000);
-    assert_int_equal(local("1970-01-01"), INT64_C(22) * 3600 * 1000000 - 1); /* the end of that day */
+    assert_int_equal(local("1970-01-01 02:00"), 60 * SECOND - 1);
+    assert_int_equal(local("1970-01-01T02:00:01"), 2 * SECOND - 1);
+    assert_int_equal(local("1970-01-01 02:00:01.5"), 1600000 - 1);
+    assert_int_equal(local("1970-01-01 02:00:01.512"), 1513000 - 1);
+    assert_int_equal(local("1970-01-01 02:00:01.512345678"), 1512345);
+    assert_int_equal(local("1970-01-01T00:00:01Z"), 2 * SECOND - 1);
+    assert_int_equal(local("1970-01-01 00:01Z"), 120 * SECOND - 1);
+    assert_int_equal(local("1970-01-01"), 22 * 3600 * SECOND - 1); /* the end of that day */
+    unsetenv("TZ");
+    tzset();
+}
+
+static void a_zone_that_is_written_goes_before_the_own(void **state)
+{
+    (void)state;
+    setenv("TZ", "UTC-2", 1);
+    tzset();
+    assert_int_equal(local("1970-01-01 01:00:00 +01:00"), SECOND - 1);
+    assert_int_equal(local("1970-01-01 01:00:00+0100"), SECOND - 1);
+    assert_int_equal(local("1970-01-01T01:00:00+01"), SECOND - 1);
+    assert_int_equal(local("1969-12-31 18:30:00 -05:30"), SECOND - 1);
+    assert_int_equal(local("1970-01-01 00:00:00 UTC"), SECOND - 1);
+    assert_int_equal(local("1970-01-01 05:45 +05:45"), 60 * SECOND - 1);
+    unsetenv("TZ");
+    tzset();
+}
+
+/* Also in the hour that there is twice, in zones with odd offsets, and before 1970. */
+static void a_time_as_it_is_shown_finds_what_it_was_shown_of(void **state)
+{
+    static const char *const zones[] = { "UTC0", "CET-1CEST,M3.5.0,M10.5.0/3", "EST5EDT,M3.2.0,M11.1.0", "<+0545>-5:45", "<-0330>3:30" };
+    static const int64_t times[] = { 0, 1795382000123999, 1792888200000000, 1792891800999999, 1792891799000001, -1, -86400000001 };
+    char text[40], utc[32];
+
+    (void)state;
+    for (size_t z = 0; z < ARRAY_SIZE(zones); z++) {
+        setenv("TZ", zones[z], 1);
+        tzset();
+        for (size_t i = 0; i < ARRAY_SIZE(times); i++) {
+            int64_t back = local(clock_format_local(times[i], text));
+            assert_true(back >= times[i] && back - times[i] < SECOND);
+            back = local(clock_format(times[i], utc));
+            assert_true(back >= times[i] && back - times[i] < SECOND / 1000);
+        }
+    }
+    setenv("TZ", "UTC-2", 1);
+    tzset();
+    assert_string_equal(clock_format_local(1795382000123999, text), "2026-11-22 23:13:20 +02:00");
+    setenv("TZ", "<-0330>3:30", 1);
+    tzset();
+    assert_string_equal(clock_format_local(-1, text), "1969-12-31 20:29:59 -03:30");
     unsetenv("TZ");
     tzset();
 }
@@ -99,7 +146,10 @@ static void what_people_write_may_be_no_time(void **state)
 {
     static const char *const bad[] = { "", "yesterday", "2026", "2026-11", "2026-11-31", "2026-11-22 ", "2026-11-22 24:00", "2026-11-22 12",
                                        "2026-11-22 12:60", "2026-11-22 12:00:", "2026-11-22 12:00:00.", "2026-11-22 12:00x", "2026-11-22Z",
-                                       "2026-11-22 12:00Zz", "2026-13-01", "2026-11-22  12:00" };
+                                       "2026-11-22 12:00Zz", "2026-13-01", "2026-11-22  12:00",
+                                       "2026-11-22 12:00 ", "2026-11-22 12:00 +", "2026-11-22 12:00 +1", "2026-11-22 12:00 +01:",
+                                       "2026-11-22 12:00 +01:0", "2026-11-22 12:00 +01:60", "2026-11-22 12:00 +16:00",
+                                       "2026-11-22 12:00  +01:00", "2026-11-22 12:00 CET", "2026-11-22 +01:00" };
     struct err err = ERR_INIT;
     int64_t t = 99;
 
@@ -136,6 +186,8 @@ int main(void)
         cmocka_unit_test(fractions_are_optional_and_may_be_long),
         cmocka_unit_test(other_text_is_no_time),
         cmocka_unit_test(people_write_times_of_their_zone),
+        cmocka_unit_test(a_zone_that_is_written_goes_before_the_own),
+        cmocka_unit_test(a_time_as_it_is_shown_finds_what_it_was_shown_of),
         cmocka_unit_test(what_people_write_may_be_no_time),
         cmocka_unit_test(monotonic_time_goes_on_while_sleeping),
         cmocka_unit_test(wall_clock_is_in_this_century),

@@ -181,5 +181,6 @@ int main(void)
         cmocka_unit_test(bars_tell_rate_and_time_left),
     };
 
+    setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3", 1); /* texts are in local time, reports in UTC */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
