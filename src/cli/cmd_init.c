@@ -3,12 +3,13 @@
 #include "cli/render.h"
 
 struct init_options {
-    bool no_encryption;
+    bool no_encryption, make_parents;
 };
 
 static const struct cli_option options[] = {
     { "no-encryption", 0, NULL, "anyone who can read the folder can read the VMs", offsetof(struct init_options, no_encryption),
       NULL },
+    { "make-parents", 0, NULL, "make the folders above it too, if missing", offsetof(struct init_options, make_parents), NULL },
     { NULL },
 };
 
@@ -21,7 +22,8 @@ static int run(struct cli *cli, const void *opts, char **args, struct err *err)
     int r = cli_prepare(cli, err);
     if (r < 0)
         return EXIT_FAILED;
-    r = requester_init(cli->rq, o->no_encryption, &report, err);
+    const struct requester_init job = { .no_encryption = o->no_encryption, .make_parents = o->make_parents };
+    r = requester_init(cli->rq, &job, &report, err);
     return cli_finish(cli, r, report, render_init);
 }
 

@@ -44,6 +44,8 @@ __attribute__((format(printf, 4, 5))) void check_found(struct check *c, json_t *
 int check_scratch(struct check *c, json_t **ret, struct err *err);
 /* check_store.c: the repository, if one is configured. *ret: for the report, or JSON null. */
 int check_repository(struct check *c, json_t **ret, struct err *err);
+/* check_place.c: whether it shares a file system with images. */
+void check_place_of_repository(struct check *c, const char *path);
 /* check_left.c: what earlier backups left: checkpoints, bitmaps, sessions that died, a guest that could not be quiesced. */
 int check_left(struct check *c, struct err *err);
 

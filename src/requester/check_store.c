@@ -67,6 +67,8 @@ static const char *open_failed(struct check *c, int r, const struct err *why)
                     FOUND(FINDING_ERROR, "repository-missing",
                           "if it lies on a disk or share that has to be mounted, mount it; kvss init makes a new one"),
                     "%s", why->text);
+    else if (r == -ENOTSUP)
+        check_found(c, c->findings, FOUND(FINDING_ERROR, "repository-unsupported", "name a folder as the repository"), "%s", why->text);
     else if (r == -EACCES)
         check_found(c, c->findings,
                     FOUND(FINDING_ERROR, "repository-key", "give the right passphrase or key, and see that its files can be read"),
@@ -151,6 +153,7 @@ int check_repository(struct check *c, json_t **ret, struct err *err)
         if (strcmp(state, "missing"))
             look_at_rights(c, path);
         look_at_space(c, path, &free_bytes);
+        check_place_of_repository(c, path);
     }
     *ret = json_pack("{s:o, s:s, s:o}", "path", json_text(path), "state", state, "free", free_bytes ? free_bytes : json_null());
     return *ret ? 0 : err_set(err, ENOMEM, "out of memory");

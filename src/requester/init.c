@@ -2,7 +2,7 @@
 #include "requester/internal.h"
 #include <errno.h>
 
-int requester_init(struct requester *rq, bool no_encryption, json_t **ret, struct err *err)
+int requester_init(struct requester *rq, const struct requester_init *job, json_t **ret, struct err *err)
 {
     const struct requester_config *c = &rq->config;
     _cleanup_(key_wipe_p) char *passphrase = NULL;
@@ -11,9 +11,9 @@ int requester_init(struct requester *rq, bool no_encryption, json_t **ret, struc
     rq->end = REQUESTER_DONE;
     if (!c->repository)
         r = err_set(err, EINVAL, "no repository is named: give --repository FOLDER or set KVSS_REPOSITORY");
-    if (r >= 0 && !no_encryption && !c->key_file)
+    if (r >= 0 && !job->no_encryption && !c->key_file)
         r = key_given(rq, &passphrase, err);
-    if (r >= 0 && !no_encryption && !c->key_file && !passphrase) {
+    if (r >= 0 && !job->no_encryption && !c->key_file && !passphrase) {
         r = key_asked(rq, "Passphrase for the new repository: ", true, &passphrase, err);
         if (r < 0)
             err_context(err, "a repository is encrypted unless --no-encryption is given");
@@ -21,15 +21,15 @@ int requester_init(struct requester *rq, bool no_encryption, json_t **ret, struc
     if (r < 0)
         return job_end(rq, r, err);
 
-    struct store_init init = { .no_encryption = no_encryption };
-    if (!no_encryption)
+    struct store_init init = { .no_encryption = job->no_encryption, .make_parents = job->make_parents };
+    if (!job->no_encryption)
         init.key = (struct store_key){ .passphrase = passphrase, .key_file = c->key_file };
     struct store_open o = { .key = init.key, .log = c->log };
     r = store_create(c->repository, &init, err);
     if (r >= 0)
         r = store_open(c->repository, &o, &rq->store, err);
     if (r >= 0 && !(*ret = json_pack("{s:s, s:s, s:b}", "repository", store_location(rq->store), "guid", store_guid(rq->store),
-                                     "encrypted", !no_encryption)))
+                                     "encrypted", !job->no_encryption)))
         r = err_set(err, ENOMEM, "out of memory");
     return job_end(rq, r, err);
 }

@@ -65,7 +65,11 @@ enum requester_end requester_end(const struct requester *r);
 const char *requester_similar(const char *name, const char *const *candidates, size_t n);
 
 /* { "repository", "guid", "encrypted": bool } */
-int requester_init(struct requester *r, bool no_encryption, json_t **ret, struct err *err);
+struct requester_init {
+    bool no_encryption;
+    bool make_parents; /* of the repository's folder, where they are missing */
+};
+int requester_init(struct requester *r, const struct requester_init *job, json_t **ret, struct err *err);
 
 /* { "writers": [ { "name", "id", "instance_id", "state": NUMBER, "state_name", "error": NUMBER, "error_text",
  *                  "components": [ { "logical_path", "name", "caption" } ] } ] } */
@@ -138,7 +142,8 @@ int requester_backup(struct requester *r, const struct requester_backup *job, js
 int requester_show(struct requester *r, const char *point, json_t **ret, struct err *err);
 
 /* Brings VMs back (vms NULL: all that the point holds, and the command writers' components).
- * { "point", "vms": [ { "name", "uuid", "as": new name|null, "as_uuid": of the copy|null, "state", "registered": bool, "memory": bool,
+ * { "point", "instant" of it, "age_s": seconds since (below 0: it is from the future by this host's clock),
+ *   "vms": [ { "name", "uuid", "as": new name|null, "as_uuid": of the copy|null, "state", "registered": bool, "memory": bool,
  *                       "steps": [ TEXT ], "warnings": [ TEXT ],
  *                       "disks": [ { "target", "path", "format", "size", "flattened": bool } ], "files": [ { "what", "path" } ] } ],
  *   "files": [ { "writer", "component", "files": COUNT, "replaces": COUNT (of a dry run: those that exist) } ], "elapsed_ms" }

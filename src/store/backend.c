@@ -1,6 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "store/backend.h"
 #include <errno.h>
+#include <string.h>
+
+int backend_supported(const char *location, struct err *err)
+{
+    size_t n = strcspn(location, ":/");
+
+    /* What stands before a colon is a scheme, a host or a drive, in every notation that there is; "./a:b" is a folder. */
+    if (location[n] != ':' && strncmp(location, "\\\\", 2) != 0)
+        return 0;
+    return err_set(err, ENOTSUP, "kvss cannot keep a repository in %s; supported are folders, on a local disk or mounted (NFS, SMB, sshfs, "
+                                 "rclone mount ...). If a folder of that name is meant, write ./%s", location, location);
+}
 
 void backend_close(struct backend *b)
 {

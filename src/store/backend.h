@@ -53,8 +53,12 @@ struct backend {
     const struct backend_ops *ops;
 };
 
-/* A folder. `create`: made if absent; must be empty (-ENOTEMPTY; -EEXIST a repository is there). */
-int backend_dir_create(const char *path, struct err *err);
+/* Whether a repository can be at the location: a folder. -ENOTSUP: it is the address of something else, which must not become the
+ * name of a folder; err lists what is supported. */
+int backend_supported(const char *location, struct err *err);
+/* A folder. `create`: made if absent; must be empty (-ENOTEMPTY; -EEXIST a repository is there). -ENOENT: the folder that it is to be in is
+ * not there, unless parents are made. */
+int backend_dir_create(const char *path, bool make_parents, struct err *err);
 int backend_dir_open(const char *path, struct backend **ret, struct err *err);
 void backend_close(struct backend *b); /* NULL is fine */
 

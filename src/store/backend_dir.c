@@ -404,9 +404,22 @@ static bool harmless(const char *name)
     return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "lost+found") == 0;
 }
 
-int backend_dir_create(const char *path, struct err *err)
+/* Without its parents by default: where they are missing something is not mounted, as a rule, and the disk below would fill. */
+static int make_folder(const char *path, bool make_parents, struct err *err)
 {
-    int r = io_mkdir_p(path, 0700, err);
+    _cleanup_free_ char *parent = io_dirname(path);
+
+    if (!parent)
+        return err_errno(err, ENOMEM, "cannot make the folder %s", path);
+    if (!make_parents && access(parent, F_OK) < 0 && errno == ENOENT)
+        return err_set(err, ENOENT, "%s is not there; if a disk or share belongs there, mount it, or have the folders made with "
+                                    "--make-parents", parent);
+    return io_mkdir_p(path, 0700, err);
+}
+
+int backend_dir_create(const char *path, bool make_parents, struct err *err)
+{
+    int r = make_folder(path, make_parents, err);
 
     if (r < 0)
         return r;

@@ -35,11 +35,13 @@ void store_use_huge_pages(void);
 
 struct store_init {
     bool no_encryption;
+    bool make_parents;      /* folders above it are made too */
     struct store_key key;   /* needed unless no_encryption */
     unsigned scrypt_log_n;  /* work factor, 0: default; tests use a small one */
 };
 
-/* Makes an empty repository in the folder `location` (made if absent, must be empty: -ENOTEMPTY; -EEXIST already one). */
+/* Makes an empty repository in the folder `location` (made if absent, must be empty: -ENOTEMPTY; -EEXIST already one; -ENOENT the folder
+ * above it is not there; -ENOTSUP it is no folder but an address). */
 int store_create(const char *location, const struct store_init *init, struct err *err);
 
 struct store_open {
@@ -48,7 +50,7 @@ struct store_open {
     unsigned threads;        /* 0: one per core */
     const struct log *log;   /* may be NULL; must outlive the store */
 };
-/* -ENOENT no repository there; -EACCES key wrong or missing; -EPROTONOSUPPORT newer format. */
+/* -ENOENT no repository there; -ENOTSUP an address; -EACCES key wrong or missing; -EPROTONOSUPPORT newer format. */
 int store_open(const char *location, const struct store_open *options, struct store **ret, struct err *err);
 void store_close(struct store *s); /* NULL is fine */
 /* GUID of the repository, fixed at its creation; VMs' checkpoints are named after it. */
@@ -123,6 +125,8 @@ int store_read_document(struct store_point *p, const char *name, struct buf *ret
 
 int store_image_open(struct store_point *p, const char *name, struct store_image **ret, struct err *err);
 void store_image_close(struct store_image *i);
+/* Whether every chunk of the image is in a pack that is not lost (store_lost()): 0, or -EUCLEAN. Costs nothing where no pack is lost. */
+int store_image_whole(struct store_point *p, const char *name, struct err *err);
 uint64_t store_image_size(const struct store_image *i);
 /* Reads and verifies n bytes at off; the range must lie within the image. Many calls may run at once. */
 int store_image_read(struct store_image *i, uint64_t off, void *p, size_t n, struct err *err);

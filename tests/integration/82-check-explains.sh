@@ -8,6 +8,7 @@
 # shellcheck source=tests/lib/functions_kvss.sh
 . "$(dirname "$0")/../lib/functions_kvss.sh"
 
+mkdir "$SANDBOX/repository" && mount -t tmpfs tmpfs "$SANDBOX/repository" # not beside the images
 kvss_setup
 guest_define web tokens=off words=kvss.hook=yes
 guest_start web
@@ -75,6 +76,9 @@ umount "$S"
 KVSS_REPOSITORY=$SANDBOX/nowhere finds "$EXIT_REFUSED" repository-missing "$SANDBOX/nowhere" 'mount it; kvss init'
 (umask 077 && echo wrong > "$SANDBOX/wrong")
 KVSS_PASSWORD_FILE=$SANDBOX/wrong finds "$EXIT_REFUSED" repository-key 'pass(phrase|word)' 'right passphrase'
+cp -r "$KVSS_REPOSITORY" "$IMAGES/backup"
+KVSS_REPOSITORY=$IMAGES/backup finds 0 repository-beside-images 'same file system as images of web' 'another disk'
+rm -r "$IMAGES/backup"
 (unset KVSS_PASSWORD_FILE; sound < /dev/null; assert_eq "$(report .repository.state)" not-opened "state of the repository")
 mount --bind "$KVSS_REPOSITORY" "$KVSS_REPOSITORY"
 mount -o remount,bind,ro "$KVSS_REPOSITORY"

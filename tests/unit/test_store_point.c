@@ -10,6 +10,9 @@ static void create_refuses_what_is_there(void **state)
     char *repo = io_path(*state, "a/b"), *file = io_path(*state, "file");
 
     assert_fails(ENOTEMPTY, (io_replace_file(file, "x", 1, 0600, NULL), store_create(*state, &init, &err)));
+    assert_fails(ENOENT, store_create(repo, &init, &err)); /* nothing is mounted there, perhaps */
+    assert_non_null(strstr(err.text, "--make-parents"));
+    init.make_parents = true;
     assert_ok(store_create(repo, &init, &err));
     assert_fails(EEXIST, store_create(repo, &init, &err));
     init.no_encryption = false;
@@ -21,6 +24,19 @@ static void create_refuses_what_is_there(void **state)
     free(other);
     free(repo);
     free(file);
+}
+
+static void addresses_are_no_folders(void **state)
+{
+    static const char *const bad[] = {"s3:b/x", "s3://b/x", "sftp:u@h:/x", "ssh://h/x", "u@h:/x", "h:x", "C:\\x", "\\\\h\\x", ":x", "file:///x"};
+    static const char *const good[] = {"x", "./a:b", "/a:b", "a/b:c", "..", ".", "/", "a"};
+    struct err err = ERR_INIT;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+        assert_fails(ENOTSUP, backend_supported(bad[i], &err));
+    for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+        assert_ok(backend_supported(good[i], &err));
 }
 
 static int try_open(const char *path, const char *passphrase, const char *key_file, struct err *err)
@@ -207,6 +223,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         test_in_dir(create_refuses_what_is_there),
+        test_in_dir(addresses_are_no_folders),
         test_in_dir(keys_open_and_others_do_not),
         test_in_dir(encryption_cannot_be_switched_off),
         test_in_dir(documents_round_trip),
