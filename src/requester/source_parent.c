@@ -39,7 +39,10 @@ int source_parent_open(struct reading *r, struct source *s, struct err *err)
     int e = store_point_open(r->store, s->in->parent_point, &s->parent_point, &why);
     if (e >= 0)
         e = store_image_open(s->parent_point, s->in->parent_image, &s->parent, &why);
-    if (e >= 0 && store_image_size(s->parent) == s->in->size)
+    bool same_size = e >= 0 && store_image_size(s->parent) == s->in->size;
+    if (same_size) /* else what is taken over of it without a look would be lost in this restore point as well */
+        e = store_image_whole(s->parent_point, s->in->parent_image, &why);
+    if (e >= 0 && same_size)
         return 0;
     source_parent_close(s);
     if (e >= 0)

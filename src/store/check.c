@@ -35,14 +35,18 @@ static int add_bad(struct checking *c, const uint8_t *id)
     return r < 0 ? r : 0;
 }
 
-/* Whether the index finds the chunk in another place: it was stored again since, and what is damaged here is not used. */
+/* Whether the index has the chunk in another place too: it was stored again since, and what is damaged here is not used. */
 static bool is_elsewhere(struct checking *c, const uint8_t *id, const struct object_name *pack, uint32_t off)
 {
     struct chunk_id want;
     struct location at;
+    size_t seen = 0;
 
     memcpy(want.b, id, sizeof want.b);
-    return index_find(c->store->index, &want, &at, NULL) == 1 && (memcmp(at.pack.b, pack->b, sizeof at.pack.b) != 0 || at.off != off);
+    while (index_set_find_next(c->set, &want, &seen, &at, NULL) > 0)
+        if ((memcmp(at.pack.b, pack->b, sizeof at.pack.b) != 0 || at.off != off) && !lost_packs_has(c->set->lost, &at))
+            return true;
+    return false;
 }
 
 struct one_pack {
@@ -77,6 +81,18 @@ static int segment_listed(void *priv, const struct footer_segment *s)
     return 0;
 }
 
+/* Keeps a pack whose end cannot be read for a closer look: which chunks are lost with it is not told by its footer. 0: it was told that
+ * the pack is lost, or its chunks are elsewhere; 1: it is to be told. */
+static int suspect(struct checking *c, const struct object_name *pack)
+{
+    const struct lost_packs *lost = c->set->lost;
+
+    if (lost && packs_find(lost->packs.list, lost->packs.n, pack))
+        return 0;
+    SCOPED_LOCK(&c->lock);
+    return names_add(&c->suspect, pack) < 0 ? -ENOMEM : 1;
+}
+
 static int check_pack(void *ctx, size_t i, struct err *err)
 {
     struct checking *c = ctx;
@@ -92,8 +108,10 @@ static int check_pack(void *ctx, size_t i, struct err *err)
     if (r == -ENOENT)
         return 0; /* pruned meanwhile; the walk over the points tells if that was wrong */
     if (r == -EUCLEAN || r == -EIO || r == -EPROTONOSUPPORT) {
-        check_tell(c, NULL, NULL, "%s", why.text);
-        r = 0;
+        r = suspect(c, o.name);
+        if (r == 1)
+            check_tell(c, NULL, NULL, "%s", why.text);
+        r = r < 0 ? err_errno(&why, -r, "cannot check") : 0;
     }
     progress_add(c->task, size);
     SCOPED_LOCK(&c->lock);
@@ -145,6 +163,62 @@ static int start_progress(struct checking *c, struct err *err)
     return progress_task_new(c->options->progress, "packs", total, &c->task, err);
 }
 
+/* Segments of suspect packs that were looked at. */
+struct looking {
+    struct checking *c;
+    struct looked {
+        struct object_name pack;
+        uint32_t off;
+        bool bad;
+    } *list;
+    size_t n;
+};
+
+static int look_at(struct looking *x, const struct location *at, bool *ret_bad)
+{
+    _cleanup_(segment_unref_p) struct segment_data *d = NULL;
+
+    for (size_t i = 0; i < x->n; i++)
+        if (x->list[i].off == at->off && memcmp(&x->list[i].pack, &at->pack, sizeof at->pack) == 0) {
+            *ret_bad = x->list[i].bad;
+            return 0;
+        }
+    struct looked *list = reallocarray(x->list, x->n + 1, sizeof *list);
+    if (!list)
+        return -ENOMEM;
+    x->list = list;
+    *ret_bad = pack_read_segment(&x->c->store->env, &at->pack, at->off, at->len, &d, NULL) < 0;
+    list[x->n++] = (struct looked){at->pack, at->off, *ret_bad};
+    return 0;
+}
+
+static int look_closer(void *priv, const struct index_entry *e, struct index_position at, struct err *err)
+{
+    struct looking *x = priv;
+    bool bad = false;
+
+    (void)at;
+    if (!names_has(&x->c->suspect, &e->at.pack))
+        return 0;
+    int r = look_at(x, &e->at, &bad);
+    if (r == 0 && bad && !is_elsewhere(x->c, e->id.b, &e->at.pack, e->at.off))
+        r = add_bad(x->c, e->id.b);
+    return r < 0 ? err_errno(err, -r, "cannot check") : 0;
+}
+
+static int check_suspects(struct checking *c, struct err *err)
+{
+    struct looking x = {.c = c};
+    struct err why = ERR_INIT;
+
+    if (c->suspect.n == 0)
+        return 0;
+    names_sort(&c->suspect);
+    int r = index_set_each(c->set, look_closer, &x, &why);
+    free(x.list);
+    return r < 0 && r != -EUCLEAN ? err_move(err, &why) : 0; /* a damaged index was told already */
+}
+
 static int check_packs(struct checking *c, struct err *err)
 {
     int r = choose(c, err);
@@ -154,7 +228,7 @@ static int check_packs(struct checking *c, struct err *err)
     if (r == 0 && c->packs.n)
         r = pool_split(c->store->env.pool, c->packs.n, check_pack, c, err);
     progress_end(c->task);
-    return r;
+    return r == 0 ? check_suspects(c, err) : r;
 }
 
 /* ---- index ----------------------------------------------------------------------------------------------------------------*/
@@ -165,10 +239,11 @@ static int check_entry(void *priv, const struct index_entry *e, struct index_pos
     char hex[2 * OBJECT_NAME_LEN + 1];
 
     (void)at;
-    (void)err;
-    if (names_has(&c->packs, &e->at.pack) || names_has(&c->missing, &e->at.pack))
+    if (!lost_packs_has(c->set->lost, &e->at) || names_has(&c->missing, &e->at.pack) ||
+        is_elsewhere(c, e->id.b, &e->at.pack, e->at.off))
         return 0;
-    check_tell(c, NULL, NULL, "packs/%s is missing; the index names chunks in it", crypt_hex(e->at.pack.b, sizeof e->at.pack.b, hex));
+    check_tell(c, NULL, NULL, names_has(&c->packs, &e->at.pack) ? "packs/%s is cut short; the index names chunks beyond its end" :
+               "packs/%s is missing; the index names chunks in it", crypt_hex(e->at.pack.b, sizeof e->at.pack.b, hex));
     if (names_add(&c->missing, &e->at.pack) < 0)
         return err_errno(err, ENOMEM, "cannot check");
     names_sort(&c->missing);
@@ -204,7 +279,9 @@ static int read_index(struct checking *c, size_t *ret_bad, struct err *err)
 
     for (unsigned tries = 0; r == -EAGAIN && tries < 2; tries++) {
         names_free(&c->packs);
-        r = index_reload(c->store->index, ret_bad, err);
+        r = index_look(c->store->index, err);
+        if (r == 0)
+            r = index_reload(c->store->index, ret_bad, err);
         if (r == 0)
             r = names_list(&c->store->env, "packs", &c->packs, err);
         if (r < 0)
@@ -226,10 +303,10 @@ static int check_index(struct checking *c, struct err *err)
         return r;
     if (bad)
         check_tell(c, NULL, NULL, "%zu index files are damaged; `kvss repair index` makes a new index", bad);
-    _cleanup_(index_set_unref_p) struct index_set *set = index_set_get(c->store->index);
-    r = index_set_each(set, check_entry, c, &why);
+    c->set = index_set_get(c->store->index);
+    r = c->set->lost ? index_set_each(c->set, check_entry, c, &why) : 0;
     if (r == 0)
-        r = index_set_each(set, note_pack, &named, &why);
+        r = index_set_each(c->set, note_pack, &named, &why);
     if (r == -EUCLEAN) {
         check_tell(c, NULL, NULL, "%s", why.text);
         r = 0;
@@ -257,6 +334,8 @@ int store_check(struct store *s, const struct store_check *options,
     pthread_mutex_destroy(&c.lock);
     names_free(&c.packs);
     names_free(&c.missing);
+    names_free(&c.suspect);
+    index_set_unref(c.set);
     fresh_free(&c.bad);
     free(c.read);
     free(c.sizes);

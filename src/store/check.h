@@ -12,7 +12,9 @@ struct checking {
     const struct store_check *options;
     void (*fn)(void *priv, const struct store_problem *p);
     void *priv;
-    struct names packs, missing;
+    struct names packs, missing; /* missing: lost packs that were told */
+    struct names suspect;  /* packs whose end cannot be read: with `lock` held */
+    struct index_set *set; /* the index as it is checked */
     bool *read;            /* per pack: whole */
     uint64_t *sizes;       /* per pack: what it counts for in the progress */
     struct progress_task *task;

@@ -27,7 +27,16 @@ static void tell(struct point_check *x, const char *what)
         check_tell(x->c, x->point, x->name, "%s", what);
 }
 
-/* Whether a chunk is there: in the index, in a pack that exists, and not found bad. */
+/* Whether the index knows the chunk, in lost packs only. */
+static bool is_lost(struct checking *c, const struct chunk_id *id)
+{
+    struct location at;
+    size_t seen = 0;
+
+    return index_find_next(c->store->index, id, &seen, &at, NULL) > 0;
+}
+
+/* Whether a chunk is there: in the index, in a pack that exists and is long enough, and not found bad. */
 static int look_up(struct point_check *x, const struct chunk_id *id, struct err *err)
 {
     char hex[2 * CRYPT_ID_LEN + 1], text[160];
@@ -43,9 +52,7 @@ static int look_up(struct point_check *x, const struct chunk_id *id, struct err 
     else if (r == -EUCLEAN)
         snprintf(text, sizeof text, "chunk %s cannot be found: the index is damaged", hex);
     else if (r == 0)
-        snprintf(text, sizeof text, "chunk %s is missing", hex);
-    else if (r > 0 && names_has(&x->c->missing, &at.pack))
-        snprintf(text, sizeof text, "chunk %s is missing with its pack", hex);
+        snprintf(text, sizeof text, "chunk %s is missing%s", hex, is_lost(x->c, id) ? " with its pack" : "");
     else
         return 0;
     tell(x, text);

@@ -192,28 +192,52 @@ static int locate(struct chunks *c, const struct chunk_id *id, struct location *
     return r < 0 ? r : 0;
 }
 
+static int get_at(struct chunks *c, const struct location *at, const struct chunk_ref *want, struct chunk_view *ret, struct err *err)
+{
+    _cleanup_(segment_unref_p) struct segment_data *s = NULL;
+    char hex[2 * CRYPT_ID_LEN + 1];
+    int r = load(c, at, &s, err);
+
+    if (r == 0)
+        r = segment_chunk(c->env, s, at->ordinal, want, &ret->p, &ret->n, err);
+    else if (r == -EUCLEAN)
+        err_context(err, "chunk %s", crypt_hex(want->id.b, sizeof want->id.b, hex));
+    if (r == 0)
+        ret->segment = TAKE_PTR(s);
+    return r;
+}
+
+/* A chunk may be in several packs, in another index table each time: stored again because a pack was lost, or by two hosts at once. */
+static int get_elsewhere(struct chunks *c, const struct location *tried, const struct chunk_ref *want, struct chunk_view *ret)
+{
+    struct location at;
+    size_t seen = 0;
+
+    while (index_find_next(c->index, &want->id, &seen, &at, NULL) > 0)
+        if ((memcmp(&at.pack, &tried->pack, sizeof at.pack) != 0 || at.off != tried->off) && get_at(c, &at, want, ret, NULL) == 0)
+            return 0;
+    return -ENOENT;
+}
+
 int chunks_get(struct chunks *c, const struct chunk_ref *want, struct chunk_view *ret, struct err *err)
 {
     char hex[2 * CRYPT_ID_LEN + 1];
     struct location at;
 
     for (bool again = false;; again = true) {
-        _cleanup_(segment_unref_p) struct segment_data *s = NULL;
         int r = locate(c, &want->id, &at, err);
         if (r < 0)
             return r;
-        r = load(c, &at, &s, err);
+        r = get_at(c, &at, want, ret, err);
+        if ((r == -ENOENT || r == -EUCLEAN || r == -EIO) && get_elsewhere(c, &at, want, ret) == 0) {
+            err_clear(err);
+            return 0;
+        }
         /* Another host's prune may have moved the chunk to another pack since the index was read. */
         if (r == -ENOENT && !again && index_reload(c->index, NULL, NULL) == 0)
             continue;
         if (r == -ENOENT)
             return err_set(err, EUCLEAN, "chunk %s is missing: its pack is gone", crypt_hex(want->id.b, sizeof want->id.b, hex));
-        if (r == 0)
-            r = segment_chunk(c->env, s, at.ordinal, want, &ret->p, &ret->n, err);
-        else if (r == -EUCLEAN)
-            err_context(err, "chunk %s", crypt_hex(want->id.b, sizeof want->id.b, hex));
-        if (r == 0)
-            ret->segment = TAKE_PTR(s);
         return r;
     }
 }

@@ -15,6 +15,9 @@ struct index {
     struct fresh fresh;
     pthread_mutex_t saving;  /* one save or reload at a time */
     atomic_uint merges;
+    bool looking;            /* with `saving` held, as the next */
+    struct packs there;
+    atomic_uint_least64_t again;
 };
 
 #define SAVE_TRIES 5
@@ -47,6 +50,7 @@ void index_free(struct index *ix)
         return;
     index_set_unref(ix->set);
     fresh_free(&ix->fresh);
+    packs_free(&ix->there);
     pthread_rwlock_destroy(&ix->sets);
     pthread_mutex_destroy(&ix->lock);
     pthread_mutex_destroy(&ix->saving);
@@ -96,11 +100,35 @@ int index_reload(struct index *ix, size_t *ret_bad, struct err *err)
     SCOPED_LOCK(&ix->saving);
     _cleanup_(index_set_unref_p) struct index_set *old = index_set_get(ix);
     int r = index_set_load(ix->env, &ix->budget, old, &set, ret_bad, err);
+    if (r == 0 && ix->looking) {
+        r = index_set_look(set, ix->env, &ix->there, err);
+        if (r < 0)
+            index_set_unref(set);
+    }
     if (r == 0) {
         atomic_fetch_add(&ix->merges, new_merges(set, old));
         set_replace(ix, set);
     }
     return r;
+}
+
+int index_look(struct index *ix, struct err *err)
+{
+    struct packs there = {0};
+    int r = packs_list(ix->env, &there, err);
+
+    if (r < 0)
+        return r;
+    SCOPED_LOCK(&ix->saving);
+    packs_free(&ix->there);
+    ix->there = there;
+    ix->looking = true;
+    return 0;
+}
+
+uint64_t index_claimed_again(struct index *ix)
+{
+    return atomic_load(&ix->again);
 }
 
 static int find_fresh(struct index *ix, const struct chunk_id *id, struct location *ret)
@@ -131,12 +159,35 @@ int index_find(struct index *ix, const struct chunk_id *id, struct location *ret
     return r;
 }
 
+int index_find_next(struct index *ix, const struct chunk_id *id, size_t *seen, struct location *ret, struct err *err)
+{
+    _cleanup_(index_set_unref_p) struct index_set *set = index_set_get(ix);
+
+    return index_set_find_next(set, id, seen, ret, err);
+}
+
+/* What is only in lost packs is stored again, also where a pack that was cut short still has it. */
+static bool again(struct index *ix, const struct chunk_id *id, int found, const struct location *at)
+{
+    _cleanup_(index_set_unref_p) struct index_set *set = index_set_get(ix);
+    struct location lost;
+    size_t seen = 0;
+
+    if (!set->lost || (found ? !lost_packs_names(set->lost, &at->pack) : index_set_find_next(set, id, &seen, &lost, NULL) <= 0))
+        return false;
+    atomic_fetch_add(&ix->again, 1);
+    return true;
+}
+
 int index_claim(struct index *ix, const struct chunk_id *id, struct err *err)
 {
-    int r = index_find(ix, id, NULL, err);
+    struct location at;
+    int r = index_find(ix, id, &at, err);
 
-    if (r != 0)
-        return r == -EINPROGRESS || r > 0 ? 0 : r;
+    if (r < 0)
+        return r == -EINPROGRESS ? 0 : r;
+    if (!again(ix, id, r, &at) && r > 0)
+        return 0;
     SCOPED_LOCK(&ix->lock);
     r = fresh_add(&ix->fresh, id);
     return r < 0 ? err_errno(err, -r, "cannot keep track of new chunks") : r;

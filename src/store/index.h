@@ -17,11 +17,20 @@ void index_free(struct index *ix); /* NULL is fine */
  * logged and counted in *ret_bad (may be NULL); its chunks are then not found. */
 int index_reload(struct index *ix, size_t *ret_bad, struct err *err);
 
+/* Lists the packs, and passes over what lies in lost ones from now on, also after reloads. To be called where something is written that
+ * counts on what the index tells, before index_reload(). */
+int index_look(struct index *ix, struct err *err);
+/* Chunks that were claimed because all places where the index has them are lost. */
+uint64_t index_claimed_again(struct index *ix);
+
 /* How many times, as far as reloads have shown, the index was replaced by another (by a prune or repair). */
 unsigned index_merges(struct index *ix);
 
 /* 1 found, 0 not in the repository, -EINPROGRESS claimed but not durable yet, or -errno. ret may be NULL. */
 int index_find(struct index *ix, const struct chunk_id *id, struct location *ret, struct err *err);
+
+/* For whoever could not read a chunk where index_find() said: its next place in the index files, after *seen others (0 at first). */
+int index_find_next(struct index *ix, const struct chunk_id *id, size_t *seen, struct location *ret, struct err *err);
 
 /* 1: the chunk is new, and the caller must hand it to the packer; 0: it is there or on its way. */
 int index_claim(struct index *ix, const struct chunk_id *id, struct err *err);

@@ -29,6 +29,7 @@ void index_set_unref(struct index_set *set)
         index_table_unref(set->tables[i]);
     free(set->tables);
     free(set->present);
+    lost_packs_unref(set->lost);
     free(set);
 }
 
@@ -51,6 +52,8 @@ int index_set_copy(struct index_set *set, struct index_set **ret, struct err *er
     _cleanup_(index_set_unref_p) struct index_set *copy = NULL;
     int r = index_set_new(&copy, err);
 
+    if (r == 0)
+        copy->lost = lost_packs_ref(set->lost);
     for (size_t i = 0; r == 0 && i < set->n; i++) {
         atomic_fetch_add(&set->tables[i]->refs, 1);
         r = push(copy, set->tables[i], err);
@@ -150,17 +153,113 @@ int index_set_load(struct env *env, atomic_size_t *budget, struct index_set *old
     return r;
 }
 
+static int find(struct index_set *set, const struct chunk_id *id, bool (*skip)(const struct index_set *set, const struct location *at),
+                struct location *ret, struct index_position *ret_at, struct err *err)
+{
+    struct location at;
+
+    for (size_t i = 0; i < set->n; i++) {
+        uint64_t entry;
+        int r = index_table_find(set->tables[i], id, ret || skip ? &at : NULL, &entry, err);
+        if (r < 0)
+            return r;
+        if (r == 0 || (skip && skip(set, &at)))
+            continue;
+        if (ret)
+            *ret = at;
+        if (ret_at)
+            *ret_at = (struct index_position){i, entry};
+        return 1;
+    }
+    return 0;
+}
+
+static bool in_lost_pack(const struct index_set *set, const struct location *at)
+{
+    return lost_packs_names(set->lost, &at->pack);
+}
+
+static bool is_lost(const struct index_set *set, const struct location *at)
+{
+    return lost_packs_has(set->lost, at);
+}
+
 int index_set_find(struct index_set *set, const struct chunk_id *id, struct location *ret, struct index_position *ret_at,
                    struct err *err)
 {
+    int r = find(set, id, set->lost ? in_lost_pack : NULL, ret, ret_at, err);
+
+    /* What is left of a pack that was cut short is better than nothing. */
+    return r == 0 && set->lost ? find(set, id, is_lost, ret, ret_at, err) : r;
+}
+
+int index_set_find_next(struct index_set *set, const struct chunk_id *id, size_t *seen, struct location *ret, struct err *err)
+{
+    size_t found = 0;
+
     for (size_t i = 0; i < set->n; i++) {
-        uint64_t entry;
-        int r = index_table_find(set->tables[i], id, ret, &entry, err);
-        if (r != 0) {
-            if (r > 0 && ret_at)
-                *ret_at = (struct index_position){i, entry};
+        int r = index_table_find(set->tables[i], id, ret, NULL, err);
+        if (r < 0)
             return r;
+        if (r > 0 && found++ == *seen) {
+            ++*seen;
+            return 1;
         }
     }
+    return 0;
+}
+
+/* ---- lost packs -----------------------------------------------------------------------------------------------------------*/
+
+static uint64_t size_now(struct env *env, const struct packs *there, const struct object_name *name)
+{
+    const struct pack_size *p = packs_find(there->list, there->n, name);
+    char path[OBJECT_PATH_SIZE];
+    struct backend_stat st;
+
+    /* It may be younger than the list. */
+    return p ? p->size : backend_stat(env->backend, object_name_path("packs", name, path), &st, NULL) == 0 ? st.size : 0;
+}
+
+static int note_lost(struct lost_packs *l, const struct object_name *name, uint64_t size)
+{
+    struct packs *p = &l->packs;
+    size_t at = 0;
+
+    while (at < p->n && memcmp(&p->list[at].name, name, sizeof *name) < 0)
+        at++;
+    if (at < p->n && memcmp(&p->list[at].name, name, sizeof *name) == 0)
+        return 0;
+    struct pack_size *list = reallocarray(p->list, p->n + 1, sizeof *list);
+    if (!list)
+        return -ENOMEM;
+    p->list = list;
+    memmove(list + at + 1, list + at, (p->n - at) * sizeof *list);
+    list[at] = (struct pack_size){*name, size};
+    p->n++;
+    return 0;
+}
+
+int index_set_look(struct index_set *set, struct env *env, const struct packs *there, struct err *err)
+{
+    _cleanup_(lost_packs_unref_p) struct lost_packs *lost = calloc(1, sizeof *lost);
+    bool ok = lost != NULL;
+
+    if (ok)
+        lost->refs = 1;
+    for (size_t t = 0; ok && t < set->n; t++) {
+        const struct index_top *top = &set->tables[t]->top;
+        const uint32_t *reach = index_table_reach(set->tables[t]);
+        ok = reach != NULL;
+        for (uint32_t i = 0; ok && i < top->packs; i++) {
+            uint64_t size = size_now(env, there, &top->pack_names[i]);
+            if (size < reach[i])
+                ok = note_lost(lost, &top->pack_names[i], size) == 0;
+        }
+    }
+    if (!ok)
+        return err_errno(err, ENOMEM, "cannot keep track of the packs");
+    lost_packs_unref(set->lost);
+    set->lost = lost->packs.n ? TAKE_PTR(lost) : NULL;
     return 0;
 }

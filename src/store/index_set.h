@@ -6,6 +6,7 @@
 #include "base/num.h"
 #include "store/index.h"
 #include "store/index_table.h"
+#include "store/packs.h"
 
 struct index_set {
     atomic_uint refs;
@@ -13,6 +14,7 @@ struct index_set {
     struct index_table **tables;
     struct object_name *present; /* all index files that were there when it was loaded, in force or superseded */
     size_t present_n;
+    struct lost_packs *lost;     /* nothing is found in these; NULL: none, or nobody has looked */
 };
 
 int index_set_new(struct index_set **ret, struct err *err);
@@ -27,14 +29,21 @@ int index_set_copy(struct index_set *set, struct index_set **ret, struct err *er
 int index_set_add(struct index_set *set, struct env *env, const struct object_name *name, atomic_size_t *budget,
                   struct err *err);
 
+/* Finds out which packs that the set names are lost; `there`: those that were listed, others are asked for. Of a set that is not shared
+ * yet. */
+int index_set_look(struct index_set *set, struct env *env, const struct packs *there, struct err *err);
+
 /* Where an entry stands, for bitmaps over all entries. */
 struct index_position {
     size_t table;
     uint64_t entry;
 };
-/* 1, 0 or -errno. Both results may be NULL. */
+/* 1, 0 or -errno. Both results may be NULL. A chunk may be in several tables: what lies in a lost pack is passed over. */
 int index_set_find(struct index_set *set, const struct chunk_id *id, struct location *ret, struct index_position *ret_at,
                    struct err *err);
+
+/* The next place of the chunk after the first `*seen` that are told by the tables, whatever has become of its pack; counts on. 1, 0 or -errno. */
+int index_set_find_next(struct index_set *set, const struct chunk_id *id, size_t *seen, struct location *ret, struct err *err);
 
 /* The set in force; unref it. */
 struct index_set *index_set_get(struct index *ix);

@@ -13,6 +13,19 @@ void index_top_free(struct index_top *top)
     buf_free(&top->bytes);
 }
 
+/* The reaches stand in front of the superseded names, as names that no file has: for a reader that does not know of them they are just
+ * that. */
+static void take_reach(struct index_top *top)
+{
+    uint32_t n = 1 + (uint32_t)num_div_up(top->packs, OBJECT_NAME_LEN / 4);
+
+    if (top->superseded < n || memcmp(top->superseded_names, INDEX_REACH_MARK, OBJECT_NAME_LEN) != 0)
+        return;
+    top->reach = top->superseded_names[1].b;
+    top->superseded_names += n;
+    top->superseded -= n;
+}
+
 int index_top_parse(struct buf *bytes, struct index_top *ret)
 {
     struct index_top top = {0};
@@ -43,6 +56,7 @@ int index_top_parse(struct buf *bytes, struct index_top *ret)
         }
     }
     memcpy(top.last.b, p + blocks * 8, CRYPT_ID_LEN);
+    take_reach(&top);
     top.bytes = *bytes;
     *bytes = (struct buf)BUF_INIT;
     *ret = top;
@@ -141,6 +155,7 @@ void index_table_unref(struct index_table *t)
         }
     }
     free(t->kept);
+    free(t->reach);
     index_top_free(&t->top);
     crypt_object_wipe(&t->key);
     free(t);
@@ -279,4 +294,30 @@ int index_cursor_next(struct index_cursor *c, struct index_entry *ret, struct er
     c->next++;
     int r = decode(c->table, p, &ret->at, err);
     return r < 0 ? r : 1;
+}
+
+static void walk_reach(struct index_table *t, uint32_t *reach)
+{
+    struct index_cursor c = {.table = t};
+    struct index_entry e;
+
+    while (index_cursor_next(&c, &e, NULL) > 0) {
+        uint32_t pack = num_get_le32(c.block + (c.next - 1) % INDEX_PER_BLOCK * INDEX_ENTRY + 32);
+        uint32_t end = e.at.off > UINT32_MAX - e.at.len ? UINT32_MAX : e.at.off + e.at.len;
+        reach[pack] = end > reach[pack] ? end : reach[pack];
+    }
+}
+
+const uint32_t *index_table_reach(struct index_table *t)
+{
+    if (t->reach)
+        return t->reach;
+    uint32_t *reach = calloc((size_t)t->top.packs + 1, sizeof *reach);
+    if (reach && t->top.reach)
+        for (uint32_t i = 0; i < t->top.packs; i++)
+            reach[i] = num_get_le32(t->top.reach + 4 * (size_t)i);
+    else if (reach)
+        walk_reach(t, reach);
+    t->reach = reach;
+    return reach;
 }

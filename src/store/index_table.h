@@ -25,6 +25,7 @@ struct index_top {
     uint64_t entries;
     uint32_t packs, superseded;
     const struct object_name *pack_names, *superseded_names;
+    const uint8_t *reach; /* u32 per pack: how far what the entries name in it reaches; NULL: an older kvss has not said it */
     uint64_t *fences; /* one per block */
     struct chunk_id last;
     struct buf bytes; /* what the above points into */
@@ -40,6 +41,7 @@ struct index_table {
     struct index_top top;
     uint64_t blocks;
     atomic_uint refs;
+    uint32_t *reach;                /* per pack, once index_table_reach() has found it out */
     atomic_size_t *budget;          /* bytes of blocks that may still be kept in memory */
     _Atomic(uint8_t *) *kept;       /* opened blocks, by number */
 };
@@ -51,6 +53,13 @@ void index_table_unref(struct index_table *t); /* NULL is fine */
 /* 1, 0 or -errno; *ret_number (may be NULL): which entry it is. */
 int index_table_find(struct index_table *t, const struct chunk_id *id, struct location *ret, uint64_t *ret_number,
                      struct err *err);
+
+/* How far the entries reach into each pack of the table; borrowed. All entries are read where the file does not tell. One thread at a
+ * time. NULL: out of memory. */
+const uint32_t *index_table_reach(struct index_table *t);
+
+/* What introduces the reaches among the superseded names. */
+#define INDEX_REACH_MARK "kvss pack reach"
 
 /* Walking all entries in order. */
 struct index_cursor {

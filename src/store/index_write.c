@@ -34,12 +34,10 @@ static int collect_packs(const struct index_entry *entries, size_t n, struct obj
     return 0;
 }
 
-static void encode(const struct index_entry *e, const struct object_name *packs, size_t packs_n, uint8_t *p)
+static void encode(const struct index_entry *e, size_t pack, uint8_t *p)
 {
-    const struct object_name *at = bsearch(&e->at.pack, packs, packs_n, sizeof *packs, name_compare);
-
     memcpy(p, e->id.b, CRYPT_ID_LEN);
-    num_put_le32(p + 32, (uint32_t)(at - packs));
+    num_put_le32(p + 32, (uint32_t)pack);
     num_put_le32(p + 36, e->at.off);
     num_put_le32(p + 40, e->at.len);
     num_put_le32(p + 44, e->at.chunk_len << 8 | e->at.ordinal);
@@ -54,6 +52,11 @@ struct maker {
     struct crypt_object key;
     struct buf out;
 };
+
+static size_t pack_number(const struct maker *m, const struct object_name *name)
+{
+    return (size_t)((const struct object_name *)bsearch(name, m->packs, m->packs_n, sizeof *m->packs, name_compare) - m->packs);
+}
 
 static int add_sealed(struct maker *m, uint64_t unit, const void *p, size_t n)
 {
@@ -72,12 +75,31 @@ static int add_blocks(struct maker *m)
     for (size_t i = 0; i < m->n; i += INDEX_PER_BLOCK) {
         memset(block, 0, sizeof block);
         for (size_t k = 0; k < INDEX_PER_BLOCK && i + k < m->n; k++)
-            encode(&m->entries[i + k], m->packs, m->packs_n, block + k * INDEX_ENTRY);
+            encode(&m->entries[i + k], pack_number(m, &m->entries[i + k].at.pack), block + k * INDEX_ENTRY);
         int r = add_sealed(m, i / INDEX_PER_BLOCK, block, sizeof block);
         if (r < 0)
             return r;
     }
     return 0;
+}
+
+static int add_reach(struct maker *m, struct buf *top)
+{
+    size_t n = num_div_up(m->packs_n, OBJECT_NAME_LEN / 4) * (OBJECT_NAME_LEN / 4);
+    _cleanup_free_ uint32_t *reach = calloc(n + 1, sizeof *reach);
+
+    if (!reach)
+        return -ENOMEM;
+    for (size_t i = 0; i < m->n; i++) {
+        const struct location *at = &m->entries[i].at;
+        size_t pack = pack_number(m, &at->pack);
+        uint32_t end = at->off > UINT32_MAX - at->len ? UINT32_MAX : at->off + at->len;
+        reach[pack] = end > reach[pack] ? end : reach[pack];
+    }
+    for (size_t i = 0; i < n; i++)
+        num_put_le32((uint8_t *)&reach[i], reach[i]);
+    int r = buf_add(top, INDEX_REACH_MARK, OBJECT_NAME_LEN);
+    return r == 0 ? buf_add(top, reach, n * sizeof *reach) : r;
 }
 
 static int add_top(struct maker *m, const struct object_name *superseded, size_t superseded_n)
@@ -88,10 +110,12 @@ static int add_top(struct maker *m, const struct object_name *superseded, size_t
 
     num_put_le64(head, m->n);
     num_put_le32(head + 8, (uint32_t)m->packs_n);
-    num_put_le32(head + 12, (uint32_t)superseded_n);
+    num_put_le32(head + 12, (uint32_t)(superseded_n + 1 + num_div_up(m->packs_n, OBJECT_NAME_LEN / 4)));
     int r = buf_add(&top, head, sizeof head);
     if (r == 0)
         r = buf_add(&top, m->packs, m->packs_n * sizeof *m->packs);
+    if (r == 0)
+        r = add_reach(m, &top);
     if (r == 0)
         r = buf_add(&top, superseded, superseded_n * sizeof *superseded);
     for (size_t i = 0; r == 0 && i < m->n; i += INDEX_PER_BLOCK) {

@@ -49,14 +49,15 @@ void prune_plan(struct pruning *p)
 /* Whether entries of the old index go into the new one. */
 static bool keep_entry(void *priv, const struct index_entry *e)
 {
-    const struct pack_use *u = prune_pack(priv, &e->at.pack);
+    const struct pruning *p = priv;
+    const struct pack_use *u = prune_pack(p, &e->at.pack);
 
-    return u && u->plan == PLAN_KEEP;
+    return u && u->plan == PLAN_KEEP && !lost_packs_has(p->mark.set->lost, &e->at);
 }
 
 static bool anything_to_publish(const struct pruning *p)
 {
-    if (p->mark.set->n > TABLES_MAX || p->mark.set->present_n > p->mark.set->n)
+    if (p->mark.set->lost || p->mark.set->n > TABLES_MAX || p->mark.set->present_n > p->mark.set->n)
         return true;
     for (size_t i = 0; i < p->packs_n; i++)
         if (p->packs[i].plan != PLAN_KEEP)

@@ -43,8 +43,10 @@ static int list_packs(struct pruning *p, struct err *err)
 static int load_index(struct pruning *p, struct err *err)
 {
     size_t bad = 0;
-    int r = index_reload(p->store->index, &bad, err);
+    int r = index_look(p->store->index, err);
 
+    if (r == 0)
+        r = index_reload(p->store->index, &bad, err);
     if (r == 0 && bad)
         return err_set(err, EUCLEAN, "%zu index files are damaged; `kvss repair index` makes a new index, then prune again", bad);
     return r;

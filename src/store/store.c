@@ -52,8 +52,10 @@ int store_create_backend(struct backend *b, const struct store_init *init, struc
 int store_create(const char *location, const struct store_init *init, struct err *err)
 {
     struct backend *b;
-    int r = backend_dir_create(location, err);
+    int r = backend_supported(location, err);
 
+    if (r == 0)
+        r = backend_dir_create(location, init->make_parents, err);
     if (r == 0)
         r = backend_dir_open(location, &b, err);
     if (r < 0)
@@ -155,8 +157,10 @@ int store_open_backend(struct backend *b, const char *location, const struct sto
 int store_open(const char *location, const struct store_open *options, struct store **ret, struct err *err)
 {
     struct backend *b;
-    int r = backend_dir_open(location, &b, err);
+    int r = backend_supported(location, err);
 
+    if (r == 0)
+        r = backend_dir_open(location, &b, err);
     return r < 0 ? r : store_open_backend(b, location, options, ret, err);
 }
 
@@ -203,6 +207,9 @@ int store_hold(struct store *s, struct err *err)
         /* The index is read after the lock stands: what it tells from now on no prune takes away. What this process knows
          * from an earlier session (none, unless saving it failed) is not protected. */
         index_forget_unsaved(s->index);
+        /* Nor may it count on what the storage has lost. */
+        if (r == 0)
+            r = index_look(s->index, err);
         if (r == 0)
             r = index_reload(s->index, NULL, err);
         if (r < 0) {

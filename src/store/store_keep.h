@@ -63,6 +63,16 @@ struct store_prune_result {
  * -EUCLEAN: a point is damaged or a chunk missing: nothing was removed; check tells more. */
 int store_prune(struct store *s, const struct store_prune *options, struct store_prune_result *ret, struct err *err);
 
+/* ---- Lost packs: the index names them, and they are not there or end too early ---------------------------------------------*/
+struct store_lost {
+    uint64_t missing, cut; /* packs: not there or empty; cut short */
+    char first[96];        /* the name of one */
+    uint64_t again;        /* chunks of lost packs that this handle stored again, since they were met again */
+};
+/* As it was found when the restore point was begun that is being written; else by listing the packs now. Nothing is counted on that lies in
+ * lost packs: it is stored again where it is met, which heals older restore points too. */
+int store_lost(struct store *s, struct store_lost *ret, struct err *err);
+
 /* ---- Checking and repairing -----------------------------------------------------------------------------------------------*/
 struct store_check {
     unsigned read_data_percent;  /* 0: structure only; 100: every byte; between: that share of the packs, chosen by chance */

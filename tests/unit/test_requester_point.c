@@ -60,7 +60,8 @@ static void the_newest_that_will_do_is_taken(void **state)
         { "2026-11-24T09:59:59Z", { "web" }, 2 },
         { "2026-11-23T10:00:00Z", { "web" }, 2 },
         { "2026-11-22T10:00:01Z", { "web" }, 0 },
-        { "2026-11-22T10:00:00Z", { "web" }, -1 }, /* half a second too early */
+        { "2026-11-22T10:00:00Z", { "web" }, 0 }, /* all of that second */
+        { "2026-11-22T10:00:00.4Z", { "web" }, -1 },
         { "2030-01-01", { "db" }, 0 },
         { "2001-01-01", { NULL }, -1 },
     };

@@ -28,7 +28,8 @@ static void create_refuses_what_is_there(void **state)
 
 static void addresses_are_no_folders(void **state)
 {
-    static const char *const bad[] = {"s3:b/x", "s3://b/x", "sftp:u@h:/x", "ssh://h/x", "u@h:/x", "h:x", "C:\\x", "\\\\h\\x", ":x", "file:///x"};
+    static const char *const bad[] = {"s3:b/x", "s3://b/x", "sftp:u@h:/x", "ssh://h/x", "u@h:/x", "h:x", "C:\\x", "\\\\h\\x", ":x",
+                                      "file:///x"};
     static const char *const good[] = {"x", "./a:b", "/a:b", "a/b:c", "..", ".", "/", "a"};
     struct err err = ERR_INIT;
 
