@@ -42,7 +42,7 @@ struct index_position {
 int index_set_find(struct index_set *set, const struct chunk_id *id, struct location *ret, struct index_position *ret_at,
                    struct err *err);
 
-/* The next place of the chunk after the first `*seen` that are told by the tables, whatever has become of its pack; counts on. 1, 0 or -errno. */
+/* The next place of the chunk after the first `*seen` that the tables tell, whatever has become of its pack; counts on. 1, 0 or -errno. */
 int index_set_find_next(struct index_set *set, const struct chunk_id *id, size_t *seen, struct location *ret, struct err *err);
 
 /* The set in force; unref it. */
