@@ -49,7 +49,8 @@ static void add_handle(struct buf *b, int fd, const struct statfs *fs)
     } u = { .h = { .handle_bytes = HANDLE_MAX } };
     int mount;
 
-    if (fs->f_type == FUSE_SUPER_MAGIC || fs->f_type == OVERLAYFS_SUPER_MAGIC || makes_up_numbers(fs) || name_to_handle_at(fd, "", &u.h, &mount, AT_EMPTY_PATH) < 0)
+    if (fs->f_type == FUSE_SUPER_MAGIC || fs->f_type == OVERLAYFS_SUPER_MAGIC || makes_up_numbers(fs) ||
+        name_to_handle_at(fd, "", &u.h, &mount, AT_EMPTY_PATH) < 0)
         return;
     buf_addf(b, " handle=%x:", (unsigned)u.h.handle_type);
     for (unsigned i = 0; i < u.h.handle_bytes; i++)

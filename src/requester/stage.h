@@ -22,7 +22,8 @@ enum stage_flags {
     STAGE_NEW = 4,        /* nothing may be there */
 };
 /* Names the file to make for `target`, which need not exist, and keeps in mind which folder it is in and what is there now. A target that
- * cannot be looked at is not taken for one that does not exist. -EEXIST: STAGE_NEW. *ret_path lives as long as the stage. group: as in the journal. */
+ * cannot be looked at is not taken for one that does not exist. -EEXIST: STAGE_NEW. *ret_path lives as long as the stage. group: as in
+ * the journal. */
 int stage_add(struct stage *s, const char *group, const char *target, unsigned flags, const char **ret_path, struct err *err);
 /* The file of that name is whole. */
 int stage_made(struct stage *s, const char *path, struct err *err);
