@@ -205,7 +205,7 @@ assert_eq "$(report '.vms[0].stays | sort | join(" ")')" "$IMAGES/off-vdb.raw $I
 kvss restore "$first" off --move --to "$SANDBOX/moved" --yes > "$SANDBOX/out"
 holds 0x11 "$SANDBOX"/moved/off-vd*
 [ ! -e "$IMAGES/off-vda.qcow2" ] || fail "the old image is left"
-[ -e "$IMAGES/off-vdb.raw" ] && [ -e "$IMAGES/off-vdc.raw" ] || fail "an image that others need was deleted"
+for image in vdb vdc; do [ -e "$IMAGES/off-$image.raw" ] || fail "an image that others need was deleted"; done
 assert_eq "$(virsh -q domblklist off | awk '{ print $2 }' | sort | xargs)" "$SANDBOX/moved/off-vda.qcow2 $SANDBOX/moved/off-vdb.raw" "disks"
 # where it fails, they are there
 kvss_fails "$EXIT_FAILED" restore "$first" off --move --to /proc/nowhere --yes

@@ -80,7 +80,7 @@ kvss_json restore --yes "$POINT" web --move --to "$SANDBOX/new/place"
 assert_content "$SANDBOX/new/place/web-vda.qcow2" "$SANDBOX/new/place/web-vdb.raw"
 assert_same_but "$IMAGES/web-vda=$SANDBOX/new/place/web-vda" "$IMAGES/web-vdb=$SANDBOX/new/place/web-vdb"
 assert_eq "$(readlink "$IMAGES/web")" "$SANDBOX/new/place" "link of web"
-[ ! -e "$IMAGES/web-vda.qcow2" ] && [ ! -e "$IMAGES/web-vdb.raw" ] || fail "an old image is left"
+for image in vda.qcow2 vdb.raw; do [ ! -e "$IMAGES/web-$image" ] || fail "an old image is left"; done
 steps=$(report_vm web '.steps[] | split(":")[0]' | uniq | tr '\n' ' ')
 assert_eq "$steps" "turn off delete restore status register link disk path start delete " "steps"
 guest_remember_disks web

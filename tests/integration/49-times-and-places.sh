@@ -51,7 +51,7 @@ note "times"
 
 # ---- places
 mkdir "$SANDBOX/empty"
-cd "$SANDBOX/empty"
+cd "$SANDBOX/empty" || exit
 refused() { # REPOSITORY COMMAND...
     kvss_fails "$EXIT_FAILED" --repository "$@"
     assert_match "$OUTPUT" 'supported are folders' "message of $2 for $1"
