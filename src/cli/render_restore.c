@@ -169,20 +169,6 @@ void render_restore_plan(FILE *f, const json_t *report, bool verbose)
     fputs(" would do.\n", f);
 }
 
-/* "6 days", "5 hours", "12 minutes": one unit says enough. */
-static void age(FILE *f, uint64_t seconds)
-{
-    static const struct { uint64_t seconds; const char *name; } units[] = { { 86400, "day" }, { 3600, "hour" }, { 60, "minute" } };
-
-    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
-        if (seconds >= 2 * units[i].seconds || (seconds >= units[i].seconds && i)) {
-            uint64_t n = seconds / units[i].seconds;
-            fprintf(f, "%llu %s%s old", (unsigned long long)n, units[i].name, n == 1 ? "" : "s");
-            return;
-        }
-    fputs("less than a minute old", f);
-}
-
 bool render_is_replaced(const json_t *vm)
 {
     size_t i;
@@ -216,23 +202,20 @@ static void what_is_lost(FILE *f, const json_t *vms)
 void render_restore_question(FILE *f, const json_t *plan)
 {
     const json_t *vms = json_object_get(plan, "vms");
+    char time[40];
     size_t i;
     json_t *e;
 
-    fprintf(f, "Restore point %.12s of ", out_get(plan, "point"));
-    out_text(f, out_get(plan, "instant"));
-    fputs(" (", f);
-    age(f, out_number(plan, "age_s"));
-    fputs(")\n", f);
+    fputs("Restore point ", f);
+    chosen(f, plan);
+    fputc('\n', f);
     json_array_foreach (vms, i, e) {
         plan_vm(f, e);
         if (json_is_string(json_object_get(e, "consistency")))
             fprintf(f, "   consistency of the backup: %s\n", render_level(out_get(e, "consistency")));
     }
     components(f, plan, "will be restored");
-    fputs("All changes since ", f);
-    out_text(f, out_get(plan, "instant"));
-    fputs(" will be lost: ", f);
+    fprintf(f, "All changes since %s will be lost: ", out_time(plan, "instant", time));
     what_is_lost(f, vms);
 }
 

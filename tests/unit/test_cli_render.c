@@ -93,6 +93,19 @@ static void restore_tells_disks_steps_and_warnings(void **state)
     golden("restore-plan", render_restore_plan);
 }
 
+/* On a terminal times are local, with the zone, as in every other text. */
+static void question(FILE *f, const json_t *plan, bool verbose)
+{
+    (void)verbose;
+    render_restore_question(f, plan);
+}
+
+static void restore_asks_with_the_plan(void **state)
+{
+    (void)state;
+    golden("restore-question", question);
+}
+
 static void verify_names_what_is_damaged(void **state)
 {
     (void)state;
@@ -174,6 +187,7 @@ int main(void)
         cmocka_unit_test(m4_check_names_conditions_reasons_and_remedies),
         cmocka_unit_test(b3_backup_and_show_tell_consistency),
         cmocka_unit_test(restore_tells_disks_steps_and_warnings),
+        cmocka_unit_test(restore_asks_with_the_plan),
         cmocka_unit_test(verify_names_what_is_damaged),
         cmocka_unit_test(keeping_a_repository_is_told),
         cmocka_unit_test(empty_reports_do_no_harm),
