@@ -90,6 +90,7 @@ int backup_report(struct backup *b, json_t **ret, struct err *err)
             json_array_append(writer_entry(writers, c), c->report);
     }
     json_copy_key(report, json_array_get(vms, 0), "instant"); /* the set has one */
+    json_object_set_new(report, "made_us", json_integer(store_made_next(b->rq->store)));
     add_totals(report, b);
     if (!report || !vms || !writers)
         return err_set(err, ENOMEM, "out of memory");

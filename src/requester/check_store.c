@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The repository, if one is configured: there, readable with the key at hand, writable, not full. */
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/num.h"
 #include "requester/check.h"
@@ -25,6 +26,23 @@ static int load_points(struct check *c, struct err *err)
         check_found(c, c->findings, FOUND(FINDING_WARNING, "repository-damaged", "kvss fsck tells more"),
                     "%zu restore points cannot be read", n_bad);
     return 0;
+}
+
+static void look_at_times(struct check *c)
+{
+    int64_t now = clock_wall_us();
+    char last[40];
+    size_t n = 0, at = 0;
+
+    for (size_t i = 0; i < c->n_points; i++)
+        if (store_is_ahead(c->points[i].time_us, now) && (n++ == 0 || c->points[i].time_us > c->points[at].time_us))
+            at = i;
+    if (n)
+        check_found(c, c->findings,
+                    FOUND(FINDING_WARNING, "repository-future",
+                          "set this host's clock if it is wrong; no rule of kvss forget removes such restore points, only their ids do"),
+                    "%zu restore %s dated in the future, the last %.12s of %s", n, n == 1 ? "point is" : "points are", c->points[at].id,
+                    clock_format_local(c->points[at].time_us, last));
 }
 
 const json_t *check_last_point(const struct check *c, const char *uuid, const char **ret_id)
@@ -145,6 +163,7 @@ int check_repository(struct check *c, json_t **ret, struct err *err)
         r = load_points(c, err);
         if (r < 0)
             return err_context(err, "repository %s", path);
+        look_at_times(c);
         look_at_locks(c);
     } else {
         state = open_failed(c, r, &why);

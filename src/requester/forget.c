@@ -45,6 +45,7 @@ static int load(struct forget *f, struct err *err)
         size_t k;
         json_t *vm;
         f->items[i].time_us = f->points[i].time_us;
+        f->items[i].made_us = f->points[i].made_us;
         if (point_meta(f->points[i].meta, &f->metas[i], NULL) < 0)
             continue;
         json_array_foreach (json_object_get(f->metas[i], "vms"), k, vm) {
@@ -86,7 +87,8 @@ static bool is_only_of(const json_t *meta, char *const *vms)
 static int by_rules(struct forget *f, struct err *err)
 {
     const struct requester_forget *j = f->job;
-    const struct store_policy policy = { j->last, j->hourly, j->daily, j->weekly, j->monthly, j->yearly };
+    const struct store_policy policy = { j->last, j->hourly, j->daily, j->weekly, j->monthly, j->yearly,
+                                         clock_wall_us() };
 
     if (!(j->last || j->hourly || j->daily || j->weekly || j->monthly || j->yearly))
         return err_set(err, EINVAL, "neither a restore point nor a rule is given: that would remove all of them");

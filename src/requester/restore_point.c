@@ -37,7 +37,7 @@ static int none_found(const struct restore *r, struct err *err)
                    r->job->at ? " or before" : "", vms && *vms ? " that holds " : "", vms ? vms : "");
 }
 
-/* Index of the newest that will do, or -1. */
+/* Index of the one that will do and was made last or, where there is a limit, is of the latest instant up to that; or -1. */
 static int64_t newest(const struct restore *r, const struct store_point_info *list, size_t n, int64_t limit)
 {
     int64_t best = -1, best_us = 0;
@@ -47,7 +47,7 @@ static int64_t newest(const struct restore *r, const struct store_point_info *li
         if (point_meta(list[i].meta, &meta, NULL) < 0 || !holds(meta, r->job->vms))
             continue;
         int64_t us = instant_of(&list[i], meta);
-        if (us > limit || (best >= 0 && us < best_us))
+        if (us > limit || (r->job->at && best >= 0 && us < best_us))
             continue;
         best = (int64_t)i;
         best_us = us;

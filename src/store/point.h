@@ -48,6 +48,9 @@ int point_prepare(struct env *env, const struct point_data *d, struct chunk_id *
 /* -ENOENT, -EUCLEAN. */
 int point_get(struct env *env, const struct chunk_id *id, struct point_data *ret, struct err *err);
 
+/* What orders points by when they were made: "made_us" of the outermost object of meta, else the time, but 0 if that is ahead of now. */
+int64_t point_made(const char *meta, int64_t time_us, int64_t now_us);
+
 /* Names of all points, in no order. Caller frees. */
 int point_list(struct env *env, struct chunk_id **ret, size_t *ret_n, struct err *err);
 

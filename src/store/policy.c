@@ -70,6 +70,14 @@ static int newer(const void *a, const void *b)
     return x->time_us > y->time_us ? -1 : x->time_us < y->time_us;
 }
 
+static int made_later(const void *a, const void *b)
+{
+    const struct store_policy_item *x = *(struct store_policy_item *const *)a, *y = *(struct store_policy_item *const *)b;
+    int64_t p = x->made_us ? x->made_us : x->time_us, q = y->made_us ? y->made_us : y->time_us;
+
+    return p > q ? -1 : p < q;
+}
+
 static int all_groups(const struct store_policy_item *items, size_t n, char ***ret)
 {
     _cleanup_strv_ char **groups = NULL;
@@ -90,15 +98,19 @@ int store_policy_apply(const struct store_policy *policy, struct store_policy_it
 
     if (!order || all_groups(items, n, &groups) < 0)
         return err_errno(err, ENOMEM, "cannot apply the policy");
+    size_t counted = 0;
     for (size_t i = 0; i < n; i++) {
         bool none = !items[i].groups || !items[i].groups[0];
-        items[i].keep = none;
-        items[i].why = none ? "of no VM" : NULL;
-        order[i] = &items[i];
+        bool ahead = policy->now_us && store_is_ahead(items[i].time_us, policy->now_us);
+        items[i].keep = none || ahead;
+        items[i].why = none ? "of no VM" : ahead ? "from the future" : NULL;
+        if (!items[i].keep)
+            order[counted++] = &items[i];
     }
-    qsort(order, n, sizeof *order, newer);
-    for (char **g = groups; g && *g; g++)
-        for (unsigned rule = 0; rule < RULES; rule++)
-            apply_rule(rule, counts[rule], order, n, *g);
+    for (unsigned rule = 0; rule < RULES; rule++) {
+        qsort(order, counted, sizeof *order, rule == LAST ? made_later : newer);
+        for (char **g = groups; g && *g; g++)
+            apply_rule(rule, counts[rule], order, counted, *g);
+    }
     return 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Restore points being read: listing, opening, documents. */
+#include "base/clock.h"
 #include "base/num.h"
 #include "base/strv.h"
 #include "store/read.h"
@@ -8,10 +9,12 @@
 
 /* ---- listing --------------------------------------------------------------------------------------------------------------*/
 
-static int by_time(const void *a, const void *b)
+static int by_making(const void *a, const void *b)
 {
     const struct store_point_info *x = a, *y = b;
 
+    if (x->made_us != y->made_us)
+        return x->made_us < y->made_us ? -1 : 1;
     if (x->time_us != y->time_us)
         return x->time_us < y->time_us ? -1 : 1;
     return strcmp(x->id, y->id);
@@ -25,6 +28,7 @@ static void log_bad(struct store *s, const struct err *err)
 int store_list(struct store *s, struct store_point_info **ret, size_t *ret_n, size_t *ret_bad, struct err *err)
 {
     _cleanup_free_ struct chunk_id *ids = NULL;
+    int64_t now = clock_wall_us();
     size_t n, used = 0, bad = 0;
     int r = point_list(&s->env, &ids, &n, err);
 
@@ -51,9 +55,10 @@ int store_list(struct store *s, struct store_point_info **ret, size_t *ret_n, si
         if (!point_is_original(&d))
             crypt_hex(d.origin.b, sizeof d.origin.b, list[used].origin);
         list[used].time_us = d.time_us;
+        list[used].made_us = point_made(d.meta, d.time_us, now);
         list[used++].meta = TAKE_PTR(d.meta);
     }
-    qsort(list, used, sizeof *list, by_time);
+    qsort(list, used, sizeof *list, by_making);
     *ret = list;
     *ret_n = used;
     if (ret_bad)

@@ -89,6 +89,8 @@ struct store_stats {
 int store_image_end(struct store_image_writer *iw, struct store_stats *ret_stats, struct err *err);
 void store_image_drop(struct store_image_writer *iw); /* gives it up; NULL is fine */
 
+/* For "made_us" in meta: now, or one more than the largest of the points that are there. Points that cannot be read are passed over. */
+int64_t store_made_next(struct store *s);
 /* The commit, in two steps. prepare makes everything durable, the point too, whose id (hex) is in ret_id then; but no reader sees it.
  * `meta` is the caller's JSON text, kept as it is and shown in listings. Nothing may be added afterwards. publish makes the point
  * visible, in one atomic step that writes nothing, and frees w, also on failure: then the point does not exist. In between,
@@ -103,16 +105,22 @@ void store_write_abort(struct store_writer *w); /* NULL is fine */
 struct store_point_info {
     char id[STORE_ID_LEN + 1];
     int64_t time_us; /* of the commit, wall clock, microseconds since 1970 */
+    int64_t made_us; /* orders points by when they were made, also where a clock was wrong: "made_us" in meta, else time_us; 0: unknown,
+                        since it has no such number and its time lies in the future */
     char *meta;      /* JSON text given at the commit */
     char origin[STORE_ID_LEN + 1]; /* id of the point in another repository that this is a copy of; "" if none */
 };
-/* All points, oldest first. A point that cannot be read is left out, logged, and counted in *ret_bad (may be NULL). */
+/* All points, in the order in which they were made; first those of which it is unknown. A point that cannot be read is left out,
+ * logged, and counted in *ret_bad (may be NULL). */
 int store_list(struct store *s, struct store_point_info **ret, size_t *ret_n, size_t *ret_bad, struct err *err);
 void store_list_free(struct store_point_info *list, size_t n);
 
 struct store_point;
 struct store_image;
-/* id: full, prefix, or "latest". -ENOENT, -ENOTUNIQ (prefix of several), -EUCLEAN. */
+/* Whether a time lies in the future: a clock was, or is, wrong. */
+#define STORE_AHEAD_US (600 * INT64_C(1000000)) /* clocks that are so far apart are taken for right */
+bool store_is_ahead(int64_t time_us, int64_t now_us);
+/* id: full, prefix, or "latest": the one made last. -ENOENT, -ENOTUNIQ (prefix of several), -EUCLEAN. */
 int store_point_open(struct store *s, const char *id, struct store_point **ret, struct err *err);
 void store_point_close(struct store_point *p);
 const char *store_point_id(const struct store_point *p);

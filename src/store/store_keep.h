@@ -34,14 +34,17 @@ int store_forget(struct store *s, const char *const *ids, size_t n, struct err *
 /* How many points of each kind to keep: the newest of each hour, day ... (local time) that has one. 0: none by that rule. */
 struct store_policy {
     unsigned last, hourly, daily, weekly, monthly, yearly;
+    int64_t now_us; /* points that lie ahead of it (store_is_ahead()) are kept, and no rule counts them; 0: none does */
 };
 struct store_policy_item {
     int64_t time_us;
+    int64_t made_us;           /* as in store_point_info: which are the last; 0: by time */
     const char *const *groups; /* NULL-terminated: the VMs in the point; the policy holds for each VM by itself */
     bool keep;                 /* result: some group wants it */
-    const char *why;           /* result: the rule ("daily"), static; NULL if !keep */
+    const char *why;           /* result: the rule ("daily") or cause ("from the future"), static; NULL if !keep */
 };
-/* Pure. Items in any order. A point without groups is kept. 0 or -ENOMEM. */
+/* Pure. Items in any order. A point without groups is kept, and so is one from the future: its clock was wrong, so that no rule
+ * can tell its place among the others. 0 or -ENOMEM. */
 int store_policy_apply(const struct store_policy *policy, struct store_policy_item *items, size_t n, struct err *err);
 
 /* ---- Pruning --------------------------------------------------------------------------------------------------------------*/

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Which restore point a restore takes: the one named, or the newest by the VMs' instant, not younger than a time, that holds the VMs. */
+/* Which restore point a restore takes, of those that hold the VMs: the one named, the one made last, or the last by its
+ * instant that is not younger than a time. */
 #include "test.h"
 
 #include "requester/restore.h"
@@ -15,9 +16,12 @@ static void add(struct store *s, const char *meta, char *ret_id)
 
 #define VM(name, digit) "{\"name\": \"" name "\", \"uuid\": \"aaaaaaaa-0000-4000-8000-00000000000" digit "\"}"
 static const char *const metas[] = {
-    "{\"instant\": \"2026-11-22T10:00:00.500Z\", \"vms\": [" VM("web", "1") ", " VM("db", "2") "]}",
-    "{\"instant\": \"2026-11-24T10:00:00Z\", \"vms\": [" VM("web", "1") "]}",
-    "{\"instant\": \"2026-11-23T10:00:00Z\", \"vms\": [" VM("web", "1") "]}", /* copied in later */
+    "{\"instant\": \"2026-11-22T10:00:00.500Z\", \"made_us\": 10, \"vms\": [" VM("web", "1") ", " VM("db", "2") "]}",
+    "{\"instant\": \"2026-11-24T10:00:00Z\", \"made_us\": 31, \"vms\": [" VM("web", "1") "]}",
+    "{\"instant\": \"2026-11-23T10:00:00Z\", \"made_us\": 20, \"vms\": [" VM("web", "1") "]}", /* copied in later */
+    "{\"instant\": \"2099-11-23T10:00:00Z\", \"made_us\": 30, \"vms\": [" VM("web", "1") ", " VM("db", "2") "]}", /* its clock was wrong */
+    "{\"instant\": \"1999-11-23T10:00:00Z\", \"made_us\": 40, \"vms\": [" VM("mail", "3") "]}", /* so was this one's */
+    "{\"instant\": \"2026-11-25T10:00:00Z\", \"made_us\": 39, \"vms\": [" VM("mail", "3") "]}",
     "{\"not\": \"ours\"}",
     "no JSON",
 };
@@ -50,11 +54,14 @@ static void choose(struct store *s, const struct wanted *w, const char *const *i
 static void the_newest_that_will_do_is_taken(void **state)
 {
     static const struct wanted wanted[] = {
-        { NULL, { NULL }, 1 },
+        { NULL, { NULL }, 4 },
         { NULL, { "web" }, 1 },
-        { NULL, { "db" }, 0 },
-        { NULL, { "AAAAAAAA-0000-4000-8000-000000000002" }, 0 },
-        { NULL, { "web", "db" }, 0 },
+        { NULL, { "db" }, 3 },
+        { NULL, { "AAAAAAAA-0000-4000-8000-000000000002" }, 3 },
+        { NULL, { "web", "db" }, 3 },
+        { NULL, { "mail" }, 4 },
+        { "2026-12-01", { "mail" }, 5 },
+        { "2099-12-01", { "web" }, 3 },
         { NULL, { "web", "mail" }, -1 },
         { "2026-11-24T10:00:00Z", { "web" }, 1 },
         { "2026-11-24T09:59:59Z", { "web" }, 2 },
@@ -63,7 +70,7 @@ static void the_newest_that_will_do_is_taken(void **state)
         { "2026-11-22T10:00:00Z", { "web" }, 0 }, /* all of that second */
         { "2026-11-22T10:00:00.4Z", { "web" }, -1 },
         { "2030-01-01", { "db" }, 0 },
-        { "2001-01-01", { NULL }, -1 },
+        { "1998-01-01", { NULL }, -1 },
     };
     struct store_init init = { .no_encryption = true };
     struct store_open open = { 0 };
