@@ -34,7 +34,8 @@ int keeper_start(char *const *argv, struct keeper **ret, struct err *err)
 
     if (null < 0 || !k)
         return err_errno(err, k ? errno : ENOMEM, "cannot start %s", argv[0]);
-    const struct proc_spawn s = { .argv = argv, .in = theirs, .out = null, .err = null };
+    /* from its first moment: what comes before it has set itself up must not end it either */
+    const struct proc_spawn s = { .argv = argv, .in = theirs, .out = null, .err = null, .outlives_endings = true };
     int r = proc_spawn(&s, &k->pid, err);
     if (r < 0)
         return r;

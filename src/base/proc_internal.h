@@ -12,6 +12,7 @@ struct proc_spawn {
     char *const *env; /* added to ours; may be NULL */
     int in, out, err; /* become 0, 1 and 2; the caller closes its own */
     bool die_with_thread; /* SIGTERM to the child when the thread that called ends */
+    bool outlives_endings; /* SIGINT, SIGTERM, SIGHUP and SIGQUIT are ignored in the child from the start */
 };
 
 /* Forks and executes, in a new process group. Returns when the program runs, or with the reason why it does not. */

@@ -31,13 +31,16 @@ static char **make_env(char *const *added)
 
 /* ---- In the child, between fork and exec: only what is safe after a fork of a process with threads. ---- */
 
-static void reset_signals(void)
+static void reset_signals(bool outlives_endings)
 {
-    struct sigaction dfl = { .sa_handler = SIG_DFL };
+    struct sigaction dfl = { .sa_handler = SIG_DFL }, ignore = { .sa_handler = SIG_IGN };
+    static const int endings[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
     sigset_t none;
 
     for (int sig = 1; sig < NSIG; sig++)
         sigaction(sig, &dfl, NULL);
+    for (size_t i = 0; outlives_endings && i < ARRAY_SIZE(endings); i++)
+        sigaction(endings[i], &ignore, NULL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -69,7 +72,7 @@ static _Noreturn void child(const struct proc_spawn *s, char *const *env, int re
         /* If the parent died before prctl(), no signal will come. */
         if (s->die_with_thread && (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0 || getppid() != parent))
             _exit(127);
-        reset_signals();
+        reset_signals(s->outlives_endings);
         execvpe(s->argv[0], s->argv, env);
     }
     int e = errno;

@@ -218,6 +218,7 @@ fi
 note "a move"
 
 # ---- a VM that is not here any more, and none of its files: no question; a file of it: the question
+virsh -q undefine child
 virsh -q undefine off
 kvss_fails "$EXIT_REFUSED" restore "$first" off
 assert_match "$OUTPUT" "off-vdb.raw exists"
