@@ -122,6 +122,20 @@ static void summary(FILE *f, const json_t *report, const char *id)
     writers(f, report);
 }
 
+/* The repository's files that a listing of it names and that are not whole. */
+static void lost(FILE *f, const json_t *report)
+{
+    const json_t *l = json_object_get(report, "lost");
+
+    if (!json_is_object(l))
+        return;
+    fprintf(f, "warning: files are missing in the repository (%llu) or cut short (%llu), ", (unsigned long long)out_number(l, "missing"),
+            (unsigned long long)out_number(l, "cut"));
+    out_text(f, out_get(l, "first"));
+    fprintf(f, " among them; what this backup met of them (%llu chunks) was stored again.\nkvss fsck tells which restore points need the "
+               "rest.\n", (unsigned long long)out_number(l, "stored_again"));
+}
+
 void render_backup(FILE *f, const json_t *report, bool verbose)
 {
     char read[16], stored[16], ms[24];
@@ -131,6 +145,7 @@ void render_backup(FILE *f, const json_t *report, bool verbose)
     types(f, report);
     unquiet(f, report);
     warnings(f, report);
+    lost(f, report);
     fprintf(f, "%s read, %s stored in %s.\n", out_size(report, "read", read), out_size(report, "stored", stored),
             out_ms(json_object_get(report, "elapsed_ms"), ms));
 }

@@ -65,6 +65,16 @@ static void add_totals(json_t *report, const struct backup *b)
     json_object_set_new(report, "elapsed_ms", json_integer((json_int_t)(clock_mono_ms() - b->begun_ms)));
 }
 
+/* What of the repository was lost before, and how much of it this backup has stored again. */
+static void add_lost(json_t *report, struct store *s)
+{
+    struct store_lost l;
+
+    if (store_lost(s, &l, NULL) >= 0 && l.missing + l.cut > 0)
+        json_object_set_new(report, "lost", json_pack("{s:I, s:I, s:s, s:I}", "missing", (json_int_t)l.missing, "cut", (json_int_t)l.cut,
+                                                      "first", l.first, "stored_again", (json_int_t)l.again));
+}
+
 int backup_report(struct backup *b, json_t **ret, struct err *err)
 {
     char host[HOST_NAME_MAX + 1] = "";
@@ -91,6 +101,7 @@ int backup_report(struct backup *b, json_t **ret, struct err *err)
     }
     json_copy_key(report, json_array_get(vms, 0), "instant"); /* the set has one */
     json_object_set_new(report, "made_us", json_integer(store_made_next(b->rq->store)));
+    add_lost(report, b->rq->store);
     add_totals(report, b);
     if (!report || !vms || !writers)
         return err_set(err, ENOMEM, "out of memory");

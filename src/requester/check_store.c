@@ -133,6 +133,20 @@ static void look_at_space(struct check *c, const char *path, json_t **ret)
                     path, have, num_format_size(new_data, need));
 }
 
+static void look_at_packs(struct check *c)
+{
+    struct store_lost l;
+
+    if (store_lost(c->rq->store, &l, NULL) < 0 || l.missing + l.cut == 0)
+        return;
+    check_found(c, c->findings,
+                FOUND(FINDING_WARNING, "repository-lost-packs",
+                      "kvss fsck tells which restore points need them; a backup with --type full stores again what it meets of them"),
+                "files are missing in the repository (%llu) or cut short (%llu), %s among them: restore points that need them cannot be "
+                "restored",
+                (unsigned long long)l.missing, (unsigned long long)l.cut, l.first);
+}
+
 static void look_at_locks(struct check *c)
 {
     struct store_lock_info *locks = NULL;
@@ -164,6 +178,7 @@ int check_repository(struct check *c, json_t **ret, struct err *err)
         if (r < 0)
             return err_context(err, "repository %s", path);
         look_at_times(c);
+        look_at_packs(c);
         look_at_locks(c);
     } else {
         state = open_failed(c, r, &why);

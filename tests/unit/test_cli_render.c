@@ -83,6 +83,7 @@ static void b3_backup_and_show_tell_consistency(void **state)
 {
     (void)state;
     golden("backup", render_backup);
+    golden("backup-lost", render_backup); /* B4: on a repository that has lost files */
     golden("show", render_show);
 }
 
