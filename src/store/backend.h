@@ -62,6 +62,8 @@ int backend_dir_create(const char *path, bool make_parents, struct err *err);
 int backend_dir_open(const char *path, struct backend **ret, struct err *err);
 void backend_close(struct backend *b); /* NULL is fine */
 
+/* Now by the backend's clock, from a file that is made for it; 0: that cannot be told, since nothing can be written, say. */
+int64_t backend_dir_now(struct backend *b);
 /* Removes temporary files older than age_us (by the backend's clock). Does nothing on backends that leave none. */
 void backend_dir_tidy(struct backend *b, int64_t age_us);
 

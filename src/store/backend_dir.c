@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #define NAME_SIZE BACKEND_NAME_MAX
 #define OPEN_FILES 64
@@ -438,22 +437,35 @@ int backend_dir_create(const char *path, bool make_parents, struct err *err)
     return fsync(fd) < 0 ? err_errno(err, errno, "cannot write %s", path) : 0;
 }
 
+int64_t backend_dir_now(struct backend *b)
+{
+    struct dir *d = (struct dir *)b;
+    struct iovec byte = {(char[]){0}, 1};
+    char tmp[NAME_SIZE];
+    struct stat st;
+
+    if (b->ops != &dir_ops || write_tmp(d, &byte, 1, tmp) < 0)
+        return 0;
+    int r = fstatat(d->fd, tmp, &st, AT_SYMLINK_NOFOLLOW);
+    unlinkat(d->fd, tmp, 0);
+    return r < 0 ? 0 : st.st_mtim.tv_sec * 1000000LL + st.st_mtim.tv_nsec / 1000;
+}
+
 void backend_dir_tidy(struct backend *b, int64_t age_us)
 {
     struct dir *d = (struct dir *)b;
-    struct timespec now;
+    int64_t now_us = backend_dir_now(b);
 
-    if (b->ops != &dir_ops)
+    if (now_us == 0)
         return;
     _cleanup_close_ int fd = openat(d->fd, "tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int copy = fd < 0 ? -1 : dup(fd);
     _cleanup_closedir_ DIR *dir = copy < 0 ? NULL : fdopendir(copy);
-    clock_gettime(CLOCK_REALTIME, &now);
     for (struct dirent *e; dir && (e = readdir(dir));) {
         struct stat st;
         if (fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
             continue;
-        if ((now.tv_sec - st.st_mtim.tv_sec) * 1000000LL > age_us)
+        if (now_us - st.st_mtim.tv_sec * 1000000LL > age_us)
             unlinkat(fd, e->d_name, 0);
     }
 }

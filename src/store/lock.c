@@ -115,7 +115,8 @@ static bool is_stale(const struct lock *l, const struct lock_text *own, int64_t 
 
 struct listing {
     struct env *env;
-    int64_t now_us;
+    int64_t now_us; /* by the backend's clock; 0: not known */
+    bool asked;     /* for it */
     struct lock_text own;
     struct lock *list;
     size_t n;
@@ -143,7 +144,11 @@ static int add_lock(void *priv, const char *name)
         return r;
     size_t covered;
     l.readable = r == 0 && signed_check(x->env->crypt, b.data, b.len, &covered) == 0 && lock_parse(b.data, b.len, &l.text, NULL) == 0;
-    l.stale = is_stale(&l, &x->own, r == 0 ? x->now_us - st.mtime_us : 0);
+    if (x->now_us == 0 && !x->asked) {
+        x->now_us = backend_dir_now(x->env->backend);
+        x->asked = true;
+    }
+    l.stale = is_stale(&l, &x->own, r == 0 && x->now_us ? x->now_us - st.mtime_us : 0);
     struct lock *list = reallocarray(x->list, x->n + 1, sizeof *list);
     if (!list)
         return -ENOMEM;
@@ -154,7 +159,7 @@ static int add_lock(void *priv, const char *name)
 
 int lock_list(struct env *env, int64_t now_us, struct lock **ret, size_t *ret_n, struct err *err)
 {
-    struct listing x = {.env = env, .now_us = now_us ? now_us : clock_wall_us()};
+    struct listing x = {.env = env, .now_us = now_us};
 
     lock_text_own(&x.own, LOCK_SESSION, "");
     int r = backend_list(env->backend, "locks", add_lock, &x, err);

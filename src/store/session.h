@@ -31,7 +31,8 @@ struct lock {
     bool readable; /* else text says nothing: it is damaged, and counts as live until it is old */
     bool stale;
 };
-/* now_us: the time by the backend's clock; 0: by ours. Caller frees. */
+/* now_us: the time by the backend's clock, by which alone the age of a lock is told; 0: the backend is asked, and where it cannot tell,
+ * locks of other hosts count as live. Caller frees. */
 int lock_list(struct env *env, int64_t now_us, struct lock **ret, size_t *ret_n, struct err *err);
 /* "backup, host web, pid 17, since ..." */
 void lock_owner(const struct lock *l, char *ret, size_t n);

@@ -4,9 +4,23 @@
 #include "store_test.h"
 #include "base/clock.h"
 #include "store/point.h"
+#include "store/session.h"
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #define DAY (86400 * INT64_C(1000000))
+
+/* This process's clock, which the storage's is not: files get their times from the kernel. */
+static int64_t skew_s;
+
+int clock_gettime(clockid_t id, struct timespec *t)
+{
+    int r = (int)syscall(SYS_clock_gettime, id, t);
+
+    if (r == 0 && id == CLOCK_REALTIME)
+        t->tv_sec += skew_s;
+    return r;
+}
 
 /* A point whose maker's clock showed that time; meta NULL: as versions make it that know of no "made_us". */
 static void add(struct store *s, int64_t time_us, bool numbered, char *ret)
@@ -131,6 +145,60 @@ static void the_future_uses_up_no_rule(void **state)
     }
 }
 
+static void set_age(const char *path, int64_t age_s)
+{
+    struct timespec t = {.tv_sec = time(NULL) - age_s};
+
+    assert_int_equal(utimensat(-1, path, (const struct timespec[]){t, t}, 0), 0);
+}
+
+static void assert_lock(struct store *s, const char *path, int64_t age_s, bool stale)
+{
+    const char *text = "kvss lock 1\nkind=session\npurpose=backup\nhost=web\nboot=other\npid=1\nstart=1\npidns=1\nsince=2026\n";
+    struct store_lock_info *list;
+    struct err err = ERR_INIT;
+    size_t n;
+
+    test_lock(s, path, text);
+    set_age(path, age_s);
+    assert_ok(store_lock_list(s, &list, &n, &err));
+    assert_int_equal(n, 1);
+    assert_int_equal(list[0].stale, stale);
+    free(list);
+    assert_ok(store_unlock(s, false, &n, &err));
+    assert_int_equal(n, stale);
+    assert_int_equal(io_exists(path), !stale);
+    (void)remove(path);
+}
+
+static void the_storage_tells_the_age_of_locks_and_temporary_files(void **state)
+{
+    static const int64_t skews[] = {0, -3 * 86400, 3 * 86400};
+    char *lock = io_path(*state, "repo/locks/00112233445566778899aabbccddeeff"), *tmp = io_path(*state, "repo/tmp/left");
+    struct store *s = test_repo(*state, false);
+    struct err err = ERR_INIT;
+    char id[STORE_ID_LEN + 1];
+
+    for (size_t i = 0; i < ARRAY_SIZE(skews); i++) {
+        int64_t before = clock_wall_us();
+        skew_s = skews[i];
+        assert_true(skew_s == 0 || llabs(clock_wall_us() - before) > DAY);
+        assert_lock(s, lock, 0, false);
+        assert_lock(s, lock, LOCK_STALE_S - 60, false);
+        assert_lock(s, lock, LOCK_STALE_S + 60, true);
+        for (int old = 0; old < 2; old++) {
+            assert_ok(io_replace_file(tmp, "x", 1, 0600, &err));
+            set_age(tmp, old ? TIDY_AFTER_S + 60 : 60);
+            test_backup(s, &i, sizeof i, NULL, id);
+            assert_int_equal(io_exists(tmp), !old);
+        }
+        skew_s = 0;
+    }
+    store_close(s);
+    free(lock);
+    free(tmp);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -138,6 +206,7 @@ int main(void)
         test_in_dir(points_without_a_number_are_placed_by_their_time),
         cmocka_unit_test(only_the_number_of_the_point_itself_counts),
         cmocka_unit_test(the_future_uses_up_no_rule),
+        test_in_dir(the_storage_tells_the_age_of_locks_and_temporary_files),
     };
 
     return cmocka_run_group_tests_name("store_clock", tests, NULL, NULL);
