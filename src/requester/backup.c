@@ -89,6 +89,8 @@ static int snapshot(struct backup *b, struct err *err)
 {
     int r = vss_do_snapshot_set(b->s->vss, err);
 
+    if (r < 0 && err && err->hresult == VSS_E_SNAPSHOT_SET_IN_PROGRESS)
+        b->rq->end = REQUESTER_REFUSED;
     return r < 0 ? r : session_check_status(b->s, "DoSnapshotSet", err);
 }
 
@@ -232,7 +234,9 @@ static int claim(struct backup *b, struct hv *hv, char *const *uuids, struct err
 
 static int open_session(struct backup *b, const char *prefix, char ***ret_uuids, struct err *err)
 {
-    struct session_options o = { .effects = true, .policies = b->policies, .no_writers = b->job->no_writers };
+    struct session_options o = {
+        .effects = true, .policies = b->policies, .no_writers = b->job->no_writers, .wait_ms = b->job->wait_ms,
+    };
     _cleanup_(hv_close_p) struct hv *hv = NULL;
 
     o.checkpoint_prefix = b->type == VSS_BT_COPY ? NULL : prefix; /* a copy leaves none */

@@ -32,12 +32,12 @@ struct patience patience_begin(uint64_t wait_ms)
 {
     uint64_t now = clock_mono_ms();
 
-    return (struct patience){ wait_ms == 0 ? 0 : wait_ms > UINT64_MAX - now ? UINT64_MAX : now + wait_ms };
+    return (struct patience){ .end_ms = wait_ms == 0 ? 0 : wait_ms > UINT64_MAX - now ? UINT64_MAX : now + wait_ms };
 }
 
 int patience_wait(struct requester *rq, const struct patience *p, struct err *err)
 {
-    int r = job_cancelled(rq, err);
+    int r = p->stubborn ? 0 : job_cancelled(rq, err);
 
     if (r < 0 || clock_mono_ms() >= p->end_ms)
         return r;
@@ -58,21 +58,22 @@ static int claims_dir(const char *sessions, char **ret, struct err *err)
 }
 
 /* Who has it, by what is written in the file. */
-static int held_by_another(const char *path, const char *vm, struct err *err)
+static int held_by_another(const char *path, const char *what_is, struct err *err)
 {
     _cleanup_json_ json_t *o = NULL;
     _cleanup_buf_ struct buf text = BUF_INIT;
 
     if (io_read_file(path, OWNER_MAX, &text, NULL) < 0 ||
         json_parse_object((const char *)text.data, text.len, "the owner of the VM", &o, NULL) < 0)
-        return err_set(err, EBUSY, "VM %s: another session of kvss holds it; end it, or wait for it with --wait", vm);
+        return err_set(err, EBUSY, "%s: another session of kvss holds it; end it, or wait for it with --wait", what_is);
     const char *what = json_get_text(o, "what"), *host = json_get_text(o, "host"), *since = json_get_text(o, "since");
     char local[40];
     int64_t us;
     if (since && clock_parse(since, &us, NULL) == 0)
         since = clock_format_local(us, local);
-    return err_set(err, EBUSY, "VM %s: another session of kvss holds it: %s, pid %" PRIu64 ", host %s, since %s; end it, or wait for it "
-                   "with --wait", vm, what ? what : "unknown", json_get_u64(o, "pid"), host ? host : "unknown", since ? since : "unknown");
+    return err_set(err, EBUSY, "%s: another session of kvss holds it: %s, pid %" PRIu64 ", host %s, since %s; end it, or wait for it "
+                   "with --wait", what_is, what ? what : "unknown", json_get_u64(o, "pid"), host ? host : "unknown",
+                   since ? since : "unknown");
 }
 
 static int write_owner(int fd, const char *what, struct err *err)
@@ -98,7 +99,7 @@ static bool is_still_there(int fd, const char *path)
 }
 
 /* 0: ours; -EBUSY: another's, with its owner in err. */
-static int try_claim(struct claim *c, bool shared, const char *what, const char *vm, struct err *err)
+static int try_claim(struct claim *c, bool shared, const char *what, const char *what_is, struct err *err)
 {
     for (unsigned brief = 0;;) {
         _cleanup_close_ int fd = open(c->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -108,7 +109,7 @@ static int try_claim(struct claim *c, bool shared, const char *what, const char 
             if (errno != EWOULDBLOCK)
                 return err_errno(err, errno, "cannot lock %s", c->path);
             if (brief++ == BRIEF_TRIES)
-                return held_by_another(c->path, vm, err);
+                return held_by_another(c->path, what_is, err);
             clock_sleep_ms(BRIEF_MS);
             continue;
         }
@@ -176,10 +177,11 @@ struct taking {
 static int claim_vm(const struct taking *t, struct claim *c, const struct hv_domain *d, const char *uuid, struct err *err)
 {
     bool shared = !t->purpose->change && d && (d->state == HV_OFF || d->state == HV_SAVED), told = false;
+    _cleanup_free_ char *what_is = str_format("VM %s", d ? d->name : uuid);
     struct err why = ERR_INIT;
 
     for (;;) {
-        int r = try_claim(c, shared, t->purpose->what, d ? d->name : uuid, &why);
+        int r = what_is ? try_claim(c, shared, t->purpose->what, what_is, &why) : err_set(&why, ENOMEM, "out of memory");
         if (r != -EBUSY)
             return r < 0 ? err_move(err, &why) : 0;
         r = patience_wait(t->rq, t->patience, err);
@@ -265,6 +267,40 @@ int claims_take(struct requester *rq, struct hv *hv, char *const *uuids, const s
         r = add(&t, c, *u, err);
     if (r < 0)
         return r;
+    *ret = TAKE_PTR(c);
+    return 0;
+}
+
+/* ---- The writers that are programs ----------------------------------------------------------------------------------------*/
+
+int claims_take_writers(struct requester *rq, const struct patience *patience, struct claims **ret, struct err *err)
+{
+    _cleanup_(claims_free_p) struct claims *c = calloc(1, sizeof(*c));
+    _cleanup_free_ char *sessions = NULL, *dir = NULL;
+    struct err why = ERR_INIT;
+    bool told = false;
+
+    if (!c || !(c->list = calloc(1, sizeof(*c->list))))
+        return err_set(err, ENOMEM, "out of memory");
+    int r = sessions_dir(&sessions, err);
+    if (r >= 0)
+        r = claims_dir(sessions, &dir, err);
+    if (r < 0)
+        return r;
+    c->list[0] = (struct claim){ io_path(dir, "writers"), -1 };
+    c->n = 1;
+    if (!c->list[0].path)
+        return err_set(err, ENOMEM, "out of memory");
+    while ((r = try_claim(&c->list[0], false, "backup", "the snapshot set of the writers", &why)) == -EBUSY) {
+        r = patience_wait(rq, patience, err);
+        if (r <= 0)
+            return r < 0 ? r : err_vss(err, VSS_E_SNAPSHOT_SET_IN_PROGRESS, EBUSY, "%s (VSS_E_SNAPSHOT_SET_IN_PROGRESS)", why.text);
+        if (!told)
+            log_warning(rq->config.log, "%s: waiting", why.text);
+        told = true;
+    }
+    if (r < 0)
+        return err_move(err, &why);
     *ret = TAKE_PTR(c);
     return 0;
 }

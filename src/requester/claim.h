@@ -9,6 +9,7 @@
 /* For how long something that is held by others is waited for. */
 struct patience {
     uint64_t end_ms; /* monotonic; 0: not at all; UINT64_MAX: for ever */
+    bool stubborn;   /* of what is done after a cancellation too */
 };
 struct patience patience_begin(uint64_t wait_ms); /* UINT64_MAX: for ever */
 /* Waits a moment. 1: look again; 0: the time is over; -EINTR. */
@@ -24,6 +25,8 @@ struct claim_for {
  * which is no failure here. */
 int claims_take(struct requester *rq, struct hv *hv, char *const *uuids, const struct claim_for *purpose,
                 const struct patience *patience, struct claims **ret, struct err *err);
+/* Claims what may be in one snapshot set at a time: all writers but the VM writer. -EBUSY, VSS_E_SNAPSHOT_SET_IN_PROGRESS. */
+int claims_take_writers(struct requester *rq, const struct patience *patience, struct claims **ret, struct err *err);
 void claims_free(struct claims *c); /* lets go; NULL is fine */
 /* Removes the files that owners who were killed left behind; those that somebody has, this process too, are not touched. */
 void claims_sweep(const char *sessions);

@@ -51,6 +51,7 @@ struct session_options {
     const char *checkpoint_prefix;
     char *const *only;    /* VMs to describe; NULL: all */
     bool effects;         /* a backup: with provider and journal */
+    uint64_t wait_ms;     /* how long another session that holds the writers is waited for; 0: SET_WAIT_MS */
     bool no_writers;      /* programs as writers take no part, and are not even started */
     bool restore;         /* a restore, or what else has effects but takes no point: with journal */
 };
@@ -65,6 +66,8 @@ struct session {
     struct journal_verb *verbs;
     struct keeper *keeper; /* of a backup's connections to QEMU */
     struct qemu_provider *provider;
+    uint64_t set_wait_ms;
+    struct claims *set_claim;     /* while writers are held: see enter_set of struct vss_service_config */
     struct files_hold *hold;      /* the copies of writers' files; of `copies` */
     struct copy_provider *copies;
     struct vm_writer *vm_writer;

@@ -3,6 +3,7 @@
  * guests and files is undone at its end unless the result stands (M10, B2). */
 #include "base/guid.h"
 #include "base/io.h"
+#include "requester/claim.h"
 #include "requester/effects.h"
 #include "requester/files_hold.h"
 #include "requester/internal.h"
@@ -12,6 +13,8 @@
 #include <string.h>
 
 #define FREEZE_LIMIT_MS 60000u
+#define SET_WAIT_MS 600000u       /* as VSS tells its requesters to wait */
+#define SET_WAIT_BRIEF_MS 10000u
 #define WRITER_COPY_DIR "/var/tmp" /* where copies of writers' files lie, unless a folder is set */
 
 int hv_connect(struct requester *rq, struct hv **ret, struct err *err)
@@ -126,11 +129,39 @@ static int open_commands(struct session *s, const struct session_options *o, str
     return r < 0 ? r : command_writers_register(s->commands, s->service, err);
 }
 
+/* ---- One snapshot set at a time -------------------------------------------------------------------------------------------*/
+
+/* The sets of all sessions on this host: in none of them a program is frozen and thawed across another. */
+static int enter_set(void *priv, bool brief, struct err *err)
+{
+    struct session *s = priv;
+    struct patience patience = patience_begin(brief ? SET_WAIT_BRIEF_MS : s->set_wait_ms);
+
+    patience.stubborn = brief;
+    return claims_take_writers(s->rq, &patience, &s->set_claim, err);
+}
+
+static void leave_set(void *priv)
+{
+    claims_free(TAKE_PTR(((struct session *)priv)->set_claim));
+}
+
+static int service_volume_of(void *priv, const char *path, char **ret_volume, struct err *err)
+{
+    (void)priv;
+    return volume_of(NULL, path, ret_volume, err);
+}
+
 static int open_service(struct session *s, const struct session_options *o, struct err *err)
 {
     const struct requester_config *c = &s->rq->config;
     unsigned limit = c->freeze_limit_ms ? c->freeze_limit_ms : FREEZE_LIMIT_MS;
-    struct vss_service_config sc = { .volume_of = volume_of, .freeze_limit_ms = limit, .hold_limit_ms = limit, .log = c->log };
+    struct vss_service_config sc = {
+        .volume_of = service_volume_of, .enter_set = enter_set, .leave_set = leave_set, .priv = s, .side_by_side = VM_WRITER_ID,
+        .freeze_limit_ms = limit, .hold_limit_ms = limit, .log = c->log,
+    };
+
+    s->set_wait_ms = o->wait_ms ? o->wait_ms : SET_WAIT_MS;
 
     int r = vss_service_new(&sc, &s->service, err);
     if (r >= 0)

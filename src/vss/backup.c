@@ -216,15 +216,22 @@ void session_nothing_succeeded(struct vss_session *v)
             v->doc->writers[i]->components[k]->backup_succeeded = false;
 }
 
-/* Writers first: guests may be frozen. Both are told even if the other fails; the first failure is reported. */
+/* Writers first: guests may be frozen. Both are told even if the other fails; the first failure is reported. Who is held for another
+ * session's set by now must not be let go under its hands. As the turn is not ours nobody is held for us, and BackupShutdown has to do. */
 static int abort_all(struct vss_session *v, struct err *err)
 {
     struct err second = ERR_INIT;
 
     session_nothing_succeeded(v);
+    v->out_of_turn = session_enter_set(v, true, &second) < 0;
+    if (v->out_of_turn)
+        log_warning(v->service->config.log, "Abort is not raised in writers that another session may hold: %s", second.text);
+    err_clear(&second);
     int r = dispatch_event(v, EVENT_ABORT, NULL, err);
     int rp = v->doc->set_id ? providers_call(v, PROVIDER_ABORT, NULL, NULL, r < 0 ? &second : err) : 0;
 
+    v->out_of_turn = false;
+    session_leave_set(v);
     v->aborted = r == 0 && rp == 0;
     v->snapshots_gone = rp == 0;
     return r < 0 ? r : rp;

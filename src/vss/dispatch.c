@@ -201,7 +201,7 @@ static int make_events(struct vss_session *v, enum event_kind kind, const struct
 {
     for (size_t i = 0; i < v->n_members; i++) {
         struct kvss_event *ev = NULL;
-        if (!v->members[i]->takes_part)
+        if (!v->members[i]->takes_part || (v->out_of_turn && session_waits_its_turn(v, v->members[i])))
             continue;
         int r = event_new(v, v->members[i], kind, deadline, &ev, err);
         if (r < 0)

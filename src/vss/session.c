@@ -116,6 +116,7 @@ void vss_session_release(struct vss_session *v)
         /* A failed backup that nobody aborted must not leave writers held. */
         if (v->state == S_FAILED && !v->aborted)
             (void)vss_abort_backup(v, &err);
+        session_leave_set(v);
         shut_down_writers(v);
         release_snapshots(v);
     }

@@ -52,6 +52,8 @@ struct vss_session {
     struct provider_entry **providers; /* of the snapshot set, in order of first use */
     size_t n_providers;
     bool snapshots_gone;   /* deleted or aborted */
+    bool in_set;           /* it is this session's turn, see enter_set */
+    bool out_of_turn;      /* Abort is being raised while another session has its turn */
     bool aborted;          /* Abort was raised since the last other event */
     struct vss_writer_status *status; /* as of the last GatherWriterStatus */
     size_t n_status;
@@ -79,6 +81,11 @@ int session_component(const struct vss_session *v, const char *writer_id, const 
 void member_fail(struct vss_session *v, struct member *m, const char *event, enum vss_writer_state state, uint32_t hresult,
                  const char *text);
 bool session_is_restore(const struct vss_session *v);
+/* Whether the writer is held for one snapshot set at a time: all but vss_service_config.side_by_side. */
+bool session_waits_its_turn(const struct vss_session *v, const struct member *m);
+/* The turn of this session's set (vss_service_config.enter_set). 0 also where it needs none, or has it. */
+int session_enter_set(struct vss_session *v, bool brief, struct err *err);
+void session_leave_set(struct vss_session *v);
 /* Of a session that has failed: whatever SetBackupSucceeded said before. */
 void session_nothing_succeeded(struct vss_session *v);
 /* Abort to writers and providers after the failure that is in err; if it fails too, err says so. */

@@ -230,6 +230,35 @@ static int snapshot_sequence(struct vss_session *v, struct err *err)
     return r;
 }
 
+bool session_waits_its_turn(const struct vss_session *v, const struct member *m)
+{
+    const char *other = v->service->config.side_by_side;
+
+    return m->takes_part && !(other && guid_equal(m->entry->writer.id, other));
+}
+
+int session_enter_set(struct vss_session *v, bool brief, struct err *err)
+{
+    const struct vss_service_config *c = &v->service->config;
+    bool needed = false;
+
+    for (size_t i = 0; i < v->n_members && !needed; i++)
+        needed = session_waits_its_turn(v, v->members[i]);
+    if (v->in_set || !needed || !c->enter_set)
+        return 0;
+    int r = c->enter_set(c->priv, brief, err);
+    v->in_set = r >= 0;
+    return r < 0 ? r : 0;
+}
+
+void session_leave_set(struct vss_session *v)
+{
+    if (v->in_set)
+        v->service->config.leave_set(v->service->config.priv);
+    v->in_set = false;
+}
+
+/* After a failure the turn lasts until Abort, which would else let go what another session holds by then. */
 int vss_do_snapshot_set(struct vss_session *v, struct err *err)
 {
     struct session_step step;
@@ -239,7 +268,13 @@ int vss_do_snapshot_set(struct vss_session *v, struct err *err)
         return r;
     if (v->doc->n_snapshots == 0)
         return err_vss(err, VSS_E_BAD_STATE, EPROTO, "DoSnapshotSet is out of order: no volume was added to the set");
-    return session_leave(v, &step, snapshot_sequence(v, err));
+    r = session_enter_set(v, false, err);
+    if (r < 0)
+        return r;
+    r = snapshot_sequence(v, err);
+    if (r >= 0)
+        session_leave_set(v);
+    return session_leave(v, &step, r);
 }
 
 /* ---- Afterwards -----------------------------------------------------------------------------------------------------------*/

@@ -26,6 +26,15 @@ struct vss_service_config {
     int (*volume_of)(void *priv, const char *path, char **ret_volume, struct err *err);
     void *priv;
     const struct log *log;          /* every writer failure leaves a line here (behaviour 43); may be NULL */
+    /* One snapshot set at a time: writers are not held for two of them across each other, also not by another process. From before
+     * PrepareForSnapshot until after PostSnapshot, or Abort. enter waits for its turn, for a limited time, and then fails with
+     * VSS_E_SNAPSHOT_SET_IN_PROGRESS: DoSnapshotSet has then done nothing, and may be called again. brief: before an Abort outside of the
+     * turn, which cannot wait for long; without a turn it is raised in the writer side_by_side alone. NULL: nothing keeps sets apart.
+     * The one writer whose id is side_by_side may be in several sets at once, as it keeps its data apart by itself; a set of it alone
+     * needs no turn. */
+    int (*enter_set)(void *priv, bool brief, struct err *err);
+    void (*leave_set)(void *priv);
+    const char *side_by_side;
     unsigned freeze_limit_ms;       /* 0: 60000; a writer's own smaller limit counts for it */
     unsigned hold_limit_ms;         /* commit of the providers, 0: 10000 */
 };
