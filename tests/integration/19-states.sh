@@ -42,8 +42,8 @@ assert_report_vm saved .state saved
 assert_report_vm saved .method offline
 kvss_json show "$POINT"
 parts() { report "[.details[] | select(.vm == \"$1\") | .parts[].name] | sort | join(\" \")"; }
-assert_eq "$(parts held)" "definition memory" "parts of held"
-assert_eq "$(parts saved)" "definition memory" "parts of saved"
+assert_eq "$(parts held)" "definition definition-live memory" "parts of held"
+assert_eq "$(parts saved)" "definition definition-live memory" "parts of saved"
 assert_eq "$(parts efi)" "definition nvram" "parts of efi"
 # and both would have gone on from there
 virsh -q resume held

@@ -51,7 +51,7 @@ detail() { report "[.details[] | select(.vm == \"$1\")][0] | $2"; }
 assert_eq "$(detail web '[.frozen[] | select(.frozen) | .mountpoint] | sort | join(" ")')" "/mnt/vda /mnt/vdb" "frozen mount points"
 assert_eq "$(detail web '[.conditions[] | select(.ok) | .clause] | join(" ")')" "M4a M4b M4c M4d M4e" "conditions of web"
 assert_eq "$(detail mute '.conditions[] | select(.clause == "M4a") | .ok')" false "condition M4a of mute"
-assert_eq "$(detail mute '[.parts[].name] | sort | join(" ")')" "definition memory" "parts of mute"
+assert_eq "$(detail mute '[.parts[].name] | sort | join(" ")')" "definition definition-live memory" "parts of mute"
 
 # for people
 kvss show "$POINT" > "$SANDBOX/words"
