@@ -98,6 +98,13 @@ static bool is_still_there(int fd, const char *path)
     return fstat(fd, &a) == 0 && stat(path, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
+/* Whoever has the lock alone takes the file away. */
+static void drop_if_free(int fd, const char *path)
+{
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0 && is_still_there(fd, path))
+        (void)unlink(path);
+}
+
 /* 0: ours; -EBUSY: another's, with its owner in err. */
 static int try_claim(struct claim *c, bool shared, const char *what, const char *what_is, struct err *err)
 {
@@ -116,18 +123,13 @@ static int try_claim(struct claim *c, bool shared, const char *what, const char 
         if (!is_still_there(fd, c->path))
             continue;
         int r = write_owner(fd, what, err);
-        if (r < 0)
+        if (r < 0) {
+            drop_if_free(fd, c->path); /* on a full disk the name can be made, and nothing be written */
             return r;
+        }
         c->fd = TAKE_FD(fd);
         return 0;
     }
-}
-
-/* Whoever has the lock alone takes the file away. */
-static void drop_if_free(int fd, const char *path)
-{
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0 && is_still_there(fd, path))
-        (void)unlink(path);
 }
 
 void claims_sweep(const char *sessions)
