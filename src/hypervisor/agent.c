@@ -148,13 +148,9 @@ static int is_frozen(struct hv_domain *d, uint64_t deadline, bool *ret, struct e
     return r < 0 ? r : agent_json_frozen(reply, ret, err);
 }
 
-/* The agent's own words for "I take this command again after the thaw". Agents before QEMU 6.2 give no reason. */
-static bool refused_while_frozen(const struct err *why)
-{
-    return strstr(why->text, "frozen state") || strstr(why->text, "has been disabled");
-}
-
-/* Another program may freeze the guest between two of our questions: whichever question then fails, the answer is -EBUSY. */
+/* Another program may freeze the guest between two of our questions: whichever question then fails, the answer is -EBUSY. Only agents
+ * since QEMU 6.2 say that they refuse because the guest is frozen; older ones use the words that they also have for a command which their
+ * configuration forbids, so they are asked. */
 static int frozen_or(struct hv_domain *d, uint64_t deadline, int r, const struct err *why)
 {
     bool frozen = false;
@@ -226,10 +222,8 @@ static int probe_os(struct hv_domain *d, uint64_t deadline, struct hv_agent_info
     int r = agent_set_timeout(d, deadline, &why);
     if (r == 0 && virDomainGetGuestInfo(hv_handle(d), VIR_DOMAIN_GUEST_INFO_OS, &params, &n, 0) < 0)
         r = agent_error(d, &why, "learn the operating system");
-    if (r < 0) {
-        bool frozen = refused_while_frozen(&why) || frozen_or(d, deadline, r, &why) == -EBUSY;
-        return frozen ? set_failure(info, -EBUSY, &why) : 0;
-    }
+    if (r < 0)
+        return frozen_or(d, deadline, r, &why) == -EBUSY ? set_failure(info, -EBUSY, &why) : 0;
     if (agent_params_parse(params, n, &found, NULL) == 0) {
         info->os_id = TAKE_PTR(found.os_id);
         info->os_name = TAKE_PTR(found.os_name);
@@ -357,7 +351,9 @@ static int freeze(struct hv_domain *d, char *const *mountpoints, uint64_t deadli
     if (n < 0) {
         struct err why = ERR_INIT;
         r = agent_error(d, &why, "freeze the file systems");
-        if (refused_while_frozen(&why)) /* another program was quicker: its freeze is not ours to undo */
+        /* Refused by an agent that is frozen: another program was quicker, and its freeze is not ours to undo. */
+        bool refused = strstr(why.text, "frozen state") || strstr(why.text, "has been disabled");
+        if (refused && frozen_or(d, deadline, r, &why) == -EBUSY)
             return err_set(err, EBUSY, "cannot freeze the file systems of VM %s: they are already frozen, by another program", d->name);
         if (err)
             *err = why;

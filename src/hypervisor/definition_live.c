@@ -71,8 +71,8 @@ int hv_def_add_disk(struct hv_def *def, const char *target, const char *path, co
 {
     xmlNodePtr devices = xml_find(def->root, "devices");
     xmlNodePtr after = def->n_disks ? def->disks[def->n_disks - 1].node->next : NULL;
-    struct def_disk *more = realloc(def->disks, (def->n_disks + 1) * sizeof *more);
     _cleanup_free_ char *bus = bus_of(def, target);
+    struct def_disk *more = realloc(def->disks, (def->n_disks + 1) * sizeof *more);
 
     if (!more)
         return no_memory(err);
