@@ -421,6 +421,7 @@ int hv_agent_thaw(struct hv_domain *d, unsigned timeout_ms, unsigned *ret_n, str
 
 int hv_agent_reconnect(struct hv_domain *d, struct err *err)
 {
+    _cleanup_strv_ char **notes = NULL;
     bool busy = true;
 
     int r = hv_domain_busy(d, &busy, NULL, err);
@@ -429,6 +430,7 @@ int hv_agent_reconnect(struct hv_domain *d, struct err *err)
     if (r >= 0)
         r = hv_managed_save(d, true, err);
     if (r >= 0)
-        r = hv_start(d, false, err);
+        r = hv_start_saved(d, false, &notes, err);
+    hv_tell(d, notes);
     return r < 0 ? err_context(err, "libvirt cannot be made to find the guest agent of VM %s again", d->name) : 0;
 }

@@ -29,7 +29,6 @@ void hv_def_free(struct hv_def *def)
         xmlFreeDoc(def->doc);
     free(def);
 }
-DEFINE_CLEANUP(struct hv_def *, hv_def_free)
 
 /* File or device of a <disk>; NULL where it has none, or one that is no path. */
 static char *local_path(xmlNodePtr disk)
@@ -414,11 +413,19 @@ int hv_def_nic_unplug(struct hv_def *def, size_t i, bool root, struct err *err)
     return hv_def_nic_link(def, i, false, err);
 }
 
-static bool is_removable(xmlNodePtr disk)
+bool def_is_removable(const struct def_disk *disk)
 {
-    _cleanup_free_ char *device = xml_attr(disk, "device");
+    _cleanup_free_ char *device = xml_attr(disk->node, "device");
 
     return device && (strcmp(device, "cdrom") == 0 || strcmp(device, "floppy") == 0);
+}
+
+void def_eject(struct def_disk *disk)
+{
+    def_remove_child(disk->node, "source");
+    def_remove_child(disk->node, "backingStore");
+    free(disk->path);
+    disk->path = NULL;
 }
 
 int hv_def_eject_missing(struct hv_def *def, char ***ret, struct err *err)
@@ -427,12 +434,9 @@ int hv_def_eject_missing(struct hv_def *def, char ***ret, struct err *err)
 
     for (size_t i = 0; i < def->n_disks; i++) {
         struct def_disk *disk = &def->disks[i];
-        if (!disk->path || !is_removable(disk->node) || access(disk->path, F_OK) == 0)
+        if (!disk->path || !def_is_removable(disk) || access(disk->path, F_OK) == 0)
             continue;
-        def_remove_child(disk->node, "source");
-        def_remove_child(disk->node, "backingStore");
-        free(disk->path);
-        disk->path = NULL;
+        def_eject(disk);
         if (strv_add(&ejected, disk->target) < 0)
             return err_errno(err, ENOMEM, "cannot correct the drives of the definition");
     }

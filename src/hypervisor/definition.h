@@ -3,6 +3,7 @@
 #ifndef HYPERVISOR_DEFINITION_H
 #define HYPERVISOR_DEFINITION_H
 
+#include "base/cleanup.h"
 #include "base/xml.h"
 #include "hypervisor/domain_xml.h"
 
@@ -22,6 +23,12 @@ struct hv_def {
     struct hv_nic *nics;
 };
 
+DEFINE_CLEANUP(struct hv_def *, hv_def_free)
+
+/* A drive whose medium can be taken out: a CD-ROM or floppy drive. */
+bool def_is_removable(const struct def_disk *disk);
+/* Takes the medium out. */
+void def_eject(struct def_disk *disk);
 /* Removes a node with the white space that led to it, so that no empty line stays. */
 void def_remove_node(xmlNodePtr node);
 /* ... and all that the XPath (a constant of ours) matches below parent. */
@@ -36,5 +43,16 @@ int def_reload_nic(struct hv_def *def, size_t i, struct err *err);
 /* definition_shared.c: what a copy must not have in common with its original goes; *notes tells of each. -EBUSY: the memory that it goes
  * on in expects it. */
 int def_leave_shared(struct hv_def *def, bool same_memory, char ***notes, struct err *err);
+/* needs.c: whether the filter that an <interface> names is not known to libvirt; *ret (may be NULL): its name, caller frees. */
+bool needs_filter_missing(struct hv *hv, xmlNodePtr nic, char **ret);
+/* without.c: what the VM can be started without, and this host lacks, goes; of *notes each line tells of one correction. */
+enum def_without {
+    WITHOUT_MISSING, /* what is certainly not there */
+    WITHOUT_PORTS,   /* ... and every port and display that could be at fault */
+    WITHOUT_MEDIA,   /* ... and every medium */
+    WITHOUT_NETWORK, /* ... and every network interface is unplugged */
+    WITHOUT_LAST = WITHOUT_NETWORK,
+};
+int def_do_without(struct hv *hv, struct hv_def *def, enum def_without what, char ***notes, struct err *err);
 
 #endif

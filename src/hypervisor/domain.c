@@ -28,6 +28,7 @@ void hv_domain_free(struct hv_domain *d)
     free(d->later);
     free(d->nics);
     strv_free(d->passthrough);
+    strv_free(d->unsaveable);
     hv_beside_clear(d);
     strv_free(d->checkpoints);
     char *strings[] = { d->name, d->uuid, d->title, d->state_detail, d->xml, d->nvram, d->nvram_template, d->loader, d->kernel, d->initrd };

@@ -150,6 +150,7 @@ int domain_xml_parse(const char *xml, const struct domain_xml_env *env, struct h
     parse_agent(domain, d);
     d->throttled_thread = has_throttled_thread(domain);
     d->tpm = xml_find(domain, "devices/tpm/backend[@type='emulator']");
+    d->memory_in_files = xml_find(domain, "memoryBacking/source[@type='file']");
     r = parse_disks(domain, env, d, err);
     if (r == 0)
         r = parse_nics(domain, d, err);
@@ -157,6 +158,8 @@ int domain_xml_parse(const char *xml, const struct domain_xml_env *env, struct h
         r = hostdev_xml_list(domain, env, &d->passthrough, err);
     if (r == 0)
         r = beside_xml_list(domain, d, err);
+    if (r == 0 && unsaveable_xml_list(domain, &d->unsaveable) < 0)
+        r = err_errno(err, ENOMEM, "cannot read the devices of the definition");
     return r;
 }
 

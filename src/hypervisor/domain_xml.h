@@ -47,6 +47,12 @@ void hv_nic_clear(struct hv_nic *nic);
 /* Adds what carries storage among the <hostdev>s and controllers to *v. */
 int hostdev_xml_list(xmlNodePtr domain, const struct domain_xml_env *env, char ***v, struct err *err);
 
+/* Adds the devices with which QEMU cannot save the VM to *v, for people (unsaveable_xml.c). -ENOMEM. */
+int unsaveable_xml_list(xmlNodePtr domain, char ***v);
+
+/* Adds what hv_traits() lists. -ENOMEM. */
+int traits_xml_list(xmlNodePtr domain, char ***list);
+
 /* Fills d->beside. */
 int beside_xml_list(xmlNodePtr domain, struct hv_domain *d, struct err *err);
 void hv_beside_clear(struct hv_domain *d);

@@ -57,6 +57,8 @@ int hv_volume_make(struct hv *hv, const char *pool, const char *name, uint64_t s
 /* Deletes the volume if it is still the one of that key. Fine if it is gone already. 1: it is another, or without a key (NULL) nobody can
  * tell; it is left alone, as err says. -ENOENT: no such pool. */
 int hv_volume_delete(struct hv *hv, const char *pool, const char *name, const char *key, struct err *err);
+bool hv_pool_is_active(struct hv *hv, const char *name);
+int hv_pool_start(struct hv *hv, const char *name, struct err *err); /* active already is fine. -ENOENT */
 int hv_pool_refresh(struct hv *hv, const char *name, struct err *err);
 /* Where libvirt puts NVRAMs by itself; NULL: not known. */
 const char *hv_nvram_dir(const struct hv *hv);
@@ -141,6 +143,8 @@ struct hv_domain {
     char **passthrough;       /* host devices that carry storage, e.g. "scsi host 2:0:0:0", "pci 0000:01:00.0"; NULL: none (M11) */
     size_t n_beside;
     struct hv_beside_item *beside;
+    char **unsaveable;        /* devices with which QEMU cannot save it, for people; NULL: none. Formats of images: see disks */
+    bool memory_in_files;     /* its memory is that of files, whose pages are no part of QEMU's own */
     char *nvram;              /* path or NULL */
     char *nvram_template, *loader, *kernel, *initrd; /* or NULL */
     bool tpm;                 /* an emulated TPM (swtpm) */
@@ -233,6 +237,24 @@ int hv_managed_save_path(struct hv_domain *d, char **ret, struct err *err);
 int hv_managed_save_drop(struct hv_domain *d, struct err *err); /* none is fine */
 /* Starts it (from its managed-save image if there is one). paused: CPUs do not run until hv_resume(). */
 int hv_start(struct hv_domain *d, bool paused, struct err *err);
+/* What libvirt chose when the VM was started and will choose anew: ports of displays, taps, terminals. "WHAT\tVALUE" each; caller frees. */
+int hv_traits(struct hv_domain *d, char ***ret, struct err *err);
+/* Adds to *notes a line for each that has another value now. -ENOMEM. */
+int hv_traits_changed(char *const *before, char *const *after, char ***notes);
+/* The most that its saved state will take, in bytes; 0: not known (it does not run, or libvirt compresses it). */
+uint64_t hv_save_bytes(struct hv_domain *d);
+/* What a start of the VM as it runs now would not find on this host, one text each: "network lab, which is not active (virsh net-start
+ * lab)". *ret is NULL where it lacks nothing that can be told of, and where the VM does not run. Caller frees. */
+int hv_start_lacks(struct hv_domain *d, char ***ret, struct err *err);
+/* Brings a VM back from its managed-save image, whatever its host lacks by now, as long as the guest can go on without: what is missing
+ * (a medium, a network, a kernel, a folder for a log or socket) is taken out of the definition in the image, not out of the VM's own;
+ * where that does not help, what may be at fault. Each line of *notes (NULL: nothing was corrected; caller frees) tells of one
+ * correction. The failure that is told is the first one. */
+int hv_start_saved(struct hv_domain *d, bool paused, char ***notes, struct err *err);
+/* Writes such notes to the connection's log; NULL is fine. */
+void hv_tell(const struct hv_domain *d, char *const *notes);
+/* The same for a VM that is off: started under xml (NULL: its own definition), and under what can be had of it if that fails. */
+int hv_start_off(struct hv_domain *d, const char *xml, bool paused, char ***notes, struct err *err);
 /* Starts a defined VM that is off under another definition, until it is turned off; its own stays that for the next start. */
 int hv_start_as(struct hv_domain *d, const char *xml, bool paused, struct err *err);
 int hv_destroy(struct hv_domain *d, struct err *err);  /* turns off at once; off is fine */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a VM needs of its host: files that are not its own, secrets, a QEMU that knows its machine. A host that lacks them is told of
- * before anything is restored, not when the VM is started. */
+/* What a VM needs of its host: files that are not its own, secrets, networks, a QEMU that knows its machine. A host that lacks them is told
+ * of before anything is restored or saved, not when the VM is started. */
 #include "base/buf.h"
 #include "base/strv.h"
 #include "hypervisor/definition.h"
 #include "hypervisor/internal.h"
+#include "hypervisor/places_xml.h"
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -24,6 +25,44 @@ static int missing_files(const struct hv_def *def, char ***missing, struct err *
     for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
         _cleanup_free_ char *path = xml_get(def->root, places[i][0]);
         if (path && path[0] == '/' && access(path, F_OK) < 0 && strv_addf(missing, "%s %s", places[i][1], path) < 0)
+            return no_memory(err);
+    }
+    return 0;
+}
+
+static int missing_places(const struct hv_def *def, char ***missing, struct err *err)
+{
+    struct place_xml *places = NULL;
+    int n = places_xml_list(def->root, &places), r = n < 0 ? n : 0;
+
+    for (int i = 0; i < n && r == 0; i++)
+        if (!place_is_there(&places[i]) && !strv_has(*missing, places[i].text)) /* a console is a serial port told again */
+            r = strv_add(missing, places[i].text);
+    if (n >= 0)
+        places_xml_free(places, (size_t)n);
+    return r < 0 ? no_memory(err) : 0;
+}
+
+/* ---- Filters ----------------------------------------------------------------------------------------------------------------*/
+
+bool needs_filter_missing(struct hv *hv, xmlNodePtr nic, char **ret)
+{
+    _cleanup_free_ char *name = xml_get(nic, "filterref/@filter");
+    virNWFilterPtr filter = name ? virNWFilterLookupByName(hv->conn, name) : NULL;
+    bool missing = name && !filter && hv_virt_code() == VIR_ERR_NO_NWFILTER;
+
+    if (filter)
+        virNWFilterFree(filter);
+    if (missing && ret)
+        *ret = TAKE_PTR(name);
+    return missing;
+}
+
+static int missing_filters(struct hv *hv, const struct hv_def *def, char ***missing, struct err *err)
+{
+    for (size_t i = 0; i < def->n_nics; i++) {
+        _cleanup_free_ char *name = NULL;
+        if (needs_filter_missing(hv, def->nic_nodes[i], &name) && (!name || strv_addf(missing, "network filter %s", name) < 0))
             return no_memory(err);
     }
     return 0;
@@ -83,8 +122,12 @@ int hv_def_missing(struct hv *hv, const struct hv_def *def, char ***ret, struct 
     _cleanup_strv_ char **missing = NULL;
 
     int r = missing_files(def, &missing, err);
+    if (r == 0)
+        r = missing_places(def, &missing, err);
     if (r == 0 && hv)
         r = missing_secrets(hv, def, &missing, err);
+    if (r == 0 && hv)
+        r = missing_filters(hv, def, &missing, err);
     if (r < 0)
         return r;
     *ret = TAKE_PTR(missing);
@@ -122,4 +165,95 @@ void hv_def_drop_emulator(struct hv_def *def)
 
     if (devices)
         def_remove_child(devices, "emulator");
+}
+
+/* ---- A VM that runs, and is to be started again --------------------------------------------------------------------------------*/
+
+/* libvirt itself leaves out the medium of a drive that it may leave out, when the VM comes from a saved state. */
+static bool may_be_left_out(const struct def_disk *disk)
+{
+    _cleanup_free_ char *policy = xml_get(disk->node, "source/@startupPolicy");
+
+    return policy && (strcmp(policy, "optional") == 0 || strcmp(policy, "requisite") == 0);
+}
+
+static int lacking_media(const struct hv_def *def, char ***lacks)
+{
+    for (size_t i = 0; i < def->n_disks; i++) {
+        const struct def_disk *disk = &def->disks[i];
+        if (!disk->path || access(disk->path, F_OK) == 0 || may_be_left_out(disk))
+            continue;
+        if (def_is_removable(disk)
+                ? strv_addf(lacks, "%s, the medium in drive %s (virsh change-media %s %s --eject)", disk->path, disk->target, def->name,
+                            disk->target) < 0
+                : strv_addf(lacks, "%s, the image of disk %s", disk->path, disk->target) < 0)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+static int lacking_switches(struct hv *hv, const struct hv_def *def, char ***lacks)
+{
+    for (size_t i = 0; i < def->n_nics; i++) {
+        const struct hv_nic *nic = &def->nics[i];
+        enum hv_switch state = HV_SWITCH_ACTIVE;
+        bool network = strcmp(nic->type, "network") == 0;
+        int r = 0;
+        /* A bridge that is down takes a new port all the same. */
+        if (hv_switch_state(hv, nic, &state, NULL) < 0 || state == HV_SWITCH_ACTIVE || (!network && state == HV_SWITCH_INACTIVE))
+            continue;
+        if (network && state == HV_SWITCH_INACTIVE)
+            r = strv_addf(lacks, "network %s, which is not active (virsh net-start %s)", nic->source, nic->source);
+        else
+            r = strv_addf(lacks, "%s %s, of network interface %s", network ? "network" : "bridge or device", nic->source, nic->mac);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int lacking_pools(struct hv *hv, const struct hv_def *def, char ***lacks)
+{
+    for (size_t i = 0; i < def->n_disks; i++) {
+        _cleanup_free_ char *pool = xml_get(def->disks[i].node, "source/@pool");
+        if (pool && !hv_pool_is_active(hv, pool) &&
+            strv_addf(lacks, "storage pool %s of disk %s, which is not active (virsh pool-start %s)", pool, def->disks[i].target, pool) < 0)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+static int lacking(struct hv *hv, const struct hv_def *def, char ***lacks, struct err *err)
+{
+    _cleanup_strv_ char **missing = NULL;
+    _cleanup_free_ char *emulator = hv_def_missing_emulator(def);
+
+    int r = hv_def_missing(hv, def, &missing, err);
+    if (r < 0)
+        return r;
+    for (char **m = missing; m && *m; m++)
+        if (strv_add(lacks, *m) < 0)
+            return no_memory(err);
+    if ((emulator && strv_addf(lacks, "emulator %s", emulator) < 0) || lacking_media(def, lacks) < 0 ||
+        lacking_switches(hv, def, lacks) < 0 || lacking_pools(hv, def, lacks) < 0)
+        return no_memory(err);
+    return 0;
+}
+
+int hv_start_lacks(struct hv_domain *d, char ***ret, struct err *err)
+{
+    _cleanup_(hv_def_free_p) struct hv_def *def = NULL;
+    _cleanup_strv_ char **lacks = NULL;
+    _cleanup_free_ char *live = NULL;
+
+    *ret = NULL;
+    int r = d->hv->local ? hv_domain_live(d, &live, err) : 0;
+    if (r < 0 || !live)
+        return r;
+    r = hv_def_parse(live, &def, err);
+    if (r == 0)
+        r = lacking(d->hv, def, &lacks, err);
+    if (r == 0)
+        *ret = TAKE_PTR(lacks);
+    return r;
 }

@@ -41,6 +41,23 @@ static int find_pool(struct hv *hv, const char *name, virStoragePoolPtr *ret, st
     return hv_virt_error(err, "cannot look up the storage pool %s", name);
 }
 
+bool hv_pool_is_active(struct hv *hv, const char *name)
+{
+    _cleanup_(pool_free_p) virStoragePoolPtr pool = NULL;
+
+    return find_pool(hv, name, &pool, NULL) == 0 && virStoragePoolIsActive(pool) == 1;
+}
+
+int hv_pool_start(struct hv *hv, const char *name, struct err *err)
+{
+    _cleanup_(pool_free_p) virStoragePoolPtr pool = NULL;
+
+    int r = find_pool(hv, name, &pool, err);
+    if (r < 0 || virStoragePoolIsActive(pool) == 1)
+        return r;
+    return virStoragePoolCreate(pool, 0) < 0 ? hv_virt_error(err, "cannot start the storage pool %s", name) : 0;
+}
+
 int hv_pool_dir(struct hv *hv, const char *name, char **ret, bool *ret_volumes, struct err *err)
 {
     _cleanup_(pool_free_p) virStoragePoolPtr pool = NULL;

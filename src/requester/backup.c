@@ -65,6 +65,8 @@ static int select_and_prepare(struct backup *b, char *const *uuids, struct err *
 static void explain_refusal(struct backup *b, char *const *uuids, struct err *err)
 {
     _cleanup_buf_ struct buf text = BUF_INIT;
+    _cleanup_free_ uint64_t *bytes = calloc(strv_len(uuids) + 1, sizeof(*bytes));
+    struct err room = ERR_INIT;
 
     if (par_cancelled(b->rq->config.cancel) || err->hresult == VSS_E_WRITERERROR_RETRYABLE)
         return;
@@ -73,10 +75,14 @@ static void explain_refusal(struct backup *b, char *const *uuids, struct err *er
         struct err ignored = ERR_INIT;
         if (vm_writer_check(b->s->vm_writer, uuids[i], &report, &ignored) < 0)
             continue;
+        if (bytes)
+            bytes[i] = report.save_bytes;
         if (report.refused)
             buf_addf(&text, "%sVM %s: %s", text.len ? "\n" : "", report.name, report.refused);
         vm_report_clear(&report);
     }
+    if (!text.len && bytes && vm_writer_check_room(b->s->vm_writer, bytes, strv_len(uuids), &room) < 0)
+        buf_addf(&text, "%s", room.text);
     if (!text.len)
         return;
     b->rq->end = REQUESTER_REFUSED;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What a backup of the VMs would do, told before anything is touched (M4, B3). */
 #include "requester/check.h"
+#include "cluster/cluster.h"
 #include "requester/claim.h"
 #include <errno.h>
 #include <stdarg.h>
@@ -108,6 +109,37 @@ static int look(struct check *c, char **uuids, struct err *err)
     return par_each(c->n, 16, check_one, &q, err);
 }
 
+/* Each saved state would fit alone, and a backup saves all of these VMs at once. */
+static int check_saved_room(struct check *c, struct err *err)
+{
+    _cleanup_free_ uint64_t *bytes = calloc(c->n + 1, sizeof(*bytes));
+    struct err room = ERR_INIT;
+
+    if (!bytes)
+        return err_set(err, ENOMEM, "out of memory");
+    for (size_t i = 0; i < c->n; i++)
+        bytes[i] = c->vms[i].report.refused ? 0 : c->vms[i].report.save_bytes;
+    if (vm_writer_check_room(c->s->vm_writer, bytes, c->n, &room) < 0)
+        check_found(c, c->findings, FOUND(FINDING_ERROR, "saved-state-full", "make room there, or back these VMs up one after the other"),
+                    "%s", room.text);
+    return 0;
+}
+
+static void note_clusters(struct check *c)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        _cleanup_free_ char *resource = NULL;
+        struct err unknown = ERR_INIT; /* where it matters the VM is refused, and that says why */
+        const struct vm_report *r = &c->vms[i].report;
+        if (cluster_resource(r->name, r->uuid, &resource, &unknown) >= 0 && resource)
+            check_found(c, c->vms[i].findings,
+                        FOUND(FINDING_NOTE, "clustered",
+                              "let Child VM Snapshot be possible; restore a copy (--name) or images (--images-only)"),
+                        "Pacemaker manages the VM (resource %s), and kvss does not act through clusters yet: it never puts the VM in a "
+                        "saved state, and does not restore over it", resource);
+    }
+}
+
 static void check_clear(struct check *c)
 {
     for (size_t i = 0; c->vms && i < c->n; i++) {
@@ -149,6 +181,9 @@ static int run(struct check *c, char **uuids, bool freeze, json_t **ret, struct 
     int r = look(c, uuids, err);
     if (r >= 0 && freeze)
         r = check_freeze(c, err);
+    if (r >= 0)
+        r = check_saved_room(c, err);
+    note_clusters(c);
     if (r >= 0)
         r = check_scratch(c, &scratch, err);
     if (r >= 0) {

@@ -266,6 +266,7 @@ static void vm_clear(struct restore_vm *vm)
     json_decref(vm->nics_live);
     json_decref(vm->notes);
     json_decref(vm->shared);
+    strv_free(vm->copy_lacks);
     json_decref(vm->record);
     json_decref(vm->result);
 }

@@ -52,6 +52,7 @@ struct restore_vm {
     json_t *nics;          /* what the user wants: number of the NIC to a name or null; owned; NULL: nothing in particular */
     json_t *nics_live;     /* the same of the NICs in live */
     json_t *shared;        /* of a copy: what it will not have, since it is the original's; texts for the plan */
+    char **copy_lacks;     /* of a copy: what it will not find on this host; NULL: nothing */
     json_t *notes;         /* what the user must know, found before anything is done: a list of texts; owned; NULL: nothing */
     char *definition;      /* path of the definition taken out of the point */
     char *live_path;       /* path of the definition that it comes back with until it is turned off; NULL: none, it is started as defined */

@@ -3,6 +3,7 @@
 #include "base/guid.h"
 #include "base/io.h"
 #include "base/num.h"
+#include "cluster/cluster.h"
 #include "requester/restore.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -258,7 +259,7 @@ static int check_others(const struct restore *r, struct err *err)
 /* Firmware, kernels, secrets and the like are not in the restore point. */
 static int check_needs(const struct restore *r, const struct restore_vm *vm, struct err *err)
 {
-    _cleanup_strv_ char **missing = NULL;
+    _cleanup_strv_ char **missing = strv_copy(vm->copy_lacks);
 
     if (vm->part || r->job->images_only)
         return 0;
@@ -267,12 +268,28 @@ static int check_needs(const struct restore *r, const struct restore_vm *vm, str
         return err_context(err, "VM %s; with --images-only its images can be restored all the same", vm->name);
     if (!strcmp(vm->state, "off"))
         return 0;
-    rc = hv_def_missing(r->s->hv, restore_definition(vm), &missing, err);
+    rc = vm->as_uuid ? 0 : hv_def_missing(r->s->hv, restore_definition(vm), &missing, err);
     if (rc < 0 || !missing)
         return rc;
     _cleanup_free_ char *list = strv_join(missing, ", ");
     return err_set(err, ENOENT, "VM %s could not start: not on this host: %s. Put it there, or restore with --no-start --discard-memory",
                    vm->name, list ? list : missing[0]);
+}
+
+/* The cluster would start the old VM again in the middle of it. A copy, and images alone, are none of its business. */
+static int check_cluster(const struct restore *r, const struct restore_vm *vm, struct err *err)
+{
+    _cleanup_free_ char *resource = NULL;
+
+    if (vm->as_uuid || r->job->images_only)
+        return 0;
+    int rc = cluster_resource(vm->name, vm->uuid, &resource, err);
+    if (rc < 0 || !resource)
+        return rc;
+    r->rq->end = REQUESTER_REFUSED;
+    return err_set(err, EPERM, "VM %s is managed by Pacemaker (resource %s): kvss would turn it off behind the cluster's back. Take "
+                               "the resource out of the cluster first (pcs resource delete), or restore a copy with --name, or its images "
+                               "with --images-only", vm->name, resource);
 }
 
 int restore_check(struct restore *r, struct err *err)
@@ -283,7 +300,7 @@ int restore_check(struct restore *r, struct err *err)
     if (rc >= 0)
         rc = restore_check_clashes(r, err);
     for (size_t i = 0; i < r->n_vms && rc >= 0 && r->s->hv; i++)
-        if ((rc = restore_check_shared(&r->vms[i], r, err)) >= 0)
+        if ((rc = check_cluster(r, &r->vms[i], err)) >= 0 && (rc = restore_check_shared(&r->vms[i], r, err)) >= 0)
             rc = check_needs(r, &r->vms[i], err);
     if (rc >= 0)
         rc = check_places(r, err);

@@ -5,8 +5,9 @@
 #include <errno.h>
 #include <string.h>
 
+/* missing: what the copy will not find on this host; NULL: not asked. */
 static int make_copy(const struct restore *r, const struct restore_vm *vm, const struct hv_def *of, bool memory, char ***notes,
-                     struct err *err)
+                     char ***missing, struct err *err)
 {
     const struct hv_def_copy copy = { r->job->name, vm->as_uuid, r->job->keep_mac, memory };
     _cleanup_strv_ char **restored = NULL, **first = NULL;
@@ -25,6 +26,8 @@ static int make_copy(const struct restore *r, const struct restore_vm *vm, const
         rc = hv_def_make_copy(def, &copy, &first, err);
     if (rc >= 0)
         rc = hv_def_leave_disks(def, restored, memory, notes, err);
+    if (rc >= 0 && missing)
+        rc = hv_def_missing(r->s->hv, def, missing, err);
     for (char **n = first; rc >= 0 && n && *n; n++)
         if (strv_add(notes, *n) < 0)
             rc = err_set(err, ENOMEM, "out of memory");
@@ -39,9 +42,9 @@ int restore_check_shared(struct restore_vm *vm, const struct restore *r, struct 
     if (!vm->as_uuid || r->job->images_only || vm->part)
         return 0;
     const struct hv_def *runs = restore_definition(vm);
-    int rc = make_copy(r, vm, runs, vm->with_memory, &notes, err);
+    int rc = make_copy(r, vm, runs, vm->with_memory, &notes, &vm->copy_lacks, err);
     if (rc >= 0 && (runs != vm->def || vm->with_memory))
-        rc = make_copy(r, vm, vm->def, false, &notes, err);
+        rc = make_copy(r, vm, vm->def, false, &notes, NULL, err);
     if (rc < 0)
         return err_context(err, "VM %s", vm->name);
     if (!vm->shared && !(vm->shared = json_array()))

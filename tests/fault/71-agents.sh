@@ -88,6 +88,9 @@ for question in busy busy-old busy-os; do
     kvss check web --json > "$REPORT" 2> /dev/null || : # refused: fallback = fail
     assert_match "$(report_vm web '.conditions[0].why')" 'frozen, by another program' "$question: M4a"
 done
+mode no-os # by its configuration, for good: no reason against Child VM Snapshot
+kvss_json check web
+assert_report_vm web .method child-vm-snapshot
 fails busy-freeze 'already frozen, by another program'
 assert_eq "$(heard | grep -c 'guest-fsfreeze-thaw' || :)" 0 "thaws sent to a guest that somebody else holds"
 after

@@ -135,8 +135,9 @@ static void files_of_the_host_that_are_missing_are_named(void **state)
 
     (void)state;
     assert_int_equal(hv_def_missing(NULL, def, &missing, &err), 0);
-    assert_int_equal(strv_len(missing), 1);
+    assert_int_equal(strv_len(missing), 2);
     assert_string_equal(missing[0], "kernel /not-there/vmlinuz");
+    assert_string_equal(missing[1], "socket of a port /run/web-server.sock");
     strv_free(missing);
     hv_def_free(def);
 }

@@ -38,10 +38,19 @@ static int find(struct hv *hv, const struct journal_effect *e, struct hv_domain 
     return r < 0 ? r : 1;
 }
 
+int vm_start_again(struct hv_domain *d, bool paused, struct err *err)
+{
+    _cleanup_strv_ char **notes = NULL;
+
+    int r = hv_start_saved(d, paused, &notes, err);
+    hv_tell(d, notes);
+    return r;
+}
+
 /* One that was found saved was left so by an hv_agent_reconnect() that died: its guest is frozen all the same. */
 static int thaw_again(struct hv_domain *d, struct err *err)
 {
-    int r = d->state == HV_SAVED ? hv_start(d, false, err) : 0;
+    int r = d->state == HV_SAVED ? vm_start_again(d, false, err) : 0;
 
     for (int i = 1; r >= 0; i++) {
         r = hv_agent_thaw(d, AGENT_FREEZE_MS, NULL, err);
@@ -85,7 +94,7 @@ static int undo_save(void *ctx, const struct journal_effect *e, struct err *err)
     int r = find(ctx, e, &d, err);
     if (r <= 0 || (r = hv_domain_wait_still(d, err)) < 0 || d->state != HV_SAVED)
         return r < 0 ? r : 0;
-    r = hv_start(d, !strcmp(journal_value(e, "state"), "paused"), err);
+    r = vm_start_again(d, !strcmp(journal_value(e, "state"), "paused"), err);
     /* The dead session's own start may have come first: then the VM is paused, which the undo of the pause looks after. */
     if (r < 0 && hv_domain_wait_still(d, NULL) == 0 && d->state != HV_SAVED && d->state != HV_OFF) {
         err_clear(err);

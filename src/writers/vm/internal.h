@@ -44,6 +44,7 @@ struct vm {
     unsigned n_frozen;
     int64_t instant_us;         /* wall clock */
     uint64_t fx_freeze, fx_pause, fx_save; /* effects; 0: none */
+    char **traits;              /* before it was saved (hv_traits) */
     char **warnings;
     char *not_quiesced;         /* why the guest could not be frozen, or not for long enough; NULL: it could */
 };
@@ -82,6 +83,8 @@ int vm_effect(const struct vm *vm, const char *verb, const char *name, const cha
 /* It has happened; as journal_done(). */
 int vm_effect_done(const struct vm *vm, uint64_t id, struct err *err);
 void vm_effect_settled(const struct vm *vm, uint64_t *id);
+/* hv_start_saved() where there is nobody to report to: what was corrected goes to the log. */
+int vm_start_again(struct hv_domain *d, bool paused, struct err *err);
 
 /* The VSS_E_WRITERERROR_* of a failure (behaviour 32): what passes by itself is RETRYABLE (or TIMEOUT), a lack of room or memory
  * OUTOFRESOURCES, all else NONRETRYABLE. */
@@ -91,6 +94,10 @@ uint32_t vm_hresult(const struct err *err);
 int vm_examine(struct vm_writer *w, struct hv_domain *d, struct vm_report *ret, struct err *err);
 /* "M4a integration-service: ...; M4e ...": the conditions that failed. NULL: none, or out of memory. Caller frees. */
 char *vm_failed_conditions(const struct vm_report *r);
+
+/* saveable.c: why a VM that is to be saved cannot be, or would not come back; NULL: it can, as far as is known. why: why it is to be saved.
+ * Caller frees. */
+char *vm_cannot_save(const struct vm_writer *w, struct hv_domain *d, const struct vm_report *r, const char *why);
 
 /* conditions.c: each condition of M4 is looked at for real. */
 void vm_check_conditions(struct vm_writer *w, struct hv_domain *d, struct vm_report *r);

@@ -166,26 +166,11 @@ static void choose_method(const struct hv_domain *d, struct vm_report *r)
     }
 }
 
-/* With what QEMU cannot save the VM; NULL: it can, as far as is known. Caller frees. */
-static char *unsaveable(const struct hv_domain *d)
-{
-    for (size_t i = 0; i < d->n_disks; i++) {
-        const struct hv_disk *disk = &d->disks[i];
-        if (disk->transient)
-            return str_format("a transient disk (%s)", disk->target);
-        if (disk->unsaveable)
-            return str_format("an image of format %s (disk %s; qemu-img convert makes one of format qcow2)", disk->unsaveable,
-                              disk->target);
-    }
-    return NULL;
-}
-
 /* Why a backup with these settings cannot be made; NULL: it can. Everything here is known before anything is touched. */
 static char *refusal(const struct vm_writer *w, struct hv_domain *d, const struct vm_report *r)
 {
     _cleanup_free_ char *failed = vm_failed_conditions(r);
-    _cleanup_free_ char *job = NULL;
-    _cleanup_free_ char *with = unsaveable(d);
+    _cleanup_free_ char *job = NULL, *unsaved = NULL;
     const struct vm_policy *p = &r->policy;
     const char *why = p->not_quiesced ? p->not_quiesced : failed ? failed : "--method saved-state was asked for";
     bool busy = false;
@@ -202,17 +187,8 @@ static char *refusal(const struct vm_writer *w, struct hv_domain *d, const struc
                           r->method == VM_METHOD_SAVED ? why
                           : r->windows ? "the agent runs a VSS backup in the guest, but what its writers answered is not known here"
                                        : "the agent freezes file systems; nothing in the guest tells its applications");
-    if (r->method == VM_METHOD_SAVED && !d->persistent)
-        return str_format("the VM is transient (it has no definition of its own), so it cannot be put in a saved state");
-    if (r->method == VM_METHOD_SAVED && with)
-        return str_format("Saved State is not possible, for QEMU cannot save a VM with %s; let Child VM Snapshot be possible: %s", with,
-                          why);
-    if (r->method == VM_METHOD_SAVED && d->state == HV_RUNNING && !hv_may_resume_in_job(d))
-        return str_format("Saved State would end it: a disk has an iothread and a limit (iotune), and this QEMU (before 9.0) aborts when "
-                          "such a VM is resumed while its backup job runs; take one of the two away (virsh blkdeviotune ... 0), or let "
-                          "Child VM Snapshot be possible: %s", why);
-    if (r->method == VM_METHOD_SAVED && !hv_save_dir(w->config.hv))
-        return str_format("the VM runs on another host, so its saved state cannot be read: run kvss there");
+    if (r->method == VM_METHOD_SAVED && (unsaved = vm_cannot_save(w, d, r, why)))
+        return TAKE_PTR(unsaved);
     if (hv_domain_busy(d, &busy, &job, NULL) >= 0 && busy)
         return str_format("another job holds the VM: %s; wait for it or end it", job ? job : "unknown");
     return NULL;
@@ -302,6 +278,7 @@ int vm_examine(struct vm_writer *w, struct hv_domain *d, struct vm_report *ret, 
     }
     vm_check_conditions(w, d, &r);
     choose_method(d, &r);
+    r.save_bytes = r.method == VM_METHOD_SAVED ? hv_save_bytes(d) : 0;
     r.refused = refusal(w, d, &r);
     if (add_warnings(w, d, &r) < 0) {
         vm_report_clear(&r);

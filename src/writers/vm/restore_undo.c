@@ -227,7 +227,7 @@ static int save_again(struct hv_domain *d, const struct journal_effect *e, struc
     if (r < 0 || d->state == HV_SAVED)
         return r < 0 ? r : 0;
     if (d->state == HV_OFF && io_exists(path))
-        r = hv_start(d, true, err);
+        r = vm_start_again(d, true, err);
     if (r >= 0 && d->state == HV_PAUSED)
         r = hv_managed_save(d, is(e, "runs", "yes"), err);
     return r;
@@ -250,10 +250,13 @@ static int start_old(struct hv_domain *d, const struct journal_effect *e, struct
 {
     const char *live = journal_value(e, "live");
     bool paused = is(e, "state", "paused");
+    _cleanup_strv_ char **notes = NULL;
 
-    if (live && hv_start_as(d, live, paused, NULL) >= 0)
-        return 0;
-    return hv_start(d, paused, err);
+    int r = hv_start_off(d, live, paused, &notes, err);
+    if (r < 0 && live)
+        r = hv_start_off(d, NULL, paused, &notes, NULL); /* the failure that is told is the first one */
+    hv_tell(d, notes);
+    return r;
 }
 
 int vm_undo_turn_off(void *ctx, const struct journal_effect *e, struct err *err)

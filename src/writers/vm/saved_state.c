@@ -52,17 +52,45 @@ int vm_keep_memory(struct vm *vm, struct err *err)
     return vm_effect_done(vm, id, err);
 }
 
+/* What the host lost while the VM was saved, it comes back without; the report says so. */
+static int start_again(struct vm *vm, struct err *err)
+{
+    _cleanup_strv_ char **notes = NULL;
+
+    int r = hv_start_saved(vm->dom, true, &notes, err);
+    if (r < 0)
+        return err_context(err, "it could not be started from its saved state");
+    for (char **n = notes; n && *n; n++)
+        if (strv_addf(&vm->warnings, "after it was saved: %s", *n) < 0)
+            return err_set(err, ENOMEM, "out of memory");
+    return 0;
+}
+
+/* Of use to people only, so that no failure of it matters. */
+static void note_changes(struct vm *vm)
+{
+    _cleanup_strv_ char **now = NULL, **notes = NULL;
+    struct err unknown = ERR_INIT;
+
+    if (hv_traits(vm->dom, &now, &unknown) < 0 || hv_traits_changed(vm->traits, now, &notes) < 0)
+        return;
+    for (char **n = notes; n && *n; n++)
+        (void)strv_addf(&vm->warnings, "since it was saved and started again: %s", *n);
+}
+
 int vm_bring_back(struct vm *vm, struct err *err)
 {
     /* Started paused: from now on the undo is to let it run, no longer to start it. */
-    int r = hv_start(vm->dom, true, err);
+    int r = start_again(vm, err);
     if (r < 0)
-        return err_context(err, "it could not be started from its saved state (which is kept: virsh start %s)", vm->dom->name);
+        return r;
     vm_effect_settled(vm, &vm->fx_save);
 
     r = vm_prepare_point(vm, true, err);
     if (r >= 0)
         r = vm_take_point(vm, true, err);
+    if (r >= 0 && vm->before != HV_RUNNING)
+        note_changes(vm);
     if (r < 0 || vm->before != HV_RUNNING)
         return r;
     r = hv_resume(vm->dom, err);
@@ -70,5 +98,6 @@ int vm_bring_back(struct vm *vm, struct err *err)
         return r;
     vm->resumed_us = clock_mono_us();
     vm_effect_settled(vm, &vm->fx_pause);
+    note_changes(vm);
     return 0;
 }

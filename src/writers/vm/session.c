@@ -32,6 +32,7 @@ void vm_clear(struct vm *vm)
     free(vm->not_quiesced);
     strv_free(vm->tpm);
     strv_free(vm->tpm_files);
+    strv_free(vm->traits);
     strv_free(vm->warnings);
     memset(vm, 0, sizeof(*vm));
 }

@@ -63,7 +63,11 @@ static int announce(struct vm *vm, struct err *err)
 /* a. A VM that is off is read under the lock of its images from here on; it must still be off once the lock is held. */
 static int prepare(struct vm *vm, struct err *err)
 {
+    struct err unknown = ERR_INIT;
+
     int r = vm_keep_definition(vm, err);
+    if (r >= 0 && vm->report.method == VM_METHOD_SAVED)
+        (void)hv_traits(vm->dom, &vm->traits, &unknown); /* for the report only */
     if (r < 0 || vm->report.method == VM_METHOD_SAVED)
         return r < 0 ? r : announce(vm, err);
     r = vm_prepare_point(vm, vm->report.method == VM_METHOD_CHILD, err);

@@ -98,6 +98,18 @@ static int load_one(void *ctx, size_t i, struct err *err)
                    chained ? kvss_component_previous_stamp(c) : NULL, err);
 }
 
+/* Each would fit alone, and all of them are saved at once. */
+static int check_room(const struct vm_session *s, struct err *err)
+{
+    _cleanup_free_ uint64_t *bytes = calloc(s->n + 1, sizeof(*bytes));
+
+    if (!bytes)
+        return err_set(err, ENOMEM, "out of memory");
+    for (size_t i = 0; i < s->n; i++)
+        bytes[i] = s->vms[i].report.save_bytes;
+    return vm_writer_check_room(s->writer, bytes, s->n, err);
+}
+
 static bool child_needs_recovery(const struct vm_session *s, struct kvss_event *ev)
 {
     if (!(kvss_event_context(ev) & VSS_VOLSNAP_ATTR_NO_AUTORECOVERY))
@@ -131,6 +143,8 @@ static bool prepare_backup(void *writer, struct kvss_event *ev)
         name_unquiet(s, ev);
         return fail(ev, &err);
     }
+    if (check_room(s, &err) < 0)
+        return fail(ev, &err);
     if (child_needs_recovery(s, ev))
         return false;
     kvss_event_set_data(ev, TAKE_PTR(s));

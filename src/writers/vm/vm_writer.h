@@ -99,6 +99,7 @@ struct vm_report {
     enum vm_level level;      /* what it would be worth */
     struct vm_policy policy;  /* not_quiesced is owned here */
     enum hv_agent_status agent; /* HV_AGENT_FAILED where it was not asked */
+    uint64_t save_bytes;      /* Saved State: the most that its saved state will take; 0: not known, or another method */
     char *refused;            /* why a backup would be refused (method or require cannot be met, VM busy ...); NULL: it would not */
     struct vm_condition conditions[5];
     size_t n_disks;
@@ -111,6 +112,8 @@ struct vm_report {
     size_t n_elsewhere;
     struct hv_guest_fs *elsewhere; /* as in struct hv_agent_info */
 };
+/* Whether the saved states of all these VMs fit where libvirt keeps them: 0, or -ENOSPC with the remedy. */
+int vm_writer_check_room(const struct vm_writer *w, const uint64_t *save_bytes, size_t n, struct err *err);
 int vm_writer_check(struct vm_writer *w, const char *name_or_uuid, struct vm_report *ret, struct err *err);
 void vm_report_clear(struct vm_report *r);
 /* Freezes the guest for real and thaws it at once; needs config.journal. One VM at a time. *ret_ms: how long it was frozen. */

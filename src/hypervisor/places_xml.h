@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Files, folders and sockets of the host, beside disks and firmware, without which QEMU does not start a VM. */
+#ifndef HYPERVISOR_PLACES_XML_H
+#define HYPERVISOR_PLACES_XML_H
+
+#include "base/xml.h"
+#include <stdbool.h>
+#include <stddef.h>
+
+/* How a VM can do without a place. */
+enum place_remedy {
+    PLACE_NEEDED,     /* not at all */
+    PLACE_NULL_PORT,  /* a character device leads nowhere */
+    PLACE_NO_LOG,     /* what a character device says is logged nowhere */
+    PLACE_NO_DISPLAY, /* a display listens nowhere */
+    PLACE_URANDOM,    /* random numbers come from /dev/urandom */
+    PLACE_NO_NIC,     /* the network interface is unplugged, which is looked after with all other NICs */
+};
+
+struct place_xml {
+    xmlNodePtr node;    /* the element that must change: the device, its <log>, the <graphics> */
+    enum place_remedy remedy;
+    char *path;         /* what must be there: the place itself, or the folder that it is made in */
+    char *text;         /* for people: "folder /srv/logs, for the log web.log" */
+};
+
+/* All places that the definition names, as an array; places that libvirt makes by itself at each start are not among them. Returns their
+ * number or -ENOMEM. *ret is released by places_free(). */
+int places_xml_list(xmlNodePtr domain, struct place_xml **ret);
+void places_xml_free(struct place_xml *places, size_t n);
+bool place_is_there(const struct place_xml *place);
+
+#endif

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What a VM can do without. A VM that ran must run again (B2): better with an empty drive than not at all. */
+#include "hypervisor/definition.h"
+#include "hypervisor/internal.h"
+#include "hypervisor/places_xml.h"
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+static int without_media(struct hv_def *def, bool all, char ***notes)
+{
+    for (size_t i = 0; i < def->n_disks; i++) {
+        struct def_disk *disk = &def->disks[i];
+        if (!def_is_removable(disk) || !xml_find(disk->node, "source") || (!all && (!disk->path || access(disk->path, F_OK) == 0)))
+            continue;
+        if (strv_addf(notes, "drive %s is empty now: its medium %s %s", disk->target, disk->path ? disk->path : "",
+                      all ? "was taken out" : "is gone") < 0)
+            return -ENOMEM;
+        def_eject(disk);
+    }
+    return 0;
+}
+
+/* Volumes are found by libvirt only while their pool is active. */
+static int start_pools(struct hv *hv, const struct hv_def *def, char ***notes)
+{
+    for (size_t i = 0; i < def->n_disks; i++) {
+        _cleanup_free_ char *pool = xml_get(def->disks[i].node, "source/@pool");
+        if (pool && !hv_pool_is_active(hv, pool) && hv_pool_start(hv, pool, NULL) >= 0 &&
+            strv_addf(notes, "storage pool %s was started", pool) < 0)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+static int without_boot_files(struct hv_def *def, char ***notes)
+{
+    static const char *const files[] = { "os/kernel", "os/initrd", "os/dtb" };
+
+    for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+        _cleanup_free_ char *path = xml_get(def->root, files[i]);
+        if (!path || path[0] != '/' || access(path, F_OK) == 0)
+            continue;
+        def_remove_child(def->root, "os/kernel | os/initrd | os/dtb | os/cmdline");
+        return strv_addf(notes, "%s is gone: the guest goes on without it, and boots from its disk if it is restarted before it is turned "
+                                "off", path);
+    }
+    return 0;
+}
+
+/* ---- Network interfaces -------------------------------------------------------------------------------------------------------*/
+
+static int start_network(struct hv *hv, const struct hv_nic *nic, bool *ret_there, char ***notes)
+{
+    *ret_there = hv_network_start(hv, nic->source, NULL) >= 0;
+    return *ret_there ? strv_addf(notes, "network %s was started", nic->source) : 0;
+}
+
+static bool place_is_missing(const struct hv_def *def, xmlNodePtr nic)
+{
+    struct place_xml *places = NULL;
+    int n = places_xml_list(def->root, &places);
+    bool missing = false;
+
+    for (int i = 0; i < n; i++)
+        missing |= places[i].node == nic && !place_is_there(&places[i]);
+    if (n >= 0)
+        places_xml_free(places, (size_t)n);
+    return missing;
+}
+
+static int can_be_plugged(struct hv *hv, const struct hv_def *def, size_t i, bool *ret, char ***notes)
+{
+    const struct hv_nic *nic = &def->nics[i];
+    enum hv_switch state = HV_SWITCH_ACTIVE;
+    bool network = strcmp(nic->type, "network") == 0;
+
+    *ret = false;
+    if (hv_switch_state(hv, nic, &state, NULL) < 0 || state == HV_SWITCH_ABSENT || state == HV_SWITCH_UNREACHABLE ||
+        needs_filter_missing(hv, def->nic_nodes[i], NULL) || place_is_missing(def, def->nic_nodes[i]))
+        return 0;
+    if (network && state == HV_SWITCH_INACTIVE)
+        return start_network(hv, nic, ret, notes);
+    *ret = true;
+    return 0;
+}
+
+static int unplug(const struct hv *hv, struct hv_def *def, size_t i, char ***notes, struct err *err)
+{
+    _cleanup_free_ char *was = str_format("%s %s", def->nics[i].type, def->nics[i].source ? def->nics[i].source : "");
+
+    def_remove_child(def->nic_nodes[i], "script | filterref");
+    int r = hv_def_nic_unplug(def, i, !hv->session, err);
+    if (r < 0)
+        return r;
+    if (!was || strv_addf(notes, "network interface %s is plugged into nothing and its link is down: it could not be connected to %s; when "
+                                 "that is there again, use virsh update-device, or turn the VM off and on", def->nics[i].mac, was) < 0)
+        return err_errno(err, ENOMEM, "cannot unplug a network interface");
+    return 0;
+}
+
+static int without_networks(struct hv *hv, struct hv_def *def, bool all, char ***notes, struct err *err)
+{
+    for (size_t i = 0; i < def->n_nics; i++) {
+        bool plugged = false, needs_none = strcmp(def->nics[i].type, "user") == 0 || strcmp(def->nics[i].type, "hostdev") == 0;
+        int r = all ? 0 : can_be_plugged(hv, def, i, &plugged, notes);
+        if (r < 0)
+            return err_errno(err, -r, "cannot look at the networks");
+        if (!plugged && !needs_none && (r = unplug(hv, def, i, notes, err)) < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* ---- Ports, displays, devices of the host --------------------------------------------------------------------------------------*/
+
+static void lead_nowhere(xmlNodePtr port)
+{
+    xmlSetProp(port, BAD_CAST "type", BAD_CAST "null");
+    def_drop_attribute(port, "tty");
+    def_remove_child(port, "source | protocol | log");
+}
+
+static void listen_nowhere(xmlNodePtr display)
+{
+    static const char *const attributes[] = { "port", "tlsPort", "websocket", "autoport", "listen", "socket" };
+
+    for (size_t i = 0; i < ARRAY_SIZE(attributes); i++)
+        def_drop_attribute(display, attributes[i]);
+    def_remove_child(display, "listen");
+    xmlNodePtr none = def_insert_node(display, xmlFirstElementChild(display), "listen");
+    if (none)
+        xmlSetProp(none, BAD_CAST "type", BAD_CAST "none");
+}
+
+static int do_without_place(const struct place_xml *place, char ***notes)
+{
+    switch (place->remedy) {
+    case PLACE_NULL_PORT:
+        lead_nowhere(place->node);
+        return strv_addf(notes, "a port leads nowhere now: %s is missing", place->text);
+    case PLACE_NO_LOG:
+        def_remove_node(place->node);
+        return strv_addf(notes, "a log is not written any more: %s is missing", place->text);
+    case PLACE_NO_DISPLAY:
+        listen_nowhere(place->node);
+        return strv_addf(notes, "a display cannot be reached now: %s is missing", place->text);
+    case PLACE_URANDOM:
+        xmlNodeSetContent(xml_find(place->node, "backend"), BAD_CAST "/dev/urandom");
+        return strv_addf(notes, "random numbers come from /dev/urandom now: %s is missing", place->text);
+    default:
+        return 0;
+    }
+}
+
+/* The first at a time: to do without one may release the elements of others. */
+static int without_places(struct hv_def *def, char ***notes)
+{
+    for (bool again = true; again;) {
+        struct place_xml *places = NULL;
+        int n = places_xml_list(def->root, &places), r = n < 0 ? n : 0;
+        again = false;
+        for (int i = 0; i < n && r == 0 && !again; i++) {
+            if (place_is_there(&places[i]) || places[i].remedy == PLACE_NEEDED || places[i].remedy == PLACE_NO_NIC)
+                continue;
+            r = do_without_place(&places[i], notes);
+            again = true;
+        }
+        if (n >= 0)
+            places_xml_free(places, (size_t)n);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* Whatever else keeps them from being made: an address that the host has no more, a port that somebody has taken. */
+static int without_ports(struct hv_def *def, char ***notes)
+{
+    _cleanup_free_ xmlNodePtr *ports = NULL, *displays = NULL;
+    static const char leading[] = "devices/*[self::serial or self::parallel or self::console or self::channel][@type='file' or "
+                                  "@type='pipe' or @type='dev' or @type='tcp' or @type='udp' or (@type='unix' and source/@path)]";
+    int n = xml_find_all(def->root, leading, &ports);
+    int m = xml_find_all(def->root, "devices/graphics[@type='vnc' or @type='spice']", &displays);
+
+    if (n < 0 || m < 0)
+        return -ENOMEM;
+    for (int i = 0; i < n; i++)
+        lead_nowhere(ports[i]);
+    for (int i = 0; i < m; i++)
+        listen_nowhere(displays[i]);
+    if (n && strv_add(notes, "its ports that led to files, sockets and devices of the host lead nowhere now") < 0)
+        return -ENOMEM;
+    return m ? strv_add(notes, "its display cannot be reached now") : 0;
+}
+
+/* libvirt leaves out a USB device that is not there, if it may. */
+static void without_usb(const struct hv_def *def)
+{
+    _cleanup_free_ xmlNodePtr *nodes = NULL;
+    int n = xml_find_all(def->root, "devices/hostdev[@type='usb']/source", &nodes);
+
+    for (int i = 0; i < n; i++)
+        xmlSetProp(nodes[i], BAD_CAST "startupPolicy", BAD_CAST "optional");
+}
+
+int def_do_without(struct hv *hv, struct hv_def *def, enum def_without what, char ***notes, struct err *err)
+{
+    _cleanup_free_ char *emulator = hv_def_missing_emulator(def);
+    int r = 0;
+
+    if (emulator) {
+        hv_def_drop_emulator(def);
+        r = strv_addf(notes, "its emulator %s is gone: it runs with this host's", emulator);
+    }
+    without_usb(def);
+    if (r < 0 || start_pools(hv, def, notes) < 0 || without_media(def, what >= WITHOUT_MEDIA, notes) < 0 ||
+        without_boot_files(def, notes) < 0 || without_places(def, notes) < 0 ||
+        (what >= WITHOUT_PORTS && without_ports(def, notes) < 0))
+        return err_errno(err, ENOMEM, "cannot correct the definition");
+    return without_networks(hv, def, what >= WITHOUT_NETWORK, notes, err);
+}
