@@ -19,7 +19,7 @@ tiny() {
     qemu-io -c "write -q -P $2 1M 256k" "$disk"
     cat > "$SANDBOX/$1.xml" <<XML
 <domain type="qemu"><name>$1</name><memory unit="MiB">${MEM:-16}</memory><vcpu>1</vcpu>
-<os ${4:-}><type arch="x86_64" machine="${MACHINE:-pc}">hvm</type></os>
+<os ${4:-}><type arch="x86_64" machine="${MACHINE:-pc}">hvm</type></os><features><acpi/></features>
 <devices><emulator>/usr/bin/qemu-system-x86_64</emulator>
 <disk type="file" device="disk"><driver name="qemu" type="qcow2"/><source file="$disk"/><target dev="vda" bus="virtio"/></disk>
 <controller type="usb" model="none"/><memballoon model="none"/>${3:-}</devices></domain>
@@ -71,7 +71,7 @@ cycle() {
 
 kvss_setup
 note "up: $(cat /sys/kernel/security/lsm)"
-assert_no_file /etc/apparmor.d/local/abstractions/libvirt-qemu
+assert_eq "$(cat /etc/apparmor.d/local/* /etc/apparmor.d/local/*/* 2> /dev/null | grep -v '^ *\(#.*\)\?$' || :)" "" "rules that were added here"
 vm=a-name-of-more-than-twenty-letters
 tiny $vm 0x41
 cycle $vm 0x41
