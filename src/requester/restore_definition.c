@@ -94,19 +94,28 @@ static int add_missing(struct restore_vm *vm, struct err *err)
     return rc;
 }
 
-static int read_live(struct restore *r, struct restore_vm *vm, struct err *err)
+/* Where it is no part of the point, or one that cannot be read, the saved memory has it too. */
+static int find_live(struct restore *r, struct restore_vm *vm, struct err *err)
 {
     struct err why = ERR_INIT;
     int rc = 0;
 
     if (restore_find_part(vm, VM_PART_LIVE))
         rc = read_part(r, vm, VM_PART_LIVE, &vm->live, &why);
-    else if (restore_find_part(vm, "memory"))
+    if (!vm->live && restore_find_part(vm, "memory"))
         rc = read_from_memory(r, vm, &why);
     if (rc < 0 && restore_note(vm, "the definition that the VM ran with cannot be read: %s", why.text) < 0)
         return err_set(err, ENOMEM, "out of memory");
     vm->both = vm->live != NULL;
-    rc = add_missing(vm, err);
+    return 0;
+}
+
+static int read_live(struct restore *r, struct restore_vm *vm, struct err *err)
+{
+    int rc = find_live(r, vm, err);
+
+    if (rc >= 0)
+        rc = add_missing(vm, err);
     return rc >= 0 && vm->live ? hv_def_settle_live(vm->live, vm->def, &vm->live_differs, err) : rc;
 }
 
