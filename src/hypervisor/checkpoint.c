@@ -121,6 +121,44 @@ int hv_checkpoint_delete(struct hv_domain *d, const char *name, bool metadata_on
     return missing ? delete_piecewise(d, c, name, err) : r;
 }
 
+/* What libvirt has forgotten: QEMU goes on recording in it, and does not go back to a snapshot inside the image beside it. */
+static int drop_bitmaps(struct hv_domain *d, const char *image, const char *format, const char *prefix, char ***dropped, struct err *err)
+{
+    struct hv_image_info info = { 0 };
+
+    int r = hv_image_info(image, format, false, &info, err);
+    for (size_t i = 0; r >= 0 && i < info.n_bitmaps; i++) {
+        const char *name = info.bitmaps[i].name;
+        if (strncmp(name, prefix, strlen(prefix)) != 0)
+            continue;
+        r = image_bitmap_remove(image, name, err);
+        if (r >= 0 && !strv_has(*dropped, name) && strv_add(dropped, name) < 0)
+            r = err_errno(err, ENOMEM, "cannot list the checkpoints of VM %s", d->name);
+    }
+    hv_image_info_clear(&info);
+    return r;
+}
+
+int hv_checkpoints_drop(struct hv_domain *d, const char *prefix, char ***dropped, struct err *err)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < d->n_checkpoints && r >= 0; i++) {
+        const char *name = d->checkpoints[i];
+        if (strncmp(name, prefix, strlen(prefix)) != 0)
+            continue;
+        r = hv_checkpoint_delete(d, name, false, err);
+        if (r >= 0 && strv_add(dropped, name) < 0)
+            r = err_errno(err, ENOMEM, "cannot list the checkpoints of VM %s", d->name);
+    }
+    for (size_t i = 0; r >= 0 && d->hv->local && d->state == HV_OFF && i < d->n_disks; i++) {
+        const struct hv_disk *disk = &d->disks[i];
+        if (disk->path && strcmp(disk->format, "qcow2") == 0 && !disk->readonly && io_exists(disk->path))
+            r = drop_bitmaps(d, disk->path, disk->format, prefix, dropped, err);
+    }
+    return r < 0 ? err_context(err, "VM %s", d->name) : 0;
+}
+
 int hv_checkpoint_xml(struct hv_domain *d, const char *name, char **ret, struct err *err)
 {
     _cleanup_(checkpoint_free_p) virDomainCheckpointPtr c = virDomainCheckpointLookupByName(hv_handle(d), name, 0);

@@ -322,6 +322,11 @@ char *hv_nbd_uri(const char *socket, const char *export_name);
 char *hv_dirty_context(const char *target);
 
 int hv_checkpoint_delete(struct hv_domain *d, const char *name, bool metadata_only, struct err *err); /* absent is fine */
+/* Deletes every checkpoint of the VM whose name begins with `prefix`; of a VM that is off also the bitmaps of that name which libvirt
+ * knows nothing of. Each that went is added to *dropped (caller frees, also after a failure). */
+int hv_checkpoints_drop(struct hv_domain *d, const char *prefix, char ***dropped, struct err *err);
+/* How many snapshots inside its images libvirt knows of. */
+int hv_internal_snapshots(struct hv_domain *d, size_t *ret, struct err *err);
 /* Targets of the disks that take part in it; NULL: none. */
 int hv_checkpoint_disks(struct hv_domain *d, const char *name, char ***ret, struct err *err);
 int hv_checkpoint_xml(struct hv_domain *d, const char *name, char **ret, struct err *err);

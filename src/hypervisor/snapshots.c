@@ -38,6 +38,16 @@ static int list_snapshots(struct hv_domain *d, struct hv_kept *k, struct err *er
     return r;
 }
 
+int hv_internal_snapshots(struct hv_domain *d, size_t *ret, struct err *err)
+{
+    int n = virDomainSnapshotNum(hv_handle(d), VIR_DOMAIN_SNAPSHOT_LIST_INTERNAL);
+
+    if (n < 0)
+        return hv_virt_error(err, "cannot list the snapshots of VM %s", d->name);
+    *ret = (size_t)n;
+    return 0;
+}
+
 int hv_keep_metadata(struct hv_domain *d, struct hv_kept *ret, struct err *err)
 {
     struct hv_kept k = { 0 };

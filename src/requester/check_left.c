@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define MARK "kvss-" /* all names of kvss's checkpoints begin so */
+#define MARK CHECKPOINT_MARK
 
 /* "kvss-1a2b3c4d" of "kvss-1a2b3c4d-1764072000000-0f0e0d0c". */
 static bool is_of(const char *checkpoint, const char *prefix)
@@ -93,6 +93,21 @@ static void look_at_last_point(struct check *c, struct check_vm *vm)
                 "in the last restore point (%.12s) its guest could not be quiesced, so it was saved: %s", id, why);
 }
 
+/* A snapshot that was made after the last backup: the next one deletes the checkpoint, but who wants to revert now is told how. */
+static void look_at_reverting(struct check *c, struct check_vm *vm)
+{
+    _cleanup_free_ char *remedy = str_format("before a revert: kvss checkpoint drop %s", vm->report.name);
+    struct err unknown = ERR_INIT;
+    size_t n = 0, ours = 0;
+
+    for (char **name = vm->dom->checkpoints; name && *name; name++)
+        ours += !strncmp(*name, MARK, strlen(MARK));
+    if (ours && hv_internal_snapshots(vm->dom, &n, &unknown) >= 0 && n)
+        check_found(c, vm->findings, FOUND(FINDING_WARNING, "revert-blocked", remedy ? remedy : ""),
+                    "virsh snapshot-revert would fail, and leave the VM off: QEMU does not go back to a snapshot inside an image beside a "
+                    "checkpoint");
+}
+
 static void look_at_vm(struct check *c, struct check_vm *vm, const char *prefix)
 {
     bool busy = false;
@@ -102,6 +117,7 @@ static void look_at_vm(struct check *c, struct check_vm *vm, const char *prefix)
         return; /* a backup is just making a checkpoint, perhaps */
     for (char **name = vm->dom->checkpoints; name && *name; name++)
         look_at_checkpoint(c, vm, *name, prefix);
+    look_at_reverting(c, vm);
     for (size_t i = 0; hv_is_local(c->s->hv) && i < vm->dom->n_disks; i++)
         if (vm->report.disks[i].covered)
             look_at_image(c, vm, &vm->dom->disks[i]);

@@ -88,6 +88,8 @@ int session_close(struct session *s, struct err *err);
 int session_check_status(struct session *s, const char *doing, struct err *err);
 int hv_connect(struct requester *rq, struct hv **ret, struct err *err);
 
+#define CHECKPOINT_MARK "kvss-" /* all names of kvss's checkpoints begin so */
+
 /* ---- recover.c ------------------------------------------------------------------------------------------------------------*/
 /* Where the journals of sessions are kept. Caller frees. */
 int sessions_dir(char **ret, struct err *err);

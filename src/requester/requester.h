@@ -182,6 +182,10 @@ int requester_restore(struct requester *r, const struct requester_restore *job, 
  * { "point": ID|null, "count": NUMBER, "problems", "damaged", "whole", "notes": findings.h } */
 int requester_verify(struct requester *r, const char *point, json_t **ret, struct err *err);
 
+/* Deletes all checkpoints of kvss's on these VMs, of any repository; the next backup of each reads its disks whole.
+ * { "vms": [ { "name", "uuid", "dropped": [ NAME ] } ] } */
+int requester_checkpoint_drop(struct requester *r, char *const *vms, json_t **ret, struct err *err);
+
 /* Undoes what sessions that died have left on VMs, guests and files (B2). Fails where something could not be put back.
  * { "sessions": [ { "session", "effects": NUMBER, "left": NUMBER, "why": TEXT|null } ] } */
 int requester_recover(struct requester *r, json_t **ret, struct err *err);

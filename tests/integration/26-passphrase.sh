@@ -129,6 +129,7 @@ typed "$EXIT_INTERRUPTED" "$ASKS" ^C -- "$KVSS" list points
 # ---- what needs no repository, or only looks at it
 asks_nothing check vm
 asks_nothing recover
+asks_nothing checkpoint drop vm
 for what in vms writers providers; do asks_nothing list "$what"; done
 
 for command in $("$KVSS" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p'); do

@@ -14,6 +14,7 @@ static bool is_ours(const struct vm_writer *w, const char *name)
 int vm_writer_drop_checkpoints(struct vm_writer *w, const char *uuid, char *const *keep, struct err *err)
 {
     _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
+    size_t n_snapshots = 0;
 
     if (!w->config.checkpoint_prefix)
         return 0;
@@ -22,8 +23,11 @@ int vm_writer_drop_checkpoints(struct vm_writer *w, const char *uuid, char *cons
         return r;
     if (d->state != HV_RUNNING && d->state != HV_PAUSED && d->state != HV_OFF)
         return 0; /* the next backup sees to it */
+    r = hv_internal_snapshots(d, &n_snapshots, err); /* beside a checkpoint they could not be reverted to */
+    if (r < 0)
+        return r;
     for (char **c = d->checkpoints; c && *c; c++) {
-        if (!is_ours(w, *c) || strv_has(keep, *c))
+        if (!is_ours(w, *c) || (!n_snapshots && strv_has(keep, *c)))
             continue;
         r = hv_checkpoint_delete(d, *c, false, err);
         if (r < 0)

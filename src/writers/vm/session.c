@@ -100,8 +100,18 @@ static int list_disks(struct vm *vm, struct err *err)
 static int name_checkpoint(struct vm *vm, struct err *err)
 {
     const char *prefix = vm->writer->config.checkpoint_prefix;
+    size_t n = 0;
 
-    if (!prefix)
+    if (!prefix || vm->report.method == VM_METHOD_OFFLINE)
+        return 0;
+    /* QEMU (7.2) does not go back to a snapshot inside an image that has an active bitmap, and the VM is off then. */
+    int r = hv_internal_snapshots(vm->dom, &n, err);
+    if (r < 0)
+        return r;
+    if (n && strv_addf(&vm->warnings, "it has %zu snapshot%s inside its images, which could not be reverted to beside a checkpoint: none "
+                                      "is made, and the next backup reads its disks whole", n, n == 1 ? "" : "s") < 0)
+        return err_set(err, ENOMEM, "out of memory");
+    if (n)
         return 0;
     vm->checkpoint = str_format("%s-%llu-%.8s", prefix, (unsigned long long)(clock_wall_us() / 1000), vm->dom->uuid);
     return vm->checkpoint ? 0 : err_set(err, ENOMEM, "out of memory");
