@@ -204,6 +204,26 @@ static void record_type(const struct backup *b, struct backup_component *c)
     json_object_set_new(c->record, "dirty", increment ? json_integer((json_int_t)c->dirty) : json_null());
 }
 
+/* What a person has to know first, if QEMU is gone: not what became of a connection to it. */
+static void explain_end(const struct backup *b, struct err *err)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        const struct backup_component *c = &b->components[i];
+        const char *was = c->vm ? json_get_text(c->record, "state") : NULL;
+        _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
+        struct err none = ERR_INIT;
+
+        if (!was || (strcmp(was, "running") && strcmp(was, "paused")))
+            continue;
+        int r = hv_domain_find(b->s->hv, c->name, &d, &none);
+        if (r != -ENOENT && (r < 0 || (d->state != HV_OFF && d->state != HV_SAVED)))
+            continue;
+        err_set(err, EIO, "VM %s was turned off, or its QEMU ended, while its disks were being read (it is %s now)", vm_name(c),
+                d ? d->state_detail : "gone");
+        return;
+    }
+}
+
 int backup_read(struct backup *b, struct err *err)
 {
     const struct requester_config *c = &b->rq->config;
@@ -215,8 +235,11 @@ int backup_read(struct backup *b, struct err *err)
         r = b->components[i].vm ? add_vm(b, &b->components[i], err) : backup_files(b, &b->components[i], err);
     if (r >= 0)
         r = transfer_read(&t, b->rq->store, b->w, b->items, b->n_items, err);
-    if (r < 0)
+    if (r < 0) {
+        if (err && r != -EINTR)
+            explain_end(b, err);
         return r;
+    }
     for (size_t i = 0; i < b->n; i++)
         b->components[i].done = b->type == VSS_BT_COPY ? VSS_BT_COPY : VSS_BT_FULL;
     for (size_t i = 0; i < b->n_items; i++)

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck disable=SC2153 # POINT is set by backup()
+# shellcheck disable=SC2153,SC2154 # POINT is set by backup(), 'again' is a key
 # A storage that loses packs, cuts them short, or has an old index put back (B4): fsck names the points that are touched, and no other,
 # without reading packs back; check and the reports of backups warn; the next backup, full or incremental, stores again what is missing
 # and comes back byte for byte, of a VM that runs.

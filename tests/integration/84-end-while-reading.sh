@@ -38,3 +38,18 @@ for signal in INT INT KILL KILL; do
 done
 assert_eq "$(guest_bootid web)" "$boot" "boot id of web"
 assert_points 0
+
+# ---- QEMU itself ends: that is what is said, not what became of a connection
+start=$(du -sm "$KVSS_REPOSITORY" | cut -f 1)
+"$KVSS" backup web --quiet --type copy > "$SANDBOX/out" 2>&1 &
+pid=$!
+until reading; do kill -0 $pid 2> /dev/null || fail "the backup ended early: $(cat "$SANDBOX/out")"; sleep 0.05; done
+pkill -9 -f 'guest=web,'
+wait $pid && fail "the backup came to an end"
+poll 60 no_kvss
+assert_match "$(cat "$SANDBOX/out")" 'VM web was turned off, or its QEMU ended, while its disks were being read \(it is off' "what is said"
+assert_no_match "$(cat "$SANDBOX/out")" 'DEAD' "what is said"
+assert_state web "shut off"
+assert_nothing_left
+assert_points 0
+note "QEMU's end is told"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* fields < DEFINITION: every field of a VM's definition as a line PATH=VALUE, so that two can be compared field by field whatever their
- * order is. A device is called by what it is known by: the target of a disk, the MAC of a NIC, the number of a controller, else its count. */
+ * order is. A device is called by what it is known by: the target of a disk, the MAC of a NIC, the number of a controller, else its
+ * count. */
 #include "base/buf.h"
 #include "base/xml.h"
 #include <libxml/parser.h>
