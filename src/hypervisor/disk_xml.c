@@ -11,6 +11,7 @@ void hv_disk_clear(struct hv_disk *disk)
     free(disk->path);
     free(disk->locator);
     free(disk->format);
+    free(disk->unreadable);
     strv_free(disk->backing);
     *disk = (struct hv_disk){ 0 };
 }

@@ -6,17 +6,25 @@
 #include <errno.h>
 #include <string.h>
 
+/* Of a VM without QEMU: what its image is backed by, or why that cannot be read. The definition may tell the chain, and be wrong. */
 static int fill_chain(struct hv_domain *d, struct hv_disk *disk, xmlNodePtr node)
 {
     bool local = d->hv->local && disk->path && (disk->source == HV_SOURCE_FILE || disk->source == HV_SOURCE_BLOCK);
 
-    if (!local || disk->backing || disk->device == HV_DEVICE_LUN || (node && disk_xml_has_chain(node)))
+    if (!local || disk->device == HV_DEVICE_LUN)
         return 0;
     _cleanup_chain_ struct image_chain chain = { 0 };
     struct err why = ERR_INIT;
     int r = 0;
-    if (image_chain_read(disk->path, disk->format, &chain, &why) < 0)
+    if (image_chain_read(disk->path, disk->format, &chain, &why) < 0) {
         log_debug(d->hv->log, "VM %s: %s", d->name, why.text);
+        return (disk->unreadable = strdup(why.text)) ? 0 : -ENOMEM;
+    }
+    if (image_is_written(disk->path) &&
+        !(disk->unreadable = str_format("another program writes its image %s: is it the disk of another VM that runs?", disk->path)))
+        return -ENOMEM;
+    if (disk->backing || (node && disk_xml_has_chain(node)))
+        return 0;
     for (size_t i = 1; r == 0 && i < chain.n; i++)
         r = strv_add(&disk->backing, chain.layers[i].path);
     return r;

@@ -13,7 +13,8 @@
 /* Questions that only the host can answer. Any of them may be NULL: not known. */
 struct domain_xml_env {
     void *ctx;
-    /* Volume of a storage pool: sets source, path, protocol, locator of disk. Failure leaves it HV_SOURCE_OTHER. */
+    /* Volume of a storage pool: sets source, path, protocol, locator of disk. Failure leaves it HV_SOURCE_OTHER, and tells why in
+     * disk->unreadable, as far as there is memory. */
     int (*resolve_volume)(void *ctx, const char *pool, const char *volume, struct hv_disk *disk);
     /* Whether the PCI device "0000:01:00.0" of the host carries storage: 1 yes, 0 no, -1 cannot tell. */
     int (*pci_is_storage)(void *ctx, const char *address);

@@ -57,6 +57,24 @@ static int set_local_volume(enum hv_disk_source source, const char *path, struct
     return 0;
 }
 
+/* Of the last failure, in words that tell what to do. An inactive pool knows none of its volumes. NULL: out of memory. */
+static char *volume_unfound(virStoragePoolPtr pool, const char *pool_name, const char *volume)
+{
+    _cleanup_free_ char *said = strdup(virGetLastErrorMessage());
+    int code = hv_virt_code();
+
+    if (!pool && code == VIR_ERR_NO_STORAGE_POOL)
+        return str_format("there is no storage pool %s, of which its image is the volume %s: define it again (virsh pool-define), and "
+                          "virsh pool-start %s", pool_name, volume, pool_name);
+    if (pool && virStoragePoolIsActive(pool) == 0)
+        return str_format("the storage pool %s, of which its image is the volume %s, is not active: virsh pool-start %s", pool_name, volume,
+                          pool_name);
+    if (pool && code == VIR_ERR_NO_STORAGE_VOL)
+        return str_format("the storage pool %s has no volume %s: virsh pool-refresh %s, if it is there all the same", pool_name, volume,
+                          pool_name);
+    return str_format("the volume %s of the storage pool %s cannot be found: %s", volume, pool_name, said ? said : "unknown");
+}
+
 static int resolve_volume(void *ctx, const char *pool_name, const char *volume, struct hv_disk *disk)
 {
     struct hv *hv = ctx;
@@ -66,14 +84,18 @@ static int resolve_volume(void *ctx, const char *pool_name, const char *volume, 
     _cleanup_(storage_vol_free_p) virStorageVolPtr vol = pool ? virStorageVolLookupByName(pool, volume) : NULL;
     _cleanup_free_ char *path = vol ? virStorageVolGetPath(vol) : NULL;
     if (!path || virStorageVolGetInfo(vol, &info) < 0) {
-        log_warning(hv->log, "volume %s of the storage pool %s cannot be found: %s", volume, pool_name, virGetLastErrorMessage());
+        disk->unreadable = volume_unfound(pool, pool_name, volume);
+        log_debug(hv->log, "disk %s: %s", disk->target, disk->unreadable ? disk->unreadable : "out of memory");
         return -ENOENT;
     }
     if (info.type == VIR_STORAGE_VOL_FILE && path[0] == '/')
         return set_local_volume(HV_SOURCE_FILE, path, disk);
     if (info.type == VIR_STORAGE_VOL_BLOCK && path[0] == '/')
         return set_local_volume(HV_SOURCE_BLOCK, path, disk);
-    return info.type == VIR_STORAGE_VOL_NETWORK ? set_network_volume(pool, path, disk) : -EOPNOTSUPP;
+    if (info.type == VIR_STORAGE_VOL_NETWORK)
+        return set_network_volume(pool, path, disk);
+    disk->unreadable = str_format("the volume %s of the storage pool %s is of a kind that kvss cannot read", volume, pool_name);
+    return -EOPNOTSUPP;
 }
 
 /* First line of a small file of sysfs. NULL: cannot be read. Caller frees. */

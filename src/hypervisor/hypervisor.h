@@ -98,6 +98,9 @@ struct hv_disk {
     bool transient;             /* what the guest writes ends with it; path is the image that stays as it is */
     bool slice;                 /* only a part of path (FILE, BLOCK) is the disk's image */
     bool encrypted;             /* by QEMU, with a secret of libvirt's: the disk, or an image behind it */
+    /* Why its image cannot be read, with the remedy: of a VM that is off or saved, since what is declared is not what lies there; of any,
+     * since it is a volume that libvirt does not find. NULL: nothing is known to be wrong. */
+    char *unreadable;
     const char *unsaveable;     /* format of it, or of an image behind it, with which QEMU cannot save a VM; NULL: none such */
     uint64_t size;              /* virtual bytes; 0: not known */
     char **backing;             /* paths of backing images, nearest first; NULL: none */

@@ -6,11 +6,13 @@
 #include "hypervisor/domain_xml.h"
 #include "hypervisor/internal.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #define INFO_MAX ((size_t)1 << 20)
 #define TOOL_TIMEOUT_MS 60000u
+#define WRITE_LOCK_BYTE 101 /* RAW_LOCK_PERM_BASE + the number of BLK_PERM_WRITE, in QEMU's block/file-posix.c */
 
 void hv_image_info_clear(struct hv_image_info *i)
 {
@@ -109,6 +111,14 @@ int hv_image_info(const char *path, const char *format, bool share, struct hv_im
     look_at_file(path, &info);
     *ret = info;
     return 0;
+}
+
+bool image_is_written(const char *path)
+{
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = WRITE_LOCK_BYTE, .l_len = 1 };
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+    return fd >= 0 && fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
 
 int hv_image_create(const char *path, const char *format, uint64_t size, const char *options, const char *backing,

@@ -10,6 +10,10 @@ int image_json_parse(const char *text, size_t n, struct hv_image_info *ret, stru
 /* Removes a persistent bitmap of a qcow2 image that nobody has open; one that is not there is fine. */
 int image_bitmap_remove(const char *path, const char *bitmap, struct err *err);
 
+/* Whether another program has the image open for writing, as QEMU and its tools mark it (a lock on one byte, for each permission). Takes
+ * no lock itself. */
+bool image_is_written(const char *path);
+
 struct image_layer {
     char *path;           /* or the URI of what is no file */
     char *format;

@@ -3,6 +3,7 @@
 #include "hypervisor/image.h"
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 void image_chain_clear(struct image_chain *c)
 {
@@ -68,6 +69,18 @@ static int look_for_format(const char *image, const char *backing, char **ret, s
                                 "qemu-img rebase -u -b BACKING -F FORMAT %s", image, backing, why, image);
 }
 
+/* A missing image is the commonest fault, and a raw one is not looked into: asked for first, and told without QEMU's words. */
+static int check_there(const struct image_chain *c, const struct image_layer *top, struct err *err)
+{
+    const char *what = c->n > 1 ? "the backing image" : "the image";
+
+    if (!is_file(top->path) || access(top->path, R_OK) == 0)
+        return 0;
+    if (errno == ENOENT || errno == ENOTDIR)
+        return err_set(err, EIO, "%s %s is not there: bring it back, or mount what it lies on", what, top->path);
+    return err_errno(err, errno, "%s %s cannot be read", what, top->path);
+}
+
 /* Adds what the last layer is backed by. 1: there was something. */
 static int extend(struct image_chain *c, struct err *err)
 {
@@ -75,9 +88,10 @@ static int extend(struct image_chain *c, struct err *err)
     struct hv_image_info info = { 0 };
     _cleanup_free_ char *backing = NULL, *format = NULL;
 
-    if (strcmp(top->format, "raw") == 0 || !is_file(top->path))
-        return 0;
-    int r = hv_image_info(top->path, top->format, true, &info, err);
+    int r = check_there(c, top, err);
+    if (r < 0 || strcmp(top->format, "raw") == 0 || !is_file(top->path))
+        return r;
+    r = hv_image_info(top->path, top->format, true, &info, err);
     if (r < 0)
         return r;
     bool more = info.backing, recorded = info.backing_format;

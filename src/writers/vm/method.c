@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Which disks are covered (M11), which method is used (M1, M4), what it will be worth (B3) and whether it is refused. */
 #include "base/buf.h"
+#include "base/io.h"
 #include "writers/vm/internal.h"
 #include <errno.h>
 #include <string.h>
@@ -66,7 +67,7 @@ static const char *not_covered(const struct hv_disk *d)
         return "iSCSI disk: not visible to the host (M11); back it up from inside the guest or on the target";
     if (d->source == HV_SOURCE_OTHER && !strncmp(d->locator, "dir:", 4))
         return "folder of the host, shown as a disk: back up the folder";
-    if (d->source == HV_SOURCE_OTHER)
+    if (d->source == HV_SOURCE_OTHER && !d->unreadable)
         return "pass-through disk: QEMU cannot read it for a backup (M11)";
     if (d->encrypted)
         return "encrypted disk (LUKS, with a secret of libvirt's): kvss cannot write it back encrypted; back it up from inside the "
@@ -113,7 +114,8 @@ static int cover_disks(const struct hv_domain *d, struct vm_report *r)
         return -ENOMEM;
     for (size_t i = 0; i < d->n_disks; i++) {
         const struct hv_disk *disk = &d->disks[i];
-        if (add_disk(r, disk->target, disk->locator, disk->format, not_covered(disk)) < 0)
+        const char *why = not_covered(disk);
+        if (add_disk(r, disk->target, disk->locator, disk->format, why ? why : disk->unreadable) < 0)
             return -ENOMEM;
     }
     for (char **p = d->passthrough; p && *p; p++)
@@ -166,17 +168,43 @@ static void choose_method(const struct hv_domain *d, struct vm_report *r)
     }
 }
 
+/* Of what should be backed up, what cannot be read: the whole VM is refused then, for nobody would miss a disk before the day of the
+ * restore. NULL: nothing. Caller frees. */
+static char *unreadable(const struct hv_domain *d)
+{
+    bool qemu = d->state != HV_OFF && d->state != HV_SAVED;
+
+    for (size_t i = 0; i < d->n_disks; i++) {
+        const struct hv_disk *disk = &d->disks[i];
+        if (not_covered(disk))
+            continue;
+        if (disk->unreadable)
+            return str_format("disk %s cannot be read: %s%s", disk->target, disk->unreadable,
+                              disk->path && !io_exists(disk->path) ? "; if the VM was deleted, virsh undefine removes what is left of it"
+                                                                   : "");
+        if (!qemu && !disk->path)
+            return str_format("disk %s (%s) is on the network, and no QEMU has it open: start the VM to back it up",
+                              disk->target, disk->locator);
+    }
+    if (d->nvram && d->state != HV_OFF && hv_is_local(d->hv) && !io_exists(d->nvram))
+        return str_format("its NVRAM %s is not there: bring it back", d->nvram);
+    return NULL;
+}
+
 /* Why a backup with these settings cannot be made; NULL: it can. Everything here is known before anything is touched. */
 static char *refusal(const struct vm_writer *w, struct hv_domain *d, const struct vm_report *r)
 {
     _cleanup_free_ char *failed = vm_failed_conditions(r);
     _cleanup_free_ char *job = NULL, *unsaved = NULL;
+    _cleanup_free_ char *broken = unreadable(d);
     const struct vm_policy *p = &r->policy;
     const char *why = p->not_quiesced ? p->not_quiesced : failed ? failed : "--method saved-state was asked for";
     bool busy = false;
 
     if (d->state == HV_OTHER)
         return str_format("the VM is in a state from which it cannot be brought back as it was: %s", d->state_detail);
+    if (broken)
+        return TAKE_PTR(broken);
     if (r->method == VM_METHOD_SAVED && p->method == VM_METHOD_CHILD)
         return str_format("Child VM Snapshot was asked for and is not possible: %s", why);
     /* Nothing needs to be quiesced in a VM that stands still anyway. */

@@ -1,0 +1,101 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# A VM that is off and whose disks cannot be read is refused beforehand, with the true reason and the remedy, and check says the same: the
+# image is gone, holds another format than is declared, lacks a backing image at any depth, is written by another program, is on the
+# network, or is a volume of a storage pool that is not active, is not defined or does not have it. What is not backed up anyway may be
+# missing. A VM that runs has its images open, but a volume must be found. M11.
+# shellcheck source=tests/lib/functions.sh
+. "$(dirname "$0")/../lib/functions.sh"
+# shellcheck source=tests/lib/functions_kvss.sh
+. "$(dirname "$0")/../lib/functions_kvss.sh"
+
+kvss_setup
+points=0
+
+# refused VM TEXT: by check and by backup, for the same reason
+refused() {
+    local why
+    kvss check "$1" --json > "$REPORT" 2> "$SANDBOX/stderr" && fail "check of $1: a backup would not be refused"
+    why=$(report_vm "$1" .refused)
+    assert_match "$why" "$2" "why a backup of $1 would be refused"
+    kvss_fails "$EXIT_REFUSED" backup "$1" --quiet
+    assert_match "$(tr '\n' ' ' <<< "$OUTPUT")" "$2" "why the backup of $1 is refused"
+    [[ $OUTPUT == *"$why"* ]] || fail "check says '$why', and the backup '$OUTPUT'"
+    assert_nothing_left
+    assert_points $points
+    note "$1: $why"
+}
+
+# ---- images
+guest_define bad agent=no tokens=off size=8M
+I=$IMAGES/bad-vda.qcow2
+cp "$I" "$SANDBOX/whole"
+rm "$I"
+refused bad "disk vda .*image $I is not there.*virsh undefine"
+head -c 1M /dev/urandom > "$I"
+refused bad "disk vda .*not in qcow2 format"
+qemu-img create -q -f raw "$I" 8M
+refused bad "disk vda .*not in qcow2 format"
+cp "$SANDBOX/whole" "$IMAGES/base"
+qemu-img create -q -f qcow2 -b "$IMAGES/base" -F qcow2 "$IMAGES/mid"
+rm "$I" && qemu-img create -q -f qcow2 -b "$IMAGES/mid" -F qcow2 "$I"
+rm "$IMAGES/base"
+refused bad "backing image $IMAGES/base is not there"
+rm "$IMAGES/mid"
+refused bad "backing image $IMAGES/mid is not there"
+qemu-img create -q -f raw "$IMAGES/base" 8M
+rm "$I" && qemu-img create -q -f qcow2 -b "$IMAGES/base" -F raw "$I"
+rm "$IMAGES/base"
+refused bad "backing image $IMAGES/base is not there"
+
+cp "$SANDBOX/whole" "$I"
+mkfifo "$SANDBOX/hold"
+qemu-io -f qcow2 "$I" < "$SANDBOX/hold" > "$SANDBOX/out" &
+pid=$!
+exec 5> "$SANDBOX/hold"
+echo 'write 0 512' >&5
+poll 10 grep -q wrote "$SANDBOX/out"
+refused bad "another program writes its image $I"
+exec 5>&-
+wait $pid
+
+# ---- what is never backed up may be missing
+guest_define drives agent=no tokens=off size=8M extra="
+    <disk type='file' device='cdrom'><driver name='qemu' type='raw'/><source file='$IMAGES/gone.iso'/><target dev='sda' bus='scsi'/>
+      <readonly/></disk>
+    <disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='$IMAGES/gone.raw'/><target dev='vdb' bus='virtio'/>
+      <shareable/></disk>
+    <controller type='scsi' model='virtio-scsi'/>"
+kvss_json check drives
+backup drives
+points=1
+
+# ---- on the network
+guest_define far disks=0 agent=no tokens=off extra="
+    <disk type='network' device='disk'><driver name='qemu' type='raw'/><source protocol='nbd' name='x'><host name='192.0.2.1' port='10809'/>
+      </source><target dev='vda' bus='virtio'/></disk>"
+refused far 'disk vda .*on the network.*start the VM'
+
+# ---- volumes of pools
+mkdir -m 755 "$SANDBOX/pool"
+virsh -q pool-define-as data dir --target "$SANDBOX/pool" && virsh -q pool-start data
+virsh -q vol-create-as data v1.qcow2 8M --format qcow2
+volume="<disk type='volume' device='disk'><driver name='qemu' type='qcow2'/><source pool='data' volume='v1.qcow2'/>
+    <target dev='vda' bus='virtio'/></disk>"
+guest_define pooled disks=0 agent=no tokens=off extra="$volume"
+kvss_json check pooled
+assert_report_vm pooled '.disks[0].covered' true
+guest_start pooled
+virsh -q pool-destroy data
+refused pooled 'storage pool data, .*is not active: virsh pool-start data'
+virsh -q destroy pooled
+refused pooled 'storage pool data, .*is not active: virsh pool-start data'
+virsh -q pool-undefine data
+refused pooled 'there is no storage pool data, .*virsh pool-start data'
+virsh -q pool-define-as data dir --target "$SANDBOX/pool" && virsh -q pool-start data
+mv "$SANDBOX/pool/v1.qcow2" "$SANDBOX/pool.v1" && virsh -q pool-refresh data
+refused pooled 'storage pool data has no volume v1.qcow2: virsh pool-refresh data'
+mv "$SANDBOX/pool.v1" "$SANDBOX/pool/v1.qcow2" && virsh -q pool-refresh data
+backup pooled
+assert_report_vm pooled '.not_covered | length' 0
+assert_report_vm pooled .disks 1
