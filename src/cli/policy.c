@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cli/policy.h"
+#include "base/strv.h"
 #include "cli/settings.h"
 #include <errno.h>
 #include <string.h>
@@ -7,6 +8,7 @@
 void policy_choice_clear(struct policy_choice *c)
 {
     free(c->vms_policies);
+    strv_free(c->exclude);
     *c = (struct policy_choice){ 0 };
 }
 
@@ -30,6 +32,23 @@ static int choose(const struct settings *s, const struct policy_options *o, stru
     return 0;
 }
 
+/* What is excluded by option is so beside what the settings exclude: that is said of this host, and meant for every run. */
+static int take_exclude(const struct settings *s, const struct policy_options *o, struct policy_choice *ret, struct err *err)
+{
+    static const char blanks[] = " \t";
+    int r = 0;
+
+    for (char **x = o->exclude; r >= 0 && x && *x; x++)
+        r = strv_add(&ret->exclude, *x);
+    for (const char *at = s->exclude; r >= 0 && at && *at; at += strcspn(at, blanks)) {
+        at += strspn(at, blanks);
+        _cleanup_free_ char *word = strndup(at, strcspn(at, blanks));
+        r = !word ? -ENOMEM : *word ? strv_add(&ret->exclude, word) : 0;
+    }
+    ret->policy.exclude = ret->exclude;
+    return r < 0 ? err_set(err, ENOMEM, "out of memory") : 0;
+}
+
 int policy_apply(struct cli *cli, const struct policy_options *o, char **args, struct policy_choice *ret, struct err *err)
 {
     struct settings *s = &cli->settings;
@@ -38,6 +57,8 @@ int policy_apply(struct cli *cli, const struct policy_options *o, char **args, s
         return cli_usage(err, "--all and the names of VMs exclude each other");
     if (!o->all && !*args)
         return cli_usage(err, "name the VMs, or give --all for all of them");
+    if (o->exclude && !o->all)
+        return cli_usage(err, "--exclude leaves VMs out of --all, not of those that are named");
     if (o->snapshot_dir && o->snapshot_dir[0] != '/')
         return cli_usage(err, "option --snapshot-dir: '%s' is not an absolute path", o->snapshot_dir);
     if (settings_put_first(&s->method, o->method) < 0 || settings_put_first(&s->require, o->require) < 0 ||
@@ -48,6 +69,8 @@ int policy_apply(struct cli *cli, const struct policy_options *o, char **args, s
     if (r < 0)
         return r == -EINVAL ? EXIT_USAGE : EXIT_FAILED;
     r = choose(s, o, ret, err);
+    if (r >= 0)
+        r = take_exclude(s, o, ret, err);
     if (r < 0)
         return EXIT_FAILED;
     ret->vms = o->all ? NULL : args;

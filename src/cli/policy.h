@@ -11,6 +11,7 @@
 
 struct policy_options {
     const char *method, *require, *fallback, *snapshot_dir, *scratch_reserve, *agent_timeout;
+    char **exclude;
     bool all;
 };
 
@@ -18,6 +19,7 @@ struct policy_options {
 struct policy_choice {
     struct requester_policy policy;
     struct requester_vm_policy *vms_policies;
+    char **exclude;   /* patterns of the options and of the settings; owned */
     char *const *vms; /* NULL: all */
 };
 void policy_choice_clear(struct policy_choice *c);
@@ -25,6 +27,8 @@ void policy_choice_clear(struct policy_choice *c);
 /* The table's lines for a struct that begins with a struct policy_options. */
 #define POLICY_OPTIONS                                                                                                            \
     { "all", 'a', NULL, "all VMs", offsetof(struct policy_options, all), NULL },                                                  \
+    { "exclude", 'x', "NAME", "of --all not this, a pattern (repeatable)", offsetof(struct policy_options, exclude), NULL,             \
+      .list = true },                                                                                                             \
     { "method", 'm', "METHOD", "auto (default), child or saved-state", offsetof(struct policy_options, method),                   \
       POLICY_METHODS },                                                                                                           \
     { "require", 0, "LEVEL", "refuse if less: application, file-system, ...", offsetof(struct policy_options, require),    \

@@ -34,6 +34,8 @@ void render_unlock(FILE *f, const json_t *report, bool verbose);
 /* What is damaged, one line each. */
 /* Problems, and which restore points and VMs they touch, and which not. */
 void render_findings(FILE *f, const json_t *report);
+/* VMs that are excluded, of a backup or a check. */
+void render_left_out(FILE *f, const json_t *report);
 /* "Child VM Snapshot" for "child-vm-snapshot"; unknown names as they are. */
 const char *render_method(const char *method);
 /* "file-system consistent"; "as it lay (off)". */

@@ -34,6 +34,20 @@ const char *render_level(const char *level)
     return level;
 }
 
+void render_left_out(FILE *f, const json_t *report)
+{
+    size_t i;
+    json_t *vm;
+
+    json_array_foreach (json_object_get(report, "vms_left_out"), i, vm) {
+        fputs("left out: VM ", f);
+        out_text(f, out_get(vm, "name"));
+        fputs(": ", f);
+        out_text(f, out_get(vm, "why"));
+        fputc('\n', f);
+    }
+}
+
 static void conditions(FILE *f, const json_t *vm)
 {
     size_t i;
@@ -143,5 +157,6 @@ void render_check(FILE *f, const json_t *report, bool verbose)
         out_list(f, json_object_get(vm, "warnings"), "   warning: ");
         findings(f, json_object_get(vm, "findings"), "   ");
     }
+    render_left_out(f, report);
     surroundings(f, report, verbose);
 }

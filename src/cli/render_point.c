@@ -55,6 +55,7 @@ static void writers(FILE *f, const json_t *report)
             fputc('\n', f);
         }
     out_list(f, json_object_get(report, "left_out"), "left out as asked for: writer ");
+    render_left_out(f, report);
 }
 
 static void warnings(FILE *f, const json_t *report)

@@ -45,6 +45,7 @@ static const struct setting {
     { "scratch-reserve", NULL, offsetof(struct settings, scratch_reserve), NULL, KIND_SIZE },
     { "writer-copy-limit", NULL, offsetof(struct settings, writer_copy_limit), NULL, KIND_SIZE },
     { "wait", NULL, offsetof(struct settings, wait), NULL, KIND_WAIT },
+    { "exclude", NULL, offsetof(struct settings, exclude), NULL, KIND_TEXT },
 };
 
 /* In a section [vm NAME]. */

@@ -161,6 +161,12 @@ struct hv_domain {
     struct hv *hv;
 };
 
+/* Names and UUIDs of all VMs, sorted by name. None is looked at, so none can be missing or be waited for. */
+struct hv_name {
+    char *name, *uuid;
+};
+int hv_names(struct hv *hv, struct hv_name **ret, size_t *ret_n, struct err *err);
+void hv_names_free(struct hv_name *list, size_t n);
 /* All domains, sorted by name. A domain whose definition cannot be read is left out and logged. */
 int hv_list(struct hv *hv, struct hv_domain ***ret, size_t *ret_n, struct err *err);
 void hv_list_free(struct hv_domain **list, size_t n);

@@ -248,7 +248,7 @@ static int open_session(struct backup *b, const char *prefix, char ***ret_uuids,
     o.checkpoint_prefix = b->type == VSS_BT_COPY ? NULL : prefix; /* a copy leaves none */
     int r = hv_connect(b->rq, &hv, err);
     if (r >= 0)
-        r = select_vms(hv, b->job->vms, ret_uuids, err);
+        r = select_vms(hv, &(struct vm_selection){ b->job->vms, b->job->policy.exclude }, ret_uuids, &b->vms_left_out, err);
     if (r >= 0)
         r = claim(b, hv, *ret_uuids, err);
     o.only = *ret_uuids;
@@ -271,6 +271,7 @@ static int release(struct backup *b, struct err *err)
     }
     free(b->components);
     json_decref(b->left_out);
+    json_decref(b->vms_left_out);
     chain_clear(&b->chain);
     free(b->items);
     free(b->item_of);

@@ -54,6 +54,7 @@ struct backup {
     char **strings;             /* owns what the items point to */
     size_t n_files;             /* components with files, numbered as they come */
     json_t *left_out;           /* names of writers that take no part; owned */
+    json_t *vms_left_out;       /* VMs that are excluded; owned */
 };
 
 /* What the attempts of one run have in common. */

@@ -92,6 +92,7 @@ int backup_report(struct backup *b, json_t **ret, struct err *err)
     json_object_set_new(report, "vms", vms);
     json_object_set_new(report, "writers", writers);
     json_object_set(report, "left_out", b->left_out);
+    json_object_set(report, "vms_left_out", b->vms_left_out);
     for (size_t i = 0; i < b->n; i++) {
         struct backup_component *c = &b->components[i];
         if (c->vm)

@@ -155,6 +155,7 @@ static void check_clear(struct check *c)
     free(c->metas);
     store_list_free(c->points, c->n_points);
     json_decref(c->findings);
+    json_decref(c->left_out);
 }
 
 static int report(struct check *c, json_t *scratch, json_t *repository, json_t **ret, struct err *err)
@@ -166,8 +167,8 @@ static int report(struct check *c, json_t *scratch, json_t *repository, json_t *
         json_array_append_new(vms, vm_entry(&c->vms[i]));
         refused += c->vms[i].report.refused != NULL;
     }
-    *ret = json_pack("{s:o, s:O, s:O, s:O, s:I, s:I}", "vms", vms, "scratch", scratch, "repository", repository, "findings", c->findings,
-                     "refused", (json_int_t)refused, "errors", (json_int_t)c->n_errors);
+    *ret = json_pack("{s:o, s:O, s:O, s:O, s:O, s:I, s:I}", "vms", vms, "vms_left_out", c->left_out, "scratch", scratch, "repository",
+                     repository, "findings", c->findings, "refused", (json_int_t)refused, "errors", (json_int_t)c->n_errors);
     if (!*ret)
         return err_set(err, ENOMEM, "out of memory");
     c->rq->end = refused || c->n_errors ? REQUESTER_REFUSED : REQUESTER_DONE;
@@ -218,7 +219,7 @@ int requester_check(struct requester *rq, const struct requester_check *job, jso
     if (r >= 0)
         r = session_open(rq, &o, &c.s, err);
     if (r >= 0)
-        r = select_vms(c.s->hv, job->vms, &uuids, err);
+        r = select_vms(c.s->hv, &(struct vm_selection){ job->vms, job->policy.exclude }, &uuids, &c.left_out, err);
     if (r >= 0 && job->try_freeze)
         r = claim(&c, uuids, err);
     if (r >= 0)

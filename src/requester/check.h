@@ -17,6 +17,7 @@ struct check {
     struct session *s;
     struct claims *claims;    /* where something is done to the VMs */
     struct policies *policies;
+    json_t *left_out;         /* VMs that are excluded */
     json_t *findings;         /* of the host, the repository, the settings */
     size_t n_errors;
     size_t n;

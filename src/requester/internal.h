@@ -109,8 +109,13 @@ int volume_of(void *priv, const char *path, char **ret_volume, struct err *err);
 int volume_find(const char *mountinfo, const char *path, char **ret_volume, struct err *err);
 
 /* ---- select.c -------------------------------------------------------------------------------------------------------------*/
-/* UUIDs of the VMs named (NULL: of all), in order, each once. -ENOENT: err names the one that is unknown and what is like it. */
-int select_vms(struct hv *hv, char *const *names, char ***ret_uuids, struct err *err);
+/* UUIDs of the VMs named, in order, each once; or (names NULL) of all but those whose name or UUID is like one of the patterns of
+ * `exclude` (NULL: none), which are told in *ret_left_out: [ { "name", "uuid", "why" } ]. No VM is looked at. -ENOENT: err names the one
+ * that is unknown and what is like it; or there is none. */
+struct vm_selection {
+    char *const *names, *const *exclude;
+};
+int select_vms(struct hv *hv, const struct vm_selection *what, char ***ret_uuids, json_t **ret_left_out, struct err *err);
 
 /* ---- json.c ---------------------------------------------------------------------------------------------------------------*/
 json_t *json_text(const char *s); /* string, or null for NULL or what is not UTF-8 */

@@ -91,6 +91,7 @@ int requester_list_points(struct requester *r, const char *vm, json_t **ret, str
  *              "findings": [ { "id", "level": "error|warning|note", "text", "remedy" } ] } ],
  *   "scratch": [ { "dir", "free", "reserve", "disks_hold", "worst" } ] (per file system with scratch files; bytes),
  *   "repository": { "path", "state": "ok|missing|wrong-key|not-opened|unreachable", "free" } or null, "findings" (of all others),
+ *   "vms_left_out": [ { "name", "uuid", "why" } ] (as excluded, where all are meant),
  *   "refused": NUMBER of VMs a backup of which would be refused, "errors": NUMBER of findings for which one would fail } */
 struct requester_vm_policy { /* what differs for one VM; NULL: as for all */
     const char *vm;            /* name or UUID */
@@ -102,6 +103,7 @@ struct requester_policy {
     const char *fallback; /* where a guest cannot be quiesced: "auto", "saved-state" or "fail"; NULL: auto */
     size_t n_vms;
     const struct requester_vm_policy *vms;
+    char *const *exclude; /* patterns (fnmatch(3)) of names, or UUIDs: VMs that are left out where all are meant; NULL: none */
 };
 struct requester_check {
     char *const *vms;
@@ -122,7 +124,7 @@ int requester_check(struct requester *r, const struct requester_check *job, json
  *   "writers": [ { "name", "id", "components": [ { "logical_path", "name", "files": COUNT, "size",
  *                  "level": "application" (its writer held it), or "not-held" (it has nothing to do in Freeze),
  *                  "held": "shared", "copied" or "shared and copied" } ] } ],
- *   "left_out": [ NAME ] (writers that took no part, as asked for),
+ *   "left_out": [ NAME ] (writers that took no part, as asked for), "vms_left_out": [ { "name", "uuid", "why" } ] (as of check),
  *   "read", "stored", "elapsed_ms" }                     sizes in bytes */
 struct requester_backup {
     char *const *vms;

@@ -4,6 +4,7 @@
 #include "requester/internal.h"
 #include <ctype.h>
 #include <errno.h>
+#include <fnmatch.h>
 #include <string.h>
 
 #define NAME_MAX_COMPARED 64
@@ -47,54 +48,92 @@ const char *requester_similar(const char *name, const char *const *candidates, s
     return ret;
 }
 
-static const struct hv_domain *find(struct hv_domain *const *list, size_t n, const char *name)
+static const struct hv_name *find(const struct hv_name *list, size_t n, const char *name)
 {
     for (size_t i = 0; i < n; i++)
-        if (!strcmp(list[i]->name, name))
-            return list[i];
+        if (!strcmp(list[i].name, name))
+            return &list[i];
     for (size_t i = 0; i < n; i++)
-        if (guid_equal(list[i]->uuid, name))
-            return list[i];
+        if (guid_equal(list[i].uuid, name))
+            return &list[i];
     return NULL;
 }
 
-static int unknown(struct hv_domain *const *list, size_t n, const char *name, const char *uri, struct err *err)
+static int unknown(const struct hv_name *list, size_t n, const char *name, const char *uri, struct err *err)
 {
     _cleanup_free_ const char **names = calloc(n ? n : 1, sizeof(*names));
 
     for (size_t i = 0; names && i < n; i++)
-        names[i] = list[i]->name;
+        names[i] = list[i].name;
     const char *like = names ? requester_similar(name, names, n) : NULL;
     if (like)
         return err_set(err, ENOENT, "there is no VM '%s' at %s; did you mean '%s'?", name, uri, like);
     return err_set(err, ENOENT, "there is no VM '%s' at %s (kvss list vms shows which there are)", name, uri);
 }
 
-static int pick(struct hv_domain *const *list, size_t n, char *const *names, const char *uri, char ***uuids, struct err *err)
+/* The pattern that leaves the VM out; NULL: none. */
+static const char *excluded(const struct hv_name *vm, char *const *patterns)
 {
-    for (size_t i = 0; names ? names[i] != NULL : i < n; i++) {
-        const struct hv_domain *d = names ? find(list, n, names[i]) : list[i];
-        if (!d)
-            return unknown(list, n, names[i], uri, err);
-        if (!strv_has(*uuids, d->uuid) && strv_add(uuids, d->uuid) < 0)
-            return err_set(err, ENOMEM, "out of memory");
-    }
-    return *uuids ? 0 : err_set(err, ENOENT, "there are no VMs at %s", uri);
+    for (char *const *p = patterns; p && *p; p++)
+        if (fnmatch(*p, vm->name, 0) == 0 || guid_equal(*p, vm->uuid))
+            return *p;
+    return NULL;
 }
 
-int select_vms(struct hv *hv, char *const *names, char ***ret_uuids, struct err *err)
+static int leave_out(const struct hv_name *vm, const char *pattern, json_t *list, struct err *err)
+{
+    _cleanup_free_ char *why = str_format("excluded, as %s", pattern);
+
+    if (!why || json_array_append_new(list, json_pack("{s:o, s:s, s:o}", "name", json_text(vm->name), "uuid", vm->uuid, "why",
+                                                      json_text(why))) < 0)
+        return err_set(err, ENOMEM, "out of memory");
+    return 0;
+}
+
+static int pick_named(const struct hv_name *list, size_t n, char *const *names, const char *uri, char ***uuids, struct err *err)
+{
+    for (; *names; names++) {
+        const struct hv_name *vm = find(list, n, *names);
+        if (!vm)
+            return unknown(list, n, *names, uri, err);
+        if (!strv_has(*uuids, vm->uuid) && strv_add(uuids, vm->uuid) < 0)
+            return err_set(err, ENOMEM, "out of memory");
+    }
+    return 0;
+}
+
+static int pick_all(const struct hv_name *list, size_t n, char *const *exclude, char ***uuids, json_t *left_out, struct err *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        const char *pattern = excluded(&list[i], exclude);
+        int r = pattern ? leave_out(&list[i], pattern, left_out, err) : strv_add(uuids, list[i].uuid);
+        if (r < 0)
+            return pattern ? r : err_set(err, ENOMEM, "out of memory");
+    }
+    return 0;
+}
+
+int select_vms(struct hv *hv, const struct vm_selection *what, char ***ret_uuids, json_t **ret_left_out, struct err *err)
 {
     _cleanup_strv_ char **uuids = NULL;
-    struct hv_domain **list = NULL;
+    _cleanup_json_ json_t *left_out = json_array();
+    struct hv_name *list = NULL;
     size_t n = 0;
 
-    int r = hv_list(hv, &list, &n, err);
+    if (!left_out)
+        return err_set(err, ENOMEM, "out of memory");
+    int r = hv_names(hv, &list, &n, err);
     if (r < 0)
         return r;
-    r = pick(list, n, names, hv_uri(hv), &uuids, err);
-    hv_list_free(list, n);
+    r = what->names ? pick_named(list, n, what->names, hv_uri(hv), &uuids, err) : pick_all(list, n, what->exclude, &uuids, left_out, err);
+    hv_names_free(list, n);
     if (r < 0)
         return r;
+    if (!uuids)
+        return err_set(err, ENOENT, "there are no VMs at %s%s", hv_uri(hv),
+                       json_array_size(left_out) ? " but those that are excluded" : "");
     *ret_uuids = TAKE_PTR(uuids);
+    if (ret_left_out)
+        *ret_left_out = TAKE_PTR(left_out);
     return 0;
 }

@@ -1,0 +1,41 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# A VM that cannot be backed up does not have to sink every backup of all: --exclude and kvss.conf leave VMs out of --all, by name, pattern
+# or UUID, and reports name them. Who names a VM means it. M10, M11.
+# shellcheck source=tests/lib/functions.sh
+. "$(dirname "$0")/../lib/functions.sh"
+# shellcheck source=tests/lib/functions_kvss.sh
+. "$(dirname "$0")/../lib/functions_kvss.sh"
+
+kvss_setup
+for name in web01 web02 broken old-1 old-2; do guest_define $name agent=no tokens=off size=8M; done
+rm "$IMAGES/broken-vda.qcow2"
+names() { report '[.vms[].name] | join(" ")'; }
+left_out() { report '[.vms_left_out[] | .name + ": " + .why] | join("; ")'; }
+
+kvss_fails "$EXIT_REFUSED" check --all
+kvss_fails "$EXIT_REFUSED" backup --all
+assert_match "$OUTPUT" 'VM broken: disk vda .*is not there' "the VM that sinks it is named"
+assert_points 0
+
+kvss_json check --all --exclude broken -x 'old-*'
+assert_eq "$(names)" "web01 web02" "VMs that are looked at"
+backup --all --exclude broken -x 'old-*'
+assert_eq "$(names)" "web01 web02" "VMs of the backup"
+assert_eq "$(left_out)" "broken: excluded, as broken; old-1: excluded, as old-*; old-2: excluded, as old-*" "VMs that were left out"
+assert_match "$(kvss show "$POINT")" 'left out: VM old-2: excluded, as old-\*' "kvss show for people"
+assert_match "$(kvss check --all --exclude broken)" 'left out: VM broken: excluded, as broken' "kvss check for people"
+assert_match "$(kvss backup --all --exclude broken)" 'left out: VM broken: excluded, as broken' "kvss backup for people"
+
+printf 'exclude =  old-?\t%s\n' "$(virsh domuuid broken)" > /etc/kvss/kvss.conf
+backup --all --exclude web02
+assert_eq "$(names)" web01 "VMs of the backup with kvss.conf"
+assert_match "$(left_out)" 'broken: excluded, as [0-9a-f-]{36}; old-1: excluded, as old-\?; old-2.*; web02: excluded, as web02' "left out"
+backup old-1 # named
+assert_eq "$(names)" old-1 "a VM that is named"
+assert_eq "$(left_out)" "" "VMs left out of those named"
+kvss_fails "$EXIT_FAILED" backup --all -x '*'
+assert_match "$OUTPUT" 'no VMs .* but those that are excluded' "all are excluded"
+kvss_fails 2 backup web01 --exclude web02
+assert_match "$OUTPUT" '--exclude leaves VMs out of --all' "with names"
+rm /etc/kvss/kvss.conf
