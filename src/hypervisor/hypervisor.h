@@ -167,7 +167,8 @@ struct hv_name {
 };
 int hv_names(struct hv *hv, struct hv_name **ret, size_t *ret_n, struct err *err);
 void hv_names_free(struct hv_name *list, size_t n);
-/* All domains, sorted by name. A domain whose definition cannot be read is left out and logged. */
+/* All domains, sorted by name. One that is undefined meanwhile is not among them; one that cannot be read is tried again for a while, and
+ * then the whole fails, for nothing is to be done without it in silence. */
 int hv_list(struct hv *hv, struct hv_domain ***ret, size_t *ret_n, struct err *err);
 void hv_list_free(struct hv_domain **list, size_t n);
 /* By name or UUID. -ENOENT. Where the connection broke, it is made anew; libvirtd may take a minute to come back. */

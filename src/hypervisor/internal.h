@@ -80,6 +80,9 @@ void hv_pool_close(struct hv *hv);
 /* Reads all of a VM; handle is taken over, also on failure. */
 int hv_domain_build(struct hv *hv, virDomainPtr handle, struct hv_domain **ret, struct err *err);
 
+/* The same, tried again for a while where it fails (domain_list.c). -ENOENT: the VM is gone; nothing else means that it does not count. */
+int hv_domain_describe(struct hv *hv, virDomainPtr handle, struct hv_domain **ret, struct err *err);
+
 /* Active definition, with secrets. -EIO if the VM is gone. Caller frees. */
 int hv_live_xml(struct hv_domain *d, char **ret, struct err *err);
 

@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define LISTED_TRIES 5
+
 /* ---- Initialisation, discovery, preparation --------------------------------------------------------------------------------*/
 
 static int gather(struct backup *b, struct err *err)
@@ -238,6 +240,27 @@ static int claim(struct backup *b, struct hv *hv, char *const *uuids, struct err
     return r;
 }
 
+/* Which VMs, and nobody else has them. Of all VMs, one may have been undefined since they were listed: then the list is made anew. */
+static int choose_vms(struct backup *b, struct hv *hv, char ***ret_uuids, struct err *err)
+{
+    const struct vm_selection what = { b->job->vms, b->job->policy.exclude };
+
+    for (int i = 0;; i++) {
+        _cleanup_strv_ char **uuids = NULL;
+        struct err why = ERR_INIT;
+        json_decref(TAKE_PTR(b->vms_left_out));
+        int r = select_vms(hv, &what, &uuids, &b->vms_left_out, &why);
+        bool listed = r >= 0;
+        if (listed)
+            r = claim(b, hv, uuids, &why);
+        if (r >= 0)
+            *ret_uuids = TAKE_PTR(uuids);
+        if (r >= 0 || !listed || r != -ENOENT || what.names || i == LISTED_TRIES)
+            return r < 0 ? err_move(err, &why) : r;
+        log_info(b->rq->config.log, "%s: the VMs are listed again", why.text);
+    }
+}
+
 static int open_session(struct backup *b, const char *prefix, char ***ret_uuids, struct err *err)
 {
     struct session_options o = {
@@ -248,9 +271,7 @@ static int open_session(struct backup *b, const char *prefix, char ***ret_uuids,
     o.checkpoint_prefix = b->type == VSS_BT_COPY ? NULL : prefix; /* a copy leaves none */
     int r = hv_connect(b->rq, &hv, err);
     if (r >= 0)
-        r = select_vms(hv, &(struct vm_selection){ b->job->vms, b->job->policy.exclude }, ret_uuids, &b->vms_left_out, err);
-    if (r >= 0)
-        r = claim(b, hv, *ret_uuids, err);
+        r = choose_vms(b, hv, ret_uuids, err);
     o.only = *ret_uuids;
     return r < 0 ? r : session_open(b->rq, &o, &b->s, err);
 }
