@@ -33,7 +33,7 @@ int requester_checkpoint_drop(struct requester *rq, char *const *names, json_t *
     rq->end = REQUESTER_DONE;
     int r = session_open(rq, &o, &s, err);
     if (r >= 0)
-        r = select_vms(s->hv, names, &uuids, err);
+        r = select_vms(s->hv, &(struct vm_selection){ names, NULL }, &uuids, NULL, err);
     if (r >= 0 && (r = claims_take(rq, s->hv, uuids, &(struct claim_for){ "checkpoint drop", true }, &none, &claims, err)) == -EBUSY)
         rq->end = REQUESTER_REFUSED;
     for (char **uuid = uuids; r >= 0 && uuid && *uuid; uuid++)

@@ -96,9 +96,12 @@ int lock_parse(const void *p, size_t n, struct lock_text *ret, struct err *err)
 
 void lock_owner(const struct lock *l, char *ret, size_t n)
 {
+    char local[40];
+    int64_t us;
+
     if (l->readable)
         snprintf(ret, n, "%s, host %s, pid %llu, since %s", l->text.purpose, l->text.host, (unsigned long long)l->text.pid,
-                 l->text.since);
+                 clock_parse(l->text.since, &us, NULL) == 0 ? clock_format_local(us, local) : l->text.since);
     else
         snprintf(ret, n, "unknown (the lock cannot be read)");
 }

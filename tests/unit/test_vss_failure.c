@@ -281,7 +281,7 @@ static void a_handler_that_never_returns_is_left_behind(void **state)
     struct world *w = *state;
     struct err err = ERR_INIT;
 
-    world_limits(w, 100, 0, true);
+    world_limits(w, 1000, 0, true);
     struct vss_session *v = session_prepared(w);
     w->db.hang_at = "Thaw";
     assert_fails(ETIMEDOUT, vss_do_snapshot_set(v, &err));
