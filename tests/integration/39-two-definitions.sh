@@ -233,7 +233,7 @@ note "images only"
 # ---- points whose definitions are none, or not this VM's: the images come out of each, and verify tells what else does
 uuid=$(virsh -q domuuid mixed)
 retouched() { # NAME DOCUMENT [FILE]: a restore point with another document in it
-    POINT=$("$KVSS_BUILD/tests/tools/retouch" "$KVSS_REPOSITORY" "$KVSS_PASSWORD_FILE" "$good" "vm/$uuid/$2" "${@:3}")
+    POINT=$("$KVSS_BUILD/tests/tools/document" put "$KVSS_REPOSITORY" "$KVSS_PASSWORD_FILE" "$good" "vm/$uuid/$2" "${@:3}")
     rm -rf "$SANDBOX/out"
     kvss_json restore --yes "$POINT" mixed --to "$SANDBOX/out" --images-only
     for target in vda vdb vdd vde; do assert_image "$KEPT/mixed-$target.qcow2" "$SANDBOX/out/mixed-$target.qcow2"; done

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* retouch FOLDER PASSWORD-FILE POINT DOCUMENT [FILE]: makes a restore point that is like POINT, but for one document: it holds what is in
- * FILE, or is not there without one. Prints the new point's id. What a point holds may have been written by anybody. */
+/* document get FOLDER PASSWORD-FILE POINT NAME: prints a document of a restore point.
+ * document put FOLDER PASSWORD-FILE POINT NAME [FILE]: makes a restore point that is like POINT, but that the document holds what is in
+ * FILE, or is not there without one. Prints the new point's id. What a point holds may have been written by anybody.
+ * PASSWORD-FILE "": the repository is not encrypted. */
 #include "base/io.h"
 #include "store/store.h"
 #include <stdio.h>
@@ -12,11 +14,11 @@ static int open_store(const char *folder, const char *password_file, struct stor
 {
     _cleanup_buf_ struct buf line = BUF_INIT;
 
-    int r = io_read_file(password_file, 256, &line, err);
+    int r = *password_file ? io_read_file(password_file, 256, &line, err) : 0;
     if (r < 0 || (r = buf_add(&line, "", 1)) < 0)
         return r;
     line.data[strcspn((const char *)line.data, "\n")] = '\0';
-    struct store_open options = {.key.passphrase = (const char *)line.data};
+    struct store_open options = {.key.passphrase = *password_file ? (const char *)line.data : NULL};
     return store_open(folder, &options, ret, err);
 }
 
@@ -50,40 +52,57 @@ static int copy_images(struct store_point *from, struct store_writer *w, struct 
     return r;
 }
 
-static int retouch(struct store *s, const char *point, const char *document, const struct buf *instead, struct err *err)
+static int put(struct store *s, struct store_point *from, const char *name, const struct buf *instead, struct err *err)
 {
-    struct store_point *from = NULL;
     struct store_writer *w = NULL;
     char id[STORE_ID_LEN + 1];
 
-    int r = store_point_open(s, point, &from, err);
-    if (r >= 0 && (r = store_write_begin(s, &w, err)) >= 0 && (r = copy_documents(from, w, document, instead, err)) >= 0 &&
-        (r = copy_images(from, w, err)) >= 0) {
+    int r = store_write_begin(s, &w, err);
+    if (r >= 0 && (r = copy_documents(from, w, name, instead, err)) >= 0 && (r = copy_images(from, w, err)) >= 0) {
         r = store_write_commit(w, store_point_meta(from), id, err);
         w = NULL;
     }
     if (r >= 0)
         puts(id);
     store_write_abort(w);
-    store_point_close(from);
+    return r;
+}
+
+static int get(struct store_point *p, const char *name, struct err *err)
+{
+    _cleanup_buf_ struct buf b = BUF_INIT;
+
+    int r = store_read_document(p, name, &b, err);
+    return r < 0 ? r : (int)fwrite(b.data, 1, b.len, stdout) - (int)b.len;
+}
+
+static int run(int argc, char **argv, struct err *err)
+{
+    _cleanup_buf_ struct buf instead = BUF_INIT;
+    struct store *s = NULL;
+    struct store_point *p = NULL;
+
+    int r = argc > 6 ? io_read_file(argv[6], DOCUMENT_MAX, &instead, err) : 0;
+    if (r >= 0 && (r = open_store(argv[2], argv[3], &s, err)) >= 0)
+        r = store_point_open(s, argv[4], &p, err);
+    if (r >= 0)
+        r = strcmp(argv[1], "get") == 0 ? get(p, argv[5], err) : put(s, p, argv[5], argc > 6 ? &instead : NULL, err);
+    store_point_close(p);
+    store_close(s);
     return r;
 }
 
 int main(int argc, char **argv)
 {
-    _cleanup_buf_ struct buf instead = BUF_INIT;
-    struct store *s = NULL;
     struct err err = ERR_INIT;
 
-    if (argc < 5) {
-        fputs("Usage: retouch FOLDER PASSWORD-FILE POINT DOCUMENT [FILE]\n", stderr);
+    if (argc < 6 || (strcmp(argv[1], "get") != 0 && strcmp(argv[1], "put") != 0)) {
+        fputs("Usage: document get|put FOLDER PASSWORD-FILE POINT NAME [FILE]\n", stderr);
         return 2;
     }
-    int r = argc > 5 ? io_read_file(argv[5], DOCUMENT_MAX, &instead, &err) : 0;
-    if (r >= 0 && (r = open_store(argv[1], argv[2], &s, &err)) >= 0)
-        r = retouch(s, argv[3], argv[4], argc > 5 ? &instead : NULL, &err);
-    store_close(s);
-    if (r < 0)
-        fprintf(stderr, "retouch: %s\n", err.text);
-    return r < 0;
+    if (run(argc, argv, &err) < 0) {
+        fprintf(stderr, "document: %s\n", err.text);
+        return 1;
+    }
+    return 0;
 }
