@@ -45,7 +45,8 @@ int def_reload_nic(struct hv_def *def, size_t i, struct err *err);
 int def_leave_shared(struct hv_def *def, bool same_memory, char ***notes, struct err *err);
 /* needs.c: whether the filter that an <interface> names is not known to libvirt; *ret (may be NULL): its name, caller frees. */
 bool needs_filter_missing(struct hv *hv, xmlNodePtr nic, char **ret);
-/* without.c: what the VM can be started without, and this host lacks, goes; of *notes each line tells of one correction. */
+/* without.c: what the VM can be started without, and this host lacks, goes; of *notes each line tells of one correction. hv NULL: networks
+ * and pools are taken to be there. */
 enum def_without {
     WITHOUT_MISSING, /* what is certainly not there */
     WITHOUT_PORTS,   /* ... and every port and display that could be at fault */

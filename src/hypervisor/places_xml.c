@@ -7,7 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PLACES_MAX 4096u /* more than a definition can name; it may come from a repository */
 #define PORTS "*[self::serial or self::parallel or self::console or self::channel]"
 
 /* Where a definition names a place of the host. */

@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#define PLACES_MAX 4096u /* more than a definition can name; it may come from a repository */
+
 /* How a VM can do without a place. */
 enum place_remedy {
     PLACE_NEEDED,     /* not at all */

@@ -24,7 +24,7 @@ static int without_media(struct hv_def *def, bool all, char ***notes)
 /* Volumes are found by libvirt only while their pool is active. */
 static int start_pools(struct hv *hv, const struct hv_def *def, char ***notes)
 {
-    for (size_t i = 0; i < def->n_disks; i++) {
+    for (size_t i = 0; hv && i < def->n_disks; i++) {
         _cleanup_free_ char *pool = xml_get(def->disks[i].node, "source/@pool");
         if (pool && !hv_pool_is_active(hv, pool) && hv_pool_start(hv, pool, NULL) >= 0 &&
             strv_addf(notes, "storage pool %s was started", pool) < 0)
@@ -75,8 +75,8 @@ static int can_be_plugged(struct hv *hv, const struct hv_def *def, size_t i, boo
     enum hv_switch state = HV_SWITCH_ACTIVE;
     bool network = strcmp(nic->type, "network") == 0;
 
-    *ret = false;
-    if (hv_switch_state(hv, nic, &state, NULL) < 0 || state == HV_SWITCH_ABSENT || state == HV_SWITCH_UNREACHABLE ||
+    *ret = !hv;
+    if (!hv || hv_switch_state(hv, nic, &state, NULL) < 0 || state == HV_SWITCH_ABSENT || state == HV_SWITCH_UNREACHABLE ||
         needs_filter_missing(hv, def->nic_nodes[i], NULL) || place_is_missing(def, def->nic_nodes[i]))
         return 0;
     if (network && state == HV_SWITCH_INACTIVE)
@@ -90,7 +90,7 @@ static int unplug(const struct hv *hv, struct hv_def *def, size_t i, char ***not
     _cleanup_free_ char *was = str_format("%s %s", def->nics[i].type, def->nics[i].source ? def->nics[i].source : "");
 
     def_remove_child(def->nic_nodes[i], "script | filterref");
-    int r = hv_def_nic_unplug(def, i, !hv->session, err);
+    int r = hv_def_nic_unplug(def, i, hv && !hv->session, err);
     if (r < 0)
         return r;
     if (!was || strv_addf(notes, "network interface %s is plugged into nothing and its link is down: it could not be connected to %s; when "
@@ -153,15 +153,18 @@ static int do_without_place(const struct place_xml *place, char ***notes)
     }
 }
 
-/* The first at a time: to do without one may release the elements of others. */
+/* The first at a time: to do without one may release the elements of others. Each of them is done without once. */
 static int without_places(struct hv_def *def, char ***notes)
 {
-    for (bool again = true; again;) {
+    bool again = true;
+
+    for (unsigned round = 0; again && round < PLACES_MAX; round++) {
         struct place_xml *places = NULL;
         int n = places_xml_list(def->root, &places), r = n < 0 ? n : 0;
         again = false;
         for (int i = 0; i < n && r == 0 && !again; i++) {
-            if (place_is_there(&places[i]) || places[i].remedy == PLACE_NEEDED || places[i].remedy == PLACE_NO_NIC)
+            bool last_resort = places[i].remedy == PLACE_URANDOM && strcmp(places[i].path, "/dev/urandom") == 0;
+            if (place_is_there(&places[i]) || places[i].remedy == PLACE_NEEDED || places[i].remedy == PLACE_NO_NIC || last_resort)
                 continue;
             r = do_without_place(&places[i], notes);
             again = true;

@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Corrections in a definition: they take, and the result is a definition again. The first byte says which are made. */
 #include "fuzz.h"
-#include "hypervisor/domain_xml.h"
+#include "hypervisor/definition.h"
 #include <string.h>
-
-static void hv_def_free_p(struct hv_def **def)
-{
-    hv_def_free(*def);
-}
 
 /* The targets, as another parser of ours sees them. */
 static struct hv_domain *disks_of(const char *xml)
@@ -54,6 +49,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     _cleanup_(hv_domain_free_p) struct hv_domain *d = disks_of(xml);
     if (d)
         correct(def, d, data[0]);
+    if (data[0] & 32) /* twice: what was done without is not missed any more */
+        for (int i = 0; i < 2; i++) {
+            _cleanup_strv_ char **notes = NULL;
+            FUZZ_REQUIRE(def_do_without(NULL, def, WITHOUT_MISSING, &notes, NULL) == 0);
+            FUZZ_REQUIRE(i == 0 || !notes);
+        }
+    if (data[0] & 64) {
+        _cleanup_strv_ char **notes = NULL;
+        FUZZ_REQUIRE(def_do_without(NULL, def, WITHOUT_LAST, &notes, NULL) == 0);
+    }
     FUZZ_REQUIRE(hv_def_text(def, &text, &err) == 0);
     if (hv_def_parse(text, &again, &err) == 0)
         FUZZ_REQUIRE(hv_def_nic_count(again) == hv_def_nic_count(def));

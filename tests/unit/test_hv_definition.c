@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Corrections before a restored VM is registered (M17, M18): what is asked for changes, nothing else does. */
+#include "hypervisor/definition.h"
 #include "test_hv.h"
-
-static void hv_def_free_p(struct hv_def **d)
-{
-    hv_def_free(*d);
-}
 
 static struct hv_def *load(const char *name)
 {
@@ -287,6 +283,83 @@ static void a_disk_is_added(void **state)
     assert_non_null(strstr(none, "dev=\"sda\""));
 }
 
+/* ---- What a VM can do without --------------------------------------------------------------------------------------------------*/
+
+static const char lacking[] =
+    HEAD "<os><type>hvm</type><kernel>/gone/kernel</kernel><cmdline>x</cmdline></os><devices>" DISK("/gone/image", "vda")
+    "<disk type='file' device='cdrom'><source file='/gone/cd.iso'/><target dev='hda' bus='ide'/></disk>"
+    "<disk type='file' device='floppy'><source file='/dev/null'/><target dev='fda'/></disk>"
+    "<serial type='file'><source path='/gone/log'/><target port='0'/></serial>"
+    "<serial type='pty'><log file='/gone/too'/></serial>"
+    "<channel type='unix'><source mode='bind' path='/var/lib/libvirt/qemu/channel/target/domain-1-x/org.x'/></channel>"
+    "<graphics type='vnc' port='5900'><listen type='socket' socket='/gone/vnc'/></graphics>"
+    "<rng model='virtio'><backend model='random'>/gone/random</backend></rng>"
+    "<interface type='network'><mac address='52:54:00:00:00:01'/><source network='lab'/></interface></devices></domain>";
+
+static char *without(enum def_without what, size_t *ret_notes)
+{
+    _cleanup_(hv_def_free_p) struct hv_def *def = parse(lacking);
+    _cleanup_strv_ char **notes = NULL;
+    struct err err = ERR_INIT;
+
+    assert_int_equal(def_do_without(NULL, def, what, &notes, &err), 0);
+    *ret_notes = strv_len(notes);
+    return text_of(def);
+}
+
+static void b2_what_is_missing_goes_and_nothing_else(void **state)
+{
+    static const char *const stays[] = { "/gone/image", "/dev/null", "domain-1-x", "<source network=\"lab\"/>", "/dev/urandom",
+                                         "<serial type=\"null\">", "<listen type=\"none\"/>" };
+    static const char *const goes[] = { "/gone/kernel", "cmdline", "/gone/cd.iso", "/gone/log", "/gone/too", "/gone/vnc", "/gone/random",
+                                        "5900" };
+    size_t n;
+    _cleanup_free_ char *text = without(WITHOUT_MISSING, &n);
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(stays); i++)
+        assert_non_null(strstr(text, stays[i]));
+    for (size_t i = 0; i < ARRAY_SIZE(goes); i++)
+        assert_null(strstr(text, goes[i]));
+    assert_int_equal(n, 6); /* kernel, medium, port, log, display, random numbers */
+}
+
+static void b2_then_what_may_be_at_fault_goes(void **state)
+{
+    size_t n;
+    _cleanup_free_ char *ports = without(WITHOUT_PORTS, &n), *media = without(WITHOUT_MEDIA, &n), *all = without(WITHOUT_NETWORK, &n);
+
+    (void)state;
+    assert_null(strstr(ports, "domain-1-x"));
+    assert_non_null(strstr(ports, "/dev/null"));
+    assert_null(strstr(media, "/dev/null"));
+    assert_non_null(strstr(media, "lab"));
+    assert_null(strstr(all, "lab"));
+    assert_non_null(strstr(all, "52:54:00:00:00:01"));
+    assert_non_null(strstr(all, "<link state=\"down\"/>"));
+    assert_non_null(strstr(all, "/gone/image")); /* there is no going without */
+}
+
+static void what_a_start_chooses_anew_is_told(void **state)
+{
+    static const char before[] = "<domain><devices><graphics type='vnc' port='5900' autoport='yes'/><graphics type='vnc' port='7' "
+                                 "autoport='no'/><interface type='user'><mac address='m'/><target dev='vnet0'/></interface>"
+                                 "<serial type='pty'><source path='/dev/pts/1'/></serial></devices></domain>";
+    static const char after[] = "<domain><devices><graphics type='vnc' port='5901' autoport='yes'/><graphics type='vnc' port='8' "
+                                "autoport='no'/><interface type='user'><mac address='m'/><target dev='vnet0'/></interface></devices></domain>";
+    _cleanup_(hv_def_free_p) struct hv_def *a = NULL, *b = NULL;
+    _cleanup_strv_ char **was = NULL, **is = NULL, **notes = NULL;
+
+    (void)state;
+    assert_int_equal(hv_def_parse(before, &a, NULL), 0);
+    assert_int_equal(hv_def_parse(after, &b, NULL), 0);
+    assert_int_equal(traits_xml_list(a->root, &was), 0);
+    assert_int_equal(traits_xml_list(b->root, &is), 0);
+    assert_int_equal(hv_traits_changed(was, is, &notes), 0);
+    assert_int_equal(strv_len(notes), 1);
+    assert_string_equal(notes[0], "the port of its VNC display is 5901 now, and was 5900");
+}
+
 /* By what an undo tells the VM that it made from one that somebody defined since (B2). */
 static void definitions_of_one_vm_are_alike(void **state)
 {
@@ -322,6 +395,9 @@ int main(void)
         cmocka_unit_test(everything_else_is_one),
         cmocka_unit_test(a_disk_is_found_by_its_image),
         cmocka_unit_test(a_disk_is_added),
+        cmocka_unit_test(b2_what_is_missing_goes_and_nothing_else),
+        cmocka_unit_test(b2_then_what_may_be_at_fault_goes),
+        cmocka_unit_test(what_a_start_chooses_anew_is_told),
         cmocka_unit_test(definitions_of_one_vm_are_alike),
     };
 
