@@ -345,8 +345,9 @@ static void what_a_start_chooses_anew_is_told(void **state)
     static const char before[] = "<domain><devices><graphics type='vnc' port='5900' autoport='yes'/><graphics type='vnc' port='7' "
                                  "autoport='no'/><interface type='user'><mac address='m'/><target dev='vnet0'/></interface>"
                                  "<serial type='pty'><source path='/dev/pts/1'/></serial></devices></domain>";
-    static const char after[] = "<domain><devices><graphics type='vnc' port='5901' autoport='yes'/><graphics type='vnc' port='8' "
-                                "autoport='no'/><interface type='user'><mac address='m'/><target dev='vnet0'/></interface></devices></domain>";
+    static const char after[] = "<domain><devices><graphics type='vnc' port='5901' autoport='yes'/>"
+                                "<graphics type='vnc' port='8' autoport='no'/>"
+                                "<interface type='user'><mac address='m'/><target dev='vnet0'/></interface></devices></domain>";
     _cleanup_(hv_def_free_p) struct hv_def *a = NULL, *b = NULL;
     _cleanup_strv_ char **was = NULL, **is = NULL, **notes = NULL;
 
