@@ -105,7 +105,7 @@ XML
 # ---- fields ---------------------------------------------------------------------------------------------
 
 # Numbers that libvirt and the kernel count up at each start
-COUNTED='^/domain\[1\]/@id=|/@portid=|/source\[1\]/@index=|/interface\[[0-9a-f:]*\]/target\[1\]/@dev='
+COUNTED='^/domain\[1\]/@id=|/@portid=|/source\[1\]/@index=|/interface\[[0-9a-f:]*\]/target\[1\]/@dev=|/domain-[0-9]*-|=/dev/pts/'
 fields() { "$FIELDS" | grep -vE "$COUNTED" | sort; }
 next_of() { virsh -q dumpxml "$1" --inactive --security-info | fields; }
 live_of() { virsh -q dumpxml "$1" --security-info "${@:2}" | fields; }
@@ -263,6 +263,25 @@ done
 ALLOW_CHECKPOINTS='kvss-*' assert_nothing_left
 lose mixed
 [ -n "${KVSS_TEST_FULL:-}" ] || exit 0
+
+# ---- a guest with its agent: an increment of a disk that it has for the time being; it boots with it
+guest_define web fs=none tokens=off
+guest_image "$IMAGES/web-vdb.qcow2" 16M
+guest_start web
+guest_wait web
+plug web live "$(disk web vdb vdb virtio)"
+rm "$SANDBOX/disks/web"
+poll 20 guest_sh web test -b /dev/vdb
+backup web
+guest_sh web 'dd if=/dev/urandom of=/dev/vdb bs=1M seek=2 count=1 conv=fsync 2> /dev/null'
+remember web
+backup web
+assert_report_vm web '"\(.type) \(.method)"' 'incremental child-vm-snapshot'
+kvss_json restore --yes "$POINT"
+guest_wait web
+assert_both web "a guest with its agent"
+lose web
+note "a guest with its agent"
 
 # ---- each alone: seventeen VMs; the last two are paused, and in a saved state
 number=1 vms=()
