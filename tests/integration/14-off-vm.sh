@@ -23,10 +23,13 @@ note "1200 MiB of disks"
 lifecycle_start
 kvss backup off nodisk --json > "$REPORT" 2> "$SANDBOX/stderr" &
 pid=$!
-reading() { awk '$6 == "03" { print $8 }' /proc/net/unix | grep -q '/nbd-.*/socket$'; } # qemu-nbd has the images open by then
+reading() { awk '$6 == "03" { print $8 }' /proc/net/unix | grep -q '/nbd-.*/socket$'; }
 poll 60 reading
 # The copy is held where it is, however fast it would be: qemu-nbd keeps the image open meanwhile.
 kill -STOP $pid
+# It listens before it opens the image, and on a busy machine a start could come in between.
+locked() { grep -qE ":($(stat -c %i "$IMAGES/off-vda.raw")|$(stat -c %i "$IMAGES/off-vdb.qcow2")) " /proc/locks; }
+poll 30 locked
 log=/var/log/libvirt/qemu/off.log
 refused() { { cat "$SANDBOX/start" && tail -c +$((seen + 1)) $log; } > "$SANDBOX/out"; grep -q 'Failed to get .* lock' "$SANDBOX/out"; }
 for i in 1 2 3; do
