@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Jobs: what holds a VM. */
 #include "hypervisor/busy.h"
-#include "hypervisor/internal.h"
+#include "hypervisor/patience.h"
 #include <errno.h>
 #include <string.h>
 
@@ -19,59 +19,113 @@ static const char *const operations[] = {
     [VIR_DOMAIN_JOB_OPERATION_SNAPSHOT_DELETE] = "a removal of a snapshot",
 };
 
-int busy_operation(struct hv_domain *d, int *ret, struct err *err)
-{
-    virTypedParameterPtr params = NULL;
-    int n = 0, type = VIR_DOMAIN_JOB_NONE, operation = VIR_DOMAIN_JOB_OPERATION_UNKNOWN;
+struct job {
+    int type, operation;
+    bool probe; /* whether QEMU answers is asked too */
+};
 
-    if (virDomainGetJobStats(hv_handle(d), &type, &params, &n, 0) < 0)
-        return hv_virt_error(err, "cannot tell what jobs VM %s has", d->name);
-    virTypedParamsGetInt(params, n, VIR_DOMAIN_JOB_OPERATION, &operation);
+/* A question that QEMU itself has to answer, which taints no VM and takes no time: what else is asked libvirt may know by heart. */
+static int ask_qemu(virDomainPtr dom, struct err *err)
+{
+    virDomainIOThreadInfoPtr *list = NULL;
+    int n = virDomainGetIOThreadInfo(dom, &list, VIR_DOMAIN_AFFECT_LIVE);
+
+    for (int i = 0; i < n; i++)
+        virDomainIOThreadInfoFree(list[i]);
+    free(list);
+    return n < 0 && hv_virt_code() == VIR_ERR_OPERATION_TIMEOUT ? hv_virt_error(err, "QEMU cannot be asked") : 0;
+}
+
+static int ask_job(virDomainPtr dom, void *arg, struct err *err)
+{
+    struct job *job = arg;
+    virTypedParameterPtr params = NULL;
+    int n = 0;
+
+    if (virDomainGetJobStats(dom, &job->type, &params, &n, 0) < 0)
+        return hv_virt_error(err, "cannot tell what jobs the VM has");
+    virTypedParamsGetInt(params, n, VIR_DOMAIN_JOB_OPERATION, &job->operation);
     virTypedParamsFree(params, n);
-    if (type == VIR_DOMAIN_JOB_NONE)
-        return 0;
-    *ret = operation;
+    return job->probe && job->type == VIR_DOMAIN_JOB_NONE ? ask_qemu(dom, err) : 0;
+}
+
+static int operation_of(struct hv_domain *d, bool undoing, int *ret, struct err *err)
+{
+    const struct patient_call call = { .fn = ask_job, .free_arg = free, .undoing = undoing };
+    _cleanup_free_ struct job *job = calloc(1, sizeof(*job));
+
+    if (!job)
+        return err_errno(err, ENOMEM, "cannot tell what jobs VM %s has", d->name);
+    job->probe = !undoing;
+    int r = patiently(d, &call, (void **)&job, err);
+    if (r < 0 || job->type == VIR_DOMAIN_JOB_NONE)
+        return r;
+    *ret = job->operation;
     return 1;
 }
 
-/* Block commit, copy, pull: QEMU has one of them for a disk. 1: yes. */
-static int block_job(struct hv_domain *d, const struct hv_disk *disk)
+int busy_operation(struct hv_domain *d, int *ret, struct err *err)
 {
-    virDomainBlockJobInfo info;
-
-    return disk->source == HV_SOURCE_NONE ? 0 : virDomainGetBlockJobInfo(hv_handle(d), disk->target, &info, 0);
+    return operation_of(d, true, ret, err);
 }
 
-static char *find_what(struct hv_domain *d, bool *ret, int operation, int job)
+/* Block commit, copy, pull: QEMU has one of them for a disk. 1: yes. */
+static int ask_block_jobs(virDomainPtr dom, void *arg, struct err *err)
 {
-    *ret = true;
-    if (job > 0)
-        return strdup((size_t)operation < ARRAY_SIZE(operations) ? operations[operation] : operations[0]);
+    char **targets = arg;
+    virDomainBlockJobInfo info;
+
+    (void)err;
+    for (size_t i = 0; targets[i]; i++)
+        if (virDomainGetBlockJobInfo(dom, targets[i], &info, 0) == 1)
+            return (int)i + 1;
+    return 0;
+}
+
+static void free_targets(void *arg)
+{
+    strv_free(arg);
+}
+
+/* *ret_target is a disk that has one. Caller frees. */
+static int block_job(struct hv_domain *d, char **ret_target, struct err *err)
+{
+    const struct patient_call call = { .fn = ask_block_jobs, .free_arg = free_targets };
+    _cleanup_strv_ char **targets = NULL;
+
     for (size_t i = 0; i < d->n_disks; i++)
-        if (block_job(d, &d->disks[i]) == 1)
-            return str_format("a block job on disk %s", d->disks[i].target);
-    *ret = false;
-    return NULL;
+        if (d->disks[i].source != HV_SOURCE_NONE && strv_add(&targets, d->disks[i].target) < 0)
+            return err_errno(err, ENOMEM, "cannot tell what jobs VM %s has", d->name);
+    int r = targets ? patiently(d, &call, (void **)&targets, err) : 0;
+    if (r > 0 && !(*ret_target = strdup(targets[r - 1])))
+        return err_errno(err, ENOMEM, "cannot tell what jobs VM %s has", d->name);
+    return r;
+}
+
+static char *name_job(int operation)
+{
+    return strdup((size_t)operation < ARRAY_SIZE(operations) ? operations[operation] : operations[0]);
 }
 
 int hv_domain_busy(struct hv_domain *d, bool *ret, char **ret_what, struct err *err)
 {
-    int operation = 0, job = 0;
-    bool busy = false;
-    char *what = NULL;
+    _cleanup_free_ char *what = NULL, *target = NULL;
+    int operation = 0;
 
-    if (virDomainIsActive(hv_handle(d)) == 1) {
-        job = busy_operation(d, &operation, err);
-        if (job < 0)
-            return job;
-        what = find_what(d, &busy, operation, job);
-        if (busy && !what)
-            return err_errno(err, ENOMEM, "cannot tell what jobs VM %s has", d->name);
-    }
-    *ret = busy;
+    *ret = false;
+    if (virDomainIsActive(hv_handle(d)) != 1)
+        return 0;
+    int r = operation_of(d, false, &operation, err);
+    if (r > 0)
+        what = name_job(operation);
+    else if (r == 0 && (r = block_job(d, &target, err)) > 0)
+        what = str_format("a block job on disk %s", target);
+    if (r <= 0)
+        return r;
+    if (!what)
+        return err_errno(err, ENOMEM, "cannot tell what jobs VM %s has", d->name);
+    *ret = true;
     if (ret_what)
-        *ret_what = what;
-    else
-        free(what);
+        *ret_what = TAKE_PTR(what);
     return 0;
 }

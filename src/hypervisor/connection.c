@@ -3,6 +3,7 @@
 #include "base/num.h"
 #include "base/xml.h"
 #include "hypervisor/internal.h"
+#include "hypervisor/patience.h"
 #include <errno.h>
 #include <pwd.h>
 #include <string.h>
@@ -126,6 +127,7 @@ int hv_open(const struct hv_config *config, struct hv **ret, struct err *err)
         return err_errno(err, ENOMEM, "cannot connect to libvirt");
     pthread_mutex_init(&hv->lock, NULL);
     hv->log = config->log;
+    hv->cancel = config->cancel;
     int r = start_libvirt(hv, uri, err);
     if (r == 0)
         r = connect_to(hv, uri, err);
@@ -157,6 +159,7 @@ void hv_close(struct hv *hv)
 {
     if (!hv)
         return;
+    patience_close(hv);
     hv_pool_close(hv);
     for (unsigned i = 0; i < hv->n_lost; i++)
         virConnectClose(hv->lost[i]);

@@ -94,7 +94,7 @@ int hv_domain_live(struct hv_domain *d, char **ret, struct err *err)
     return 0;
 }
 
-static int read_definition(struct hv_domain *d, struct err *err)
+static int read_definition(struct hv_domain *d, enum hv_depth depth, struct err *err)
 {
     struct domain_xml_env env = host_env(d->hv);
     _cleanup_free_ char *live = NULL;
@@ -115,7 +115,7 @@ static int read_definition(struct hv_domain *d, struct err *err)
         r = domain_xml_later(d->xml, &env, d, err);
     if (r < 0)
         return err_context(err, "cannot read VM %s", d->name);
-    return domain_storage_fill(d, live ? live : d->xml, active, err);
+    return depth == HV_GLANCE ? domain_storage_glance(d, err) : domain_storage_fill(d, live ? live : d->xml, active, err);
 }
 
 /* While a checkpoint is being made, libvirt counts it and does not find it from its parent: the list in order fails (seen with 9.0). That
@@ -155,7 +155,7 @@ static int read_checkpoints(struct hv_domain *d, struct err *err)
     return r < 0 ? err_errno(err, -r, "cannot list the checkpoints of VM %s", d->name) : 0;
 }
 
-int hv_domain_build(struct hv *hv, virDomainPtr handle, struct hv_domain **ret, struct err *err)
+int hv_domain_build(struct hv *hv, virDomainPtr handle, enum hv_depth depth, struct hv_domain **ret, struct err *err)
 {
     _cleanup_(hv_domain_free_p) struct hv_domain *d = calloc(1, sizeof *d);
 
@@ -169,8 +169,8 @@ int hv_domain_build(struct hv *hv, virDomainPtr handle, struct hv_domain **ret, 
     if (r == 0)
         r = hv_domain_refresh_state(d, err);
     if (r == 0)
-        r = read_definition(d, err);
-    if (r == 0)
+        r = read_definition(d, depth, err);
+    if (r == 0 && depth == HV_WHOLE)
         r = read_checkpoints(d, err);
     if (r < 0)
         return r;
@@ -233,5 +233,5 @@ int hv_domain_get(struct hv *hv, const char *name_or_uuid, struct hv_domain **re
     virDomainPtr handle = NULL;
     int r = look_up_patiently(hv, name_or_uuid, &handle, err);
 
-    return r < 0 ? r : hv_domain_describe(hv, handle, ret, err);
+    return r < 0 ? r : hv_domain_describe(hv, handle, HV_WHOLE, ret, err);
 }

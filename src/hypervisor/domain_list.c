@@ -73,19 +73,19 @@ static bool is_gone(struct hv *hv, virDomainPtr handle)
 }
 
 /* What one question of several tells may be out of date at the next: a checkpoint that was just deleted, a VM that has just ended. */
-int hv_domain_describe(struct hv *hv, virDomainPtr handle, struct hv_domain **ret, struct err *err)
+int hv_domain_describe(struct hv *hv, virDomainPtr handle, enum hv_depth depth, struct hv_domain **ret, struct err *err)
 {
     _cleanup_(virDomainFree_p) virDomainPtr kept = handle;
     struct err why = ERR_INIT;
 
     for (unsigned i = 0;; i++) {
         virDomainRef(handle);
-        int r = hv_domain_build(hv, handle, ret, &why);
+        int r = hv_domain_build(hv, handle, depth, ret, &why);
         if (r >= 0)
             return r;
         if (is_gone(hv, handle))
             return err_set(err, ENOENT, "there is no VM %s at %s any more", virDomainGetName(handle), hv->uri);
-        if (r == -ENOMEM || i == DESCRIBE_TRIES)
+        if (r == -ENOMEM || r == -EINTR || r == -ETIMEDOUT || i == DESCRIBE_TRIES)
             return err_move(err, &why);
         log_debug(hv->log, "VM %s could not be read, and is tried again: %s", virDomainGetName(handle), why.text);
         err_clear(&why);
@@ -112,7 +112,7 @@ int hv_list(struct hv *hv, struct hv_domain ***ret, size_t *ret_n, struct err *e
     size_t found = 0;
     for (int i = 0; i < n; i++) {
         struct err why = ERR_INIT;
-        int one = r < 0 ? -ECANCELED : hv_domain_describe(hv, handles[i], &list[found], &why);
+        int one = r < 0 ? -ECANCELED : hv_domain_describe(hv, handles[i], HV_GLANCE, &list[found], &why);
         if (r < 0)
             virDomainFree(handles[i]);
         else if (one >= 0)

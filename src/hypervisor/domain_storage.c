@@ -2,7 +2,7 @@
 #include "hypervisor/domain_storage.h"
 #include "hypervisor/domain_xml.h"
 #include "hypervisor/image.h"
-#include "hypervisor/internal.h"
+#include "hypervisor/patience.h"
 #include <errno.h>
 #include <string.h>
 
@@ -30,22 +30,93 @@ static int fill_chain(struct hv_domain *d, struct hv_disk *disk, xmlNodePtr node
     return r;
 }
 
-static void fill_size(struct hv_domain *d, struct hv_disk *disk)
+static bool is_local_image(const struct hv_domain *d, const struct hv_disk *disk)
 {
+    return d->hv->local && disk->path && !disk->slice && !disk->encrypted &&
+           (disk->source == HV_SOURCE_FILE || disk->source == HV_SOURCE_BLOCK);
+}
+
+/* Without libvirt. Also of an image that QEMU has open: it keeps its size in there. 0: it does not tell. */
+static uint64_t size_in_head(const struct hv_domain *d, const struct hv_disk *disk)
+{
+    struct image_head head = { 0 };
+
+    if (!is_local_image(d, disk) || image_head_read(disk->path, disk->format, &head) < 0)
+        return 0;
+    free(head.backing);
+    return head.size;
+}
+
+struct size_question {
+    char *disk;
+    uint64_t size;
+};
+
+static void free_question(void *arg)
+{
+    struct size_question *q = arg;
+
+    free(q ? q->disk : NULL);
+    free(q);
+}
+
+static int ask_size(virDomainPtr dom, void *arg, struct err *err)
+{
+    struct size_question *q = arg;
     virDomainBlockInfo info;
 
-    if (disk->source == HV_SOURCE_NONE)
-        return;
+    if (virDomainGetBlockInfo(dom, q->disk, &info, 0) < 0)
+        return hv_virt_error(err, "the size of disk %s is not known", q->disk);
+    q->size = info.capacity;
+    return 0;
+}
+
+/* By target or path. A running QEMU is asked: then it may have to be waited for. */
+static int size_from_libvirt(struct hv_domain *d, const char *which, uint64_t *ret, struct err *err)
+{
+    const struct patient_call call = { .fn = ask_size, .free_arg = free_question };
+    struct size_question *q = calloc(1, sizeof(*q));
+    int r = q && (q->disk = strdup(which)) ? 0 : err_errno(err, ENOMEM, "cannot tell the size of a disk of VM %s", d->name);
+
+    if (r == 0)
+        r = d->state == HV_OFF || d->state == HV_SAVED ? ask_size(hv_handle(d), q, err) : patiently(d, &call, (void **)&q, err);
+    if (r == 0)
+        *ret = q->size;
+    free_question(q);
+    return r;
+}
+
+static int fill_size(struct hv_domain *d, struct hv_disk *disk, bool active, struct err *err)
+{
+    struct hv_image_info image = { 0 };
+    struct err why = ERR_INIT;
+
+    if (disk->source == HV_SOURCE_NONE || (active && (disk->size = size_in_head(d, disk))))
+        return 0;
     /* Of a VM that is off or saved libvirt looks into the definition for the next start, where another disk may be called so. */
     bool by_path = d->state == HV_SAVED && disk->path;
-    struct hv_image_info image = { 0 };
-    if (virDomainGetBlockInfo(hv_handle(d), by_path ? disk->path : disk->target, &info, 0) == 0)
-        disk->size = info.capacity;
-    else if (by_path && d->hv->local && hv_image_info(disk->path, disk->format, true, &image, NULL) == 0)
+    int r = size_from_libvirt(d, by_path ? disk->path : disk->target, &disk->size, &why);
+    if (r == -ETIMEDOUT || r == -EINTR) /* the whole VM cannot be asked */
+        return err_move(err, &why);
+    if (r < 0 && by_path && d->hv->local && hv_image_info(disk->path, disk->format, true, &image, NULL) == 0)
         disk->size = image.size;
-    else
-        log_debug(d->hv->log, "VM %s: the size of disk %s is not known: %s", d->name, disk->target, virGetLastErrorMessage());
+    else if (r < 0)
+        log_debug(d->hv->log, "VM %s: disk %s: %s", d->name, disk->target, why.text);
     hv_image_info_clear(&image);
+    return 0;
+}
+
+int domain_storage_glance(struct hv_domain *d, struct err *err)
+{
+    for (size_t i = 0; i < d->n_disks; i++) {
+        struct hv_disk *disk = &d->disks[i];
+        disk->size = size_in_head(d, disk);
+        if (disk->backing || !is_local_image(d, disk) || disk->device == HV_DEVICE_LUN)
+            continue;
+        if (image_head_chain(disk->path, disk->format, &disk->backing) < 0)
+            return err_errno(err, ENOMEM, "cannot read the backing images of disk %s of VM %s", disk->target, d->name);
+    }
+    return 0;
 }
 
 int domain_storage_fill(struct hv_domain *d, const char *xml, bool active, struct err *err)
@@ -58,7 +129,9 @@ int domain_storage_fill(struct hv_domain *d, const char *xml, bool active, struc
         return r;
     int n = xml_find_all(xmlDocGetRootElement(doc), "devices/disk", &nodes);
     for (size_t i = 0; i < d->n_disks; i++) {
-        fill_size(d, &d->disks[i]);
+        r = fill_size(d, &d->disks[i], active, err);
+        if (r < 0)
+            return r;
         /* Of a running QEMU libvirt knows the chain and tells it in the active definition. */
         if (active)
             continue;

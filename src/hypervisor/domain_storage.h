@@ -4,6 +4,9 @@
 
 #include "hypervisor/hypervisor.h"
 
+/* The same at a glance, see hv_list(). -ENOMEM. */
+int domain_storage_glance(struct hv_domain *d, struct err *err);
+
 /* Fills what the definition text does not tell about d->disks: virtual size, and backing chains where xml leaves them out. What
  * cannot be found out stays 0 or NULL. active: QEMU has the disks open. */
 int domain_storage_fill(struct hv_domain *d, const char *xml, bool active, struct err *err);

@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "base/par.h"
 #include "base/strv.h"
 #include <kvss/error.h>
 #include <stdbool.h>
@@ -24,6 +25,7 @@ struct hv;
 struct hv_config {
     const char *uri;      /* NULL: libvirt's default for this user */
     const char *save_dir; /* where managed-save images lie; NULL: found out from the URI */
+    const struct par_cancel *cancel; /* raised: QEMUs that do not answer are waited for no longer; may be NULL */
     const struct log *log;
 };
 int hv_open(const struct hv_config *config, struct hv **ret, struct err *err);
@@ -167,8 +169,10 @@ struct hv_name {
 };
 int hv_names(struct hv *hv, struct hv_name **ret, size_t *ret_n, struct err *err);
 void hv_names_free(struct hv_name *list, size_t n);
-/* All domains, sorted by name. One that is undefined meanwhile is not among them; one that cannot be read is tried again for a while, and
- * then the whole fails, for nothing is to be done without it in silence. */
+/* All domains, sorted by name, at a glance: without checkpoints, and of their images what the begin of each tells (of formats other than
+ * qcow2 and raw the size is 0). No tool is run for it and no QEMU is asked, so that none has to be waited for. One that is undefined
+ * meanwhile is not among them; one that cannot be read is tried again for a while, and then the whole fails, for nothing is to be done
+ * without it in silence. */
 int hv_list(struct hv *hv, struct hv_domain ***ret, size_t *ret_n, struct err *err);
 void hv_list_free(struct hv_domain **list, size_t n);
 /* By name or UUID. -ENOENT. Where the connection broke, it is made anew; libvirtd may take a minute to come back. */
@@ -183,7 +187,8 @@ void hv_domain_free(struct hv_domain *d);
 static inline void hv_domain_free_p(struct hv_domain **d) { if (*d) hv_domain_free(*d); }
 /* Re-reads state, state_detail and io_error. */
 int hv_domain_refresh_state(struct hv_domain *d, struct err *err);
-/* True if a job (backup, migration, block job ...) runs on it; *ret_what (may be NULL) names it, caller frees. */
+/* True if a job (backup, migration, block job ...) runs on it; *ret_what (may be NULL) names it, caller frees. Where none does, QEMU is
+ * asked whether it answers. -ETIMEDOUT: it does not, within 30 s; -EINTR: it did not, and the command was told to end. */
 int hv_domain_busy(struct hv_domain *d, bool *ret, char **ret_what, struct err *err);
 
 /* ---- Guest agent: every call ends by its deadline --------------------------------------------------------------------------*/

@@ -10,6 +10,16 @@ int image_json_parse(const char *text, size_t n, struct hv_image_info *ret, stru
 /* Removes a persistent bitmap of a qcow2 image that nobody has open; one that is not there is fine. */
 int image_bitmap_remove(const char *path, const char *bitmap, struct err *err);
 
+/* Of a qcow2 or raw image, from its begin. -EOPNOTSUPP: of another format; -EUCLEAN: not what it should be. */
+struct image_head {
+    uint64_t size;        /* virtual: whole sectors of 512 bytes */
+    char *backing;        /* as written in the image; NULL: none; caller frees */
+};
+int image_head_read(const char *path, const char *format, struct image_head *ret);
+/* Adds the paths of what it is backed by, nearest first, as far as heads tell; an image whose format is not recorded counts as qcow2 if it
+ * begins so. Ends at what cannot be read or is no file. */
+int image_head_chain(const char *path, const char *format, char ***v);
+
 /* Whether another program has the image open for writing, as QEMU and its tools mark it (a lock on one byte, for each permission). Takes
  * no lock itself. */
 bool image_is_written(const char *path);

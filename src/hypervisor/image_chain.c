@@ -160,3 +160,21 @@ int image_options(const struct image_chain *chain, bool read_only, bool share, c
     *ret = buf_take_str(&b);
     return *ret ? 0 : err_errno(err, ENOMEM, "cannot open the image %s", top->path);
 }
+
+int image_head_chain(const char *path, const char *format, char ***v)
+{
+    _cleanup_free_ char *at = strdup(path);
+    int r = at ? 0 : -ENOMEM;
+
+    for (unsigned depth = 0; r == 0 && depth < CHAIN_MAX && is_file(at); depth++) {
+        struct image_head head = { 0 };
+        if (image_head_read(at, depth ? "qcow2" : format, &head) < 0 || !head.backing)
+            return 0;
+        char *next = resolve(at, head.backing);
+        free(head.backing);
+        free(at);
+        at = next;
+        r = at ? strv_add(v, at) : -ENOMEM;
+    }
+    return r;
+}

@@ -14,7 +14,9 @@
 #define CONNECTIONS_MAX 4u
 #define DOMAINS_PER_CONNECTION 4u
 #define LOST_MAX 16u
+#define IDLE_MAX 8u
 
+struct patient; /* patience.c */
 struct hv_loop; /* libvirt's event loop in a thread of its own (event_loop.c) */
 
 struct hv {
@@ -26,6 +28,7 @@ struct hv {
     bool local;     /* QEMU runs on this host */
     bool session;   /* an ordinary user's QEMU */
     const struct log *log;
+    const struct par_cancel *cancel;
     struct hv_loop *loop;
     pthread_mutex_t lock;   /* of what is below */
     virConnectPtr lost[LOST_MAX]; /* earlier connections, which broke; others may be using them still */
@@ -34,6 +37,9 @@ struct hv {
         virConnectPtr conn; /* NULL: not opened yet; [0] is the first one */
         unsigned domains;   /* VMs that work over it */
     } pool[CONNECTIONS_MAX];
+    virConnectPtr idle[IDLE_MAX]; /* for calls that may have to wait for QEMU */
+    unsigned n_idle, n_left;
+    struct patient **left;  /* calls that were left behind */
     bool ids_known;
     uid_t qemu_uid;
     gid_t qemu_gid;
@@ -77,11 +83,16 @@ void hv_pool_enter(struct hv_domain *d);
 void hv_pool_leave(struct hv_domain *d);
 void hv_pool_close(struct hv *hv);
 
-/* Reads all of a VM; handle is taken over, also on failure. */
-int hv_domain_build(struct hv *hv, virDomainPtr handle, struct hv_domain **ret, struct err *err);
+/* How closely a VM is looked at. */
+enum hv_depth {
+    HV_WHOLE,
+    HV_GLANCE, /* no checkpoints, and of images what their begin tells: no tool is run, and no QEMU is asked */
+};
+/* Reads a VM; handle is taken over, also on failure. */
+int hv_domain_build(struct hv *hv, virDomainPtr handle, enum hv_depth depth, struct hv_domain **ret, struct err *err);
 
 /* The same, tried again for a while where it fails (domain_list.c). -ENOENT: the VM is gone; nothing else means that it does not count. */
-int hv_domain_describe(struct hv *hv, virDomainPtr handle, struct hv_domain **ret, struct err *err);
+int hv_domain_describe(struct hv *hv, virDomainPtr handle, enum hv_depth depth, struct hv_domain **ret, struct err *err);
 
 /* Active definition, with secrets. -EIO if the VM is gone. Caller frees. */
 int hv_live_xml(struct hv_domain *d, char **ret, struct err *err);

@@ -151,7 +151,7 @@ int hv_define(struct hv *hv, const char *xml, struct hv_domain **ret, struct err
 
     if (!handle)
         return hv_virt_error(err, "cannot define the VM at %s", hv->uri);
-    return hv_domain_build(hv, handle, ret, err);
+    return hv_domain_build(hv, handle, HV_WHOLE, ret, err);
 }
 
 int hv_create_transient(struct hv *hv, const char *xml, bool paused, struct err *err)

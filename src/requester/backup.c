@@ -261,6 +261,44 @@ static int choose_vms(struct backup *b, struct hv *hv, char ***ret_uuids, struct
     }
 }
 
+/* Each VM's QEMU is asked something before anything is touched: what hangs then would hang with a guest frozen. */
+struct hearing {
+    struct hv *hv;
+    char *const *uuids;
+    struct err *of; /* what went wrong with each */
+};
+
+static int hear_one(void *ctx, size_t i, struct err *err)
+{
+    struct hearing *h = ctx;
+    _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
+    bool busy;
+
+    int r = hv_domain_find(h->hv, h->uuids[i], &d, err);
+    if (r >= 0 && (d->state == HV_RUNNING || d->state == HV_PAUSED))
+        (void)hv_domain_busy(d, &busy, NULL, &h->of[i]);
+    return r;
+}
+
+/* Refused, with all that do not answer. Anything else that goes wrong here will be told where it matters. */
+static int hear_all(struct backup *b, struct hv *hv, char *const *uuids, struct err *err)
+{
+    _cleanup_free_ struct err *of = calloc(strv_len(uuids) + 1, sizeof(*of));
+    struct hearing h = { hv, uuids, of };
+    _cleanup_buf_ struct buf text = BUF_INIT;
+
+    int r = of ? par_each(strv_len(uuids), 32, hear_one, &h, err) : err_set(err, ENOMEM, "out of memory");
+    if (r < 0 || (r = job_cancelled(b->rq, err)) < 0)
+        return r;
+    for (size_t i = 0; uuids[i]; i++)
+        if (of[i].code == ETIMEDOUT && buf_addf(&text, "%s%s", text.len ? "\n" : "", of[i].text) < 0)
+            return err_set(err, ENOMEM, "out of memory");
+    if (!text.len)
+        return 0;
+    b->rq->end = REQUESTER_REFUSED;
+    return err_set(err, EPERM, "%s: nothing was touched; see what it waits for, turn the VM off, or leave it out", (const char *)text.data);
+}
+
 static int open_session(struct backup *b, const char *prefix, char ***ret_uuids, struct err *err)
 {
     struct session_options o = {
@@ -272,6 +310,8 @@ static int open_session(struct backup *b, const char *prefix, char ***ret_uuids,
     int r = hv_connect(b->rq, &hv, err);
     if (r >= 0)
         r = choose_vms(b, hv, ret_uuids, err);
+    if (r >= 0)
+        r = hear_all(b, hv, *ret_uuids, err);
     o.only = *ret_uuids;
     return r < 0 ? r : session_open(b->rq, &o, &b->s, err);
 }

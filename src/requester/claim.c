@@ -266,7 +266,8 @@ int claims_take(struct requester *rq, struct hv *hv, char *const *uuids, const s
         r = session_verbs(&verbs, err);
     const struct taking t = { rq, hv, purpose, dir, sessions, verbs, patience };
     for (char **u = sorted; r >= 0 && u && *u; u++)
-        r = add(&t, c, *u, err);
+        if ((r = patience->stubborn ? 0 : job_cancelled(rq, err)) >= 0) /* each VM is read, and there may be hundreds */
+            r = add(&t, c, *u, err);
     if (r < 0)
         return r;
     *ret = TAKE_PTR(c);

@@ -19,7 +19,8 @@
 
 int hv_connect(struct requester *rq, struct hv **ret, struct err *err)
 {
-    struct hv_config c = { .uri = rq->config.uri, .save_dir = rq->config.save_dir, .log = rq->config.log };
+    struct hv_config c = { .uri = rq->config.uri, .save_dir = rq->config.save_dir, .cancel = rq->config.cancel,
+                           .log = rq->config.log };
 
     return hv_open(&c, ret, err);
 }

@@ -273,12 +273,24 @@ static void ask_agent(struct vm_writer *w, struct hv_domain *d, struct vm_report
     hv_agent_info_clear(&info);
 }
 
-void vm_check_conditions(struct vm_writer *w, struct hv_domain *d, struct vm_report *r)
+static void name_conditions(struct vm_report *r)
 {
     for (int i = 0; i < 5; i++) {
         r->conditions[i].clause = names[i].clause;
         r->conditions[i].name = names[i].name;
     }
+}
+
+void vm_leave_conditions(struct vm_report *r, const char *why)
+{
+    name_conditions(r);
+    for (int i = 0; i < 5; i++)
+        r->conditions[i].why = str_format("not looked at: %s", why);
+}
+
+void vm_check_conditions(struct vm_writer *w, struct hv_domain *d, struct vm_report *r)
+{
+    name_conditions(r);
     check_running(d, &r->conditions[COND_RUNNING]);
     ask_agent(w, d, r);
     check_place(w, d, r, &r->conditions[COND_PLACE]);

@@ -10,7 +10,8 @@
 /* All VMs, and the reports of those that are to be looked at, made side by side: a hung agent costs its deadline once. */
 struct survey {
     struct vm_writer *w;
-    struct hv_domain **domains;
+    char **names;
+    struct hv_domain **domains; /* NULL: it is gone */
     size_t n;
     struct vm_report *reports;
 };
@@ -20,40 +21,52 @@ static void survey_clear(struct survey *s)
     for (size_t i = 0; s->reports && i < s->n; i++)
         vm_report_clear(&s->reports[i]);
     free(s->reports);
-    if (s->domains)
-        hv_list_free(s->domains, s->n);
+    for (size_t i = 0; s->domains && i < s->n; i++)
+        if (s->domains[i])
+            hv_domain_free(s->domains[i]);
+    free(s->domains);
+    strv_free(s->names);
 }
 
 static int survey_one(void *ctx, size_t i, struct err *err)
 {
     struct survey *s = ctx;
-    return vm_examine(s->w, s->domains[i], &s->reports[i], err);
+    struct err why = ERR_INIT;
+
+    int r = hv_domain_get(s->w->config.hv, s->names[i], &s->domains[i], &why);
+    if (r == -ENOENT) /* it is gone; who meant it misses its component */
+        return 0;
+    return r < 0 ? err_move(err, &why) : vm_examine(s->w, s->domains[i], &s->reports[i], err);
 }
 
-/* Keeps the VMs of config.only (by name or UUID) and frees the others. */
-static void select_only(struct survey *s, char *const *only)
+static int survey_names(struct survey *s, struct err *err)
 {
-    size_t kept = 0;
+    struct hv_name *names = NULL;
+    size_t n = 0;
+    int r = 0;
 
-    for (size_t i = 0; i < s->n; i++) {
-        struct hv_domain *d = s->domains[i];
-        if (strv_has(only, d->name) || strv_has(only, d->uuid))
-            s->domains[kept++] = d;
-        else
-            hv_domain_free(d);
-    }
-    s->n = kept;
+    if (s->w->config.only)
+        return (s->names = strv_copy(s->w->config.only)) || !*s->w->config.only ? 0 : err_set(err, ENOMEM, "out of memory");
+    if ((r = hv_names(s->w->config.hv, &names, &n, err)) < 0)
+        return r;
+    for (size_t i = 0; i < n && r >= 0; i++)
+        if (strv_add(&s->names, names[i].uuid) < 0)
+            r = err_set(err, ENOMEM, "out of memory");
+    hv_names_free(names, n);
+    return r;
 }
 
+/* Only those that are meant are looked at: another one's QEMU may hang. */
 static int survey_make(struct survey *s, struct err *err)
 {
-    int r = hv_list(s->w->config.hv, &s->domains, &s->n, err);
+    int r = survey_names(s, err);
+
     if (r < 0)
         return r;
-    if (s->w->config.only)
-        select_only(s, s->w->config.only);
-    s->reports = calloc(s->n ? s->n : 1, sizeof(*s->reports));
-    if (!s->reports)
+    s->n = strv_len(s->names);
+    s->domains = calloc(s->n + 1, sizeof(struct hv_domain *));
+    s->reports = calloc(s->n + 1, sizeof(*s->reports));
+    if (!s->reports || !s->domains)
         return err_set(err, ENOMEM, "out of memory");
     return par_each(s->n, 32, survey_one, s, err);
 }
@@ -158,6 +171,8 @@ int vm_identify(struct vm_writer *w, struct kvss_metadata *md, struct err *err)
         r = kvss_md_set_backup_schema(md, VSS_BS_INCREMENTAL | VSS_BS_DIFFERENTIAL | VSS_BS_COPY |
                                       VSS_BS_WRITER_SUPPORTS_NEW_TARGET, err);
     for (size_t i = 0; i < s.n && r >= 0; i++) {
+        if (!s.domains[i])
+            continue;
         r = add_vm(md, s.domains[i], &s.reports[i], err);
         if (r >= 0)
             r = remember(w, s.domains[i]->uuid, s.reports[i].method, err);

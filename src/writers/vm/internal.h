@@ -101,6 +101,8 @@ char *vm_cannot_save(const struct vm_writer *w, struct hv_domain *d, const struc
 
 /* conditions.c: each condition of M4 is looked at for real. */
 void vm_check_conditions(struct vm_writer *w, struct hv_domain *d, struct vm_report *r);
+/* They are not looked at, and why. */
+void vm_leave_conditions(struct vm_report *r, const char *why);
 
 /* Whether a file system that has no block device lies on the guest's disks all the same (ZFS, bcachefs). */
 bool vm_fs_on_disk(const struct hv_guest_fs *fs);

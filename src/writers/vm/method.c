@@ -192,14 +192,12 @@ static char *unreadable(const struct hv_domain *d)
 }
 
 /* Why a backup with these settings cannot be made; NULL: it can. Everything here is known before anything is touched. */
-static char *refusal(const struct vm_writer *w, struct hv_domain *d, const struct vm_report *r)
+static char *refusal(const struct vm_writer *w, struct hv_domain *d, const struct vm_report *r, const char *job)
 {
     _cleanup_free_ char *failed = vm_failed_conditions(r);
-    _cleanup_free_ char *job = NULL, *unsaved = NULL;
-    _cleanup_free_ char *broken = unreadable(d);
+    _cleanup_free_ char *unsaved = NULL, *broken = unreadable(d);
     const struct vm_policy *p = &r->policy;
     const char *why = p->not_quiesced ? p->not_quiesced : failed ? failed : "--method saved-state was asked for";
-    bool busy = false;
 
     if (d->state == HV_OTHER)
         return str_format("the VM is in a state from which it cannot be brought back as it was: %s", d->state_detail);
@@ -217,9 +215,7 @@ static char *refusal(const struct vm_writer *w, struct hv_domain *d, const struc
                                        : "the agent freezes file systems; nothing in the guest tells its applications");
     if (r->method == VM_METHOD_SAVED && (unsaved = vm_cannot_save(w, d, r, why)))
         return TAKE_PTR(unsaved);
-    if (hv_domain_busy(d, &busy, &job, NULL) >= 0 && busy)
-        return str_format("another job holds the VM: %s; wait for it or end it", job ? job : "unknown");
-    return NULL;
+    return job ? str_format("another job holds the VM: %s; wait for it or end it", job) : NULL;
 }
 
 /* A disk that is not of the instant of the memory which is kept: the guest would go on with what it remembers of it. */
@@ -304,13 +300,21 @@ int vm_examine(struct vm_writer *w, struct hv_domain *d, struct vm_report *ret, 
         vm_report_clear(&r);
         return err_set(err, ENOMEM, "out of memory");
     }
-    vm_check_conditions(w, d, &r);
+    _cleanup_free_ char *job = NULL;
+    bool busy = false;
+    struct err silent = ERR_INIT;
+    int rc = hv_domain_busy(d, &busy, &job, &silent); /* first of all: where QEMU hangs, nothing else is to be learnt */
+    bool hangs = rc == -ETIMEDOUT;
+    if (hangs)
+        vm_leave_conditions(&r, silent.text);
+    else if (rc != -EINTR)
+        vm_check_conditions(w, d, &r);
     choose_method(d, &r);
-    r.save_bytes = r.method == VM_METHOD_SAVED ? hv_save_bytes(d) : 0;
-    r.refused = refusal(w, d, &r);
-    if (add_warnings(w, d, &r) < 0) {
+    r.save_bytes = !hangs && r.method == VM_METHOD_SAVED ? hv_save_bytes(d) : 0;
+    r.refused = hangs ? str_format("%s: see what it waits for, or turn the VM off", silent.text) : refusal(w, d, &r, busy ? job : NULL);
+    if (rc == -EINTR || (hangs && !r.refused) || add_warnings(w, d, &r) < 0) {
         vm_report_clear(&r);
-        return err_set(err, ENOMEM, "out of memory");
+        return rc == -EINTR ? err_move(err, &silent) : err_set(err, ENOMEM, "out of memory");
     }
     *ret = r;
     return 0;
