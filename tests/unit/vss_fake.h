@@ -228,8 +228,8 @@ static inline bool fake_prepare_backup(void *priv, struct kvss_event *ev)
     struct fake_writer *w = priv;
     bool ret = true;
 
-    free(w->last_set_id);
-    w->last_set_id = strdup(kvss_event_set_id(ev));
+    /* Sessions that prepare side by side meet here. */
+    free(__atomic_exchange_n(&w->last_set_id, strdup(kvss_event_set_id(ev)), __ATOMIC_SEQ_CST));
     w->context = kvss_event_context(ev);
     w->type = kvss_event_backup_type(ev);
     if (!fake_script(w, ev, "PrepareForBackup", &ret))
