@@ -270,6 +270,71 @@ static void what_cannot_be_served_is_told(void **state)
     assert_null(e);
 }
 
+/* ---- Heads, read without QEMU ---------------------------------------------------------------------------------------------------*/
+
+static void heads_tell_what_qemu_img_tells(void **state)
+{
+    const struct lab *lab = *state;
+    _cleanup_strv_ char **chain = NULL;
+    struct image_head head = { 0 };
+    struct hv_image_info info = { 0 };
+
+    make_chain(lab);
+    assert_int_equal(hv_image_info(lab->top, "qcow2", false, &info, NULL), 0);
+    assert_int_equal(image_head_read(lab->top, "qcow2", &head), 0);
+    assert_int_equal(head.size, info.size);
+    assert_string_equal(head.backing, info.backing);
+    free(head.backing);
+    hv_image_info_clear(&info);
+    assert_int_equal(image_head_read(lab->base, "raw", &head), 0);
+    assert_int_equal(head.size, 4 << 20);
+    assert_int_equal(image_head_chain(lab->top, "qcow2", &chain), 0);
+    assert_int_equal(strv_len(chain), 2);
+    assert_true(strv_has(chain, lab->base));
+    assert_int_equal(image_head_read(lab->base, "vmdk", &head), -EOPNOTSUPP);
+}
+
+/* Bytes at an offset of an image, whatever they do to it. */
+static void spoil(const char *path, off_t at, const void *bytes, size_t n)
+{
+    _cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, bytes, n, at), (ssize_t)n);
+}
+
+static void heads_of_any_bytes_do_no_harm(void **state)
+{
+    static const uint8_t far[8] = { 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff }, zero[8] = { 0 };
+    const struct lab *lab = *state;
+    _cleanup_strv_ char **chain = NULL;
+    struct image_head head = { 0 };
+
+    make_chain(lab);
+    assert_int_equal(image_head_read(lab->base, "qcow2", &head), -EUCLEAN);
+    spoil(lab->top, 16, far, 4); /* the length of the backing file's name */
+    assert_int_equal(image_head_read(lab->top, "qcow2", &head), -EUCLEAN);
+    spoil(lab->top, 8, far, 8); /* where it is */
+    assert_int_equal(image_head_read(lab->top, "qcow2", &head), -EUCLEAN);
+    spoil(lab->top, 8, zero, 8);
+    assert_int_equal(image_head_read(lab->top, "qcow2", &head), 0);
+    assert_null(head.backing);
+    assert_int_equal(truncate(lab->top, 20), 0);
+    assert_int_equal(image_head_read(lab->top, "qcow2", &head), -EUCLEAN);
+    assert_int_equal(unlink(lab->top), 0);
+    assert_int_equal(image_head_read(lab->top, "qcow2", &head), -ENOENT);
+    assert_int_equal(mkfifo(lab->top, 0600), 0); /* is not waited for */
+    assert_int_equal(image_head_read(lab->top, "raw", &head), -EINVAL);
+
+    /* One that stands on itself ends. */
+    assert_int_equal(unlink(lab->top), 0);
+    create(lab->top, "qcow2", NULL, lab->mid, "qcow2");
+    assert_int_equal(unlink(lab->mid), 0);
+    assert_int_equal(rename(lab->top, lab->mid), 0);
+    assert_int_equal(image_head_chain(lab->mid, "qcow2", &chain), 0);
+    assert_in_range(strv_len(chain), 1, 200);
+}
+
 static void descriptions_without_sense(void **state)
 {
     static const char *const texts[] = { "", "{}", "[]", "{\"format\":\"raw\"}", "{\"format\":\"raw\",\"virtual-size\":-1}",
@@ -295,6 +360,8 @@ int main(void)
         cmocka_unit_test(options_are_safe_for_every_path),
         cmocka_unit_test_setup_teardown(an_image_being_written_is_busy, setup, teardown),
         cmocka_unit_test_setup_teardown(what_cannot_be_served_is_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(heads_tell_what_qemu_img_tells, setup, teardown),
+        cmocka_unit_test_setup_teardown(heads_of_any_bytes_do_no_harm, setup, teardown),
         cmocka_unit_test(descriptions_without_sense),
     };
 
