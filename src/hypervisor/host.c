@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SYSFS_VALUE_MAX 256u
 
@@ -183,6 +184,20 @@ static int usb_at_is_storage(void *ctx, const char *bus, const char *device)
     static const char *const names[2] = { "busnum", "devnum" };
 
     return usb_class(ctx, names, 10, bus, device);
+}
+
+char *host_usb_gone(struct hv *hv, xmlNodePtr source)
+{
+    _cleanup_free_ char *vendor = xml_get(source, "vendor/@id"), *product = xml_get(source, "product/@id");
+    _cleanup_free_ char *bus = xml_get(source, "address/@bus"), *device = xml_get(source, "address/@device");
+
+    if (!hv->local || access("/sys/bus/usb/devices", X_OK) < 0)
+        return NULL;
+    if (vendor && product && usb_is_storage(hv, vendor, product) < 0)
+        return str_format("%04lx:%04lx", strtoul(vendor, NULL, 16), strtoul(product, NULL, 16));
+    if (bus && device && usb_at_is_storage(hv, bus, device) < 0)
+        return str_format("bus %s device %s", bus, device);
+    return NULL;
 }
 
 static char *default_nvram(void *ctx, const char *name)

@@ -8,4 +8,8 @@
 /* The environment for domain_xml_parse() that asks hv. */
 struct domain_xml_env host_env(struct hv *hv);
 
+/* What the <source> of a USB device names, if this host does not have it now: "1d6b:0002" or "bus 1 device 2". NULL: it has, or nobody can
+ * tell. Caller frees. */
+char *host_usb_gone(struct hv *hv, xmlNodePtr source);
+
 #endif

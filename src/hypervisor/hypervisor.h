@@ -62,6 +62,8 @@ int hv_volume_delete(struct hv *hv, const char *pool, const char *name, const ch
 bool hv_pool_is_active(struct hv *hv, const char *name);
 int hv_pool_start(struct hv *hv, const char *name, struct err *err); /* active already is fine. -ENOENT */
 int hv_pool_refresh(struct hv *hv, const char *name, struct err *err);
+/* Name of a pool that is not active and whose images, by its definition, lie where path is; NULL: there is none. Caller frees. */
+char *hv_pool_inactive_at(struct hv *hv, const char *path);
 /* Where libvirt puts NVRAMs by itself; NULL: not known. */
 const char *hv_nvram_dir(const struct hv *hv);
 /* Whether path is the NVRAM that libvirt takes for a VM of that name whose definition says firmware='efi' and nothing more. */

@@ -58,6 +58,32 @@ int hv_pool_start(struct hv *hv, const char *name, struct err *err)
     return virStoragePoolCreate(pool, 0) < 0 ? hv_virt_error(err, "cannot start the storage pool %s", name) : 0;
 }
 
+static bool pool_holds(virStoragePoolPtr pool, const char *path)
+{
+    _cleanup_free_ char *xml = virStoragePoolGetXMLDesc(pool, VIR_STORAGE_XML_INACTIVE), *folder = NULL;
+    _cleanup_xml_ xmlDocPtr doc = NULL;
+
+    if (xml && xml_parse(xml, strlen(xml), "the definition of the storage pool", &doc, NULL) >= 0)
+        folder = xml_get(xmlDocGetRootElement(doc), "target/path");
+    size_t n = folder ? strlen(folder) : 0;
+    return n > 1 && strncmp(path, folder, n) == 0 && path[n] == '/';
+}
+
+char *hv_pool_inactive_at(struct hv *hv, const char *path)
+{
+    virStoragePoolPtr *pools = NULL;
+    int n = virConnectListAllStoragePools(hv->conn, &pools, VIR_CONNECT_LIST_STORAGE_POOLS_INACTIVE);
+    char *name = NULL;
+
+    for (int i = 0; i < n; i++) {
+        if (!name && pool_holds(pools[i], path))
+            name = strdup(virStoragePoolGetName(pools[i]));
+        virStoragePoolFree(pools[i]);
+    }
+    free(pools);
+    return name;
+}
+
 int hv_pool_dir(struct hv *hv, const char *name, char **ret, bool *ret_volumes, struct err *err)
 {
     _cleanup_(pool_free_p) virStoragePoolPtr pool = NULL;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What a VM can do without. A VM that ran must run again (B2): better with an empty drive than not at all. */
 #include "hypervisor/definition.h"
+#include "hypervisor/host.h"
 #include "hypervisor/internal.h"
 #include "hypervisor/places_xml.h"
 #include <errno.h>
+#include <net/if.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -21,11 +23,14 @@ static int without_media(struct hv_def *def, bool all, char ***notes)
     return 0;
 }
 
-/* Volumes are found by libvirt only while their pool is active. */
+/* Volumes are found by libvirt only while their pool is active; images that are named by their paths may be on what a pool mounts. */
 static int start_pools(struct hv *hv, const struct hv_def *def, char ***notes)
 {
     for (size_t i = 0; hv && i < def->n_disks; i++) {
+        const char *path = def->disks[i].path;
         _cleanup_free_ char *pool = xml_get(def->disks[i].node, "source/@pool");
+        if (!pool && path && access(path, F_OK) < 0)
+            pool = hv_pool_inactive_at(hv, path);
         if (pool && !hv_pool_is_active(hv, pool) && hv_pool_start(hv, pool, NULL) >= 0 &&
             strv_addf(notes, "storage pool %s was started", pool) < 0)
             return -ENOMEM;
@@ -89,7 +94,7 @@ static int unplug(const struct hv *hv, struct hv_def *def, size_t i, char ***not
 {
     _cleanup_free_ char *was = str_format("%s %s", def->nics[i].type, def->nics[i].source ? def->nics[i].source : "");
 
-    def_remove_child(def->nic_nodes[i], "script | filterref");
+    def_remove_child(def->nic_nodes[i], "script | downscript | filterref | port | target");
     int r = hv_def_nic_unplug(def, i, hv && !hv->session, err);
     if (r < 0)
         return r;
@@ -99,11 +104,24 @@ static int unplug(const struct hv *hv, struct hv_def *def, size_t i, char ***not
     return 0;
 }
 
+/* libvirt makes the device of a name that the definition gives, and fails where another has it by now. */
+static int without_tap_name(const struct hv *hv, xmlNodePtr nic, char ***notes)
+{
+    _cleanup_free_ char *name = xml_get(nic, "target/@dev"), *managed = xml_get(nic, "target/@managed"), *mac = xml_get(nic, "mac/@address");
+
+    if (!hv || !hv->local || !name || (managed && strcmp(managed, "no") == 0) || if_nametoindex(name) == 0)
+        return 0;
+    def_remove_child(nic, "target");
+    return strv_addf(notes, "network interface %s has another device of the host now: the name %s is taken", mac ? mac : "", name);
+}
+
 static int without_networks(struct hv *hv, struct hv_def *def, bool all, char ***notes, struct err *err)
 {
     for (size_t i = 0; i < def->n_nics; i++) {
         bool plugged = false, needs_none = strcmp(def->nics[i].type, "user") == 0 || strcmp(def->nics[i].type, "hostdev") == 0;
         int r = all ? 0 : can_be_plugged(hv, def, i, &plugged, notes);
+        if (r == 0 && plugged)
+            r = without_tap_name(hv, def->nic_nodes[i], notes);
         if (r < 0)
             return err_errno(err, -r, "cannot look at the networks");
         if (!plugged && !needs_none && (r = unplug(hv, def, i, notes, err)) < 0)
@@ -198,13 +216,18 @@ static int without_ports(struct hv_def *def, char ***notes)
 }
 
 /* libvirt leaves out a USB device that is not there, if it may. */
-static void without_usb(const struct hv_def *def)
+static int without_usb(struct hv *hv, const struct hv_def *def, char ***notes)
 {
     _cleanup_free_ xmlNodePtr *nodes = NULL;
-    int n = xml_find_all(def->root, "devices/hostdev[@type='usb']/source", &nodes);
+    int n = xml_find_all(def->root, "devices/hostdev[@type='usb']/source", &nodes), r = n < 0 ? n : 0;
 
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n && r == 0; i++) {
+        _cleanup_free_ char *gone = hv ? host_usb_gone(hv, nodes[i]) : NULL;
         xmlSetProp(nodes[i], BAD_CAST "startupPolicy", BAD_CAST "optional");
+        if (gone)
+            r = strv_addf(notes, "USB device %s was left out: this host does not have it now", gone);
+    }
+    return r;
 }
 
 int def_do_without(struct hv *hv, struct hv_def *def, enum def_without what, char ***notes, struct err *err)
@@ -216,8 +239,7 @@ int def_do_without(struct hv *hv, struct hv_def *def, enum def_without what, cha
         hv_def_drop_emulator(def);
         r = strv_addf(notes, "its emulator %s is gone: it runs with this host's", emulator);
     }
-    without_usb(def);
-    if (r < 0 || start_pools(hv, def, notes) < 0 || without_media(def, what >= WITHOUT_MEDIA, notes) < 0 ||
+    if (r < 0 || without_usb(hv, def, notes) < 0 || start_pools(hv, def, notes) < 0 || without_media(def, what >= WITHOUT_MEDIA, notes) < 0 ||
         without_boot_files(def, notes) < 0 || without_places(def, notes) < 0 ||
         (what >= WITHOUT_PORTS && without_ports(def, notes) < 0))
         return err_errno(err, ENOMEM, "cannot correct the definition");

@@ -294,7 +294,10 @@ static const char lacking[] =
     "<channel type='unix'><source mode='bind' path='/var/lib/libvirt/qemu/channel/target/domain-1-x/org.x'/></channel>"
     "<graphics type='vnc' port='5900'><listen type='socket' socket='/gone/vnc'/></graphics>"
     "<rng model='virtio'><backend model='random'>/gone/random</backend></rng>"
-    "<interface type='network'><mac address='52:54:00:00:00:01'/><source network='lab'/></interface></devices></domain>";
+    "<hostdev mode='subsystem' type='usb'><source startupPolicy='mandatory'><vendor id='0x1'/><product id='0x2'/></source></hostdev>"
+    "<hostdev mode='subsystem' type='usb'><source><address bus='1' device='3'/></source></hostdev>"
+    "<interface type='network'><mac address='52:54:00:00:00:01'/><source network='lab'/><target dev='fixed'/><filterref filter='f'/>"
+    "<port isolated='yes'/></interface></devices></domain>";
 
 static char *without(enum def_without what, size_t *ret_notes)
 {
@@ -310,9 +313,10 @@ static char *without(enum def_without what, size_t *ret_notes)
 static void b2_what_is_missing_goes_and_nothing_else(void **state)
 {
     static const char *const stays[] = { "/gone/image", "/dev/null", "domain-1-x", "<source network=\"lab\"/>", "/dev/urandom",
+                                         "<source startupPolicy=\"optional\"><vendor", "<source startupPolicy=\"optional\"><address", "isolated",
                                          "<serial type=\"null\">", "<listen type=\"none\"/>" };
     static const char *const goes[] = { "/gone/kernel", "cmdline", "/gone/cd.iso", "/gone/log", "/gone/too", "/gone/vnc", "/gone/random",
-                                        "5900" };
+                                        "5900", "mandatory" };
     size_t n;
     _cleanup_free_ char *text = without(WITHOUT_MISSING, &n);
 
@@ -335,6 +339,9 @@ static void b2_then_what_may_be_at_fault_goes(void **state)
     assert_null(strstr(media, "/dev/null"));
     assert_non_null(strstr(media, "lab"));
     assert_null(strstr(all, "lab"));
+    assert_null(strstr(all, "fixed")); /* another's by now, perhaps */
+    assert_null(strstr(all, "filterref"));
+    assert_null(strstr(all, "isolated")); /* libvirt takes it with bridges only */
     assert_non_null(strstr(all, "52:54:00:00:00:01"));
     assert_non_null(strstr(all, "<link state=\"down\"/>"));
     assert_non_null(strstr(all, "/gone/image")); /* there is no going without */
