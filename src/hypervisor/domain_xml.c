@@ -134,6 +134,14 @@ static bool has_throttled_thread(xmlNodePtr domain)
             xml_find(domain, "devices/disk[target/@bus='scsi' and iotune/*[number(.) > 0]]"));
 }
 
+/* Memory that is shared lies in files too (memory_backing_dir), unless it has huge pages or no name (memfd). */
+static bool has_memory_in_files(xmlNodePtr domain)
+{
+    return xml_find(domain, "memoryBacking/source[@type='file']") ||
+           xml_find(domain, "self::*[memoryBacking/access[@mode='shared'] or cpu/numa/cell[@memAccess='shared']]"
+                            "[not(memoryBacking/source[@type='memfd']) and not(memoryBacking/hugepages)]");
+}
+
 int domain_xml_parse(const char *xml, const struct domain_xml_env *env, struct hv_domain *d, struct err *err)
 {
     _cleanup_xml_ xmlDocPtr doc = NULL;
@@ -150,7 +158,7 @@ int domain_xml_parse(const char *xml, const struct domain_xml_env *env, struct h
     parse_agent(domain, d);
     d->throttled_thread = has_throttled_thread(domain);
     d->tpm = xml_find(domain, "devices/tpm/backend[@type='emulator']");
-    d->memory_in_files = xml_find(domain, "memoryBacking/source[@type='file']");
+    d->memory_in_files = has_memory_in_files(domain);
     r = parse_disks(domain, env, d, err);
     if (r == 0)
         r = parse_nics(domain, d, err);

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # What cannot be put in a saved state is told by check, and refused by the backup, before anything is touched (M3, M10): devices that QEMU
 # cannot save, held against what libvirt says when it is asked to save such a VM; no room for the memory, of one VM and of all together; VMs of a cluster.
-# timeout: 420
+# timeout: 480
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 # shellcheck source=tests/lib/functions_kvss.sh
@@ -92,6 +92,45 @@ assert_eq "$found" saved-state-full "what check found"
 assert_match "$OUTPUT" 'not enough room for saved states' "what the backup says"
 room $((both + 4096))k 0 one two
 for vm in one two; do assert_state $vm running; done
+
+# ---- how large its saved state will be: not less than libvirt then writes, whatever the guest's memory is made of (B2)
+# large WHAT MEMORY-BACKING
+large() {
+    local told saved
+    guest_xml full agent=no tokens=off mem=256 | sed "s|</vcpu>|</vcpu><memoryBacking>$2</memoryBacking>|" > "$SANDBOX/full.xml"
+    chmod 644 "$SANDBOX/full.xml"
+    virsh -q define "$SANDBOX/full.xml"
+    if ! virsh -q start full > "$SANDBOX/start.log" 2>&1; then
+        note "cannot be tried here: memory of $1: $(tail -n 1 "$SANDBOX/start.log")"
+        gone full
+        return
+    fi
+    guest_wait full
+    GUEST_TIMEOUT=60 guest_sh full 'mkdir /run/full; mount -t tmpfs -o size=90% full /run/full; head -c 40000000 /dev/urandom > /run/full/file'
+    told=$("$KVSS_BUILD/tests/tools/hvtool" -c "$LIBVIRT_DEFAULT_URI" save-bytes full)
+    virsh -q managedsave full
+    saved=$(stat -c %s $save/full.save)
+    note "memory of $1: $((told >> 20)) MiB are told, $((saved >> 20)) MiB written"
+    assert_ge "$saved" 100000000 "its saved state, memory of $1"
+    assert_ge "$told" "$saved" "what is told, memory of $1"
+    gone full
+}
+large 'shared files' "<access mode='shared'/>"
+if [ -n "${KVSS_TEST_FULL:-}" ]; then
+    large 'files' "<source type='file'/>"
+    large 'its own' ''
+    large memfd "<source type='memfd'/><access mode='shared'/>"
+    if [ "$(awk '$1 == "HugePages_Free:" { print $2 }' /proc/meminfo)" -ge 128 ]; then
+        mkdir -p /dev/hugepages # libvirt looks for them when it starts
+        mount -t hugetlbfs hugetlbfs /dev/hugepages
+        pid=$(cat /run/libvirtd.pid)
+        kill "$pid"
+        poll 20 bash -c "! kill -0 $pid"
+        libvirtd --daemon --pid-file /run/libvirtd.pid
+        poll 20 virsh -q uri
+        large 'huge pages' '<hugepages/>'
+    fi
+fi
 
 # ---- a VM that a cluster manages: it is saved and replaced by nobody but the cluster (behaviour 41)
 mkdir -p /var/lib/pacemaker/cib

@@ -225,6 +225,19 @@ static int cmd_save_path(struct call *c, struct err *err)
     return with_domain(c, save_path, err);
 }
 
+static int save_bytes(struct call *c, struct hv_domain *d, struct err *err)
+{
+    (void)c;
+    (void)err;
+    printf("%llu\n", (unsigned long long)hv_save_bytes(d));
+    return 0;
+}
+
+static int cmd_save_bytes(struct call *c, struct err *err)
+{
+    return with_domain(c, save_bytes, err);
+}
+
 static int autostart(struct call *c, struct hv_domain *d, struct err *err)
 {
     return hv_set_autostart(d, strcmp(argument(c, 1, "on"), "on") == 0, err);
@@ -288,6 +301,7 @@ const struct command hvtool_domain_commands[] = {
     { "define", "FILE", 1, false, cmd_define },
     { "start-from", "SAVE-IMAGE [paused]", 1, false, cmd_start_from },
     { "save-path", "VM", 1, false, cmd_save_path },
+    { "save-bytes", "VM", 1, false, cmd_save_bytes },
     { "autostart", "VM on|off", 2, false, cmd_autostart },
     { "busy", "VM", 1, false, cmd_busy },
     { "pool", "VM COUNT [COMMAND]", 2, false, cmd_pool },

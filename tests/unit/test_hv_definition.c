@@ -313,8 +313,8 @@ static char *without(enum def_without what, size_t *ret_notes)
 static void b2_what_is_missing_goes_and_nothing_else(void **state)
 {
     static const char *const stays[] = { "/gone/image", "/dev/null", "domain-1-x", "<source network=\"lab\"/>", "/dev/urandom",
-                                         "<source startupPolicy=\"optional\"><vendor", "<source startupPolicy=\"optional\"><address", "isolated",
-                                         "<serial type=\"null\">", "<listen type=\"none\"/>" };
+                                         "<source startupPolicy=\"optional\"><vendor", "<source startupPolicy=\"optional\"><address",
+                                         "isolated", "<serial type=\"null\">", "<listen type=\"none\"/>" };
     static const char *const goes[] = { "/gone/kernel", "cmdline", "/gone/cd.iso", "/gone/log", "/gone/too", "/gone/vnc", "/gone/random",
                                         "5900", "mandatory" };
     size_t n;

@@ -297,10 +297,39 @@ static void memory_that_does_not_fit_is_unknown(void **state)
     }
 }
 
+/* Of which pages of QEMU's process the saved state will be made (B2): those of files are no part of what it holds itself. */
+static void memory_in_files_is_told(void **state)
+{
+    static const struct {
+        const char *xml;
+        bool in_files;
+    } cases[] = {
+        { "", false },
+        { "<memoryBacking><source type='file'/></memoryBacking>", true },
+        { "<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>", false },
+        { "<memoryBacking><source type='anonymous'/></memoryBacking>", false },
+        { "<memoryBacking><access mode='shared'/></memoryBacking>", true },
+        { "<memoryBacking><access mode='private'/></memoryBacking>", false },
+        { "<memoryBacking><hugepages/><access mode='shared'/></memoryBacking>", false },
+        { "<cpu><numa><cell id='0' memory='9'/><cell id='1' memory='9' memAccess='shared'/></numa></cpu>", true },
+        { "<memoryBacking><hugepages/></memoryBacking><cpu><numa><cell id='0' memory='9' memAccess='shared'/></numa></cpu>", false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        _cleanup_(hv_domain_free_p) struct hv_domain *d = calloc(1, sizeof *d);
+        _cleanup_free_ char *xml = str_format("<domain>%s</domain>", cases[i].xml);
+        assert_int_equal(domain_xml_parse(xml, NULL, d, NULL), 0);
+        if (d->memory_in_files != cases[i].in_files)
+            fail_msg("%s: %s", cases[i].xml, d->memory_in_files ? "in files" : "not in files");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(m11_disks_of_every_kind),
+        cmocka_unit_test(memory_in_files_is_told),
         cmocka_unit_test(m11_host_devices_with_storage_are_told),
         cmocka_unit_test(real_definitions),
         cmocka_unit_test(m11_disks_of_which_the_image_is_another_or_a_part),
