@@ -57,7 +57,8 @@ static inline void virDomainFree_p(virDomainPtr *p)
         virDomainFree(*p);
 }
 
-/* Sets err to "fmt: libvirt's last message of this thread". Returns the errno that the message stands for (see hypervisor.h). */
+/* Sets err to "fmt: libvirt's last message of this thread". Returns the errno that the message stands for (see hypervisor.h).
+ * Each call of libvirt forgets that message, virDomainGetName() too: none may come in between or be among the arguments. */
 int hv_virt_error(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* libvirt's code for the last failure in this thread (VIR_ERR_*). */
 int hv_virt_code(void);

@@ -12,11 +12,12 @@ static void snapshot_free_p(virDomainSnapshotPtr *s)
 
 static int add_snapshot(struct hv_domain *d, virDomainSnapshotPtr s, struct hv_kept *k, struct err *err)
 {
-    _cleanup_free_ char *xml = virDomainSnapshotGetXMLDesc(s, VIR_DOMAIN_SNAPSHOT_XML_SECURE);
+    const char *name = virDomainSnapshotGetName(s);
     int current = virDomainSnapshotIsCurrent(s, 0);
+    _cleanup_free_ char *xml = current < 0 ? NULL : virDomainSnapshotGetXMLDesc(s, VIR_DOMAIN_SNAPSHOT_XML_SECURE);
 
-    if (!xml || current < 0)
-        return hv_virt_error(err, "cannot read snapshot %s of VM %s", virDomainSnapshotGetName(s), d->name);
+    if (!xml)
+        return hv_virt_error(err, "cannot read snapshot %s of VM %s", name ? name : "", d->name);
     if (current)
         k->current = strv_len(k->snapshots) + 1;
     return strv_add(&k->snapshots, xml) < 0 ? err_errno(err, ENOMEM, "cannot read the snapshots of VM %s", d->name) : 0;

@@ -239,9 +239,9 @@ int def_do_without(struct hv *hv, struct hv_def *def, enum def_without what, cha
         hv_def_drop_emulator(def);
         r = strv_addf(notes, "its emulator %s is gone: it runs with this host's", emulator);
     }
-    if (r < 0 || without_usb(hv, def, notes) < 0 || start_pools(hv, def, notes) < 0 || without_media(def, what >= WITHOUT_MEDIA, notes) < 0 ||
-        without_boot_files(def, notes) < 0 || without_places(def, notes) < 0 ||
-        (what >= WITHOUT_PORTS && without_ports(def, notes) < 0))
+    if (r < 0 || without_usb(hv, def, notes) < 0 || start_pools(hv, def, notes) < 0 ||
+        without_media(def, what >= WITHOUT_MEDIA, notes) < 0 || without_boot_files(def, notes) < 0 ||
+        without_places(def, notes) < 0 || (what >= WITHOUT_PORTS && without_ports(def, notes) < 0))
         return err_errno(err, ENOMEM, "cannot correct the definition");
     return without_networks(hv, def, what >= WITHOUT_NETWORK, notes, err);
 }
