@@ -24,7 +24,7 @@ enum kvss_provider_type { KVSS_PROV_SYSTEM = 1, KVSS_PROV_SOFTWARE = 2, KVSS_PRO
 /* One disk whose point in time is wanted. */
 struct kvss_point_disk {
     const char *target; /* "vda", unique in the VM */
-    const char *path;   /* file or block device of the active image; NULL: the hypervisor alone can read it (network disk) */
+    const char *path;   /* file or block device of the active image; NULL: it is on the network, and the VM's definition tells where */
     const char *format; /* "qcow2", "raw", ... */
     bool readonly;      /* the VM cannot write it: it may be read beside the VM */
 };
@@ -45,6 +45,7 @@ struct kvss_disk_source {
     char *nbd_uri;       /* of a read-only NBD export */
     char *dirty_context; /* NBD meta context whose set extents changed since `since`; NULL: read everything */
     char *why_full;      /* where `since` was asked but cannot be honoured: the reason; else NULL */
+    bool apart;          /* a process of its own serves it, not the VM's QEMU: a reader may leave it while reads are under way */
 };
 void kvss_disk_source_free(struct kvss_disk_source *s);
 

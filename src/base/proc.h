@@ -4,6 +4,7 @@
 #define BASE_PROC_H
 
 #include "base/buf.h"
+#include "base/par.h"
 #include <kvss/error.h>
 #include <stdbool.h>
 #include <sys/types.h>
@@ -18,6 +19,7 @@ struct proc_run {
     size_t in_len;
     size_t out_max;         /* stdout longer than this kills the child: -EMSGSIZE; 0: stdout is dropped */
     unsigned timeout_ms;    /* 0: none. On expiry the child's whole process group is killed: -ETIMEDOUT */
+    const struct par_cancel *cancel; /* raised: the same, but -EINTR; may be NULL */
     bool die_with_us;       /* the child gets SIGTERM if the calling thread dies, as it does with the process */
 };
 

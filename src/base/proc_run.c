@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 
 #define ERR_TAIL_MAX 4096
+#define LOOK_AT_CANCEL_MS 100
 
 /* One run while it lasts. */
 struct run {
@@ -157,6 +158,10 @@ static int follow(struct run *r, int *ret_status)
         int left = time_left(r);
         if (left == 0)
             return -ETIMEDOUT;
+        if (par_cancelled(r->ask->cancel))
+            return -EINTR;
+        if (r->ask->cancel && (left < 0 || left > LOOK_AT_CANCEL_MS))
+            left = LOOK_AT_CANCEL_MS;
         struct pollfd fds[] = { { r->pidfd, POLLIN, 0 }, { r->out, POLLIN, 0 }, { r->err, POLLIN, 0 } };
         if (r->pidfd < 0 && (left < 0 || left > 20))
             left = 20; /* no pidfd from this kernel: look again and again */
@@ -185,6 +190,8 @@ static int failure(struct run *r, int result, struct err *err)
     const char *name = r->ask->argv[0];
     if (result == -ETIMEDOUT)
         return err_set(err, ETIMEDOUT, "%s was stopped: it took longer than %u ms", name, r->ask->timeout_ms);
+    if (result == -EINTR)
+        return err_set(err, EINTR, "interrupted");
     if (result == -EMSGSIZE)
         return err_set(err, EMSGSIZE, "%s was stopped: it wrote more than %zu bytes", name, r->ask->out_max);
     return err_errno(err, -result, "cannot follow %s to its end", name);

@@ -9,6 +9,8 @@ void hv_disk_clear(struct hv_disk *disk)
     free(disk->target);
     free(disk->protocol);
     free(disk->path);
+    free(disk->node);
+    free(disk->no_node);
     free(disk->locator);
     free(disk->format);
     free(disk->unreadable);
@@ -198,6 +200,22 @@ static int take_image_behind(xmlNodePtr node, struct hv_disk *disk)
     return disk->locator && disk->format ? 0 : -ENOMEM;
 }
 
+/* A volume's server is known to its pool alone. */
+static int fill_node(xmlNodePtr node, struct hv_disk *disk)
+{
+    _cleanup_free_ char *type = xml_attr(node, "type");
+    struct network_node found = { 0 };
+
+    if (disk->source != HV_SOURCE_NETWORK || !disk->protocol)
+        return 0;
+    if (!type || strcmp(type, "network") != 0)
+        return (disk->no_node = strdup("it is a volume of a storage pool on the network")) ? 0 : -ENOMEM;
+    int r = network_xml_node(node, disk->protocol, disk->format, &found);
+    disk->node = found.text;
+    disk->no_node = found.why_none;
+    return r;
+}
+
 static int fill(xmlNodePtr node, const struct domain_xml_env *env, struct hv_disk *disk)
 {
     _cleanup_free_ char *device = xml_attr(node, "device");
@@ -220,7 +238,9 @@ static int fill(xmlNodePtr node, const struct domain_xml_env *env, struct hv_dis
         disk->unsaveable = unsaveable_format(disk->format);
     if (!disk->locator)
         disk->locator = strdup("");
-    return disk->format && disk->locator ? take_image_behind(node, disk) : -ENOMEM;
+    if (!disk->format || !disk->locator || fill_node(node, disk) < 0)
+        return -ENOMEM;
+    return take_image_behind(node, disk);
 }
 
 int disk_xml_parse(xmlNodePtr node, const struct domain_xml_env *env, struct hv_disk *ret, struct err *err)

@@ -41,6 +41,13 @@ bool disk_xml_has_chain(xmlNodePtr node);
 /* "file", "dev", "dir", "name" or "path" of a <source>: what names the image. NULL: none. Caller frees. */
 char *disk_xml_source_path(xmlNodePtr source);
 
+/* The image of a <disk type='network'> for QEMU's tools (network_xml.c), or why its definition does not tell surely how it is to be opened:
+ * one of both, caller frees. -ENOMEM. */
+struct network_node {
+    char *text, *why_none;
+};
+int network_xml_node(xmlNodePtr disk, const char *protocol, const char *format, struct network_node *ret);
+
 /* One <interface>. */
 int nic_xml_parse(xmlNodePtr node, struct hv_nic *ret, struct err *err);
 void hv_nic_clear(struct hv_nic *nic);

@@ -19,6 +19,8 @@
 
 struct hv_export {
     char *dir, *socket, *log_path, *uri, *image, *bitmap, *dirty_context;
+    bool network;                    /* image is the name of a disk on the network, for people */
+    const struct par_cancel *cancel; /* for as long as it starts; NULL: none */
     enum hv_export_mode mode;
     struct proc *proc;
 };
@@ -72,7 +74,8 @@ static int export_new(const char *dir, const char *path, enum hv_export_mode mod
     return 0;
 }
 
-static int start_server(struct hv_export *e, const char *options, struct err *err)
+/* what: options of the image, or the name of a disk's node. */
+static int start_server(struct hv_export *e, const char *what, struct err *err)
 {
     _cleanup_free_ char *socket = str_format("--socket=%s", e->socket);
     _cleanup_free_ char *bitmap = e->bitmap ? str_format("--bitmap=%s", e->bitmap) : NULL;
@@ -87,8 +90,9 @@ static int start_server(struct hv_export *e, const char *options, struct err *er
         argv[n++] = bitmap;
     if (e->mode != HV_EXPORT_WRITE)
         argv[n++] = (char *)"--read-only";
-    argv[n++] = (char *)"--image-opts";
-    argv[n++] = (char *)options;
+    if (!e->network)
+        argv[n++] = (char *)"--image-opts";
+    argv[n++] = (char *)what;
     /* It takes a buffer for every request. glibc would get each from the kernel, page by page, and give it back: that is two thirds of
      * its CPU time (measured). */
     char *env[] = { (char *)"MALLOC_MMAP_THRESHOLD_=33554432", (char *)"MALLOC_TRIM_THRESHOLD_=268435456", NULL };
@@ -99,10 +103,12 @@ static int start_server(struct hv_export *e, const char *options, struct err *er
 static int explain(const struct hv_export *e, struct err *err)
 {
     _cleanup_buf_ struct buf log = BUF_INIT;
-    const char *text = "";
+    char *text = (char *)"";
 
     if (io_read_file(e->log_path, LOG_MAX, &log, NULL) == 0 && log.len)
-        text = (const char *)log.data;
+        text = (char *)log.data;
+    if (e->network)
+        return err_set(err, EIO, "cannot read %s from the network: %s", e->image, log.len ? network_disk_why(text) : "no reason was given");
     int len = (int)strcspn(text, "\n");
     if (strstr(text, "lock") && strstr(text, "another process"))
         return err_set(err, EBUSY, "the image %s is in use, by a VM or another program: %.*s", e->image, len, text);
@@ -123,7 +129,7 @@ static int try_handshake(struct hv_export *e, uint64_t deadline, struct err *err
         return err_set(err, ENOMEM, "cannot serve the image %s: %s", e->image, nbd_get_error());
     if (nbd_aio_connect_uri(h, e->uri) < 0)
         return 0;
-    while (nbd_aio_is_connecting(h) == 1 && proc_alive(e->proc, NULL) && clock_mono_ms() < deadline)
+    while (nbd_aio_is_connecting(h) == 1 && proc_alive(e->proc, NULL) && clock_mono_ms() < deadline && !par_cancelled(e->cancel))
         if (nbd_poll(h, 20) < 0)
             break;
     return nbd_aio_is_ready(h) == 1;
@@ -139,6 +145,11 @@ static int wait_ready(struct hv_export *e, struct err *err)
             return r < 0 ? r : 0;
         if (!proc_alive(e->proc, NULL))
             return explain(e, err);
+        if (par_cancelled(e->cancel))
+            return err_set(err, EINTR, "interrupted");
+        if (clock_mono_ms() > deadline && e->network)
+            return err_set(err, ETIMEDOUT, "cannot read %s from the network: its server does not answer (%u s)", e->image,
+                           READY_TIMEOUT_MS / 1000);
         if (clock_mono_ms() > deadline)
             return err_set(err, ETIMEDOUT, "qemu-nbd did not serve the image %s within %u s", e->image, READY_TIMEOUT_MS / 1000);
         clock_sleep_ms(pause);
@@ -166,6 +177,28 @@ int hv_export_start(const char *dir, const char *path, const char *format, enum 
     int r = export_new(dir, path, mode, &e, err);
     if (r == 0)
         r = serve(e, format, err);
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(e);
+    return 0;
+}
+
+int hv_export_start_disk(struct hv_domain *d, const char *dir, const struct hv_disk *disk, struct hv_export **ret, struct err *err)
+{
+    _cleanup_(export_free_p) struct hv_export *e = NULL;
+    _cleanup_free_ char *name = disk->node ? network_disk_name(disk) : NULL;
+
+    if (!name)
+        return err_set(err, disk->node ? ENOMEM : EOPNOTSUPP, "cannot read %s from the network: %s", disk->locator,
+                       disk->node ? "out of memory" : disk->no_node ? disk->no_node : "it is not there");
+    int r = export_new(dir, disk->locator, HV_EXPORT_READ, &e, err);
+    if (r < 0)
+        return r;
+    e->network = true;
+    e->cancel = d->hv->cancel;
+    r = start_server(e, name, err);
+    if (r == 0)
+        r = wait_ready(e, err);
     if (r < 0)
         return r;
     *ret = TAKE_PTR(e);

@@ -96,6 +96,8 @@ struct hv_disk {
     enum hv_disk_source source; /* a storage-pool volume is resolved to FILE, BLOCK or NETWORK */
     char *protocol;             /* NETWORK: "rbd", "iscsi", "nbd" ... else NULL */
     char *path;                 /* FILE, BLOCK: absolute path of the active image; else NULL */
+    char *node;                 /* NETWORK: the image as a block node of QEMU's, in JSON, for hv_export_start_disk(); NULL: none, as ... */
+    char *no_node;              /* ... this says: why the definition does not tell how to read it without a QEMU that has it open */
     char *locator;              /* for people and file sets: the path, "rbd:pool/image", "" for an empty drive */
     char *format;               /* "qcow2", "raw", ...; never NULL ("raw" where libvirt says nothing) */
     bool readonly, shareable;
@@ -399,6 +401,12 @@ enum hv_export_mode { HV_EXPORT_READ, HV_EXPORT_READ_SHARED, HV_EXPORT_WRITE };
  * dir: where the socket's own folder is made (NULL: the run-time folder), so that who removes dir removes that too. */
 int hv_export_start(const char *dir, const char *path, const char *format, enum hv_export_mode mode, struct hv_export **ret,
                     struct err *err);
+/* READ, of a disk on the network (it must have a node), which no lock keeps others from writing. -ETIMEDOUT: its server does not answer
+ * (30 s); -EINTR: told to end. d: the VM whose disk it is. */
+int hv_export_start_disk(struct hv_domain *d, const char *dir, const struct hv_disk *disk, struct hv_export **ret, struct err *err);
+/* Whether it could be read so, and its size: its server is asked, and its head read. As above; -EINVAL: it is not read this way, for what it
+ * is; -EOPNOTSUPP: QEMU's tools lack the driver; -EIO: its server. */
+int hv_network_disk_size(struct hv_domain *d, const struct hv_disk *disk, uint64_t *ret, struct err *err);
 /* READ, and the image's persistent dirty bitmap is told too, as the NBD meta context hv_export_dirty_context(). */
 int hv_export_start_dirty(const char *dir, const char *path, const char *format, const char *bitmap, struct hv_export **ret,
                           struct err *err);

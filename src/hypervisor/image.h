@@ -43,6 +43,13 @@ void image_chain_clear(struct image_chain *c);
 /* Path in a form that QEMU takes for a file name and not for "protocol:...". NULL: out of memory. Caller frees. */
 char *image_file_name(const char *path);
 
+/* Of a disk's node, which stands as "json:{...}" in what QEMU's tools say: the part of the text that tells what is wrong, in one line, and
+ * where Debian has the driver if that is what is missing. said is changed. Never NULL. */
+const char *network_disk_why(char *said);
+/* The node as a file name. NULL: out of memory. Caller frees. */
+char *network_disk_name(const struct hv_disk *disk);
+#define NETWORK_ANSWER_MS 30000u /* for its server to answer */
+
 /* --image-opts for QEMU's tools: everything explicit, commas doubled. Caller frees. */
 int image_options(const struct image_chain *chain, bool read_only, bool share, char **ret, struct err *err);
 

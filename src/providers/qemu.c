@@ -131,7 +131,7 @@ static int open_disk(void *priv, const char *set_id, const char *vm_uuid, const 
     if (!d->export && !pt->begun)
         return err_set(err, EINVAL, "disk %s of VM %s: the point in time was not taken", target, pt->vm_name);
 
-    struct kvss_disk_source s = { 0 };
+    struct kvss_disk_source s = { .apart = d->export };
     s.nbd_uri = d->export ? strdup(hv_export_uri(d->export)) : hv_nbd_uri(pt->socket, target);
     if (d->since)
         s.dirty_context = d->export ? strdup(hv_export_dirty_context(d->export)) : hv_dirty_context(target);

@@ -80,11 +80,21 @@ void qemu_point_free(struct qemu_point *pt)
 
 /* ---- Making ready ---------------------------------------------------------------------------------------------------------*/
 
+/* It has no path: what it is, the VM's definition tells. No lock is held on it. */
+static int export_network(const struct qemu_provider *p, const struct qemu_point *pt, struct qemu_disk *d, struct err *err)
+{
+    for (size_t i = 0; i < pt->dom->n_disks; i++)
+        if (!strcmp(pt->dom->disks[i].target, d->target))
+            return hv_export_start_disk(pt->dom, p->config.session_dir, &pt->dom->disks[i], &d->export, err);
+    return err_set(err, ENOENT, "the VM does not have it any more");
+}
+
 static int export_disk(const struct qemu_provider *p, const struct qemu_point *pt, struct qemu_disk *d, struct err *err)
 {
-    if (!d->path)
-        return err_set(err, EOPNOTSUPP, "disk %s of VM %s is on the network and no QEMU has it open: start the VM to back it up",
-                       d->target, pt->vm_name);
+    if (!d->path) {
+        int r = export_network(p, pt, d, err);
+        return r < 0 ? err_context(err, "disk %s of VM %s", d->target, pt->vm_name) : 0;
+    }
     int r = d->since ? qemu_since_export(d, p->config.session_dir, err) : 0;
     if (r >= 0 && !d->export)
         r = hv_export_start(p->config.session_dir, d->path, d->format, HV_EXPORT_READ, &d->export, err);

@@ -21,6 +21,8 @@ int qemu_since_ask(struct qemu_point *pt, struct qemu_disk *d, const char *since
         return read_whole(d, str_format("images of format %s keep no record of changes", d->format), err);
     if (d->readonly && pt->active)
         return read_whole(d, strdup("the VM cannot write it, so it takes no part in checkpoints"), err);
+    if (d->readonly && !d->path)
+        return read_whole(d, strdup("it is on the network, and no QEMU has it open that could tell what changed"), err);
     d->since = strdup(since);
     return d->since ? 0 : err_set(err, ENOMEM, "out of memory");
 }

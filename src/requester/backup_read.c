@@ -83,6 +83,7 @@ static int add_disk(struct backup *b, struct backup_component *c, json_t *disk, 
     struct transfer_in item = {
         .label = keep(b, str_format("%s %s", vm_name(c), target)),
         .nbd_uri = keep(b, TAKE_PTR(source.nbd_uri)),
+        .apart = source.apart,
         .image = rest ? keep(b, point_vm_name(c->name, rest)) : NULL,
     };
     r = chain_record_files(disk, err);
@@ -224,6 +225,35 @@ static void explain_end(const struct backup *b, struct err *err)
     }
 }
 
+static bool has_disk_elsewhere(const struct backup_component *c)
+{
+    size_t i;
+    json_t *e;
+
+    json_array_foreach (json_object_get(c->record, "disks"), i, e) {
+        const char *path = json_get_text(e, "path");
+        if (json_is_true(json_object_get(e, "covered")) && path && path[0] != '/')
+            return true;
+    }
+    return false;
+}
+
+/* A VM that is off cannot be started while its images are locked; on the network nothing locks them. Then it must be off still. */
+static int check_still_off(struct backup *b, const struct backup_component *c, struct err *err)
+{
+    const char *was = c->vm ? json_get_text(c->record, "state") : NULL;
+    _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
+
+    if (!was || (strcmp(was, "off") && strcmp(was, "saved")) || !has_disk_elsewhere(c))
+        return 0;
+    int r = hv_domain_find(b->s->hv, c->name, &d, err);
+    if (r < 0 || !strcmp(hv_state_name(d->state), was))
+        return r;
+    return err_vss(err, VSS_E_WRITERERROR_RETRYABLE, EAGAIN, "VM %s was %s and is %s now, and may have written to its disk on the network "
+                   "while that was being read: run the backup again", vm_name(c), was,
+                   d->state == HV_OTHER ? d->state_detail : hv_state_name(d->state));
+}
+
 int backup_read(struct backup *b, struct err *err)
 {
     const struct requester_config *c = &b->rq->config;
@@ -235,6 +265,8 @@ int backup_read(struct backup *b, struct err *err)
         r = b->components[i].vm ? add_vm(b, &b->components[i], err) : backup_files(b, &b->components[i], err);
     if (r >= 0)
         r = transfer_read(&t, b->rq->store, b->w, b->items, b->n_items, err);
+    for (size_t i = 0; i < b->n && r >= 0; i++)
+        r = check_still_off(b, &b->components[i], err);
     if (r < 0) {
         if (err && r != -EINTR)
             explain_end(b, err);

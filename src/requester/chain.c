@@ -196,6 +196,8 @@ static void revive(struct search *s, struct hv_domain *d, const struct link *lin
             !json_is_true(json_object_get(disk, "readonly")) && strv_add(&targets, target) < 0)
             return;
     }
+    if (!targets) /* no image keeps bitmaps: libvirt would make a checkpoint of nothing */
+        return;
     if (hv_checkpoint_revive(d, links[i].checkpoint, store_point_time(p) / 1000000, targets, &why) >= 0)
         (void)strv_add(&d->checkpoints, links[i].checkpoint);
 }

@@ -14,6 +14,7 @@
 #define WINDOW (64 * GIB)    /* planned at once: bounds the plan's memory */
 #define LOOK_AROUND_MS 100
 #define LAST_REPLIES_MS 30000u
+#define REPLY_MS 300000u     /* for the server of a disk that no QEMU of a VM's serves to answer: a network may swallow a question */
 
 int source_nbd_open(struct reading *r, struct source *s, struct nbd_handle **ret, struct err *err)
 {
@@ -22,34 +23,82 @@ int source_nbd_open(struct reading *r, struct source *s, struct nbd_handle **ret
 
 /* ---- What is where --------------------------------------------------------------------------------------------------------*/
 
+/* A question about a range. It may be left behind unanswered, and outlives the call then: libnbd has a share in it. */
 struct answer {
     struct source *s;
     uint64_t limit;
-    struct err *err;
+    bool left;
+    unsigned shares;
+    struct err why;
 };
+
+static void drop_answer(void *priv)
+{
+    struct answer *a = priv;
+
+    if (--a->shares == 0)
+        free(a);
+}
 
 static int take_extents(void *priv, const char *context, uint64_t off, uint32_t *entries, size_t n, int *error)
 {
     struct answer *a = priv;
     bool alloc = !strcmp(context, LIBNBD_CONTEXT_BASE_ALLOCATION);
 
-    if (extent_status_add(alloc ? &a->s->alloc : &a->s->dirty, off, entries, n, a->limit, a->err) < 0) {
-        *error = a->err->code;
+    if (a->left)
+        return 0;
+    if (extent_status_add(alloc ? &a->s->alloc : &a->s->dirty, off, entries, n, a->limit, &a->why) < 0) {
+        *error = a->why.code;
         return -1;
     }
     return 0;
 }
 
-/* Contexts may be answered to different lengths: the question goes on where the shorter one ends. */
-static int ask(struct source *s, struct nbd_handle *h, uint64_t end, bool with_dirty, struct err *err)
+static int no_answer(struct err *err)
 {
-    struct err why = ERR_INIT;
-    struct answer a = { s, end, &why };
+    return err_set(err, ETIMEDOUT, "its server has not answered for %u s", REPLY_MS / 1000);
+}
 
+static int wait_for_answer(struct reading *r, const struct source *s, struct nbd_handle *h, int64_t cookie, struct err *err)
+{
+    uint64_t end = clock_mono_ms() + REPLY_MS;
+    int done;
+
+    while ((done = nbd_aio_command_completed(h, (uint64_t)cookie)) == 0) {
+        if (blocks_stopped(r->pool))
+            return err_set(err, EINTR, "interrupted");
+        if (s->in->apart && clock_mono_ms() > end)
+            return no_answer(err);
+        if (nbd_poll(h, LOOK_AROUND_MS) < 0)
+            return nbd_failed(err, "the connection broke");
+    }
+    return done < 0 ? nbd_failed(err, "cannot ask which parts hold data") : 0;
+}
+
+static int ask_once(struct reading *r, struct source *s, struct nbd_handle *h, uint64_t from, uint64_t end, struct err *err)
+{
+    struct answer *a = malloc(sizeof(*a));
+
+    if (!a)
+        return err_set(err, ENOMEM, "out of memory");
+    *a = (struct answer){ .s = s, .limit = end, .shares = 2 };
+    nbd_extent_callback cb = { .callback = take_extents, .user_data = a, .free = drop_answer };
+    int64_t cookie = nbd_aio_block_status(h, num_min(end - from, ASK_MAX), from, cb, NBD_NULL_COMPLETION, 0);
+    int e = cookie < 0 ? nbd_failed(err, "cannot ask which parts hold data") : wait_for_answer(r, s, h, cookie, err);
+    if (e < 0 && a->why.code)
+        e = err_move(err, &a->why);
+    a->left = true;
+    drop_answer(a);
+    return e;
+}
+
+/* Contexts may be answered to different lengths: the question goes on where the shorter one ends. */
+static int ask(struct reading *r, struct source *s, struct nbd_handle *h, uint64_t end, bool with_dirty, struct err *err)
+{
     for (uint64_t from; (from = with_dirty ? num_min(s->alloc.end, s->dirty.end) : s->alloc.end) < end;) {
-        nbd_extent_callback cb = { .callback = take_extents, .user_data = &a };
-        if (nbd_block_status(h, num_min(end - from, ASK_MAX), from, cb, 0) < 0)
-            return why.code ? err_move(err, &why) : nbd_failed(err, "cannot ask which parts hold data");
+        int e = ask_once(r, s, h, from, end, err);
+        if (e < 0)
+            return e;
         if ((with_dirty ? num_min(s->alloc.end, s->dirty.end) : s->alloc.end) <= from)
             return err_set(err, EPROTO, "the NBD server tells nothing about the data at %llu", (unsigned long long)from);
     }
@@ -66,7 +115,7 @@ static void count_work(struct source *s)
 }
 
 /* Fills s->alloc and s->dirty for [s->planned, end). *ret_dirty: the server tells what changed. */
-static int ask_window(struct source *s, struct nbd_handle *h, uint64_t end, bool *ret_dirty, struct err *err)
+static int ask_window(struct reading *r, struct source *s, struct nbd_handle *h, uint64_t end, bool *ret_dirty, struct err *err)
 {
     bool alloc = nbd_can_meta_context(h, LIBNBD_CONTEXT_BASE_ALLOCATION) == 1;
     bool dirty = alloc && s->in->dirty_context && nbd_can_meta_context(h, s->in->dirty_context) == 1;
@@ -75,7 +124,7 @@ static int ask_window(struct source *s, struct nbd_handle *h, uint64_t end, bool
     extent_status_reset(&s->alloc, s->planned);
     extent_status_reset(&s->dirty, s->planned);
     if (alloc)
-        e = ask(s, h, end, dirty, err);
+        e = ask(r, s, h, end, dirty, err);
     for (uint64_t at = s->planned; !alloc && e >= 0 && at < end; at = s->alloc.end) { /* nothing is known: all of it is data */
         uint32_t all_data[2] = { (uint32_t)num_min(end - at, ASK_MAX), 0 };
         e = extent_status_add(&s->alloc, at, all_data, 2, end, err);
@@ -97,7 +146,7 @@ static int plan_window(struct reading *r, struct source *s, struct nbd_handle *h
     uint64_t end = num_min(s->in->size, s->planned + (WINDOW - WINDOW % r->chunk));
     bool dirty;
 
-    int e = ask_window(s, h, end, &dirty, err);
+    int e = ask_window(r, s, h, end, &dirty, err);
     if (s->parent && !dirty && !s->in->why_whole[0])
         snprintf(s->in->why_whole, sizeof(s->in->why_whole), "the server does not tell what changed");
     dirty = dirty && s->parent && !s->in->why_whole[0];
@@ -154,6 +203,7 @@ struct flight {
     struct nbd_handle *h;
     bool whole; /* the server sends no reply in pieces if asked not to */
     size_t in_flight;
+    uint64_t heard_ms; /* the last reply, or the first read since there were none under way */
     int error;
 };
 
@@ -189,6 +239,7 @@ static int arrived(void *priv, int *error)
 {
     struct request *q = priv;
 
+    q->f->heard_ms = clock_mono_ms();
     if (*error)
         q->error = *error;
     if (--q->pending == 0)
@@ -224,7 +275,8 @@ static int start_read(struct flight *f, struct block *b, struct err *err)
         return err_set(err, ENOMEM, "out of memory");
     }
     *q = (struct request){ .f = f, .b = b, .pending = 1, .shares = 1 };
-    f->in_flight++;
+    if (f->in_flight++ == 0)
+        f->heard_ms = clock_mono_ms();
     for (size_t off = 0; off < b->len && e >= 0; off += READ_SIZE) {
         q->pending++;
         q->shares++; /* libnbd drops it in any case; on failure `arrived` is not called */
@@ -275,6 +327,8 @@ static int fly(struct flight *f, struct err *err)
             return nbd_failed(err, "the connection broke");
         if (f->error)
             return err_errno(err, f->error, "a read failed");
+        if (f->s->in->apart && f->in_flight && clock_mono_ms() - f->heard_ms > REPLY_MS)
+            return no_answer(err);
     }
     return 0;
 }
@@ -299,6 +353,7 @@ int source_nbd_read(struct reading *r, struct source *s, struct nbd_handle *h, s
      * any more; and no farewell is sent, for to QEMU it would be a client that goes away (keeper.h). */
     int e = fly(&f, err);
 
-    take_replies(&f);
+    if (!s->in->apart)
+        take_replies(&f);
     return e;
 }

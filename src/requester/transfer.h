@@ -32,6 +32,7 @@ struct transfer_in {
     const char *nbd_uri;       /* either this ... */
     const char *path;          /* ... or an ordinary file */
     const char *dirty_context; /* NBD meta context of changed ranges; NULL: everything is to be read */
+    bool apart;                /* nbd_uri is not served by a VM's QEMU: may be left with reads under way */
     const char *image;         /* its name in the restore point */
     const char *parent_point, *parent_image; /* what stands wherever dirty_context says nothing changed; NULL: nothing */
     /* Set by the transfer. */

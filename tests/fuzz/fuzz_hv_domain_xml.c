@@ -12,6 +12,7 @@ static void check_disk(const struct hv_disk *d)
     FUZZ_REQUIRE(local == (d->path != NULL));
     FUZZ_REQUIRE(!d->path || d->path[0] == '/');
     FUZZ_REQUIRE((d->source == HV_SOURCE_NETWORK) == (d->protocol != NULL));
+    FUZZ_REQUIRE((d->source == HV_SOURCE_NETWORK) == (d->node || d->no_node) && !(d->node && d->no_node));
     FUZZ_REQUIRE(strv_len(d->backing) <= CHAIN_MAX);
 }
 

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # A VM that is off and whose disks cannot be read is refused beforehand, with the true reason and the remedy, and check says the same: the
 # image is gone, holds another format than is declared, lacks a backing image at any depth, is written by another program, is on the
-# network, or is a volume of a storage pool that is not active, is not defined or does not have it. What is not backed up anyway may be
-# missing. A VM that runs has its images open, but a volume must be found. M11.
+# network where nobody serves it, or is a volume of a storage pool that is not active, is not defined or does not have it. What is not
+# backed up anyway may be missing. A VM that runs has its images open, but a volume must be found. M11.
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 # shellcheck source=tests/lib/functions_kvss.sh
@@ -72,9 +72,9 @@ points=1
 
 # ---- on the network
 guest_define far disks=0 agent=no tokens=off extra="
-    <disk type='network' device='disk'><driver name='qemu' type='raw'/><source protocol='nbd' name='x'><host name='192.0.2.1' port='10809'/>
+    <disk type='network' device='disk'><driver name='qemu' type='raw'/><source protocol='nbd' name='x'><host name='127.0.0.1' port='7'/>
       </source><target dev='vda' bus='virtio'/></disk>"
-refused far 'disk vda .*on the network.*start the VM'
+refused far 'disk vda .*on the network, .*Connection refused'
 
 # ---- volumes of pools
 mkdir -m 755 "$SANDBOX/pool"

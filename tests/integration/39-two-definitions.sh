@@ -283,7 +283,7 @@ assert_both web "a guest with its agent"
 lose web
 note "a guest with its agent"
 
-# ---- each alone: seventeen VMs; the last two are paused, and in a saved state
+# ---- each alone: sixteen VMs; and one more with all of them, which is paused, and later in a saved state
 number=1 vms=()
 for cell in "${cells[@]}"; do
     make "$cell" $((++number)) "$cell"

@@ -160,6 +160,30 @@ static void the_deadline_holds_however_much_is_said(void **state)
     assert_int_equal(tail.len, 4096);
 }
 
+static void *raise_soon(void *cancel)
+{
+    clock_sleep_ms(200);
+    par_cancel_raise(cancel);
+    return NULL;
+}
+
+static void a_child_is_given_up_when_told_to_end(void **state)
+{
+    struct par_cancel cancel = { 0 };
+    struct proc_run run = shell(SH("sleep 60"));
+    struct err err = ERR_INIT;
+    uint64_t began = clock_mono_ms();
+    pthread_t thread;
+    int status = -1;
+
+    (void)state;
+    run.cancel = &cancel;
+    assert_int_equal(pthread_create(&thread, NULL, raise_soon, &cancel), 0);
+    assert_fails(EINTR, proc_run(&run, NULL, NULL, &status, &err));
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_true(clock_mono_ms() - began < 10000);
+}
+
 static void a_child_that_talks_too_much_is_killed(void **state)
 {
     _cleanup_buf_ struct buf out = BUF_INIT;
@@ -442,6 +466,7 @@ int main(void)
         cmocka_unit_test(environment_is_added_to_ours),
         test_in_dir(a_child_that_overruns_is_killed_with_its_children),
         cmocka_unit_test(the_deadline_holds_however_much_is_said),
+        cmocka_unit_test(a_child_is_given_up_when_told_to_end),
         cmocka_unit_test(a_child_that_talks_too_much_is_killed),
         cmocka_unit_test(output_of_exactly_the_limit_passes),
         cmocka_unit_test(unwanted_output_is_dropped),

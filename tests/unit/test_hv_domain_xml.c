@@ -70,6 +70,8 @@ static void add_disk(struct buf *b, const struct hv_disk *d)
              d->unsaveable ? d->unsaveable : "",
              d->protocol ? " protocol=" : "", d->protocol ? d->protocol : "");
     add_line(b, "  path", d->path);
+    add_line(b, "  node", d->node);
+    add_line(b, "  no node", d->no_node);
     add_strv(b, "  backing", d->backing);
 }
 

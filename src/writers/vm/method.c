@@ -79,6 +79,39 @@ static const char *not_covered(const struct hv_disk *d)
     return NULL;
 }
 
+/* No QEMU has it open that a backup job could read it through; of one that the guest only reads it takes none. */
+static bool read_apart(const struct hv_domain *d, const struct hv_disk *disk)
+{
+    return disk->source == HV_SOURCE_NETWORK && !not_covered(disk) && !disk->unreadable &&
+           (d->state == HV_OFF || d->state == HV_SAVED || disk->readonly || disk->transient);
+}
+
+/* Disks on the network that will be read without the VM's QEMU: tried here as the backup will do it. -EINTR, -ENOMEM. */
+static int look_at_network(struct hv_domain *d, struct err *err)
+{
+    const char *start = d->state == HV_OFF || d->state == HV_SAVED ? "start the VM, or " : "";
+
+    for (size_t i = 0; i < d->n_disks; i++) {
+        struct hv_disk *disk = &d->disks[i];
+        struct err why = ERR_INIT;
+        const char *none = !hv_is_local(d->hv) ? "QEMU runs on another host" : !disk->node ? disk->no_node : NULL;
+        int r = 0;
+        if (!read_apart(d, disk))
+            continue;
+        if (!none && (r = hv_network_disk_size(d, disk, &disk->size, &why)) == 0)
+            continue;
+        if (r == -EINTR || r == -ENOMEM)
+            return err_move(err, &why);
+        disk->unreadable = str_format("its image %s is on the network, no QEMU has it open for a backup, and kvss cannot read it by "
+                                      "itself: %s: %sleave it out of --all (--exclude %s)", disk->locator, none ? none : why.text,
+                                      none || r == -EINVAL ? start : r == -EOPNOTSUPP ? "install it, or " : "see to its server, or ",
+                                      d->name);
+        if (!disk->unreadable)
+            return err_set(err, ENOMEM, "out of memory");
+    }
+    return 0;
+}
+
 static int add_disk(struct vm_report *r, const char *target, const char *path, const char *format, const char *why)
 {
     struct vm_disk_report *d = &r->disks[r->n_disks++];
@@ -172,8 +205,6 @@ static void choose_method(const struct hv_domain *d, struct vm_report *r)
  * restore. NULL: nothing. Caller frees. */
 static char *unreadable(const struct hv_domain *d)
 {
-    bool qemu = d->state != HV_OFF && d->state != HV_SAVED;
-
     for (size_t i = 0; i < d->n_disks; i++) {
         const struct hv_disk *disk = &d->disks[i];
         if (not_covered(disk))
@@ -182,9 +213,6 @@ static char *unreadable(const struct hv_domain *d)
             return str_format("disk %s cannot be read: %s%s", disk->target, disk->unreadable,
                               disk->path && !io_exists(disk->path) ? "; if the VM was deleted, virsh undefine removes what is left of it"
                                                                    : "");
-        if (!qemu && !disk->path)
-            return str_format("disk %s (%s) is on the network, and no QEMU has it open: start the VM to back it up",
-                              disk->target, disk->locator);
     }
     if (d->nvram && d->state != HV_OFF && hv_is_local(d->hv) && !io_exists(d->nvram))
         return str_format("its NVRAM %s is not there: bring it back", d->nvram);
@@ -294,6 +322,9 @@ int vm_examine(struct vm_writer *w, struct hv_domain *d, struct vm_report *ret, 
 {
     struct vm_report r = { .state = d->state, .level = VM_LEVEL_CRASH, .agent = HV_AGENT_FAILED };
 
+    int rc = look_at_network(d, err);
+    if (rc < 0)
+        return rc;
     r.name = strdup(d->name);
     r.uuid = strdup(d->uuid);
     if (!r.name || !r.uuid || take_policy(w, d, &r) < 0 || cover_disks(d, &r) < 0) {
@@ -303,7 +334,7 @@ int vm_examine(struct vm_writer *w, struct hv_domain *d, struct vm_report *ret, 
     _cleanup_free_ char *job = NULL;
     bool busy = false;
     struct err silent = ERR_INIT;
-    int rc = hv_domain_busy(d, &busy, &job, &silent); /* first of all: where QEMU hangs, nothing else is to be learnt */
+    rc = hv_domain_busy(d, &busy, &job, &silent); /* first of all: where QEMU hangs, nothing else is to be learnt */
     bool hangs = rc == -ETIMEDOUT;
     if (hangs)
         vm_leave_conditions(&r, silent.text);

@@ -1,0 +1,237 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Disks on the network (NBD over TCP and over a UNIX socket, raw and qcow2, names that need care) of VMs that are off, saved, running: backed
+# up byte for byte, restored in the same ways. Where the server is away, does not have it or does not answer, where something asks for a
+# secret, or the definition does not tell surely, check and backup refuse alike, beforehand. A server that stops answering in the midst
+# of a backup does not keep it from ending at the first signal; a VM that is started meanwhile spoils it. M10, M11, B3.
+# shellcheck source=tests/lib/functions.sh
+. "$(dirname "$0")/../lib/functions.sh"
+# shellcheck source=tests/lib/functions_kvss.sh
+. "$(dirname "$0")/../lib/functions_kvss.sh"
+
+kvss_setup
+points=0
+S=$SANDBOX/served
+mkdir -m 711 "$S"
+cp "$(command -v qemu-nbd)" "$SANDBOX/nbd-server" # a name that is not taken for what kvss may leave behind
+NAME=$'x,y "z" \'w\' \\$HOME'
+NAME_XML='x,y &quot;z&quot; &apos;w&apos; \$HOME'
+TCP=(-b 127.0.0.1 -p 10811 -x "$NAME")
+
+# serve KEY FILE OPTION...: a server of the file, writable; its pid is in SERVER[KEY]
+declare -A SERVER
+serve() {
+    local key=$1 file=$2
+    shift 2
+    "$SANDBOX/nbd-server" -t -e 8 -f raw "$@" "$file" 2>> "$SANDBOX/servers" &
+    SERVER[$key]=$!
+    poll 20 nbd_ready "$@"
+}
+nbd_ready() {
+    case $1 in
+    -k) [ -S "$2" ] && chmod 666 "$2" ;;
+    *) (exec 3<> "/dev/tcp/127.0.0.1/$4") 2> /dev/null ;;
+    esac
+}
+stop() { kill -CONT "${SERVER[$1]}"; kill "${SERVER[$1]}"; wait "${SERVER[$1]}" || :; }
+
+# disk FORMAT TARGET SOURCE... : its XML
+disk() {
+    echo "<disk type='network' device='disk'><driver name='qemu' type='$1'/>$3<target dev='$2' bus='virtio'/>${4:-}</disk>"
+}
+RAW="<source protocol='nbd'><host transport='unix' socket='$S/raw.sock'/></source>"
+COW="<source protocol='nbd' name='$NAME_XML'><host name='127.0.0.1' port='10811'/></source>"
+
+# refused VM TEXT: by check and by backup, for the same reason
+refused() {
+    local why
+    kvss check "$1" --json > "$REPORT" 2> "$SANDBOX/stderr" && fail "check of $1: a backup would not be refused"
+    why=$(report_vm "$1" .refused)
+    assert_match "$why" "$2" "why a backup of $1 would be refused"
+    assert_match "$why" "leave it out of --all \(--exclude $1\)" "the remedy"
+    kvss_fails "$EXIT_REFUSED" backup "$1" --quiet
+    [[ $OUTPUT == *"$why"* ]] || fail "check says '$why', and the backup '$OUTPUT'"
+    ALLOW_CHECKPOINTS='kvss-*' assert_nothing_left
+    assert_points $points
+    note "$1: $why"
+}
+
+# as_served POINT: the images of the point are what is served
+as_served() {
+    rm -rf "$SANDBOX/images"
+    kvss_json restore "$1" net --images-only --to "$SANDBOX/images"
+    assert_same_file "$SANDBOX/images/net-vda.raw" "$S/raw"
+    qemu-img convert -f qcow2 -O raw "$SANDBOX/images/net-vdb.qcow2" "$SANDBOX/restored"
+    qemu-img convert -U -f qcow2 -O raw "$S/cow" "$SANDBOX/truth"
+    assert_same_file "$SANDBOX/restored" "$SANDBOX/truth"
+    rm "$SANDBOX/restored" "$SANDBOX/truth"
+}
+
+head -c 24M /dev/urandom > "$S/raw" && truncate -s 64M "$S/raw"
+qemu-img create -q -f qcow2 "$S/cow" 32M
+head -c 9M /dev/urandom > "$SANDBOX/content"
+qemu-io -f qcow2 -c "write -s $SANDBOX/content 3M 9M" "$S/cow" > /dev/null
+truncate -s 40M "$S/cow" # what is served cannot grow, and QEMU writes to it
+serve raw "$S/raw" -k "$S/raw.sock"
+serve cow "$S/cow" "${TCP[@]}"
+
+# ---- off: backed up, and again after a change
+guest_define net disks=0 agent=no tokens=off extra="$(disk raw vda "$RAW")$(disk qcow2 vdb "$COW")"
+kvss_json check net
+assert_report_vm net .refused null
+assert_report_vm net '[.disks[].covered] | all' true
+definition net > "$SANDBOX/net.before"
+backup net
+assert_report_vm net .state off
+assert_report_vm net .consistency offline
+assert_report_vm net '.not_covered | length' 0
+first=$(report .point)
+as_served "$first"
+qemu-io -f raw -c 'write -P 7 1M 3M' "nbd+unix:///?socket=$S/raw.sock" > /dev/null
+stop cow
+qemu-io -f qcow2 -c 'write -P 9 20M 1M' "$S/cow" > /dev/null
+serve cow "$S/cow" "${TCP[@]}"
+backup net
+as_served "$POINT"
+points=2
+assert_definition net "$SANDBOX/net.before"
+note "off: both disks are as they were served"
+
+# ---- running, then saved
+guest_start net
+backup net
+running=$(report .point)
+assert_state net running
+virsh -q managedsave net > /dev/null
+ALLOW_SAVED=net backup net
+assert_report_vm net .state saved
+as_served "$POINT"
+assert_eq "$(vm_state net)" "shut off, saved" "state of net"
+virsh -q start net > /dev/null
+virsh -q destroy net
+ALLOW_CHECKPOINTS='kvss-*' backup net # reads whole what a running one could have told the changes of
+as_served "$POINT"
+points=5
+note "running and saved, too"
+
+# ---- restored in the same ways, whether it was off or running
+for where in "$first" "$running"; do
+    kvss_json verify "$where"
+    kvss_fails "$EXIT_FAILED" restore "$where" net --yes
+    assert_match "$OUTPUT" 'VM net, disk vda: it was on the network .*--to, --pool or --disk vda=PATH' "restored in place"
+    kvss_json restore "$where" net --name copy --to "$SANDBOX/copy" --no-start
+    assert_match "$(vm_state copy)" '^shut off' "state of the copy"
+    [ "$where" != "$first" ] || cmp -n 1M "$SANDBOX/copy/copy-vda.raw" "$S/raw"
+    virsh -q domblklist copy > "$SANDBOX/out"
+    assert_match "$(cat "$SANDBOX/out")" "$SANDBOX/copy/copy-vda.raw" "the copy's image"
+    virsh -q undefine copy --managed-save > /dev/null
+    rm -r "$SANDBOX/copy"
+done
+kvss_json restore "$first" net --move --to "$SANDBOX/moved" --yes --no-start
+assert_match "$(virsh -q domblklist net)" "vda +$SANDBOX/moved/net-vda.raw" "where it went"
+guest_remember_disks net
+ALLOW_CHECKPOINTS='kvss-*' assert_nothing_left
+virsh -q define "$SANDBOX/net.before" > /dev/null
+guest_remember_disks net
+note "restored as copy and moved to files; both alike"
+
+# ---- the server is away, or does not have it
+stop raw
+refused net "disk vda .*its image nbd:$S/raw.sock is on the network, .*cannot read it by itself: .*(No such file|Connection refused).*: see to its server"
+serve raw "$S/raw" -k "$S/raw.sock"
+stop cow
+refused net "disk vdb .*its image nbd:x,y .*cannot read it by itself: .*Connection refused"
+serve cow "$S/cow" -b 127.0.0.1 -p 10811 -x other
+refused net "disk vdb .*cannot read it by itself: .*not available"
+stop cow
+guest_define fine agent=no tokens=off size=8M
+kvss_fails "$EXIT_REFUSED" backup --all
+assert_match "$OUTPUT" '^VM net: disk vdb cannot be read|VM net: disk vdb cannot be read' "who sinks it, and why"
+backup --all --exclude net
+points=6
+
+# ---- what is on the server would lead on to other files
+qemu-img create -q -f qcow2 -b /etc/passwd -F raw "$S/trap" 1M
+serve cow "$S/trap" "${TCP[@]}"
+refused net "disk vdb .*it has a backing image, .*: start the VM"
+stop cow
+serve cow "$S/raw" "${TCP[@]}" -r
+refused net 'disk vdb .*not in qcow2 format'
+stop cow
+
+# ---- definitions that do not tell surely how it is to be read
+refused_source() { # TEXT FORMAT SOURCE
+    virsh -q undefine odd 2> /dev/null || :
+    guest_define odd disks=0 agent=no tokens=off extra="$(disk "$2" vda "$3")"
+    refused odd "$1"
+}
+H="<host name='localhost' port='7'/>"
+refused_source 'encrypted \(TLS\): start the VM' raw "<source protocol='nbd' name='x' tls='yes'>$H</source>"
+refused_source 'secret of libvirt.s \(auth\): start the VM' raw "<source protocol='rbd' name='p/i'><host name='localhost' port='7'/>
+    <auth username='me'><secret type='ceph' usage='none'/></auth></source>"
+refused_source 'does not read over sheepdog' raw "<source protocol='sheepdog' name='x'>$H</source>"
+refused_source 'its format is vmdk' vmdk "<source protocol='nbd' name='x'>$H</source>"
+refused_source 'qemu-block-extra|[Cc]onnect' raw "<source protocol='https' name='x'>$H</source>"
+virsh -q undefine odd
+
+# ---- a disk that the guest only reads is read beside a VM that runs
+guest_define reader disks=0 agent=no tokens=off extra="$(disk raw vda "$RAW" '<readonly/>')"
+guest_start reader
+backup reader
+points=7
+kvss_json restore "$POINT" reader --images-only --to "$SANDBOX/reader"
+assert_same_file "$SANDBOX/reader/reader-vda.raw" "$S/raw"
+stop raw
+refused reader 'disk vda .*cannot read it by itself'
+virsh -q destroy reader
+virsh -q undefine reader
+
+# ---- it stops answering
+serve raw "$S/raw" -k "$S/raw.sock"
+serve cow "$S/cow" "${TCP[@]}"
+ends() { # WHAT: the command in $pid, at its first signal, soon
+    local began=$SECONDS status=0
+    kill -INT $pid
+    wait $pid || status=$?
+    assert_eq $status "$EXIT_INTERRUPTED" "status of $1"
+    assert_le $((SECONDS - began)) 10 "seconds until $1 ended"
+    note "$1 ended $((SECONDS - began)) s after the signal"
+}
+asking() { pgrep -x qemu-img > /dev/null; }
+kill -STOP "${SERVER[raw]}"
+env --default-signal=INT "$KVSS" check net > "$SANDBOX/out" 2>&1 &
+pid=$!
+poll 20 asking
+ends "check of a server that hangs"
+kill -CONT "${SERVER[raw]}"
+assert_nothing_left
+
+blocks() { find "$KVSS_REPOSITORY" -type f | wc -l; }
+head -c 64M /dev/urandom | dd of="$S/raw" conv=notrunc status=none
+reading() { [ "$(pgrep -xc qemu-nbd)" = 2 ] && [ "$(du -sm "$KVSS_REPOSITORY" | cut -f 1)" -ge $((start + 2)) ]; }
+held_backup() { # until it reads
+    start=$(du -sm "$KVSS_REPOSITORY" | cut -f 1)
+    env --default-signal=INT "$KVSS" backup net --quiet --bwlimit 4M > "$SANDBOX/out" 2>&1 &
+    pid=$!
+    until reading; do kill -0 $pid 2> /dev/null || fail "the backup ended early: $(cat "$SANDBOX/out")"; sleep 0.1; done
+}
+held_backup
+kill -STOP "${SERVER[raw]}" "${SERVER[cow]}"
+sleep 3
+ends "a backup from servers that hang"
+kill -CONT "${SERVER[raw]}" "${SERVER[cow]}"
+assert_nothing_left
+assert_points $points
+
+# ---- nothing locks it: a VM that is started meanwhile spoils the copy
+held_backup
+guest_start net
+wait $pid && fail "the backup succeeded though the VM was started"
+assert_match "$(cat "$SANDBOX/out")" 'VM net was off and is .* now, and may have written to its disk on the network .*run the backup again' "why"
+assert_nothing_left
+assert_points $points
+virsh -q destroy net 2> /dev/null || : # its guest may have ended by itself
+backup net
+as_served "$POINT"
+stop raw
+stop cow
