@@ -404,8 +404,8 @@ int hv_export_start(const char *dir, const char *path, const char *format, enum 
 /* READ, of a disk on the network (it must have a node), which no lock keeps others from writing. -ETIMEDOUT: its server does not answer
  * (30 s); -EINTR: told to end. d: the VM whose disk it is. */
 int hv_export_start_disk(struct hv_domain *d, const char *dir, const struct hv_disk *disk, struct hv_export **ret, struct err *err);
-/* Whether it could be read so, and its size: its server is asked, and its head read. As above; -EINVAL: it is not read this way, for what it
- * is; -EOPNOTSUPP: QEMU's tools lack the driver; -EIO: its server. */
+/* Whether it could be read so, and its size: its server is asked, and its head read. As above; -EINVAL: it is not read this way, for what
+ * it is; -EOPNOTSUPP: QEMU's tools lack the driver; -EIO: its server. */
 int hv_network_disk_size(struct hv_domain *d, const struct hv_disk *disk, uint64_t *ret, struct err *err);
 /* READ, and the image's persistent dirty bitmap is told too, as the NBD meta context hv_export_dirty_context(). */
 int hv_export_start_dirty(const char *dir, const char *path, const char *format, const char *bitmap, struct hv_export **ret,

@@ -107,7 +107,8 @@ static int unplug(const struct hv *hv, struct hv_def *def, size_t i, char ***not
 /* libvirt makes the device of a name that the definition gives, and fails where another has it by now. */
 static int without_tap_name(const struct hv *hv, xmlNodePtr nic, char ***notes)
 {
-    _cleanup_free_ char *name = xml_get(nic, "target/@dev"), *managed = xml_get(nic, "target/@managed"), *mac = xml_get(nic, "mac/@address");
+    _cleanup_free_ char *name = xml_get(nic, "target/@dev"), *managed = xml_get(nic, "target/@managed");
+    _cleanup_free_ char *mac = xml_get(nic, "mac/@address");
 
     if (!hv || !hv->local || !name || (managed && strcmp(managed, "no") == 0) || if_nametoindex(name) == 0)
         return 0;

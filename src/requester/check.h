@@ -17,7 +17,8 @@ struct check {
     struct session *s;
     struct claims *claims;    /* where something is done to the VMs */
     struct policies *policies;
-    json_t *left_out;         /* VMs that are excluded */
+    json_t *left_out;         /* VMs that are excluded, as of these patterns (NULL: none): */
+    char *const *exclude;
     json_t *findings;         /* of the host, the repository, the settings */
     size_t n_errors;
     size_t n;

@@ -167,6 +167,20 @@ static void look_at_sections(struct check *c)
     }
 }
 
+static int look_at_excludes(struct check *c, struct err *err)
+{
+    _cleanup_strv_ char **idle = NULL;
+
+    int r = select_idle_patterns(c->s->hv, c->exclude, &idle, err);
+    for (char **p = idle; p && *p && r >= 0; p++)
+        check_found(c, c->findings,
+                    FOUND(FINDING_WARNING, "exclude-matches-nothing",
+                          "correct it; nothing is to be done if the VM is on another host that uses the file too"),
+                    "%s is to be left out (exclude in kvss.conf, or --exclude), and no VM of this host has that name or UUID, or matches it",
+                    *p);
+    return r;
+}
+
 int check_left(struct check *c, struct err *err)
 {
     char prefix[CHAIN_PREFIX_MAX];
@@ -176,5 +190,6 @@ int check_left(struct check *c, struct err *err)
     for (size_t i = 0; i < c->n; i++)
         look_at_vm(c, &c->vms[i], c->rq->store ? prefix : NULL);
     look_at_sections(c);
-    return look_at_sessions(c, err);
+    int r = look_at_excludes(c, err);
+    return r < 0 ? r : look_at_sessions(c, err);
 }

@@ -116,6 +116,8 @@ struct vm_selection {
     char *const *names, *const *exclude;
 };
 int select_vms(struct hv *hv, const struct vm_selection *what, char ***ret_uuids, json_t **ret_left_out, struct err *err);
+/* Adds the patterns (NULL: none) that no VM of the host is like, each once, to *ret; caller frees. */
+int select_idle_patterns(struct hv *hv, char *const *patterns, char ***ret, struct err *err);
 
 /* ---- json.c ---------------------------------------------------------------------------------------------------------------*/
 json_t *json_text(const char *s); /* string, or null for NULL or what is not UTF-8 */

@@ -71,13 +71,35 @@ static int unknown(const struct hv_name *list, size_t n, const char *name, const
     return err_set(err, ENOENT, "there is no VM '%s' at %s (kvss list vms shows which there are)", name, uri);
 }
 
+static bool matches(const struct hv_name *vm, const char *pattern)
+{
+    return fnmatch(pattern, vm->name, 0) == 0 || guid_equal(pattern, vm->uuid);
+}
+
 /* The pattern that leaves the VM out; NULL: none. */
 static const char *excluded(const struct hv_name *vm, char *const *patterns)
 {
     for (char *const *p = patterns; p && *p; p++)
-        if (fnmatch(*p, vm->name, 0) == 0 || guid_equal(*p, vm->uuid))
+        if (matches(vm, *p))
             return *p;
     return NULL;
+}
+
+int select_idle_patterns(struct hv *hv, char *const *patterns, char ***ret, struct err *err)
+{
+    struct hv_name *list = NULL;
+    size_t n = 0;
+
+    int r = patterns ? hv_names(hv, &list, &n, err) : 0;
+    for (char *const *p = patterns; p && *p && r >= 0; p++) {
+        size_t i = 0;
+        while (i < n && !matches(&list[i], *p))
+            i++;
+        if (i == n && !strv_has(*ret, *p) && strv_add(ret, *p) < 0)
+            r = err_set(err, ENOMEM, "out of memory");
+    }
+    hv_names_free(list, n);
+    return r;
 }
 
 static int leave_out(const struct hv_name *vm, const char *pattern, json_t *list, struct err *err)

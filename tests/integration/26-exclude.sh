@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # A VM that cannot be backed up does not have to sink every backup of all: --exclude and kvss.conf leave VMs out of --all, by name, pattern
-# or UUID, and reports name them. Who names a VM means it. M10, M11.
+# or UUID, and reports name them. Who names a VM means it. check warns of a pattern that matches nothing. M10, M11.
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 # shellcheck source=tests/lib/functions_kvss.sh
@@ -26,6 +26,20 @@ assert_eq "$(left_out)" "broken: excluded, as broken; old-1: excluded, as old-*;
 assert_match "$(kvss show "$POINT")" 'left out: VM old-2: excluded, as old-\*' "kvss show for people"
 assert_match "$(kvss check --all --exclude broken)" 'left out: VM broken: excluded, as broken' "kvss check for people"
 assert_match "$(kvss backup --all --exclude broken)" 'left out: VM broken: excluded, as broken' "kvss backup for people"
+
+# ---- what matches nothing: a warning, since one kvss.conf may serve many hosts
+idle() { report '[.findings[] | select(.id == "exclude-matches-nothing") | .level + " " + (.text | split(" ")[0])] | join("; ")'; }
+kvss_json check --all --exclude broken -x 'old-?' -x 'old-1' -x "$(virsh domuuid old-2)"
+assert_eq "$(idle)" "" "warnings of patterns that all match, one of them what another has left out already"
+kvss_json check --all --exclude broken -x 'web1*' -x 'web1*' -x 3f0c7c9e-3c61-4d1f-9f6e-0b0f2f2a7a01
+assert_eq "$(idle)" "warning web1*; warning 3f0c7c9e-3c61-4d1f-9f6e-0b0f2f2a7a01" "patterns that match nothing"
+printf 'exclude = old-* bro?en elsewhere[0-9]\n' > /etc/kvss/kvss.conf
+kvss_json check --all --exclude nobody
+assert_eq "$(idle)" "warning nobody; warning elsewhere[0-9]" "patterns of kvss.conf and of an option that match nothing"
+assert_match "$(kvss check --all)" 'elsewhere\[0-9\] is to be left out .*no VM of this host' "kvss check for people"
+kvss_json check web01 # named
+assert_eq "$(idle)" "warning elsewhere[0-9]" "with the names of VMs"
+backup --all # is not kept from anything by it
 
 printf 'exclude =  old-?\t%s\n' "$(virsh domuuid broken)" > /etc/kvss/kvss.conf
 backup --all --exclude web02
