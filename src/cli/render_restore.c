@@ -290,6 +290,11 @@ void render_findings(FILE *f, const json_t *report)
 
     json_array_foreach (json_object_get(report, "problems"), i, p)
         problem(f, p);
+    json_array_foreach (json_object_get(report, "warnings"), i, p) {
+        fputs("warning: ", f);
+        out_text(f, json_string_value(p));
+        fputs(".\n", f);
+    }
     json_array_foreach (damaged, i, p)
         damaged_point(f, p);
     if (json_array_size(damaged) && json_array_size(whole))

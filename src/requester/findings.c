@@ -12,13 +12,15 @@ int findings_begin(struct findings *f, struct err *err)
 {
     f->problems = json_array();
     f->touched = json_object();
-    return f->problems && f->touched ? 0 : err_set(err, ENOMEM, "out of memory");
+    f->warnings = json_array();
+    return f->problems && f->warnings && f->touched ? 0 : err_set(err, ENOMEM, "out of memory");
 }
 
 void findings_clear(struct findings *f)
 {
     json_decref(f->problems);
     json_decref(f->touched);
+    json_decref(f->warnings);
     *f = (struct findings){ 0 };
 }
 
@@ -26,6 +28,10 @@ void findings_note(void *priv, const struct store_problem *p)
 {
     struct findings *f = priv;
 
+    if (p->warning) {
+        json_array_append_new(f->warnings, json_text(p->what));
+        return;
+    }
     if (json_array_size(f->problems) < LISTED_MAX)
         json_array_append_new(f->problems, json_pack("{s:o, s:o, s:o, s:n}", "what", json_text(p->what), "point", json_text(p->point),
                                                      "name", json_text(p->name), "vm"));
@@ -133,7 +139,7 @@ int findings_report(struct requester *rq, const struct findings *f, const char *
     size_t n = 0;
 
     if (json_object_set_new(report, "damaged", damaged) < 0 || json_object_set_new(report, "whole", whole) < 0 ||
-        json_object_set(report, "problems", f->problems) < 0)
+        json_object_set(report, "problems", f->problems) < 0 || json_object_set(report, "warnings", f->warnings) < 0)
         return err_set(err, ENOMEM, "out of memory");
     int r = store_list(rq->store, &list, &n, NULL, err);
     if (r < 0)

@@ -11,6 +11,7 @@ struct requester;
 
 struct findings {
     json_t *problems; /* the first 1000 */
+    json_t *warnings; /* what is no damage, in words */
     json_t *touched;  /* point -> names of its images and documents; every one of them */
 };
 
@@ -21,7 +22,8 @@ void findings_note(void *priv, const struct store_problem *p);
  *   "problems": [ { "what", "point", "name", "vm" } ]   (vm: the VM's name, or null),
  *   "damaged": [ { "id", "time", "vms": [ { "name", "uuid", "damaged": [ NAME ] } ], "other": [ NAME ] } ]   (names of images and
  *     documents, of the VM and of no VM; of a point that cannot be read only the id is not null),
- *   "whole": [ ID ], the points that nothing was found in.
+ *   "whole": [ ID ], the points that nothing was found in,
+ *   "warnings": [ TEXT ], what is no damage.
  * `only`: of this point; NULL: of all. -ENOMEM if report is NULL. */
 int findings_report(struct requester *rq, const struct findings *f, const char *only, json_t *report, struct err *err);
 /* verify_restorable.c: restore points that hold all their bytes, and a VM that could not be made of them: each is a finding, and is

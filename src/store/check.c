@@ -19,7 +19,7 @@ void check_tell(struct checking *c, const char *point, const char *name, const c
     SCOPED_LOCK(&c->lock);
     c->result.problems++;
     if (c->fn)
-        c->fn(c->priv, &(struct store_problem){text, point, name});
+        c->fn(c->priv, &(struct store_problem){.what = text, .point = point, .name = name});
 }
 
 /* ---- packs ----------------------------------------------------------------------------------------------------------------*/
@@ -236,14 +236,11 @@ static int check_packs(struct checking *c, struct err *err)
 static int check_entry(void *priv, const struct index_entry *e, struct index_position at, struct err *err)
 {
     struct checking *c = priv;
-    char hex[2 * OBJECT_NAME_LEN + 1];
 
     (void)at;
     if (!lost_packs_has(c->set->lost, &e->at) || names_has(&c->missing, &e->at.pack) ||
         is_elsewhere(c, e->id.b, &e->at.pack, e->at.off))
         return 0;
-    check_tell(c, NULL, NULL, names_has(&c->packs, &e->at.pack) ? "packs/%s is cut short; the index names chunks beyond its end" :
-               "packs/%s is missing; the index names chunks in it", crypt_hex(e->at.pack.b, sizeof e->at.pack.b, hex));
     if (names_add(&c->missing, &e->at.pack) < 0)
         return err_errno(err, ENOMEM, "cannot check");
     names_sort(&c->missing);
@@ -317,6 +314,29 @@ static int check_index(struct checking *c, struct err *err)
     return r < 0 ? err_move(err, &why) : 0;
 }
 
+/* Packs that are lost with something that the index has nowhere else. Only the walk over the points tells whether that matters: an index
+ * file from before a prune, put back, names what nobody needs. */
+static void tell_lost(struct checking *c)
+{
+    char hex[2 * OBJECT_NAME_LEN + 1], text[KVSS_ERR_TEXT_MAX];
+    size_t cut = 0;
+
+    for (size_t i = 0; i < c->missing.n; i++) {
+        const struct object_name *pack = &c->missing.list[i];
+        bool there = names_has(&c->packs, pack);
+        crypt_hex(pack->b, sizeof pack->b, hex);
+        cut += there;
+        if (c->result.points_damaged)
+            check_tell(c, NULL, NULL, there ? "packs/%s is cut short; the index names chunks beyond its end" :
+                                              "packs/%s is missing; the index names chunks in it", hex);
+    }
+    if (c->result.points_damaged || !c->missing.n || !c->fn)
+        return;
+    snprintf(text, sizeof text, "packs that the index names are missing (%zu) or cut short (%zu), packs/%s among them, as after an old "
+             "index was put back; no restore point needs what was in them; kvss prune tidies up", c->missing.n - cut, cut, hex);
+    c->fn(c->priv, &(struct store_problem){.what = text, .warning = true});
+}
+
 int store_check(struct store *s, const struct store_check *options,
                 void (*fn)(void *priv, const struct store_problem *p), void *priv, struct store_check_result *ret,
                 struct err *err)
@@ -329,6 +349,8 @@ int store_check(struct store *s, const struct store_check *options,
         r = check_packs(&c, err);
     if (r == 0)
         r = check_points(&c, err);
+    if (r == 0)
+        tell_lost(&c);
     if (r == 0)
         *ret = c.result;
     pthread_mutex_destroy(&c.lock);

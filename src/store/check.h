@@ -12,7 +12,7 @@ struct checking {
     const struct store_check *options;
     void (*fn)(void *priv, const struct store_problem *p);
     void *priv;
-    struct names packs, missing; /* missing: lost packs that were told */
+    struct names packs, missing; /* missing: lost packs with what is nowhere else */
     struct names suspect;  /* packs whose end cannot be read: with `lock` held */
     struct index_set *set; /* the index as it is checked */
     bool *read;            /* per pack: whole */

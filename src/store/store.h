@@ -146,9 +146,10 @@ struct store_problem {
     const char *what;  /* "chunk 12ab… is damaged: ..." */
     const char *point; /* id of the point it touches, or NULL */
     const char *name;  /* image or document it touches, or NULL */
+    bool warning;      /* no damage: nothing that a restore point needs, and prune tidies it up; not counted */
 };
 /* Reads back and verifies everything of one point (NULL: of all). fn is called for each finding, from one thread at a time.
- * *ret_problems: how many. 0 also where problems were found; -errno only where checking itself could not be done. */
+ * *ret_problems: how many of them are damage. 0 also where problems were found; -errno only where checking itself could not be done. */
 int store_verify(struct store *s, const char *point, void (*fn)(void *priv, const struct store_problem *p), void *priv,
                  const struct par_cancel *cancel, uint64_t *ret_problems, struct err *err);
 

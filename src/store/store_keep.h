@@ -87,7 +87,8 @@ struct store_check_result {
     uint64_t problems;
     uint64_t unused_packs;       /* no index names them: left by an interrupted backup, or one that runs; prune removes them */
 };
-/* Each finding names the chunk or file and, where it touches one, the point and the image; fn from one thread at a time. */
+/* Each finding names the chunk or file and, where it touches one, the point and the image; fn from one thread at a time. Packs that are
+ * lost are a warning where all points are whole without them. */
 int store_check(struct store *s, const struct store_check *options,
                 void (*fn)(void *priv, const struct store_problem *p), void *priv, struct store_check_result *ret,
                 struct err *err);

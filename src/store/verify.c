@@ -19,7 +19,7 @@ struct verifying {
 
 static void report(struct verifying *v, const struct err *why)
 {
-    struct store_problem p = {why->text, v->point, v->name};
+    struct store_problem p = {.what = why->text, .point = v->point, .name = v->name};
 
     SCOPED_LOCK(&v->lock);
     v->problems++;

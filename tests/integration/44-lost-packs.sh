@@ -108,19 +108,36 @@ for round in 1 2; do
 done
 POINTS[index]=$POINT
 truth index one vda
+packs > "$SANDBOX/packs.index"
 cp -an "$SANDBOX/index/." "$KVSS_REPOSITORY/index/"
 kvss_json check one
 assert_match "$(report '.findings[] | select(.id == "repository-lost-packs") | .text')" 'missing in the repository \([1-9]' "what check says"
-kvss fsck --json > "$REPORT" || :
-assert_eq "$(report '.damaged | length')" 0 "points that an old index touches"
+# no point is touched: a warning, and no damage
+for command in fsck "fsck --read-data" verify; do
+    # shellcheck disable=SC2086 # words of a command
+    kvss_json $command
+    assert_eq "$(report '[(.damaged | length), (.problems | length), .count, (.warnings | length)] | join(" ")')" "0 0 0 1" "kvss $command"
+    assert_match "$(report '.warnings[0]')" 'missing \([1-9][0-9]*\) or cut short \(0\), packs/.*no restore point needs.*kvss prune' "what it says"
+done
+assert_match "$(kvss fsck)" 'warning: packs .*No damage was found' "what is printed"
 guest_write one vda 1M 1 6 /kept # the old index has all of it
 truth again one vda
 backup one
 POINTS[again]=$POINT
 assert_type one incremental
 assert_gt "$(report .lost.stored_again)" 0 "chunks stored again"
-for point in "${POINTS[index]}" "$POINT" "$other"; do kvss verify "$point" > /dev/null; done
 note "an old index: $(report .lost.stored_again) chunks were stored again"
+for point in "${POINTS[index]}" "$POINT" "$other"; do kvss verify "$point" > /dev/null; done
+# damage elsewhere is damage still, whatever the old index names besides
+hurt=$(packs_since "$SANDBOX/packs.index" | head -n 1)
+mv "$hurt" "$SANDBOX/hurt"
+assert_touched "$POINT"
+assert_eq "$(kvss fsck --json 2> /dev/null | jq '.warnings | length')" 0 "warnings beside damage"
+mv "$SANDBOX/hurt" "$hurt"
+
+kvss prune > /dev/null
+kvss_json fsck
+assert_eq "$(report '.warnings | length')" 0 "warnings after a prune"
 
 # ---- all of it comes back
 assert_out "${POINTS[index]}" index
