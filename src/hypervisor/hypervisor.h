@@ -258,7 +258,7 @@ int hv_managed_save_drop(struct hv_domain *d, struct err *err); /* none is fine 
 int hv_start(struct hv_domain *d, bool paused, struct err *err);
 /* What libvirt chose when the VM was started and will choose anew: ports of displays, taps, terminals. "WHAT\tVALUE" each; caller frees. */
 int hv_traits(struct hv_domain *d, char ***ret, struct err *err);
-/* Adds to *notes a line for each that has another value now. -ENOMEM. */
+/* Adds to *notes a line for each that has another value now, or that libvirt has left out. -ENOMEM. */
 int hv_traits_changed(char *const *before, char *const *after, char ***notes);
 /* The most that its saved state will take, in bytes; 0: not known (it does not run, or libvirt compresses it). */
 uint64_t hv_save_bytes(struct hv_domain *d);

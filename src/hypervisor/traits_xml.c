@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What libvirt chooses anew each time a VM is started, and people and programs outside may have taken note of. */
+/* What libvirt chooses anew each time a VM is started, and people and programs outside may have taken note of; what it leaves out. */
 #include "hypervisor/domain_xml.h"
 #include "hypervisor/internal.h"
 #include <errno.h>
@@ -10,6 +10,7 @@ static const struct trait {
     const char *id;    /* which of them; NULL: its number */
     const char *value;
     const char *what;
+    bool may_go;       /* libvirt starts the VM without it, and says nothing */
 } traits[] = {
     { "devices/graphics[@type='vnc' and @autoport='yes']", NULL, "@port", "port of its VNC display" },
     { "devices/graphics[@type='vnc']", NULL, "@websocket", "WebSocket port of its VNC display" },
@@ -20,6 +21,10 @@ static const struct trait {
     { "devices/console[@type='pty' and target/@type!='serial']", NULL, "source/@path", "terminal of its console" },
     { "devices/parallel[@type='pty']", NULL, "source/@path", "terminal of its parallel port" },
     { "devices/channel[@type='pty']", "target/@name", "source/@path", "terminal of its channel" },
+    { "devices/disk[@device='cdrom' or @device='floppy'][source/@startupPolicy]", "target/@dev", "source/@file", "medium in its drive",
+      true },
+    { "devices/hostdev[@type='usb'][source[@startupPolicy and not(@missing)]]", "source/product/@id", "source/vendor/@id",
+      "USB device of product", true },
 };
 
 /* "the port of its VNC display\t5901" */
@@ -72,11 +77,22 @@ static const char *value_of(char *const *list, const char *named, size_t n)
     return NULL;
 }
 
+/* Whether a line of the list is of a trait that may go. */
+static bool may_go(const char *line)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(traits); i++)
+        if (traits[i].may_go && strncmp(line, "the ", 4) == 0 && strncmp(line + 4, traits[i].what, strlen(traits[i].what)) == 0)
+            return true;
+    return false;
+}
+
 int hv_traits_changed(char *const *before, char *const *after, char ***notes)
 {
     for (; before && *before; before++) {
         size_t n = strcspn(*before, "\t");
         const char *was = *before + n + 1, *now = value_of(after, *before, n);
+        if (!now && may_go(*before) && strv_addf(notes, "%.*s is there no more: %s", (int)n, *before, was) < 0)
+            return -ENOMEM;
         if (now && strcmp(was, now) != 0 && strv_addf(notes, "%.*s is %s now, and was %s", (int)n, *before, now, was) < 0)
             return -ENOMEM;
     }

@@ -22,6 +22,7 @@ mount --bind "$SANDBOX/bus" /sys/bus
 kvss_setup
 network_define lab
 things() {
+    [ -e "$SANDBOX/cd.iso" ] || head -c 1M /dev/zero > "$SANDBOX/cd.iso"
     virsh -q pool-start shelf > /dev/null 2>&1 || :
     virsh -q nwfilter-define "$SANDBOX/filter.xml" > /dev/null 2>&1 || :
     virsh -q pool-start depot > /dev/null 2>&1 || :
@@ -48,6 +49,7 @@ guest_xml away agent=no tokens=off extra="
     <interface type='network'><mac address='52:54:00:00:00:0a'/><source network='lab'/><target dev='vtap-away'/><model type='virtio'/></interface>
     <interface type='network'><mac address='52:54:00:00:00:0b'/><source network='lab'/><model type='virtio'/><filterref filter='quiet'/><port isolated='yes'/>
     </interface>
+    <disk type='file' device='cdrom'><source file='$SANDBOX/cd.iso' startupPolicy='optional'/><target dev='hda' bus='ide'/><readonly/></disk>
     <hostdev mode='subsystem' type='usb'><source startupPolicy='optional'><vendor id='0x1d6b'/><product id='0x7777'/></source></hostdev>
     <graphics type='vnc' autoport='yes'/>" |
     sed "s|<controller type=\"usb\" model=\"none\"/>||" > "$SANDBOX/away.xml"
@@ -60,12 +62,13 @@ guest_wait away
 boot=$(guest_bootid away)
 note "the guest is up"
 
-# same: it runs, in the memory that it had, and nothing is left; its definition is what it was
+# same (EMPTY=yes: its drive is empty now): it runs, in the memory that it had, and nothing is left; its definition is what it was
 same() {
     assert_state away running
     guest_wait away
     assert_eq "$(guest_bootid away)" "$boot" "boot id"
     assert_definition away "$SANDBOX/definition"
+    [ -z "${EMPTY:-}" ] || sed -i 's|^ hda .*| hda   -|' "$SANDBOX/disks/away"
     ALLOW_CHECKPOINTS='kvss-*' assert_nothing_left
 }
 # told PATTERN...: among the warnings of the report
@@ -88,6 +91,15 @@ goes_on() {
     same
 }
 
+# ---- what libvirt itself leaves out, without a word
+wait_saved
+rm "$SANDBOX/cd.iso"
+EMPTY=yes goes_on
+told "the medium in its drive hda is there no more: $SANDBOX/cd.iso"
+not_told 'plugged into nothing|display cannot be reached'
+note "a medium that may be left out"
+
+# ---- what is started or left out
 wait_saved
 virsh -q pool-destroy shelf > /dev/null
 virsh -q pool-destroy depot > /dev/null
@@ -109,6 +121,7 @@ assert_match "$(virsh -q domiflist away)" 'ethernet .*52:54:00:00:00:0b' "the in
 note "pools, a filter, a USB device, the name of a tap"
 
 virsh -q destroy away
+guest_remember_disks away
 things
 guest_start away
 guest_wait away
@@ -117,8 +130,8 @@ boot=$(guest_bootid away)
 # ---- what libvirt itself does not know: the bridge of its network is gone. Found out by trying; the last way is to run without networks.
 wait_saved
 ip link del "$(virsh -q net-info lab | awk '$1 == "Bridge:" { print $2 }')"
-goes_on
-told '52:54:00:00:00:0a is plugged into nothing' '52:54:00:00:00:0b is plugged into nothing' 'display cannot be reached'
+EMPTY=yes goes_on
+told 'drive hda is empty now' '52:54:00:00:00:0a is plugged into nothing' '52:54:00:00:00:0b is plugged into nothing' 'display cannot be reached'
 assert_eq "$(virsh -q domiflist away | grep -c ethernet)" 2 "interfaces without a network"
 assert_match "$(virsh -q domif-getlink away 52:54:00:00:00:0a)" down "the link"
 note "without networks"

@@ -351,10 +351,17 @@ static void what_a_start_chooses_anew_is_told(void **state)
 {
     static const char before[] = "<domain><devices><graphics type='vnc' port='5900' autoport='yes'/><graphics type='vnc' port='7' "
                                  "autoport='no'/><interface type='user'><mac address='m'/><target dev='vnet0'/></interface>"
-                                 "<serial type='pty'><source path='/dev/pts/1'/></serial></devices></domain>";
+                                 "<serial type='pty'><source path='/dev/pts/1'/></serial>"
+                                 "<disk device='cdrom'><source file='/a.iso' startupPolicy='optional'/><target dev='hda'/></disk>"
+                                 "<disk device='cdrom'><source file='/b.iso'/><target dev='hdb'/></disk>"
+                                 "<hostdev type='usb'><source startupPolicy='optional'><vendor id='0x1'/><product id='0x2'/></source>"
+                                 "</hostdev></devices></domain>";
     static const char after[] = "<domain><devices><graphics type='vnc' port='5901' autoport='yes'/>"
                                 "<graphics type='vnc' port='8' autoport='no'/>"
-                                "<interface type='user'><mac address='m'/><target dev='vnet0'/></interface></devices></domain>";
+                                "<interface type='user'><mac address='m'/><target dev='vnet0'/></interface>"
+                                "<disk device='cdrom'><target dev='hda'/></disk><disk device='cdrom'><target dev='hdb'/></disk>"
+                                "<hostdev type='usb'><source startupPolicy='optional' missing='yes'><vendor id='0x1'/><product id='0x2'/>"
+                                "</source></hostdev></devices></domain>";
     _cleanup_(hv_def_free_p) struct hv_def *a = NULL, *b = NULL;
     _cleanup_strv_ char **was = NULL, **is = NULL, **notes = NULL;
 
@@ -364,8 +371,10 @@ static void what_a_start_chooses_anew_is_told(void **state)
     assert_int_equal(traits_xml_list(a->root, &was), 0);
     assert_int_equal(traits_xml_list(b->root, &is), 0);
     assert_int_equal(hv_traits_changed(was, is, &notes), 0);
-    assert_int_equal(strv_len(notes), 1);
+    assert_int_equal(strv_len(notes), 3);
     assert_string_equal(notes[0], "the port of its VNC display is 5901 now, and was 5900");
+    assert_string_equal(notes[1], "the medium in its drive hda is there no more: /a.iso");
+    assert_string_equal(notes[2], "the USB device of product 0x2 is there no more: 0x1");
 }
 
 /* By what an undo tells the VM that it made from one that somebody defined since (B2). */
