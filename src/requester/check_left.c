@@ -176,7 +176,8 @@ static int look_at_excludes(struct check *c, struct err *err)
         check_found(c, c->findings,
                     FOUND(FINDING_WARNING, "exclude-matches-nothing",
                           "correct it; nothing is to be done if the VM is on another host that uses the file too"),
-                    "%s is to be left out (exclude in kvss.conf, or --exclude), and no VM of this host has that name or UUID, or matches it",
+                    "%s is to be left out (exclude in kvss.conf, or --exclude), and no VM of this host has that name or UUID, or "
+                    "matches it",
                     *p);
     return r;
 }
