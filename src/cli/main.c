@@ -393,6 +393,15 @@ static void keep_memory(void)
 /* Constructors of libraries use OpenSSL (libssh's, which comes with libcurl), and its allocator can be set only before. */
 __attribute__((section(".preinit_array"), used)) static void (*const before_constructors)(void) = requester_use_huge_pages;
 
+/* Where the words could not be understood: whoever wants JSON gets the failure so all the same. */
+static bool asks_for_json(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (!strcmp(argv[i], "--json"))
+            return true;
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     struct cli cli = { .held = { .lock = PTHREAD_MUTEX_INITIALIZER } };
@@ -404,6 +413,8 @@ int main(int argc, char **argv)
     const struct signals signals = { &cli.cancel, tell_asked, end_at_once, &cli };
     int code = signals_wait(&signals, &err) < 0 ? EXIT_FAILED : run(&cli, argc, argv, &err);
     bar_stop(TAKE_PTR(cli.bar));
+    if (code == EXIT_USAGE)
+        cli.json = cli.json || asks_for_json(argc, argv);
     if (err.code && !cli.reported)
         print_error(&cli, &err);
     cleanup(&cli);
