@@ -29,7 +29,8 @@ int err_errno(struct err *err, int code, const char *fmt, ...) __attribute__((fo
 /* As err_set(), and records a VSS_E_* code beside the errno. */
 int err_vss(struct err *err, uint32_t hresult, int code, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
-/* Puts "fmt: " before the text and keeps the codes. Returns -err->code (-EIO if none was set or err is NULL). */
+/* Puts "fmt: " before the text, unless it begins so already, and keeps the codes. Returns -err->code (-EIO if none was set or err is
+ * NULL). */
 int err_context(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Copies src over dst (either may be NULL). Returns -src->code. */

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <kvss/error.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -87,6 +88,12 @@ int err_vss(struct err *err, uint32_t hresult, int code, const char *fmt, ...)
     return r;
 }
 
+/* "VM x: VM x: ..." tells nobody more. */
+static bool begins_with(const char *text, const char *context, size_t n)
+{
+    return n > 0 && n < KVSS_ERR_TEXT_MAX - 2 && strncmp(text, context, n) == 0 && text[n] == ':' && text[n + 1] == ' ';
+}
+
 int err_context(struct err *err, const char *fmt, ...)
 {
     char text[KVSS_ERR_TEXT_MAX];
@@ -99,6 +106,8 @@ int err_context(struct err *err, const char *fmt, ...)
     va_end(ap);
     if (n < 0)
         n = 0;
+    if (begins_with(err->text, text, (size_t)n))
+        return -(err->code ? err->code : EIO);
     if ((size_t)n < sizeof text && err->text[0])
         snprintf(text + n, sizeof text - (size_t)n, ": %s", err->text);
     sanitise(text, sizeof text);

@@ -16,16 +16,23 @@
 
 /* ---- The owner's end ------------------------------------------------------------------------------------------------------*/
 
+enum kind { KEEP_HOLD = 1, KEEP_ESTABLISHED = 2 };
+
+struct message {
+    uint32_t kind, id;
+};
+
 struct keeper {
     int fd;
     pid_t pid;
+    uint32_t last_id; /* atomic */
 };
 
 int keeper_start(char *const *argv, struct keeper **ret, struct err *err)
 {
     int fds[2];
 
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
         return err_errno(err, errno, "cannot start %s", argv[0]);
     _cleanup_close_ int ours = fds[0];
     _cleanup_close_ int theirs = fds[1];
@@ -49,30 +56,51 @@ pid_t keeper_pid(const struct keeper *k)
     return k->pid;
 }
 
-/* One byte carries one descriptor. What is under way in the socket is held too, before the keeper has read it. */
-int keeper_hold(struct keeper *k, int fd, struct err *err)
+/* The message, whole; with the descriptor if it is not -1. */
+static int tell(struct keeper *k, struct message m, int fd, struct err *err)
 {
-    char byte = 0;
-    struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
+    struct iovec iov = { .iov_base = &m, .iov_len = sizeof(m) };
     union {
         struct cmsghdr align;
         char room[CMSG_SPACE(sizeof(int))];
     } control = { 0 };
-    struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof(control.room) };
+    struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1 };
 
+    if (fd >= 0) {
+        h.msg_control = control.room;
+        h.msg_controllen = sizeof(control.room);
+        struct cmsghdr *c = CMSG_FIRSTHDR(&h);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+    }
+    for (;;) {
+        if (sendmsg(k->fd, &h, MSG_NOSIGNAL) == (ssize_t)sizeof(m))
+            return 0;
+        if (errno != EINTR) /* ECONNRESET: it died before it had read what it was told */
+            return err_errno(err, errno == ECONNRESET ? EPIPE : errno, "the process that keeps connections to QEMU open is gone");
+    }
+}
+
+/* What is under way in the socket is held too, before the keeper has read it. */
+int keeper_hold(struct keeper *k, int fd, uint32_t *ret_id, struct err *err)
+{
     if (!k)
         return 0;
-    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-    for (;;) {
-        if (sendmsg(k->fd, &m, MSG_NOSIGNAL) == 1)
-            return 0;
-        if (errno != EINTR)
-            return err_errno(err, errno, "the process that keeps connections to QEMU open is gone");
-    }
+    *ret_id = __atomic_add_fetch(&k->last_id, 1, __ATOMIC_RELAXED);
+    return tell(k, (struct message){ KEEP_HOLD, *ret_id }, fd, err);
+}
+
+int keeper_established(struct keeper *k, uint32_t id, struct err *err)
+{
+    return k ? tell(k, (struct message){ KEEP_ESTABLISHED, id }, -1, err) : 0;
+}
+
+void keeper_discard(struct keeper *k)
+{
+    if (k)
+        (void)shutdown(k->fd, SHUT_WR); /* as if we were gone */
 }
 
 void keeper_free(struct keeper *k)
@@ -91,43 +119,58 @@ void keeper_free(struct keeper *k)
 
 struct kept {
     struct pollfd *list; /* [0] is the owner, -1 once it is gone */
+    struct about {
+        uint32_t id;
+        bool established;
+    } *about; /* of the same places */
     size_t n, cap;
 };
 
-/* 1: a connection; 0: the owner is gone. */
-static int receive(int from, int *ret)
+/* 1: *ret, and *ret_fd, or -1 where there is none; 0: the owner is gone. */
+static int receive(int from, struct message *ret, int *ret_fd)
 {
-    char byte;
-    struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
+    struct iovec iov = { .iov_base = ret, .iov_len = sizeof(*ret) };
     union {
         struct cmsghdr align;
         char room[CMSG_SPACE(sizeof(int))];
     } control;
     struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof(control.room) };
 
+    *ret_fd = -1;
     ssize_t n = recvmsg(from, &m, MSG_CMSG_CLOEXEC);
     if (n < 0 && errno == EINTR)
         return -EINTR;
-    struct cmsghdr *c = n == 1 ? CMSG_FIRSTHDR(&m) : NULL;
-    if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(sizeof(int)))
+    if (n != (ssize_t)sizeof(*ret))
         return 0;
-    memcpy(ret, CMSG_DATA(c), sizeof(*ret));
+    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
+        memcpy(ret_fd, CMSG_DATA(c), sizeof(*ret_fd));
     return 1;
 }
 
-static int add(struct kept *k, int fd)
+static int make_room(struct kept *k)
 {
-    if (k->n == k->cap) {
-        size_t cap = k->cap ? 2 * k->cap : 16;
-        struct pollfd *more = reallocarray(k->list, cap, sizeof(*more));
-        if (!more)
-            return -ENOMEM;
-        k->list = more;
-        k->cap = cap;
-    }
+    size_t cap = k->cap ? 2 * k->cap : 16;
+    struct pollfd *list = reallocarray(k->list, cap, sizeof(*list));
+
+    if (list)
+        k->list = list;
+    struct about *about = reallocarray(k->about, cap, sizeof(*about));
+    if (about)
+        k->about = about;
+    if (!list || !about)
+        return -ENOMEM;
+    k->cap = cap;
+    return 0;
+}
+
+static int add(struct kept *k, int fd, uint32_t id)
+{
+    if (k->n == k->cap && make_room(k) < 0)
+        return -ENOMEM;
     /* Of a connection hang-ups alone, which poll() always tells: what the other end sends is the owner's to read. */
     k->list[k->n] = (struct pollfd){ .fd = fd, .events = k->n == 0 || k->list[0].fd < 0 ? POLLIN : 0 };
-    k->n++;
+    k->about[k->n++] = (struct about){ .id = id };
     return 0;
 }
 
@@ -152,24 +195,46 @@ static void drop_closed(struct kept *k)
         }
         close(k->list[i].fd);
         k->list[i] = k->list[--k->n];
+        k->about[i] = k->about[k->n];
+    }
+}
+
+/* NBD: the magic of an option, NBD_OPT_ABORT, no data. A server in the middle of its greeting, which would wait for ever, ends it by
+ * that. To one whose answer to the last option was under way it is the beginning of a request that never comes whole. */
+static void give_up_greeting(int fd)
+{
+    static const unsigned char abort_option[16] = { 'I', 'H', 'A', 'V', 'E', 'O', 'P', 'T', 0, 0, 0, 2, 0, 0, 0, 0 };
+
+    (void)send(fd, abort_option, sizeof(abort_option), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void owner_is_gone(struct kept *k)
+{
+    k->list[0].fd = -1; /* poll() passes over it */
+    for (size_t i = 1; i < k->n; i++) {
+        k->list[i].events = POLLIN;
+        if (!k->about[i].established)
+            give_up_greeting(k->list[i].fd);
     }
 }
 
 /* Takes what the owner sends. One that cannot be entered is held all the same, to the end of this process. */
 static void hear_owner(struct kept *k)
 {
-    int fd = -1;
+    struct message m;
+    int fd;
 
     if (!k->list[0].revents)
         return;
-    int r = receive(k->list[0].fd, &fd);
-    if (r == 0) {
-        k->list[0].fd = -1; /* poll() passes over it */
-        for (size_t i = 1; i < k->n; i++)
-            k->list[i].events = POLLIN;
-    } else if (r == 1) {
-        (void)add(k, fd);
-    }
+    int r = receive(k->list[0].fd, &m, &fd);
+    if (r == 0)
+        owner_is_gone(k);
+    if (r != 1)
+        return;
+    if (m.kind == KEEP_HOLD && fd >= 0)
+        (void)add(k, fd, m.id);
+    for (size_t i = 1; m.kind == KEEP_ESTABLISHED && i < k->n; i++)
+        k->about[i].established |= k->about[i].id == m.id;
 }
 
 /* Whoever ends a whole session by a signal, or the kernel for want of memory, must not end this one before the job is over. */
@@ -191,7 +256,7 @@ int keeper_run(int fd, struct err *err)
     struct kept k = { 0 };
 
     outlive();
-    if (add(&k, fd) < 0)
+    if (add(&k, fd, 0) < 0)
         return err_set(err, ENOMEM, "out of memory");
     while (k.list[0].fd >= 0 || k.n > 1) {
         if (poll(k.list, k.n, -1) < 0)
@@ -200,5 +265,6 @@ int keeper_run(int fd, struct err *err)
         hear_owner(&k);
     }
     free(k.list);
+    free(k.about);
     return 0;
 }

@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include <kvss/error.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct keeper;
@@ -15,8 +16,14 @@ struct keeper;
 int keeper_start(char *const *argv, struct keeper **ret, struct err *err);
 pid_t keeper_pid(const struct keeper *k);
 /* From now on the connection lives until its other end closes it; closing fd is the caller's as before. k NULL: nothing happens.
- * -EPIPE: the keeper is gone. Thread-safe. */
-int keeper_hold(struct keeper *k, int fd, struct err *err);
+ * -EPIPE: the keeper is gone. *ret_id names it. Thread-safe, as the next one. */
+int keeper_hold(struct keeper *k, int fd, uint32_t *ret_id, struct err *err);
+/* The greetings of NBD are over. Before that a server waits for what its client has to say, and as soon as the job is to be ended QEMU's
+ * whole main loop does, and with it the guest (seen with 7.2): if we die then, the keeper says that nothing more will come. */
+int keeper_established(struct keeper *k, uint32_t id, struct err *err);
+/* Nobody reads from what it holds any more: it takes what still comes, until the other ends close. No more can be held from now on. k NULL:
+ * nothing happens. */
+void keeper_discard(struct keeper *k);
 /* Nothing more will come. Waits a moment for the keeper to end, which it does when all connections are closed; one that is not
  * lives on. NULL is fine. */
 void keeper_free(struct keeper *k);

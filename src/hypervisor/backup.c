@@ -8,6 +8,7 @@
 #include "hypervisor/busy.h"
 #include "hypervisor/image.h"
 #include "hypervisor/internal.h"
+#include "hypervisor/patience.h"
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -209,15 +210,32 @@ static bool has_checkpoint(struct hv_domain *d, const char *name)
     return c;
 }
 
-int hv_backup_begin(struct hv_domain *d, const struct hv_backup_request *req, struct err *err)
+static int begin(virConnectPtr conn, virDomainPtr dom, void *arg, struct err *err)
 {
-    if (virDomainBackupBegin(hv_handle(d), req->backup_xml, req->checkpoint_xml, req->flags) == 0)
+    const struct hv_backup_request *req = arg;
+
+    (void)conn;
+    return virDomainBackupBegin(dom, req->backup_xml, req->checkpoint_xml, req->flags) < 0 ? hv_virt_error(err, "libvirt refuses it") : 0;
+}
+
+static void free_request(void *arg)
+{
+    hv_backup_request_free(arg);
+}
+
+int hv_backup_begin(struct hv_domain *d, struct hv_backup_request **req, struct err *err)
+{
+    const struct patient_call call = { .fn = begin, .free_arg = free_request };
+
+    int r = patiently(d, &call, (void **)req, err);
+    if (r >= 0)
         return 0;
-    int r = hv_virt_error(err, "cannot begin the backup job of VM %s", d->name);
+    if (!*req) /* left behind */
+        return r;
     /* Only now, so that nothing is asked beforehand while a guest is frozen: libvirt has no code of its own for it. */
-    if (req->checkpoint && has_checkpoint(d, req->checkpoint))
-        return err_set(err, EEXIST, "cannot begin the backup job of VM %s: it has a checkpoint %s already", d->name, req->checkpoint);
-    return r;
+    if ((*req)->checkpoint && has_checkpoint(d, (*req)->checkpoint))
+        return err_set(err, EEXIST, "cannot begin the backup job of VM %s: it has a checkpoint %s already", d->name, (*req)->checkpoint);
+    return err_context(err, "cannot begin the backup job of VM %s", d->name);
 }
 
 /* What a backup job has. */
@@ -286,10 +304,35 @@ static int own_job(struct hv_domain *d, struct job_parts *parts, struct err *err
  * (VIR_JOB_MODIFY_MIGRATION_SAFE is not in the mask of a backup job): meanwhile nobody's job ends. The end of a disk's part by
  * this call is taken note of at once, without that thread. Errors mean nothing: with the first disk libvirt stops the exports
  * and cancels the others. */
-static void end_parts(struct hv_domain *d, char *const *targets)
+static void end_parts(virDomainPtr dom, char *const *targets)
 {
     for (; targets && *targets; targets++)
-        (void)virDomainBlockJobAbort(hv_handle(d), *targets, 0);
+        (void)virDomainBlockJobAbort(dom, *targets, 0);
+}
+
+/* arg: its disks. */
+static int end_job(virConnectPtr conn, virDomainPtr dom, void *arg, struct err *err)
+{
+    (void)conn;
+    end_parts(dom, arg);
+    return virDomainAbortJob(dom) < 0 ? hv_virt_error(err, "libvirt cannot end it") : 0;
+}
+
+static void free_targets(void *arg)
+{
+    strv_free(arg);
+}
+
+static int tell_to_end(struct hv_domain *d, char *const *targets, struct err *err)
+{
+    const struct patient_call call = { .fn = end_job, .free_arg = free_targets, .undoing = true };
+    char **copy = strv_copy(targets);
+
+    if (!copy && strv_len(targets))
+        return err_errno(err, ENOMEM, "cannot end the backup job of VM %s", d->name);
+    int r = patiently(d, &call, (void **)&copy, err);
+    strv_free(copy);
+    return r < 0 && r != -ETIMEDOUT && r != -EINTR ? err_context(err, "cannot end the backup job of VM %s", d->name) : r;
 }
 
 /* As own_job(); DYING, with why: QEMU does not tell any more, for it has ended, and libvirt has yet to learn of that, behind the
@@ -326,9 +369,9 @@ static int end_own_job(struct hv_domain *d, struct job_parts *parts, struct err 
             return err_set(err, ETIMEDOUT, "the backup job of VM %s did not end within %u s%s%s", d->name, END_TIMEOUT_MS / 1000,
                            why.code ? ": " : "", why.text);
         if (r == JOB_OURS && now >= next) {
-            end_parts(d, parts->targets);
-            if (virDomainAbortJob(hv_handle(d)) < 0)
-                hv_virt_error(&why, "cannot end the backup job of VM %s", d->name);
+            r = tell_to_end(d, parts->targets, &why);
+            if (r == -ETIMEDOUT || r == -EINTR)
+                return err_move(err, &why);
             next = now + END_AGAIN_MS;
         }
         clock_sleep_ms(r == JOB_DYING ? END_DYING_MS : END_STEP_MS);

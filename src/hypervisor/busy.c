@@ -24,19 +24,7 @@ struct job {
     bool probe; /* whether QEMU answers is asked too */
 };
 
-/* A question that QEMU itself has to answer, which taints no VM and takes no time: what else is asked libvirt may know by heart. */
-static int ask_qemu(virDomainPtr dom, struct err *err)
-{
-    virDomainIOThreadInfoPtr *list = NULL;
-    int n = virDomainGetIOThreadInfo(dom, &list, VIR_DOMAIN_AFFECT_LIVE);
-
-    for (int i = 0; i < n; i++)
-        virDomainIOThreadInfoFree(list[i]);
-    free(list);
-    return n < 0 && hv_virt_code() == VIR_ERR_OPERATION_TIMEOUT ? hv_virt_error(err, "QEMU cannot be asked") : 0;
-}
-
-static int ask_job(virDomainPtr dom, void *arg, struct err *err)
+static int ask_job(virConnectPtr conn, virDomainPtr dom, void *arg, struct err *err)
 {
     struct job *job = arg;
     virTypedParameterPtr params = NULL;
@@ -46,7 +34,7 @@ static int ask_job(virDomainPtr dom, void *arg, struct err *err)
         return hv_virt_error(err, "cannot tell what jobs the VM has");
     virTypedParamsGetInt(params, n, VIR_DOMAIN_JOB_OPERATION, &job->operation);
     virTypedParamsFree(params, n);
-    return job->probe && job->type == VIR_DOMAIN_JOB_NONE ? ask_qemu(dom, err) : 0;
+    return job->probe && job->type == VIR_DOMAIN_JOB_NONE ? patience_ask_qemu(conn, dom, NULL, err) : 0;
 }
 
 static int operation_of(struct hv_domain *d, bool undoing, int *ret, struct err *err)
@@ -70,12 +58,12 @@ int busy_operation(struct hv_domain *d, int *ret, struct err *err)
 }
 
 /* Block commit, copy, pull: QEMU has one of them for a disk. 1: yes. */
-static int ask_block_jobs(virDomainPtr dom, void *arg, struct err *err)
+static int ask_block_jobs(virConnectPtr conn, virDomainPtr dom, void *arg, struct err *err)
 {
     char **targets = arg;
     virDomainBlockJobInfo info;
 
-    (void)err;
+    (void)conn, (void)err;
     for (size_t i = 0; targets[i]; i++)
         if (virDomainGetBlockJobInfo(dom, targets[i], &info, 0) == 1)
             return (int)i + 1;

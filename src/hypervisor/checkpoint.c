@@ -4,6 +4,7 @@
 #include "base/xml.h"
 #include "hypervisor/image.h"
 #include "hypervisor/internal.h"
+#include "hypervisor/patience.h"
 #include <errno.h>
 #include <string.h>
 
@@ -50,15 +51,18 @@ static int remove_offline(struct hv_domain *d, virDomainCheckpointPtr c, struct 
     return n < 0 ? err_errno(err, -n, "cannot read the checkpoint") : r;
 }
 
-static int drop_metadata(struct hv_domain *d, virDomainCheckpointPtr c, const char *name, struct err *err)
+static int drop_metadata(virDomainCheckpointPtr c, struct err *err)
 {
     if (virDomainCheckpointDelete(c, VIR_DOMAIN_CHECKPOINT_DELETE_METADATA_ONLY) < 0)
-        return hv_virt_error(err, "cannot delete checkpoint %s of VM %s", name, d->name);
+        return hv_virt_error(err, "libvirt does not forget it");
     return 0;
 }
 
-/* The checkpoint of one disk only is made known again, if its bitmap is there and sound, and deleted with it. */
-static void delete_of_disk(struct hv_domain *d, xmlDocPtr doc, xmlNodePtr disk)
+/* ---- Through a running QEMU, which may have to be waited for --------------------------------------------------------------*/
+
+/* The checkpoint of one disk only is made known again, if its bitmap is there and sound, and deleted with it. Where that fails a bitmap
+ * stays, which the next full backup does without. */
+static void delete_of_disk(virDomainPtr dom, xmlDocPtr doc, xmlNodePtr disk)
 {
     unsigned flags = VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE | VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE_VALIDATE;
     _cleanup_(checkpoint_free_p) virDomainCheckpointPtr c = NULL;
@@ -66,26 +70,26 @@ static void delete_of_disk(struct hv_domain *d, xmlDocPtr doc, xmlNodePtr disk)
 
     xmlSetProp(disk, BAD_CAST "checkpoint", BAD_CAST "bitmap");
     if (xml_dump(doc, NULL, false, &xml, NULL) == 0)
-        c = virDomainCheckpointCreateXML(hv_handle(d), xml, flags);
-    if (c && virDomainCheckpointDelete(c, 0) < 0)
-        log_debug(d->hv->log, "VM %s: a bitmap stays: %s", d->name, virGetLastErrorMessage());
+        c = virDomainCheckpointCreateXML(dom, xml, flags);
+    if (c)
+        (void)virDomainCheckpointDelete(c, 0);
     xmlSetProp(disk, BAD_CAST "checkpoint", BAD_CAST "no");
     xmlUnsetProp(disk, BAD_CAST "bitmap");
 }
 
 /* libvirt deletes a checkpoint only if all of its bitmaps are there. An image that was replaced has none, and one whose QEMU was
  * killed perhaps. */
-static int delete_piecewise(struct hv_domain *d, virDomainCheckpointPtr c, const char *name, struct err *err)
+static int delete_piecewise(virDomainPtr dom, virDomainCheckpointPtr c, struct err *err)
 {
     _cleanup_free_ char *xml = virDomainCheckpointGetXMLDesc(c, VIR_DOMAIN_CHECKPOINT_XML_SECURE);
     _cleanup_free_ xmlNodePtr *disks = NULL;
     _cleanup_xml_ xmlDocPtr doc = NULL;
 
     if (!xml)
-        return hv_virt_error(err, "cannot read checkpoint %s of VM %s", name, d->name);
+        return hv_virt_error(err, "it cannot be read");
     int r = xml_parse(xml, strlen(xml), "the checkpoint", &doc, err);
     if (r == 0)
-        r = drop_metadata(d, c, name, err);
+        r = drop_metadata(c, err);
     if (r < 0)
         return r;
     int n = xml_find_all(xmlDocGetRootElement(doc), "disks/disk[@checkpoint='bitmap']", &disks);
@@ -94,31 +98,55 @@ static int delete_piecewise(struct hv_domain *d, virDomainCheckpointPtr c, const
         xmlUnsetProp(disks[i], BAD_CAST "bitmap");
     }
     for (int i = 0; i < n; i++)
-        delete_of_disk(d, doc, disks[i]);
+        delete_of_disk(dom, doc, disks[i]);
     return 0;
+}
+
+/* arg: its name. */
+static int delete_live(virConnectPtr conn, virDomainPtr dom, void *arg, struct err *err)
+{
+    _cleanup_(checkpoint_free_p) virDomainCheckpointPtr c = virDomainCheckpointLookupByName(dom, arg, 0);
+
+    (void)conn;
+    if (!c)
+        return hv_virt_code() == VIR_ERR_NO_DOMAIN_CHECKPOINT ? 0 : hv_virt_error(err, "it cannot be looked up");
+    if (virDomainCheckpointDelete(c, 0) == 0)
+        return 0;
+    int r = hv_virt_error(err, "libvirt does not delete it");
+    bool missing = hv_virt_code() == VIR_ERR_INTERNAL_ERROR || hv_virt_code() == VIR_ERR_CHECKPOINT_INCONSISTENT;
+    return missing ? delete_piecewise(dom, c, err) : r;
+}
+
+static int delete_through_qemu(struct hv_domain *d, const char *name, struct err *err)
+{
+    const struct patient_call call = { .fn = delete_live, .free_arg = free, .undoing = true };
+    char *copy = strdup(name);
+
+    if (!copy)
+        return err_errno(err, ENOMEM, "out of memory");
+    int r = patiently(d, &call, (void **)&copy, err);
+    free(copy);
+    return r;
 }
 
 int hv_checkpoint_delete(struct hv_domain *d, const char *name, bool metadata_only, struct err *err)
 {
     _cleanup_(checkpoint_free_p) virDomainCheckpointPtr c = virDomainCheckpointLookupByName(hv_handle(d), name, 0);
+    int r = 0;
 
     if (!c && hv_virt_code() == VIR_ERR_NO_DOMAIN_CHECKPOINT)
         return 0;
     if (!c)
         return hv_virt_error(err, "cannot look up checkpoint %s of VM %s", name, d->name);
-    if (!metadata_only && d->hv->local && virDomainIsActive(hv_handle(d)) == 0) {
-        int r = remove_offline(d, c, err);
-        if (r < 0)
-            return err_context(err, "cannot delete checkpoint %s of VM %s", name, d->name);
-        metadata_only = true;
+    if (!metadata_only && !(d->hv->local && virDomainIsActive(hv_handle(d)) == 0)) {
+        r = delete_through_qemu(d, name, err);
+    } else {
+        if (!metadata_only)
+            r = remove_offline(d, c, err);
+        if (r >= 0)
+            r = drop_metadata(c, err);
     }
-    if (metadata_only)
-        return drop_metadata(d, c, name, err);
-    if (virDomainCheckpointDelete(c, 0) == 0)
-        return 0;
-    int r = hv_virt_error(err, "cannot delete checkpoint %s of VM %s", name, d->name);
-    bool missing = hv_virt_code() == VIR_ERR_INTERNAL_ERROR || hv_virt_code() == VIR_ERR_CHECKPOINT_INCONSISTENT;
-    return missing ? delete_piecewise(d, c, name, err) : r;
+    return r < 0 ? err_context(err, "cannot delete checkpoint %s of VM %s", name, d->name) : 0;
 }
 
 /* What libvirt has forgotten: QEMU goes on recording in it, and does not go back to a snapshot inside the image beside it. */
@@ -193,14 +221,42 @@ int hv_checkpoint_disks(struct hv_domain *d, const char *name, char ***ret, stru
     return 0;
 }
 
+struct redefinition {
+    char *xml;
+    unsigned flags;
+};
+
+static void redefinition_free(void *arg)
+{
+    struct redefinition *r = arg;
+
+    if (r)
+        free(r->xml);
+    free(r);
+}
+
+static int redefine(virConnectPtr conn, virDomainPtr dom, void *arg, struct err *err)
+{
+    const struct redefinition *r = arg;
+    _cleanup_(checkpoint_free_p) virDomainCheckpointPtr c = virDomainCheckpointCreateXML(dom, r->xml, r->flags);
+
+    (void)conn;
+    return c ? 0 : hv_virt_error(err, "libvirt refuses it");
+}
+
+/* To validate, a running QEMU is asked for its bitmaps. */
 int hv_checkpoint_redefine(struct hv_domain *d, const char *xml, bool validate, struct err *err)
 {
-    unsigned flags = VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE | (validate ? VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE_VALIDATE : 0);
-    _cleanup_(checkpoint_free_p) virDomainCheckpointPtr c = virDomainCheckpointCreateXML(hv_handle(d), xml, flags);
+    const struct patient_call call = { .fn = redefine, .free_arg = redefinition_free };
+    struct redefinition *a = calloc(1, sizeof(*a));
+    int r = a && (a->xml = strdup(xml)) ? 0 : err_errno(err, ENOMEM, "out of memory");
 
-    if (!c)
-        return hv_virt_error(err, "cannot make a checkpoint of VM %s known to libvirt again", d->name);
-    return 0;
+    if (r >= 0) {
+        a->flags = VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE | (validate ? VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE_VALIDATE : 0);
+        r = patiently(d, &call, (void **)&a, err);
+    }
+    redefinition_free(a);
+    return r < 0 ? err_context(err, "cannot make a checkpoint of VM %s known to libvirt again", d->name) : 0;
 }
 
 int hv_checkpoint_revive(struct hv_domain *d, const char *name, int64_t created_s, char *const *targets, struct err *err)

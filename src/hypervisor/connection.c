@@ -127,6 +127,7 @@ int hv_open(const struct hv_config *config, struct hv **ret, struct err *err)
         return err_errno(err, ENOMEM, "cannot connect to libvirt");
     pthread_mutex_init(&hv->lock, NULL);
     hv->log = config->log;
+    hv->answer_ms = HV_ANSWER_MS;
     hv->cancel = config->cancel;
     int r = start_libvirt(hv, uri, err);
     if (r == 0)
@@ -172,6 +173,14 @@ void hv_close(struct hv *hv)
     free(hv->save_dir);
     free(hv->nvram_dir);
     free(hv);
+}
+
+unsigned hv_set_answer_limit(struct hv *hv, unsigned ms)
+{
+    unsigned before = hv->answer_ms;
+
+    hv->answer_ms = ms;
+    return before;
 }
 
 const char *hv_uri(const struct hv *hv)

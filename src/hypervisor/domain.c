@@ -5,6 +5,7 @@
 #include "hypervisor/domain_storage.h"
 #include "hypervisor/host.h"
 #include "hypervisor/internal.h"
+#include "hypervisor/patience.h"
 #include <errno.h>
 #include <string.h>
 
@@ -18,6 +19,7 @@ void hv_domain_free(struct hv_domain *d)
     if (!d)
         return;
     hv_pool_leave(d);
+    patient_line_free(d->line);
     if (d->handle)
         virDomainFree(d->handle);
     for (size_t i = 0; i < d->n_disks; i++)

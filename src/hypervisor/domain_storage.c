@@ -60,11 +60,12 @@ static void free_question(void *arg)
     free(q);
 }
 
-static int ask_size(virDomainPtr dom, void *arg, struct err *err)
+static int ask_size(virConnectPtr conn, virDomainPtr dom, void *arg, struct err *err)
 {
     struct size_question *q = arg;
     virDomainBlockInfo info;
 
+    (void)conn;
     if (virDomainGetBlockInfo(dom, q->disk, &info, 0) < 0)
         return hv_virt_error(err, "the size of disk %s is not known", q->disk);
     q->size = info.capacity;
@@ -79,7 +80,7 @@ static int size_from_libvirt(struct hv_domain *d, const char *which, uint64_t *r
     int r = q && (q->disk = strdup(which)) ? 0 : err_errno(err, ENOMEM, "cannot tell the size of a disk of VM %s", d->name);
 
     if (r == 0)
-        r = d->state == HV_OFF || d->state == HV_SAVED ? ask_size(hv_handle(d), q, err) : patiently(d, &call, (void **)&q, err);
+        r = d->state == HV_OFF || d->state == HV_SAVED ? ask_size(NULL, hv_handle(d), q, err) : patiently(d, &call, (void **)&q, err);
     if (r == 0)
         *ret = q->size;
     free_question(q);

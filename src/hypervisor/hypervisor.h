@@ -30,6 +30,9 @@ struct hv_config {
 };
 int hv_open(const struct hv_config *config, struct hv **ret, struct err *err);
 void hv_close(struct hv *hv); /* all domains must be freed before; NULL is fine */
+/* How long calls wait for a QEMU, in ms, from now on (HV_ANSWER_MS unless set). Returns what it was. */
+#define HV_ANSWER_MS 30000u /* as long as libvirt itself waits for who holds a VM */
+unsigned hv_set_answer_limit(struct hv *hv, unsigned ms);
 const char *hv_uri(const struct hv *hv);
 const char *hv_save_dir(const struct hv *hv);   /* NULL where unknown (remote) */
 /* Whether this VM may be resumed while a backup job runs. QEMU before 9.0 aborts then, and the guest with it, where a disk has an
@@ -164,6 +167,7 @@ struct hv_domain {
     char **checkpoints;       /* names, parents first; NULL: none */
     void *handle;             /* virDomainPtr */
     bool pooled;              /* private: has a place on one of the connections that work is spread over */
+    void *line;               /* private: struct patient_line (patience.h) */
     struct hv *hv;
 };
 
@@ -194,6 +198,10 @@ int hv_domain_refresh_state(struct hv_domain *d, struct err *err);
 /* True if a job (backup, migration, block job ...) runs on it; *ret_what (may be NULL) names it, caller frees. Where none does, QEMU is
  * asked whether it answers. -ETIMEDOUT: it does not, within 30 s; -EINTR: it did not, and the command was told to end. */
 int hv_domain_busy(struct hv_domain *d, bool *ret, char **ret_what, struct err *err);
+/* 0: its QEMU answers, or has ended. -ETIMEDOUT, -EINTR: as above. */
+int hv_domain_answers(struct hv_domain *d, struct err *err);
+/* Before a moment in which VMs are held: what the next call that changes this one needs is opened. Failures show in that call. */
+void hv_domain_ready(struct hv_domain *d);
 
 /* ---- Guest agent: every call ends by its deadline --------------------------------------------------------------------------*/
 enum hv_agent_status {
@@ -247,6 +255,7 @@ int hv_agent_reconnect(struct hv_domain *d, struct err *err);
 int hv_agent_frozen(struct hv_domain *d, unsigned timeout_ms, bool *ret, struct err *err);
 
 /* ---- State ----------------------------------------------------------------------------------------------------------------*/
+/* Each ends by a limit, or soon after the command was told to end: -ETIMEDOUT, -EINTR. Then libvirt may be at it still. */
 int hv_pause(struct hv_domain *d, struct err *err);   /* of a running one; already paused is fine */
 int hv_resume(struct hv_domain *d, struct err *err);  /* of a paused one; already running is fine */
 /* Managed save. The image remembers `running`: the state that a plain start brings back. */
@@ -327,8 +336,9 @@ struct hv_backup {
 struct hv_backup_request;     /* XML made ready beforehand, so that nothing slow is left while the guest is frozen */
 int hv_backup_prepare(struct hv_domain *d, const struct hv_backup *b, struct hv_backup_request **ret, struct err *err);
 void hv_backup_request_free(struct hv_backup_request *r);
-/* The point in time: all disks at once. The exports are named after the targets. -EEXIST the checkpoint is there already. */
-int hv_backup_begin(struct hv_domain *d, const struct hv_backup_request *r, struct err *err);
+/* The point in time: all disks at once. The exports are named after the targets. -EEXIST the checkpoint is there already. -ETIMEDOUT,
+ * -EINTR: QEMU does not answer, and the job may begin late; *r is NULL then, else it can be used again. */
+int hv_backup_begin(struct hv_domain *d, struct hv_backup_request **r, struct err *err);
 /* Ends the job if one of ours runs (none is fine); the checkpoint stays. Waits until QEMU has let go of scratch and socket. */
 int hv_backup_end(struct hv_domain *d, struct err *err);
 /* To be called before, where whoever read from the job may have died with reads under way: QEMU that has replies to be rid of cannot end a

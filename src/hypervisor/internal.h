@@ -30,6 +30,7 @@ struct hv {
     const struct log *log;
     const struct par_cancel *cancel;
     struct hv_loop *loop;
+    unsigned answer_ms;     /* for how long QEMU may take to answer */
     pthread_mutex_t lock;   /* of what is below */
     virConnectPtr lost[LOST_MAX]; /* earlier connections, which broke; others may be using them still */
     unsigned n_lost;

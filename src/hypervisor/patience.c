@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "hypervisor/patience.h"
 #include "base/clock.h"
+#include "base/num.h"
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <time.h>
 
-#define ANSWER_MS 30000u       /* as long as libvirt itself waits for who holds a VM */
 #define TOLD_TO_END_MS 1000u   /* a sound QEMU answers in far less */
 #define UNDOING_MS 10000u
+#define UNDOING_LONG_MS 30000u
 #define LOOK_MS 100u
 #define HELD_MS 15000u         /* for so long a VM that another call of libvirt's held for 30 s is taken to be held still */
 
@@ -19,11 +20,14 @@ struct patient {
     unsigned users;
     bool done;            /* it has returned */
     int r;
-    uint64_t held_until;  /* once it is done */
+    bool held;            /* another call of libvirt's held the VM for as long as libvirt waits for that */
+    uint64_t held_until;  /* once it is done: for so long it is taken to be held still */
     struct err err;
     char *uri;
+    bool about_vm;        /* else uuid is not set */
     unsigned char uuid[VIR_UUID_BUFLEN];
     virConnectPtr conn;   /* given along, or opened by the thread */
+    virDomainPtr dom;     /* the same */
     struct patient_call call;
     void *arg;
 };
@@ -35,6 +39,8 @@ static void patient_leave(struct patient *p)
     pthread_mutex_unlock(&p->lock);
     if (!last)
         return;
+    if (p->dom)
+        virDomainFree(p->dom);
     if (p->conn)
         virConnectClose(p->conn);
     if (p->arg && p->call.free_arg)
@@ -49,10 +55,11 @@ static int make_call(struct patient *p)
 {
     if (!p->conn && !(p->conn = virConnectOpen(p->uri)))
         return hv_virt_error(&p->err, "cannot connect to libvirt at %s once more", p->uri);
-    _cleanup_(virDomainFree_p) virDomainPtr dom = virDomainLookupByUUID(p->conn, p->uuid);
-    if (!dom)
+    if (p->about_vm && !p->dom && !(p->dom = virDomainLookupByUUID(p->conn, p->uuid)))
         return hv_virt_error(&p->err, "cannot look up a VM");
-    return p->call.fn(dom, p->arg, &p->err);
+    int r = p->call.fn(p->conn, p->dom, p->arg, &p->err);
+    p->held = r < 0 && hv_virt_code() == VIR_ERR_OPERATION_TIMEOUT;
+    return r;
 }
 
 static void *patient_main(void *arg)
@@ -69,12 +76,13 @@ static void *patient_main(void *arg)
     return NULL;
 }
 
-static struct patient *patient_new(struct hv_domain *d, const struct patient_call *call)
+/* d is NULL for what libvirt does not know yet. */
+static struct patient *patient_new(const struct hv *hv, struct hv_domain *d, const struct patient_call *call)
 {
     struct patient *p = calloc(1, sizeof(*p));
     pthread_condattr_t attributes;
 
-    if (!p || !(p->uri = strdup(d->hv->uri)) || virDomainGetUUID(hv_handle(d), p->uuid) < 0) {
+    if (!p || !(p->uri = strdup(hv->uri)) || (d && virDomainGetUUID(hv_handle(d), p->uuid) < 0)) {
         free(p ? p->uri : NULL);
         free(p);
         return NULL;
@@ -85,6 +93,7 @@ static struct patient *patient_new(struct hv_domain *d, const struct patient_cal
     pthread_cond_init(&p->ended, &attributes);
     pthread_condattr_destroy(&attributes);
     p->users = 1;
+    p->about_vm = d != NULL;
     p->call = *call;
     return p;
 }
@@ -107,32 +116,79 @@ static int patient_start(struct patient *p, struct err *err)
     return 0;
 }
 
-/* Until it has returned, the time is over, or the command is told to end. -ETIMEDOUT, -EINTR: it goes on without us. */
-static int patient_wait(struct patient *p, const struct par_cancel *cancel)
+/* Nobody waits for it: a QEMU that does not end what it is told to end is no worse than before. */
+static void tell_to_stop(const struct hv *hv, struct hv_domain *d, const struct patient_call *call)
 {
-    uint64_t begun = clock_mono_ms(), end = begun + ANSWER_MS, told = 0;
-    int r = 0;
+    const struct patient_call stop = { .fn = call->stop };
+    struct patient *p = d ? patient_new(hv, d, &stop) : NULL;
 
-    pthread_mutex_lock(&p->lock);
-    while (!p->done && r == 0) {
-        struct timespec look;
-        uint64_t now = clock_mono_ms();
-        if (!told && par_cancelled(cancel))
-            told = now + (p->call.undoing ? UNDOING_MS : TOLD_TO_END_MS);
-        if (told && now >= told)
-            r = -EINTR;
-        else if (now >= end)
-            r = -ETIMEDOUT;
-        if (r < 0)
-            break;
-        clock_gettime(CLOCK_MONOTONIC, &look);
-        look.tv_nsec += LOOK_MS * 1000000L;
-        look.tv_sec += look.tv_nsec / 1000000000L;
-        look.tv_nsec %= 1000000000L;
-        pthread_cond_timedwait(&p->ended, &p->lock, &look);
+    if (p) {
+        (void)patient_start(p, NULL);
+        patient_leave(p);
     }
-    pthread_mutex_unlock(&p->lock);
-    return r;
+}
+
+/* 0; it has ended; LOOK_MS are over. */
+static bool wait_a_little(struct patient *p)
+{
+    struct timespec look;
+
+    clock_gettime(CLOCK_MONOTONIC, &look);
+    look.tv_nsec += LOOK_MS * 1000000L;
+    look.tv_sec += look.tv_nsec / 1000000000L;
+    look.tv_nsec %= 1000000000L;
+    SCOPED_LOCK(&p->lock);
+    if (!p->done)
+        pthread_cond_timedwait(&p->ended, &p->lock, &look);
+    return p->done;
+}
+
+static unsigned when_told(const struct patient_call *call)
+{
+    if (!call->undoing)
+        return TOLD_TO_END_MS;
+    return call->extra_ms ? UNDOING_LONG_MS + call->extra_ms / 10 : UNDOING_MS; /* then the watchdog goes on */
+}
+
+int patience_ask_qemu(virConnectPtr conn, virDomainPtr dom, void *arg, struct err *err)
+{
+    virDomainIOThreadInfoPtr *list = NULL;
+    int n = virDomainGetIOThreadInfo(dom, &list, VIR_DOMAIN_AFFECT_LIVE);
+
+    (void)conn, (void)arg;
+    for (int i = 0; i < n; i++)
+        virDomainIOThreadInfoFree(list[i]);
+    free(list);
+    return n < 0 && hv_virt_code() == VIR_ERR_OPERATION_TIMEOUT ? hv_virt_error(err, "QEMU cannot be asked") : 0;
+}
+
+int hv_domain_answers(struct hv_domain *d, struct err *err)
+{
+    return patiently_do(d, patience_ask_qemu, false, err);
+}
+
+/* Until it has returned, the time is over, or the command is told to end. -ETIMEDOUT, -EINTR: it goes on without us. */
+static int patient_wait(struct patient *p, struct hv *hv, struct hv_domain *d)
+{
+    uint64_t begun = clock_mono_ms(), told = 0, limit = hv->answer_ms + (uint64_t)p->call.extra_ms;
+    bool puts_back = p->call.long_job && par_cancelled(hv->cancel); /* what was told to end is being undone: that is to be done */
+
+    while (!wait_a_little(p)) {
+        uint64_t now = clock_mono_ms();
+        if (!told && !puts_back && par_cancelled(hv->cancel)) {
+            told = now + when_told(&p->call);
+            if (p->call.stop)
+                tell_to_stop(hv, d, &p->call);
+        }
+        if (told && now >= told)
+            return -EINTR;
+        if (now - begun < limit)
+            continue;
+        if (!p->call.long_job || patiently_do(d, patience_ask_qemu, p->call.undoing, NULL) == -ETIMEDOUT)
+            return -ETIMEDOUT;
+        begun = now;
+    }
+    return 0;
 }
 
 /* ---- Those left behind ----------------------------------------------------------------------------------------------------*/
@@ -154,22 +210,40 @@ static bool still_hangs(struct hv *hv, const unsigned char *uuid)
             patient_leave(hv->left[i]);
             hv->left[i--] = hv->left[--hv->n_left];
         } else {
-            hangs |= !memcmp(hv->left[i]->uuid, uuid, VIR_UUID_BUFLEN);
+            hangs |= hv->left[i]->about_vm && !memcmp(hv->left[i]->uuid, uuid, VIR_UUID_BUFLEN);
         }
     }
     return hangs;
 }
 
+/* Without memory for it, it is not remembered, and the next call waits anew. */
 static void leave_behind(struct hv *hv, struct patient *p)
 {
     SCOPED_LOCK(&hv->lock);
     struct patient **more = reallocarray(hv->left, hv->n_left + 1, sizeof(*more));
-    if (more) {
-        hv->left = more;
-        hv->left[hv->n_left++] = p;
-    } else {
-        patient_leave(p); /* not remembered: the next call waits anew */
-    }
+    if (!more)
+        return;
+    hv->left = more;
+    hv->left[hv->n_left++] = p;
+    pthread_mutex_lock(&p->lock);
+    p->users++;
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* ---- Connections ----------------------------------------------------------------------------------------------------------*/
+
+struct patient_line {
+    virConnectPtr conn;
+    virDomainPtr dom;
+};
+
+void patient_line_free(struct patient_line *l)
+{
+    if (!l)
+        return;
+    virDomainFree(l->dom);
+    virConnectClose(l->conn);
+    free(l);
 }
 
 static virConnectPtr take_idle(struct hv *hv)
@@ -179,11 +253,61 @@ static virConnectPtr take_idle(struct hv *hv)
 }
 
 /* A connection that broke is of no use to anyone. */
-static void give_idle(struct hv *hv, struct patient *p)
+static bool give_idle(struct hv *hv, virConnectPtr conn)
 {
     SCOPED_LOCK(&hv->lock);
-    if (p->conn && hv->n_idle < IDLE_MAX && virConnectIsAlive(p->conn) == 1)
-        hv->idle[hv->n_idle++] = TAKE_PTR(p->conn);
+    if (!conn || hv->n_idle == IDLE_MAX || virConnectIsAlive(conn) != 1)
+        return false;
+    hv->idle[hv->n_idle++] = conn;
+    return true;
+}
+
+/* What a call before a moment that counts can do; where it fails, that moment takes longer. */
+void hv_domain_ready(struct hv_domain *d)
+{
+    struct patient_line *l = calloc(1, sizeof(*l));
+    unsigned char uuid[VIR_UUID_BUFLEN];
+
+    if (l && !d->line && virDomainGetUUID(hv_handle(d), uuid) == 0) {
+        l->conn = virConnectOpen(d->hv->uri);
+        l->dom = l->conn ? virDomainLookupByUUID(l->conn, uuid) : NULL;
+        if (l->dom)
+            d->line = TAKE_PTR(l);
+        else if (l->conn)
+            virConnectClose(l->conn);
+    }
+    free(l);
+}
+
+/* *ret_line: it is d's own, to be given back. */
+static void connect_patient(struct patient *p, struct hv *hv, struct hv_domain *d, bool *ret_line)
+{
+    struct patient_line *l = d ? TAKE_PTR(d->line) : NULL;
+
+    *ret_line = l && virConnectIsAlive(l->conn) == 1;
+    if (*ret_line) {
+        p->conn = l->conn;
+        p->dom = l->dom;
+        free(l);
+        return;
+    }
+    patient_line_free(l);
+    p->conn = take_idle(hv);
+}
+
+static void give_back(struct patient *p, struct hv *hv, struct hv_domain *d, bool line)
+{
+    struct patient_line *l = line ? malloc(sizeof(*l)) : NULL;
+
+    if (l) {
+        *l = (struct patient_line){ TAKE_PTR(p->conn), TAKE_PTR(p->dom) };
+        d->line = l;
+        return;
+    }
+    if (p->dom)
+        virDomainFree(TAKE_PTR(p->dom));
+    if (give_idle(hv, p->conn))
+        p->conn = NULL;
 }
 
 void patience_close(struct hv *hv)
@@ -195,47 +319,77 @@ void patience_close(struct hv *hv)
         virConnectClose(hv->idle[i]);
 }
 
-static int does_not_answer(const struct hv_domain *d, int r, struct err *err)
+/* ---- The call -------------------------------------------------------------------------------------------------------------*/
+
+static int does_not_answer(const struct hv *hv, const char *name, const struct patient_call *call, int r, struct err *err)
 {
     if (r == -EINTR)
-        return err_set(err, EINTR, "VM %s: interrupted while its QEMU did not answer", d->name);
-    return err_set(err, ETIMEDOUT, "VM %s: QEMU does not answer (%u s)", d->name, ANSWER_MS / 1000);
+        return err_set(err, EINTR, "%s: interrupted while its QEMU did not answer", name);
+    return err_set(err, ETIMEDOUT, "%s: QEMU does not answer (%u s)", name, (hv->answer_ms + call->extra_ms) / 1000);
+}
+
+/* It has returned. Who could not get hold of the VM for 30 s is not to be asked again at once. */
+static int take_result(struct patient *p, struct hv *hv, const char *name, struct err *err)
+{
+    if (p->r >= 0)
+        return p->r;
+    if (!p->held)
+        return err_move(err, &p->err);
+    p->held_until = clock_mono_ms() + HELD_MS;
+    leave_behind(hv, p);
+    return err_set(err, ETIMEDOUT, "%s: QEMU does not answer (%u s), or another program: %s", name, HV_ANSWER_MS / 1000, p->err.text);
+}
+
+static int run_patient(struct patient *p, struct hv *hv, struct hv_domain *d, const char *name, void **arg, struct err *err)
+{
+    bool line;
+
+    connect_patient(p, hv, d, &line);
+    p->arg = *arg;
+    int r = patient_start(p, err);
+    if (r < 0) {
+        p->arg = NULL;
+        return r;
+    }
+    r = patient_wait(p, hv, d);
+    if (r < 0) {
+        *arg = NULL;
+        leave_behind(hv, p);
+        return does_not_answer(hv, name, &p->call, r, err);
+    }
+    p->arg = NULL;
+    give_back(p, hv, d, line);
+    return take_result(p, hv, name, err);
 }
 
 int patiently(struct hv_domain *d, const struct patient_call *call, void **arg, struct err *err)
 {
-    struct hv *hv = d->hv;
-    struct patient *p = patient_new(d, call);
+    _cleanup_free_ char *name = str_format("VM %s", d->name);
+    struct patient *p = name ? patient_new(d->hv, d, call) : NULL;
 
     if (!p)
         return err_errno(err, ENOMEM, "cannot ask libvirt about VM %s", d->name);
-    if (still_hangs(hv, p->uuid)) {
-        patient_leave(p);
-        return does_not_answer(d, -ETIMEDOUT, err);
-    }
-    p->arg = *arg;
-    p->conn = take_idle(hv);
-    int r = patient_start(p, err);
-    if (r < 0) {
-        p->arg = NULL;
-        patient_leave(p);
-        return r;
-    }
-    r = patient_wait(p, hv->cancel);
-    if (r < 0) {
-        *arg = NULL;
-        leave_behind(hv, p);
-        return does_not_answer(d, r, err);
-    }
-    p->arg = NULL;
-    give_idle(hv, p);
-    r = p->r < 0 ? err_move(err, &p->err) : p->r;
-    if (r == -EBUSY) {
-        r = err_set(err, ETIMEDOUT, "VM %s: QEMU does not answer (%u s), or another program: %s", d->name, ANSWER_MS / 1000, p->err.text);
-        p->held_until = clock_mono_ms() + HELD_MS;
-        leave_behind(hv, p);
-    } else {
-        patient_leave(p);
-    }
+    bool hangs = !call->about_hung && still_hangs(d->hv, p->uuid);
+    int r = hangs ? does_not_answer(d->hv, name, call, -ETIMEDOUT, err) : run_patient(p, d->hv, d, name, arg, err);
+    patient_leave(p);
     return r;
+}
+
+int patiently_at(struct hv *hv, const char *name, const struct patient_call *call, void **arg, struct err *err)
+{
+    struct patient *p = patient_new(hv, NULL, call);
+
+    if (!p)
+        return err_errno(err, ENOMEM, "cannot ask libvirt about %s", name);
+    int r = run_patient(p, hv, NULL, name, arg, err);
+    patient_leave(p);
+    return r;
+}
+
+int patiently_do(struct hv_domain *d, patient_fn *fn, bool undoing, struct err *err)
+{
+    const struct patient_call call = { .fn = fn, .undoing = undoing };
+    void *none = NULL;
+
+    return patiently(d, &call, &none, err);
 }

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Pausing, saving, starting, removing. */
+/* Pausing, saving, starting, removing. What waits for QEMU has a limit and can be interrupted (patience.h); then libvirt may still be at
+ * it, which the undo of each finds out by hv_domain_wait_still(). */
 #include "base/io.h"
 #include "base/clock.h"
+#include "base/num.h"
 #include "hypervisor/busy.h"
 #include "hypervisor/internal.h"
+#include "hypervisor/patience.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -12,23 +15,47 @@
 #define STILL_LOOKS 3u
 #define STILL_LOOK_MS 50u
 #define STILL_TIMEOUT_MS 600000u /* to save or start a VM takes as long as its memory is large */
+#define START_EXTRA_MS 30000u
+#define START_BYTES_PER_MS (20 * MIB / 1000) /* a slow disk, or a host that is short of memory */
+#define START_EXTRA_MAX_MS 3600000u
+#define DESTROY_EXTRA_MS 30000u
+
+static bool left_behind(int r)
+{
+    return r == -ETIMEDOUT || r == -EINTR;
+}
+
+/* The state is read again after a success, and after a failure too: 0 if the VM is in the wanted one all the same. */
+static int state_after(struct hv_domain *d, int r, enum hv_state wanted, struct err *err)
+{
+    if (r >= 0)
+        return hv_domain_refresh_state(d, err);
+    return !left_behind(r) && hv_domain_refresh_state(d, NULL) == 0 && d->state == wanted ? 0 : r;
+}
+
+static int suspend(virConnectPtr conn, virDomainPtr dom, void *arg, struct err *err)
+{
+    (void)conn, (void)arg;
+    return virDomainSuspend(dom) < 0 ? hv_virt_error(err, "it cannot be paused") : 0;
+}
 
 int hv_pause(struct hv_domain *d, struct err *err)
 {
-    if (virDomainSuspend(hv_handle(d)) < 0) {
-        int r = hv_virt_error(err, "cannot pause VM %s", d->name);
-        return hv_domain_refresh_state(d, NULL) == 0 && d->state == HV_PAUSED ? 0 : r;
-    }
-    return hv_domain_refresh_state(d, err);
+    int r = patiently_do(d, suspend, false, err);
+
+    return state_after(d, left_behind(r) || r >= 0 ? r : err_context(err, "cannot pause VM %s", d->name), HV_PAUSED, err);
 }
 
-static bool changes_state(struct hv_domain *d)
+/* 1: yes; 0; -ETIMEDOUT, -EINTR: nobody can tell, for its QEMU does not answer. */
+static int changes_state(struct hv_domain *d, struct err *err)
 {
     int operation = 0;
+    int r = busy_operation(d, &operation, err);
 
-    return busy_operation(d, &operation, NULL) > 0 &&
-           (operation == VIR_DOMAIN_JOB_OPERATION_SAVE || operation == VIR_DOMAIN_JOB_OPERATION_START ||
-            operation == VIR_DOMAIN_JOB_OPERATION_RESTORE);
+    if (left_behind(r))
+        return r;
+    return r > 0 && (operation == VIR_DOMAIN_JOB_OPERATION_SAVE || operation == VIR_DOMAIN_JOB_OPERATION_START ||
+                     operation == VIR_DOMAIN_JOB_OPERATION_RESTORE);
 }
 
 int hv_domain_wait_still(struct hv_domain *d, struct err *err)
@@ -37,7 +64,9 @@ int hv_domain_wait_still(struct hv_domain *d, struct err *err)
     enum hv_state before = HV_OTHER;
 
     for (unsigned same = 0; same < STILL_LOOKS;) {
-        bool changes = changes_state(d);
+        int changes = changes_state(d, err);
+        if (changes < 0)
+            return changes;
         int r = hv_domain_refresh_state(d, err);
         if (r < 0)
             return r;
@@ -58,21 +87,47 @@ bool hv_may_resume_in_job(const struct hv_domain *d)
     return !d->throttled_thread || (virConnectGetVersion(virDomainGetConnect(hv_handle(d)), &version) == 0 && version >= QEMU_9);
 }
 
+static int resume(virConnectPtr conn, virDomainPtr dom, void *arg, struct err *err)
+{
+    (void)conn, (void)arg;
+    return virDomainResume(dom) < 0 ? hv_virt_error(err, "it cannot be resumed") : 0;
+}
+
 int hv_resume(struct hv_domain *d, struct err *err)
 {
-    if (virDomainResume(hv_handle(d)) < 0) {
-        int r = hv_virt_error(err, "cannot resume VM %s", d->name);
-        return hv_domain_refresh_state(d, NULL) == 0 && d->state == HV_RUNNING ? 0 : r;
-    }
-    return hv_domain_refresh_state(d, err);
+    int r = patiently_do(d, resume, true, err);
+
+    return state_after(d, left_behind(r) || r >= 0 ? r : err_context(err, "cannot resume VM %s", d->name), HV_RUNNING, err);
+}
+
+/* ---- Saving ---------------------------------------------------------------------------------------------------------------*/
+
+static int save(virConnectPtr conn, virDomainPtr dom, void *arg, struct err *err)
+{
+    (void)conn;
+    return virDomainManagedSave(dom, *(unsigned *)arg) < 0 ? hv_virt_error(err, "libvirt cannot do it") : 0;
+}
+
+static int stop_save(virConnectPtr conn, virDomainPtr dom, void *arg, struct err *err)
+{
+    (void)conn, (void)arg;
+    return virDomainAbortJob(dom) < 0 ? hv_virt_error(err, "the save cannot be ended") : 0;
 }
 
 int hv_managed_save(struct hv_domain *d, bool running, struct err *err)
 {
-    unsigned flags = running ? VIR_DOMAIN_SAVE_RUNNING : VIR_DOMAIN_SAVE_PAUSED;
+    const struct patient_call call = { .fn = save, .free_arg = free, .undoing = true, .long_job = true, .stop = stop_save };
+    _cleanup_free_ unsigned *flags = malloc(sizeof(*flags));
+    bool undoing = par_cancelled(d->hv->cancel);
 
-    if (virDomainManagedSave(hv_handle(d), flags) < 0)
-        return hv_virt_error(err, "cannot save the state of VM %s", d->name);
+    if (!flags)
+        return err_errno(err, ENOMEM, "cannot save the state of VM %s", d->name);
+    *flags = running ? VIR_DOMAIN_SAVE_RUNNING : VIR_DOMAIN_SAVE_PAUSED;
+    int r = patiently(d, &call, (void **)&flags, err);
+    if (r < 0 && !left_behind(r) && !undoing && par_cancelled(d->hv->cancel))
+        return err_set(err, EINTR, "VM %s: interrupted while it was being saved", d->name);
+    if (r < 0)
+        return left_behind(r) ? r : err_context(err, "cannot save the state of VM %s", d->name);
     return hv_domain_refresh_state(d, err);
 }
 
@@ -109,26 +164,138 @@ static int check_saved(struct hv_domain *d, struct err *err)
     return 0;
 }
 
+/* ---- Starting and turning off ---------------------------------------------------------------------------------------------*/
+
+/* How a VM is started: by its definition or saved state, or by what is given. */
+struct start {
+    char *xml, *path; /* or NULL */
+    bool paused;
+};
+
+static void start_free(void *arg)
+{
+    struct start *s = arg;
+
+    if (!s)
+        return;
+    free(s->xml);
+    free(s->path);
+    free(s);
+}
+
+static int start_defined(virConnectPtr conn, virDomainPtr dom, void *arg, struct err *err)
+{
+    const struct start *s = arg;
+
+    (void)conn;
+    return virDomainCreateWithFlags(dom, s->paused ? VIR_DOMAIN_START_PAUSED : 0) < 0 ? hv_virt_error(err, "libvirt cannot do it") : 0;
+}
+
+static int start_given(virConnectPtr conn, virDomainPtr dom, void *arg, struct err *err)
+{
+    const struct start *s = arg;
+    _cleanup_(virDomainFree_p) virDomainPtr made = virDomainCreateXML(conn, s->xml, s->paused ? VIR_DOMAIN_START_PAUSED : 0);
+
+    (void)dom;
+    return made ? 0 : hv_virt_error(err, "libvirt cannot do it");
+}
+
+static int start_memory(virConnectPtr conn, virDomainPtr dom, void *arg, struct err *err)
+{
+    const struct start *s = arg;
+
+    (void)dom;
+    return virDomainRestoreFlags(conn, s->path, s->xml, s->paused ? VIR_DOMAIN_SAVE_PAUSED : 0) < 0 ?
+               hv_virt_error(err, "libvirt cannot do it") : 0;
+}
+
+static unsigned start_extra_ms(uint64_t memory_bytes)
+{
+    return START_EXTRA_MS + (unsigned)num_min(memory_bytes / START_BYTES_PER_MS, START_EXTRA_MAX_MS);
+}
+
+/* d, or what libvirt does not know yet: named so. */
+static int start(struct hv *hv, struct hv_domain *d, const char *name, patient_fn *fn, const struct start *how, struct err *err)
+{
+    unsigned long kib = d ? virDomainGetMaxMemory(hv_handle(d)) : 0;
+    const struct patient_call call = {
+        .fn = fn, .free_arg = start_free, .undoing = true, .extra_ms = d ? start_extra_ms((uint64_t)kib * KIB) : START_EXTRA_MAX_MS,
+    };
+    struct start *s = calloc(1, sizeof(*s));
+
+    if (!s || (how->xml && !(s->xml = strdup(how->xml))) || (how->path && !(s->path = strdup(how->path)))) {
+        start_free(s);
+        return err_errno(err, ENOMEM, "cannot start %s", name);
+    }
+    s->paused = how->paused;
+    int r = d ? patiently(d, &call, (void **)&s, err) : patiently_at(hv, name, &call, (void **)&s, err);
+    start_free(s);
+    return r < 0 && !left_behind(r) ? err_context(err, "cannot start %s", name) : r;
+}
+
+static int start_domain(struct hv_domain *d, patient_fn *fn, const struct start *how, struct err *err)
+{
+    _cleanup_free_ char *name = str_format("VM %s", d->name);
+
+    if (!name)
+        return err_errno(err, ENOMEM, "cannot start VM %s", d->name);
+    int r = start(d->hv, d, name, fn, how, err);
+    return r < 0 ? r : hv_domain_refresh_state(d, err);
+}
+
 int hv_start(struct hv_domain *d, bool paused, struct err *err)
 {
     int r = check_saved(d, err);
 
-    if (r < 0)
-        return r;
-    if (virDomainCreateWithFlags(hv_handle(d), paused ? VIR_DOMAIN_START_PAUSED : 0) < 0)
-        return hv_virt_error(err, "cannot start VM %s", d->name);
-    return hv_domain_refresh_state(d, err);
+    return r < 0 ? r : start_domain(d, start_defined, &(struct start){ .paused = paused }, err);
+}
+
+/* The definition that there is stays, for the next start. */
+int hv_start_as(struct hv_domain *d, const char *xml, bool paused, struct err *err)
+{
+    return start_domain(d, start_given, &(struct start){ .xml = (char *)(uintptr_t)xml, .paused = paused }, err);
+}
+
+int hv_create_transient(struct hv *hv, const char *xml, bool paused, struct err *err)
+{
+    return start(hv, NULL, "the VM", start_given, &(struct start){ .xml = (char *)(uintptr_t)xml, .paused = paused }, err);
+}
+
+int hv_start_from(struct hv *hv, const char *path, const char *xml, bool paused, struct err *err)
+{
+    const struct start how = { .xml = (char *)(uintptr_t)xml, .path = (char *)(uintptr_t)path, .paused = paused };
+    _cleanup_free_ char *name = str_format("a VM from the saved state %s", path);
+
+    return name ? start(hv, NULL, name, start_memory, &how, err) : err_errno(err, ENOMEM, "cannot start a VM from the saved state");
+}
+
+/* libvirt ends a QEMU that does not listen after half a minute. */
+static int destroy(virConnectPtr conn, virDomainPtr dom, void *arg, struct err *err)
+{
+    struct err why = ERR_INIT;
+
+    (void)conn, (void)arg;
+    if (virDomainDestroy(dom) == 0)
+        return 0;
+    hv_virt_error(&why, "libvirt cannot do it");
+    return virDomainIsActive(dom) == 0 ? 0 : err_move(err, &why);
 }
 
 int hv_destroy(struct hv_domain *d, struct err *err)
 {
+    const struct patient_call call = { .fn = destroy, .undoing = true, .extra_ms = DESTROY_EXTRA_MS, .about_hung = true };
+    void *none = NULL;
+
     if (virDomainIsActive(hv_handle(d)) == 0)
         return 0;
-    if (virDomainDestroy(hv_handle(d)) < 0 && virDomainIsActive(hv_handle(d)) != 0)
-        return hv_virt_error(err, "cannot turn off VM %s", d->name);
+    int r = patiently(d, &call, &none, err);
+    if (r < 0)
+        return left_behind(r) ? r : err_context(err, "cannot turn off VM %s", d->name);
     /* A transient VM is gone with that. */
     return d->persistent ? hv_domain_refresh_state(d, err) : 0;
 }
+
+/* ---- Definitions ----------------------------------------------------------------------------------------------------------*/
 
 int hv_undefine(struct hv_domain *d, bool keep_nvram, struct err *err)
 {
@@ -154,32 +321,11 @@ int hv_define(struct hv *hv, const char *xml, struct hv_domain **ret, struct err
     return hv_domain_build(hv, handle, HV_WHOLE, ret, err);
 }
 
-int hv_create_transient(struct hv *hv, const char *xml, bool paused, struct err *err)
-{
-    _cleanup_(virDomainFree_p) virDomainPtr handle = virDomainCreateXML(hv->conn, xml, paused ? VIR_DOMAIN_START_PAUSED : 0);
-
-    return handle ? 0 : hv_virt_error(err, "cannot start the VM at %s", hv->uri);
-}
-
-int hv_start_as(struct hv_domain *d, const char *xml, bool paused, struct err *err)
-{
-    int r = hv_create_transient(d->hv, xml, paused, err); /* the definition that there is stays, for the next start */
-
-    return r < 0 ? r : hv_domain_refresh_state(d, err);
-}
-
 int hv_set_autostart(struct hv_domain *d, bool on, struct err *err)
 {
     if (virDomainSetAutostart(hv_handle(d), on) < 0)
         return hv_virt_error(err, "cannot turn autostart of VM %s %s", d->name, on ? "on" : "off");
     d->autostart = on;
-    return 0;
-}
-
-int hv_start_from(struct hv *hv, const char *path, const char *xml, bool paused, struct err *err)
-{
-    if (virDomainRestoreFlags(hv->conn, path, xml, paused ? VIR_DOMAIN_SAVE_PAUSED : 0) < 0)
-        return hv_virt_error(err, "cannot start a VM from the saved state %s", path);
     return 0;
 }
 

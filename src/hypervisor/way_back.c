@@ -59,11 +59,14 @@ int hv_start_saved(struct hv_domain *d, bool paused, char ***notes, struct err *
     struct err first = ERR_INIT;
 
     *notes = NULL;
-    if (hv_start(d, paused, &first) >= 0)
+    int r = hv_start(d, paused, &first);
+    if (r >= 0)
         return 0;
+    if (r == -ETIMEDOUT || r == -EINTR) /* libvirt may be at it still */
+        return err_move(err, &first);
     char *xml = virDomainManagedSaveGetXMLDesc(hv_handle(d), VIR_DOMAIN_SAVE_IMAGE_XML_SECURE);
-    int r = xml ? try_without(d, xml, HV_SAVED, start_edited, paused, notes) : -1;
-    if (r < 0 && xml) /* a person finds it as it was saved */
+    r = xml ? try_without(d, xml, HV_SAVED, start_edited, paused, notes) : -1;
+    if (r < 0 && xml && hv_domain_wait_still(d, NULL) == 0 && d->state == HV_SAVED) /* a person finds it as it was saved */
         (void)virDomainManagedSaveDefineXML(hv_handle(d), xml, 0);
     free(xml);
     return r < 0 ? err_move(err, &first) : 0;
@@ -74,8 +77,11 @@ int hv_start_off(struct hv_domain *d, const char *xml, bool paused, char ***note
     struct err first = ERR_INIT;
 
     *notes = NULL;
-    if ((xml ? hv_start_as(d, xml, paused, &first) : hv_start(d, paused, &first)) >= 0)
+    int r = xml ? hv_start_as(d, xml, paused, &first) : hv_start(d, paused, &first);
+    if (r >= 0)
         return 0;
-    int r = try_without(d, xml ? xml : d->xml, HV_OFF, hv_start_as, paused, notes);
+    if (r == -ETIMEDOUT || r == -EINTR)
+        return err_move(err, &first);
+    r = try_without(d, xml ? xml : d->xml, HV_OFF, hv_start_as, paused, notes);
     return r < 0 ? err_move(err, &first) : 0;
 }

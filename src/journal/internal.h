@@ -16,6 +16,7 @@ struct journal_effect {
     enum effect_state state;
     bool committed;
     bool inherited; /* read from the list of another process */
+    int failed;     /* how its last undo failed: -errno */
     struct journal_arg *args; /* names and values owned; ends with { NULL, NULL } */
     char *note; /* what its undo found instead of what it made; NULL: nothing */
 };
@@ -73,19 +74,29 @@ void journal_settle_all(struct journal *j);
  * caller's to free. */
 int journal_add_folders(const struct journal_verb *verb, struct journal_arg *args, size_t *n, struct err *err);
 
-/* As journal_undo_all(), for the effects of one verb. */
-int journal_undo_verb(struct journal *j, const char *verb, struct err *err);
+/* As journal_settled(); durable: on disk when it returns. */
+void journal_settle(struct journal *j, uint64_t id, bool durable);
+
+/* ---- undo.c */
+/* Some of the effects. */
+struct journal_filter {
+    const char *verb; /* those of this kind */
+    bool holds;       /* and those of kinds that hold a VM */
+};
+/* As journal_undo_all(), for some of them (NULL: all), and the watchdog is not told. */
+int journal_undo_some(struct journal *j, const struct journal_filter *which, struct err *err);
 
 /* ---- recover.c */
 /* Names of all sessions, sorted; an absent folder has none. */
 int journal_list_sessions(const char *dir, char ***ret, struct err *err);
-/* Takes over and undoes one dead session, or only its effects of one kind (verb; NULL: all). *ret_left: of these, how many could not
- * be undone. -EBUSY: its owner lives; -ENOENT: it is gone. */
-int journal_recover_session(const struct journal_watch_config *c, const char *verb, size_t *ret_left, struct err *err);
-size_t journal_open_verb(struct journal *j, const char *verb); /* as journal_open_effects(), of one kind or (NULL) all */
+/* Takes over and undoes one dead session, or only some of its effects (NULL: all). *ret_left: how many of the deadline's kind are open, or
+ * hold a VM whose QEMU did not answer: worth to be tried again soon. -EBUSY: its owner lives; -ENOENT: it is gone. */
+int journal_recover_session(const struct journal_watch_config *c, const struct journal_filter *which, size_t *ret_left, struct err *err);
+/* How many of the kind `verb` are open, or of a kind that holds a VM and were not answered. */
+size_t journal_worth_again(struct journal *j, const char *verb);
 
 /* ---- watchdog.c */
-void journal_watch_end(struct journal_watch *w); /* says good-bye and waits; NULL is fine */
+void journal_watch_end(struct journal_watch *w, bool wait); /* says good-bye, and waits for its end; NULL is fine */
 /* The owner is at it: from now on its watchdog does not take it for one that hangs. */
 void journal_watch_undoing(struct journal *j);
 pid_t journal_watch_pid(const struct journal_watch *w); /* 0 for NULL */

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "base/par.h"
 #include "journal/internal.h"
 #include <errno.h>
 #include <string.h>
@@ -21,6 +20,17 @@ static void effect_free(struct journal_effect *e)
 }
 DEFINE_CLEANUP(struct journal_effect *, effect_free)
 
+bool journal_unanswered(struct journal *j)
+{
+    if (!j)
+        return false;
+    SCOPED_LOCK(&j->lock);
+    for (size_t i = 0; i < j->n; i++)
+        if (j->effects[i]->state != EFFECT_SETTLED && (j->effects[i]->failed == -ETIMEDOUT || j->effects[i]->failed == -EINTR))
+            return true;
+    return false;
+}
+
 void journal_free(struct journal *j)
 {
     if (!j)
@@ -28,7 +38,7 @@ void journal_free(struct journal *j)
     /* The file first: with its lock gone the watchdog can take over what is still open; without open effects there is nothing. */
     bool settled = journal_open_effects(j) == 0;
     journal_file_close(j->file, settled);
-    journal_watch_end(j->watch);
+    journal_watch_end(j->watch, !journal_unanswered(j)); /* it would take its time */
     for (size_t i = 0; i < j->n; i++)
         effect_free(j->effects[i]);
     free(j->effects);
@@ -253,7 +263,7 @@ int journal_done(struct journal *j, uint64_t id)
 }
 
 /* Not below "settled" itself: whoever finds it so may rely on it. */
-static void settle(struct journal *j, uint64_t id, bool durable)
+void journal_settle(struct journal *j, uint64_t id, bool durable)
 {
     const struct journal_verb *verb = NULL;
 
@@ -269,7 +279,7 @@ static void settle(struct journal *j, uint64_t id, bool durable)
 
 void journal_settled(struct journal *j, uint64_t id)
 {
-    settle(j, id, false);
+    journal_settle(j, id, false);
 }
 
 static const struct journal_verb commit_step = { .name = "commit" }; /* for tests it is a step as others are */
@@ -279,7 +289,7 @@ void journal_settle_lasting(struct journal *j)
     (void)journal_fault(j, &commit_step, FAULT_DONE, NULL);
     for (uint64_t id = 1; id <= j->n; id++)
         if (j->effects[id - 1]->verb->lasting)
-            settle(j, id, true);
+            journal_settle(j, id, true);
 }
 
 void journal_settle_all(struct journal *j)
@@ -326,18 +336,27 @@ int journal_commit(struct journal *j, const char *group, struct err *err)
     return 0;
 }
 
-size_t journal_open_verb(struct journal *j, const char *verb)
+size_t journal_worth_again(struct journal *j, const char *verb)
 {
     size_t n = 0;
+
     SCOPED_LOCK(&j->lock);
-    for (size_t i = 0; i < j->n; i++)
-        n += j->effects[i]->state != EFFECT_SETTLED && (!verb || !strcmp(j->effects[i]->verb->name, verb));
+    for (size_t i = 0; i < j->n; i++) {
+        const struct journal_effect *e = j->effects[i];
+        bool silent = e->verb->holds && e->failed == -ETIMEDOUT;
+        n += e->state != EFFECT_SETTLED && (silent || !strcmp(e->verb->name, verb));
+    }
     return n;
 }
 
 size_t journal_open_effects(struct journal *j)
 {
-    return journal_open_verb(j, NULL);
+    size_t n = 0;
+
+    SCOPED_LOCK(&j->lock);
+    for (size_t i = 0; i < j->n; i++)
+        n += j->effects[i]->state != EFFECT_SETTLED;
+    return n;
 }
 
 bool journal_is_done(const struct journal_effect *e)
@@ -361,142 +380,4 @@ const char *journal_value(const struct journal_effect *e, const char *name)
         if (!strcmp(a->name, name))
             return a->value;
     return NULL;
-}
-
-/* ---- Undo -----------------------------------------------------------------------------------------------------------------*/
-
-/* The open effects of one group, last first. */
-struct undo_group {
-    const char *name; /* NULL: effects without a group */
-    struct journal_effect **effects;
-    size_t n;
-};
-
-struct undo_plan {
-    struct journal *j;
-    struct undo_group *groups;
-    size_t n;
-};
-
-static int undo_effect(struct journal *j, struct journal_effect *e, struct err *err)
-{
-    struct err why = ERR_INIT;
-
-    const char *what = e->committed ? "finish" : "undo";
-    log_debug(j->log, "%s %s (effect %llu of session %s)", what, e->verb->name, (unsigned long long)e->id, j->session_id);
-    int r = journal_fault(j, e->verb, FAULT_UNDO, &why);
-    if (r >= 0 && (!e->committed || e->verb->finish))
-        r = (e->committed ? e->verb->finish : e->verb->undo)(j->ctx, e, &why);
-    if (r < 0) {
-        log_error(j->log, "cannot %s %s: %s", what, e->verb->name, why.text);
-        return err_move(err, &why);
-    }
-    if (r > 0) {
-        log_warning(j->log, "%s", why.text);
-        e->note = strdup(why.text);
-    }
-    /* On disk, so that after a crash of the host nothing is undone a second time that others rely on by then. */
-    settle(j, e->id, true);
-    return 0;
-}
-
-static int undo_group(void *ctx, size_t i, struct err *err)
-{
-    struct undo_plan *plan = ctx;
-    int first = 0;
-
-    for (size_t k = 0; k < plan->groups[i].n; k++) {
-        struct journal_effect *e = plan->groups[i].effects[k];
-        struct err why = ERR_INIT;
-        if (first && e->verb->in_order && !e->committed)
-            continue;
-        int r = undo_effect(plan->j, e, &why);
-        if (r < 0 && !first)
-            first = err_move(err, &why);
-    }
-    return first;
-}
-
-static void undo_plan_clear(struct undo_plan *plan)
-{
-    for (size_t i = 0; i < plan->n; i++)
-        free(plan->groups[i].effects);
-    free(plan->groups);
-}
-
-static struct undo_group *plan_group(struct undo_plan *plan, const char *name)
-{
-    for (size_t i = 0; i < plan->n; i++) {
-        const char *have = plan->groups[i].name;
-        if (have == name || (have && name && !strcmp(have, name)))
-            return &plan->groups[i];
-    }
-    struct undo_group *g = &plan->groups[plan->n];
-    g->effects = calloc(plan->j->n, sizeof(struct journal_effect *));
-    if (!g->effects)
-        return NULL;
-    g->name = name;
-    plan->n++;
-    return g;
-}
-
-/* Sorts the open effects (of one verb, if it is not NULL) into groups, or takes those without a group. */
-static int plan_make(struct undo_plan *plan, bool grouped, const char *verb)
-{
-    struct journal *j = plan->j;
-
-    SCOPED_LOCK(&j->lock);
-    plan->groups = calloc(j->n ? j->n : 1, sizeof(*plan->groups));
-    if (!plan->groups)
-        return -ENOMEM;
-    for (size_t i = j->n; i-- > 0;) {
-        struct journal_effect *e = j->effects[i];
-        const char *name = journal_value(e, "group");
-        if (e->state == EFFECT_SETTLED || !!name != grouped || (verb && strcmp(e->verb->name, verb)))
-            continue;
-        struct undo_group *g = plan_group(plan, name);
-        if (!g)
-            return -ENOMEM;
-        g->effects[g->n++] = e;
-    }
-    return 0;
-}
-
-static int undo_some(struct journal *j, bool grouped, const char *verb, struct err *err)
-{
-    _cleanup_(undo_plan_clear) struct undo_plan plan = { .j = j };
-
-    if (plan_make(&plan, grouped, verb) < 0)
-        return err_set(err, ENOMEM, "out of memory");
-    return par_each(plan.n, 0, undo_group, &plan, err);
-}
-
-int journal_undo_verb(struct journal *j, const char *verb, struct err *err)
-{
-    struct err second = ERR_INIT;
-
-    SCOPED_LOCK(&j->undo_lock);
-    int r = undo_some(j, true, verb, err);
-    int r2 = undo_some(j, false, verb, &second);
-    if (r2 < 0 && r >= 0)
-        r = err_move(err, &second);
-    return r;
-}
-
-int journal_undo_all(struct journal *j, struct err *err)
-{
-    journal_watch_undoing(j);
-    return journal_undo_verb(j, NULL, err);
-}
-
-int journal_undo(struct journal *j, uint64_t id, struct err *err)
-{
-    struct journal_effect *e = NULL;
-
-    SCOPED_LOCK(&j->undo_lock);
-    pthread_mutex_lock(&j->lock);
-    if (id && id <= j->n && j->effects[id - 1]->state != EFFECT_SETTLED)
-        e = j->effects[id - 1];
-    pthread_mutex_unlock(&j->lock);
-    return e ? undo_effect(j, e, err) : 0;
 }

@@ -75,15 +75,15 @@ static void recover_one(struct journal *j, struct journal_recovered *ret, char *
     ret->undone = *undone;
 }
 
-int journal_recover_session(const struct journal_watch_config *c, const char *verb, size_t *ret_left, struct err *err)
+int journal_recover_session(const struct journal_watch_config *c, const struct journal_filter *which, size_t *ret_left, struct err *err)
 {
     _cleanup_(journal_free_p) struct journal *j = NULL;
 
     int r = load(c->dir, c->session_id, c->verbs, c->ctx, c->log, &j, err);
     if (r < 0)
         return r;
-    r = journal_undo_verb(j, verb, err);
-    *ret_left = journal_open_verb(j, verb);
+    r = journal_undo_some(j, which, err);
+    *ret_left = journal_worth_again(j, c->held_verb);
     return r;
 }
 

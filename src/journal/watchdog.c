@@ -58,13 +58,13 @@ pid_t journal_watch_pid(const struct journal_watch *w)
     return w ? w->pid : 0;
 }
 
-void journal_watch_end(struct journal_watch *w)
+void journal_watch_end(struct journal_watch *w, bool wait)
 {
     if (!w)
         return;
     (void)send_message(w->fd, (struct message){ .kind = MSG_GOOD_BYE });
     close(w->fd);
-    uint64_t end = clock_mono_ms() + END_WAIT_MS;
+    uint64_t end = clock_mono_ms() + (wait ? END_WAIT_MS : 0);
     int r = 0;
     while ((r == 0 || (r < 0 && errno == EINTR)) && clock_mono_ms() < end) {
         r = waitpid(w->pid, NULL, WNOHANG);
@@ -88,7 +88,7 @@ static int wait_until_ready(struct journal *j, const char *path, struct journal_
             return err_set(err, EIO, "the watchdog ended at once; its log says why");
         }
         if (clock_mono_ms() > end) {
-            journal_watch_end(w);
+            journal_watch_end(w, true);
             return err_set(err, ETIMEDOUT, "the watchdog did not get ready in %u s", READY_TIMEOUT_MS / 1000);
         }
         clock_sleep_ms(5);
@@ -150,7 +150,7 @@ static void undo_held(const struct journal_watch_config *c)
     if (journal_make(c->session_id, c->verbs, c->ctx, c->log, &j, &why) < 0)
         return;
     if (journal_file_peek(c->dir, c->session_id, &file, &why) >= 0 && journal_file_load(file, j, &why) >= 0)
-        (void)journal_undo_verb(j, c->held_verb, &why);
+        (void)journal_undo_some(j, &(struct journal_filter){ .verb = c->held_verb }, &why);
     journal_file_close(file, false);
     journal_free(j);
     if (why.code)
@@ -204,14 +204,13 @@ static void take_message(struct watch *w, const struct message *m)
     }
 }
 
-/* The lock goes when the owner's last thread is gone, a moment after its pipe. */
-static int undo_session(const struct journal_watch_config *c, struct err *err)
+/* The lock goes when the owner's last thread is gone, a moment after its pipe. *ret_left: see journal_recover_session(). */
+static int undo_session(const struct journal_watch_config *c, size_t *ret_left, struct err *err)
 {
     uint64_t end = clock_mono_ms() + LOCK_TIMEOUT_MS;
-    size_t left = 0;
 
     for (;;) {
-        int r = journal_recover_session(c, NULL, &left, err);
+        int r = journal_recover_session(c, NULL, ret_left, err);
         if (r == -ENOENT)
             return 0; /* someone was faster */
         if (r != -EBUSY || clock_mono_ms() > end)
@@ -220,25 +219,27 @@ static int undo_session(const struct journal_watch_config *c, struct err *err)
     }
 }
 
-/* A guest whose agent hangs, or cannot thaw, stays frozen: nobody but the agent can thaw it. It may come round, so it is asked again
- * and again for a good while. Whoever else recovers the session meanwhile is welcome to. */
+/* A guest whose agent hangs, or cannot thaw, stays frozen: nobody but the agent can thaw it. A VM whose QEMU hangs cannot be resumed,
+ * started, or freed of its backup job. Both may come round, so they are asked again and again for a good while. Whoever else recovers the
+ * session meanwhile is welcome to. */
 static int take_over(const struct journal_watch_config *c, struct err *err)
 {
+    const struct journal_filter which = { .verb = c->held_verb, .holds = true };
     uint64_t end = clock_mono_ms() + (c->persist_ms ? c->persist_ms : PERSIST_MS);
-    size_t held = 1;
+    size_t left = 1;
 
-    int r = undo_session(c, err);
-    while (r < 0 && held && clock_mono_ms() < end) {
+    int r = undo_session(c, &left, err);
+    while (r < 0 && left && clock_mono_ms() < end) {
         struct err again = ERR_INIT;
         clock_sleep_ms(AGAIN_MS);
-        held = 0;
-        int e = journal_recover_session(c, c->held_verb, &held, &again);
+        left = 0;
+        int e = journal_recover_session(c, &which, &left, &again);
         if (e == -ENOENT)
             return 0;
         if (e == -EBUSY)
-            held = 1;
+            left = 1;
     }
-    return r < 0 ? undo_session(c, err) : r;
+    return r < 0 ? undo_session(c, &left, err) : r;
 }
 
 static int say_ready(const struct journal_watch_config *c, struct err *err)

@@ -247,6 +247,7 @@ int qemu_point_prepare(struct qemu_provider *p, struct qemu_point *pt, struct er
     if ((r = make_dir(p, pt, err)) < 0 || (r = place_socket(p, pt, err)) < 0 || (r = prepare_job(p, pt, err)) < 0)
         return r;
     r = announce_job(p, pt, err);
+    hv_domain_ready(pt->dom);
     return r < 0 ? r : guard_job(p, pt, err);
 }
 
@@ -255,7 +256,9 @@ static int begin_job(struct qemu_point *pt, struct err *err)
 {
     struct err why = ERR_INIT;
 
-    while (hv_backup_begin(pt->dom, pt->request, &why) < 0) {
+    while (hv_backup_begin(pt->dom, &pt->request, &why) < 0) {
+        if (why.code == ETIMEDOUT || why.code == EINTR) /* no answer is no refusal */
+            return err_move(err, &why);
         int r = qemu_since_refused(pt, &why, err);
         if (r >= 0)
             r = make_request(pt, err);

@@ -70,7 +70,7 @@ const struct journal_verb qemu_provider_verbs[] = {
     { VERB_SHADOW_DIR, undo_dir, .places = { "path" } },
     { VERB_SOCKET, undo_socket },
     { VERB_SCRATCH, undo_scratch, .places = { "path" } },
-    { VERB_BACKUP_JOB, undo_job, .undone = "its backup job has ended" },
+    { VERB_BACKUP_JOB, undo_job, .undone = "its backup job has ended", .holds = true },
     { VERB_CHECKPOINT, undo_checkpoint, .undone = "its checkpoint is gone", .lasting = true },
     { NULL, NULL },
 };

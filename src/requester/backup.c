@@ -366,7 +366,8 @@ static int attempt(struct backup b, struct backup_tries *tries, json_t **ret, st
 int requester_backup(struct requester *rq, const struct requester_backup *job, json_t **ret, struct err *err)
 {
     _cleanup_(policies_clear) struct policies policies = { 0 };
-    struct backup b = { .rq = rq, .job = job, .asked = job->type ? job->type : "auto", .policies = &policies };
+    pthread_mutex_t asking = PTHREAD_MUTEX_INITIALIZER;
+    struct backup b = { .rq = rq, .asking = &asking, .job = job, .asked = job->type ? job->type : "auto", .policies = &policies };
     struct backup_tries tries = { 0 };
 
     rq->end = REQUESTER_DONE;

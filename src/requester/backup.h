@@ -11,6 +11,13 @@
 #include "requester/policy.h"
 #include "requester/transfer.h"
 
+/* Who serves the disks of a VM that is active: its QEMU. */
+struct backup_server {
+    struct hv *hv;
+    const char *uuid;
+    pthread_mutex_t *asking; /* several readers may miss its answers at once: one asks */
+};
+
 /* A component that takes part. */
 struct backup_component {
     char *writer_id, *writer_name, *logical_path, *name;
@@ -19,6 +26,7 @@ struct backup_component {
     bool vm;                    /* of the VM writer: name is the VM's UUID */
     const struct chain_vm *chain; /* VM: what it stands on */
     enum vss_backup_type done;  /* VM: what it got in the end */
+    struct backup_server server; /* VM that is active */
     json_t *record;             /* VM: what the writer recorded */
     json_t *report;             /* the entry in the listing */
     uint64_t read, dirty, stored;
@@ -32,6 +40,7 @@ struct backup_item {
 
 struct backup {
     struct requester *rq;
+    pthread_mutex_t *asking;
     const struct requester_backup *job;
     struct session *s;
     struct store_writer *w;

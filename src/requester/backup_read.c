@@ -67,6 +67,24 @@ static int stand_on_parent(struct backup *b, struct backup_component *c, json_t 
     return 0;
 }
 
+/* Whether the VM's QEMU, which serves its disks, answers. A VM that is gone answers by its end. */
+static int ask_vm(void *priv, struct err *err)
+{
+    const struct backup_server *a = priv;
+    _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
+
+    SCOPED_LOCK(a->asking);
+    int r = hv_domain_find(a->hv, a->uuid, &d, NULL);
+    return r < 0 ? 0 : hv_domain_answers(d, err);
+}
+
+static bool is_active(const struct backup_component *c)
+{
+    const char *state = json_get_text(c->record, "state");
+
+    return state && (!strcmp(state, "running") || !strcmp(state, "paused"));
+}
+
 static int add_disk(struct backup *b, struct backup_component *c, json_t *disk, struct err *err)
 {
     const char *target = json_get_text(disk, "target");
@@ -86,6 +104,11 @@ static int add_disk(struct backup *b, struct backup_component *c, json_t *disk, 
         .apart = source.apart,
         .image = rest ? keep(b, point_vm_name(c->name, rest)) : NULL,
     };
+    if (is_active(c) && !source.apart) {
+        c->server = (struct backup_server){ b->s->hv, c->name, b->asking };
+        item.answers = ask_vm;
+        item.answers_priv = &c->server;
+    }
     r = chain_record_files(disk, err);
     if (r >= 0)
         r = stand_on_parent(b, c, disk, &source, &item, err);
@@ -210,11 +233,10 @@ static void explain_end(const struct backup *b, struct err *err)
 {
     for (size_t i = 0; i < b->n; i++) {
         const struct backup_component *c = &b->components[i];
-        const char *was = c->vm ? json_get_text(c->record, "state") : NULL;
         _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
         struct err none = ERR_INIT;
 
-        if (!was || (strcmp(was, "running") && strcmp(was, "paused")))
+        if (!c->vm || !is_active(c))
             continue;
         int r = hv_domain_find(b->s->hv, c->name, &d, &none);
         if (r != -ENOENT && (r < 0 || (d->state != HV_OFF && d->state != HV_SAVED)))

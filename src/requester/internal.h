@@ -76,6 +76,7 @@ struct session {
     struct vss_session *vss;
     bool prepared;        /* PrepareForBackup was called: Abort is due if the session fails */
     bool done;            /* the result stands: nothing is to be undone */
+    bool undo_failed;     /* which has been told */
 };
 
 int session_open(struct requester *rq, const struct session_options *options, struct session **ret, struct err *err);

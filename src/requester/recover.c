@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#define BRIEF_MS 5000u /* a command about other VMs does not wait for one whose QEMU hangs */
 #define SYSTEM_SESSIONS "/var/lib/kvss/sessions"
 
 /* Root's sessions are the host's; a user's lie in the user's own folder for state. */
@@ -99,8 +100,10 @@ static int recover(struct requester *rq, struct hv *hv, struct recovery *rec, st
 int recover_dead_sessions(struct requester *rq, struct hv *hv, struct err *err)
 {
     struct recovery rec = { 0 };
+    unsigned before = hv_set_answer_limit(hv, BRIEF_MS);
 
     int r = recover(rq, hv, &rec, err);
+    hv_set_answer_limit(hv, before);
     json_decref(rec.sessions);
     /* What is left belongs to other VMs, perhaps; the backup of these must not fail for it, but nobody may miss it. */
     if (r >= 0 && rec.left)

@@ -236,30 +236,36 @@ int session_open_files(struct requester *rq, struct session **ret, struct err *e
     return 0;
 }
 
-/* Adds what went wrong while undoing to the failure that led here. */
+/* Adds what went wrong while undoing to the failure that led here, once, and what becomes of it. */
 static void also_failed(struct session *s, struct err *err, const struct err *why)
 {
+    const char *next = journal_unanswered(s->journal) ? "kvss goes on trying for ten minutes; after that, run: kvss recover" :
+                                                        "run: kvss recover";
+
     log_error(s->rq->config.log, "%s", why->text);
+    if (s->undo_failed)
+        return;
+    s->undo_failed = true;
     if (!err || !err->code) {
         err_move(err, why);
         return;
     }
     struct err both = *err;
-    err_set(err, both.code, "%s; and then undoing failed: %s", both.text, why->text);
+    err_set(err, both.code, "%s; and then undoing failed: %s; %s", both.text, why->text, next);
     err->hresult = both.hresult;
 }
 
 static void undo(struct session *s, struct err *err)
 {
-    struct err why = ERR_INIT;
+    struct err writers = ERR_INIT, why = ERR_INIT;
 
     if (s->prepared)
         (void)vss_withdraw_complete(s->vss, NULL); /* refused unless BackupComplete had been sent */
-    if (s->prepared && vss_abort_backup(s->vss, &why) < 0 && why.hresult != VSS_E_BAD_STATE)
-        also_failed(s, err, &why);
-    err_clear(&why);
+    bool failed = s->prepared && vss_abort_backup(s->vss, &writers) < 0 && writers.hresult != VSS_E_BAD_STATE;
     if (s->journal && journal_undo_all(s->journal, &why) < 0)
-        also_failed(s, err, &why);
+        also_failed(s, err, &why); /* in plainer words than a writer's */
+    else if (failed)
+        also_failed(s, err, &writers);
 }
 
 int session_close(struct session *s, struct err *err)

@@ -13,92 +13,61 @@
 #define ASK_MAX (2 * GIB)    /* NBD's block status counts in 32 bits */
 #define WINDOW (64 * GIB)    /* planned at once: bounds the plan's memory */
 #define LOOK_AROUND_MS 100
-#define LAST_REPLIES_MS 30000u
+#define LAST_REPLIES_MS 2000u
 #define REPLY_MS 300000u     /* for the server of a disk that no QEMU of a VM's serves to answer: a network may swallow a question */
+
+static bool pool_stopped(void *priv)
+{
+    return blocks_stopped(priv);
+}
+
+struct nbd_patience source_patience(struct reading *r, const struct source *s)
+{
+    return (struct nbd_patience){
+        .stopped = pool_stopped, .priv = r->pool, .answers = s->in->answers, .answers_priv = s->in->answers_priv,
+        .give_up_ms = s->in->apart ? REPLY_MS : 0,
+    };
+}
 
 int source_nbd_open(struct reading *r, struct source *s, struct nbd_handle **ret, struct err *err)
 {
-    return nbd_open(s->in->nbd_uri, s->in->dirty_context, r->t->keeper, ret, err);
+    const struct nbd_patience p = source_patience(r, s);
+
+    return nbd_open(s->in->nbd_uri, s->in->dirty_context, r->t->keeper, &p, ret, err);
 }
 
 /* ---- What is where --------------------------------------------------------------------------------------------------------*/
 
-/* A question about a range. It may be left behind unanswered, and outlives the call then: libnbd has a share in it. */
 struct answer {
     struct source *s;
     uint64_t limit;
-    bool left;
-    unsigned shares;
-    struct err why;
+    struct err *err;
 };
-
-static void drop_answer(void *priv)
-{
-    struct answer *a = priv;
-
-    if (--a->shares == 0)
-        free(a);
-}
 
 static int take_extents(void *priv, const char *context, uint64_t off, uint32_t *entries, size_t n, int *error)
 {
     struct answer *a = priv;
     bool alloc = !strcmp(context, LIBNBD_CONTEXT_BASE_ALLOCATION);
 
-    if (a->left)
-        return 0;
-    if (extent_status_add(alloc ? &a->s->alloc : &a->s->dirty, off, entries, n, a->limit, &a->why) < 0) {
-        *error = a->why.code;
+    if (extent_status_add(alloc ? &a->s->alloc : &a->s->dirty, off, entries, n, a->limit, a->err) < 0) {
+        *error = a->err->code;
         return -1;
     }
     return 0;
 }
 
-static int no_answer(struct err *err)
-{
-    return err_set(err, ETIMEDOUT, "its server has not answered for %u s", REPLY_MS / 1000);
-}
-
-static int wait_for_answer(struct reading *r, const struct source *s, struct nbd_handle *h, int64_t cookie, struct err *err)
-{
-    uint64_t end = clock_mono_ms() + REPLY_MS;
-    int done;
-
-    while ((done = nbd_aio_command_completed(h, (uint64_t)cookie)) == 0) {
-        if (blocks_stopped(r->pool))
-            return err_set(err, EINTR, "interrupted");
-        if (s->in->apart && clock_mono_ms() > end)
-            return no_answer(err);
-        if (nbd_poll(h, LOOK_AROUND_MS) < 0)
-            return nbd_failed(err, "the connection broke");
-    }
-    return done < 0 ? nbd_failed(err, "cannot ask which parts hold data") : 0;
-}
-
-static int ask_once(struct reading *r, struct source *s, struct nbd_handle *h, uint64_t from, uint64_t end, struct err *err)
-{
-    struct answer *a = malloc(sizeof(*a));
-
-    if (!a)
-        return err_set(err, ENOMEM, "out of memory");
-    *a = (struct answer){ .s = s, .limit = end, .shares = 2 };
-    nbd_extent_callback cb = { .callback = take_extents, .user_data = a, .free = drop_answer };
-    int64_t cookie = nbd_aio_block_status(h, num_min(end - from, ASK_MAX), from, cb, NBD_NULL_COMPLETION, 0);
-    int e = cookie < 0 ? nbd_failed(err, "cannot ask which parts hold data") : wait_for_answer(r, s, h, cookie, err);
-    if (e < 0 && a->why.code)
-        e = err_move(err, &a->why);
-    a->left = true;
-    drop_answer(a);
-    return e;
-}
-
 /* Contexts may be answered to different lengths: the question goes on where the shorter one ends. */
 static int ask(struct reading *r, struct source *s, struct nbd_handle *h, uint64_t end, bool with_dirty, struct err *err)
 {
+    const struct nbd_patience p = source_patience(r, s);
+    struct err why = ERR_INIT;
+    struct answer a = { s, end, &why };
+
     for (uint64_t from; (from = with_dirty ? num_min(s->alloc.end, s->dirty.end) : s->alloc.end) < end;) {
-        int e = ask_once(r, s, h, from, end, err);
-        if (e < 0)
-            return e;
+        nbd_extent_callback cb = { .callback = take_extents, .user_data = &a };
+        int64_t cookie = nbd_aio_block_status(h, num_min(end - from, ASK_MAX), from, cb, NBD_NULL_COMPLETION, 0);
+        if (nbd_finish(h, cookie, &p, err) < 0)
+            return why.code ? err_move(err, &why) : err_context(err, "cannot ask which parts hold data");
         if ((with_dirty ? num_min(s->alloc.end, s->dirty.end) : s->alloc.end) <= from)
             return err_set(err, EPROTO, "the NBD server tells nothing about the data at %llu", (unsigned long long)from);
     }
@@ -203,7 +172,6 @@ struct flight {
     struct nbd_handle *h;
     bool whole; /* the server sends no reply in pieces if asked not to */
     size_t in_flight;
-    uint64_t heard_ms; /* the last reply, or the first read since there were none under way */
     int error;
 };
 
@@ -239,7 +207,6 @@ static int arrived(void *priv, int *error)
 {
     struct request *q = priv;
 
-    q->f->heard_ms = clock_mono_ms();
     if (*error)
         q->error = *error;
     if (--q->pending == 0)
@@ -275,8 +242,7 @@ static int start_read(struct flight *f, struct block *b, struct err *err)
         return err_set(err, ENOMEM, "out of memory");
     }
     *q = (struct request){ .f = f, .b = b, .pending = 1, .shares = 1 };
-    if (f->in_flight++ == 0)
-        f->heard_ms = clock_mono_ms();
+    f->in_flight++;
     for (size_t off = 0; off < b->len && e >= 0; off += READ_SIZE) {
         q->pending++;
         q->shares++; /* libnbd drops it in any case; on failure `arrived` is not called */
@@ -315,6 +281,8 @@ static int feed(struct flight *f, bool *ret_end, struct err *err)
 
 static int fly(struct flight *f, struct err *err)
 {
+    const struct nbd_patience p = source_patience(f->r, f->s);
+    uint64_t last = clock_mono_ms();
     bool end = false;
 
     while ((!end || f->in_flight) && !blocks_stopped(f->r->pool)) {
@@ -323,23 +291,22 @@ static int fly(struct flight *f, struct err *err)
             e = feed(f, &end, err);
         if (e < 0)
             return e;
-        if (f->in_flight && nbd_poll(f->h, LOOK_AROUND_MS) < 0)
-            return nbd_failed(err, "the connection broke");
+        if (f->in_flight && (e = nbd_wait(f->h, &p, &last, err)) < 0)
+            return blocks_stopped(f->r->pool) ? 0 : e;
+        if (!f->in_flight)
+            last = clock_mono_ms();
         if (f->error)
             return err_errno(err, f->error, "a read failed");
-        if (f->s->in->apart && f->in_flight && clock_mono_ms() - f->heard_ms > REPLY_MS)
-            return no_answer(err);
     }
     return 0;
 }
 
-/* Given up with reads under way: their replies are taken all the same. The connection stays open (keeper.h), and while QEMU waits for
- * someone to take them it cannot end the job: it waits for ever, and its guest with it (seen with QEMU 7.2). */
+/* Given up with reads under way: replies that come at once are taken. The others are the keeper's (transfer_read()). */
 static void take_replies(struct flight *f)
 {
     uint64_t end = clock_mono_ms() + LAST_REPLIES_MS;
 
-    while (f->in_flight && clock_mono_ms() < end && nbd_poll(f->h, LOOK_AROUND_MS) >= 0)
+    while (f->in_flight && !nbd_given_up(f->h) && clock_mono_ms() < end && nbd_poll(f->h, LOOK_AROUND_MS) >= 0)
         ;
 }
 

@@ -93,8 +93,9 @@ static int compare(struct reading *r, struct source *s, struct nbd_handle *h, ui
     int e = store_image_read(s->parent, off, before, n, &why);
     if (e < 0)
         return looked(s, e, &why, err);
-    if (nbd_pread(h, now, n, off, 0) < 0)
-        return nbd_failed(err, "cannot read the export");
+    const struct nbd_patience p = source_patience(r, s);
+    if (nbd_finish(h, nbd_aio_pread(h, now, n, off, NBD_NULL_COMPLETION, 0), &p, err) < 0)
+        return err_context(err, "cannot read the export");
     __atomic_fetch_add(&s->bytes_read, n, __ATOMIC_RELAXED);
     if (memcmp(before, now, n) == 0)
         return 0;

@@ -34,6 +34,10 @@ struct transfer_in {
     const char *dirty_context; /* NBD meta context of changed ranges; NULL: everything is to be read */
     bool apart;                /* nbd_uri is not served by a VM's QEMU: may be left with reads under way */
     const char *image;         /* its name in the restore point */
+    /* Asked where nothing has come over nbd_uri for half a minute: 0, whoever serves it lives, and is waited for; else the reading fails
+     * so. Called from several threads. NULL: there is nobody to ask. */
+    int (*answers)(void *priv, struct err *err);
+    void *answers_priv;
     const char *parent_point, *parent_image; /* what stands wherever dirty_context says nothing changed; NULL: nothing */
     /* Set by the transfer. */
     uint64_t size, bytes_read;
@@ -58,9 +62,25 @@ struct transfer_out {
 int transfer_write(const struct transfer *t, struct transfer_out *item, struct err *err);
 
 /* ---- nbd.c ----------------------------------------------------------------------------------------------------------------*/
+/* For how long a server that sends nothing is waited for. */
+struct nbd_patience {
+    bool (*stopped)(void *priv); /* no longer than until this; may be NULL */
+    void *priv;
+    int (*answers)(void *priv, struct err *err); /* as in struct transfer_in */
+    void *answers_priv;
+    unsigned give_up_ms; /* where there is nobody to ask: for so long it may send nothing; 0: for ever */
+};
+/* Waits a moment for the server. *last: when it sent something, by clock_mono_ms(). 0; -EINTR: stopped; -ETIMEDOUT: given up;
+ * or what `answers` said. */
+int nbd_wait(struct nbd_handle *h, const struct nbd_patience *p, uint64_t *last, struct err *err);
+/* Waits until a command (nbd_aio_...; < 0: it could not be sent) is done. Where it fails without a reply, the handle is given up: polled
+ * again, it may write to the command's memory. */
+int nbd_finish(struct nbd_handle *h, int64_t cookie, const struct nbd_patience *p, struct err *err);
+bool nbd_given_up(struct nbd_handle *h);
 /* Connects, asking for base:allocation and dirty_context (may be NULL). The keeper (may be NULL) holds the connection before the
  * server can know of it. */
-int nbd_open(const char *uri, const char *dirty_context, struct keeper *keeper, struct nbd_handle **ret, struct err *err);
+int nbd_open(const char *uri, const char *dirty_context, struct keeper *keeper, const struct nbd_patience *p, struct nbd_handle **ret,
+             struct err *err);
 static inline void nbd_close_p(struct nbd_handle **h) { nbd_close(*h); }
 /* err from libnbd's own, per thread; `doing` is what was tried. */
 int nbd_failed(struct err *err, const char *doing);

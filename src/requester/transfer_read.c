@@ -247,6 +247,9 @@ int transfer_read(const struct transfer *t, struct store *store, struct store_wr
         int first = blocks_result(r.pool, err); /* the first failure in time: it says more than the lowest thread's */
         e = first < 0 ? first : e < 0 ? err_move(err, &team) : 0;
     }
+    /* While QEMU waits for someone to take its replies it cannot end the job: it waits for ever, and its guest with it (QEMU 7.2). */
+    if (e < 0)
+        keeper_discard(t->keeper);
     if (e >= 0)
         e = end_images(&r, err);
     release(&r);

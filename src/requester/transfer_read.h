@@ -56,6 +56,8 @@ int source_parent_open(struct reading *r, struct source *s, struct err *err);
 int source_parent_doubt(struct reading *r, struct source *s, struct nbd_handle *h, struct err *err);
 void source_parent_close(struct source *s);
 
+/* Ends with the reading, and by what is known of who serves the source. */
+struct nbd_patience source_patience(struct reading *r, const struct source *s);
 /* Waits until so many bytes may be read. False: the pool has stopped meanwhile. */
 bool source_may_read(struct reading *r, uint64_t n);
 /* Hands a filled block to the workers. */

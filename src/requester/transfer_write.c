@@ -235,11 +235,17 @@ static int worker_or_writer(void *ctx, size_t i, struct err *err)
 
 /* ---- All of it ------------------------------------------------------------------------------------------------------------*/
 
-static int open_target(struct writing *w, struct err *err)
+static bool cancelled(void *priv)
+{
+    return par_cancelled(priv);
+}
+
+static int open_target(struct writing *w, const struct transfer *t, struct err *err)
 {
     if (!w->out->nbd_uri)
         return 0;
-    int e = nbd_open(w->out->nbd_uri, NULL, NULL, &w->h, err);
+    const struct nbd_patience p = { .stopped = cancelled, .priv = (void *)(uintptr_t)t->cancel };
+    int e = nbd_open(w->out->nbd_uri, NULL, NULL, &p, &w->h, err);
     if (e < 0)
         return e;
     int64_t size = nbd_get_size(w->h);
@@ -271,7 +277,7 @@ int transfer_write(const struct transfer *t, struct transfer_out *item, struct e
 
     item->bytes_written = 0;
     pthread_mutex_init(&w.lock, NULL);
-    int e = open_target(&w, err);
+    int e = open_target(&w, t, err);
     if (e >= 0)
         e = progress_task_new(t->progress, item->label, 0, &w.task, err);
     if (e >= 0)

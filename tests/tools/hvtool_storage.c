@@ -52,7 +52,7 @@ static int begin(struct call *c, struct hv_domain *d, struct err *err)
     int r = hv_backup_prepare(d, &job.backup, &request, err);
     uint64_t t1 = clock_mono_us();
     if (r == 0)
-        r = hv_backup_begin(d, request, err);
+        r = hv_backup_begin(d, &request, err);
     uint64_t t2 = clock_mono_us();
     if (r == 0)
         printf("prepare_us=%llu\nbegin_us=%llu\n", (unsigned long long)(t1 - t0), (unsigned long long)(t2 - t1));
@@ -96,7 +96,7 @@ static int point(struct call *c, struct hv_domain *d, struct err *err)
         r = hv_agent_freeze(d, NULL, 10000, NULL, err);
     uint64_t t1 = clock_mono_us();
     if (r == 0) {
-        r = hv_backup_begin(d, request, err);
+        r = hv_backup_begin(d, &request, err);
         uint64_t t2 = clock_mono_us();
         int t = hv_agent_thaw(d, 10000, NULL, &why);
         uint64_t t3 = clock_mono_us();

@@ -70,6 +70,18 @@ static void context_is_put_before(void **state)
     assert_string_equal(err.text, "cannot freeze web01: agent is silent");
 }
 
+static void the_same_context_twice_is_one(void **state)
+{
+    struct err err = ERR_INIT;
+
+    (void)state;
+    err_set(&err, ETIMEDOUT, "VM web01: no answer");
+    assert_int_equal(err_context(&err, "VM %s", "web01"), -ETIMEDOUT);
+    assert_string_equal(err.text, "VM web01: no answer");
+    err_context(&err, "VM %s", "web0"); /* another one */
+    assert_string_equal(err.text, "VM web0: VM web01: no answer");
+}
+
 static void context_without_an_error_is_one(void **state)
 {
     struct err err = ERR_INIT;
@@ -162,6 +174,7 @@ int main(void)
         cmocka_unit_test(errno_appends_the_cause),
         cmocka_unit_test(vss_code_stands_beside_errno_and_is_replaced),
         cmocka_unit_test(context_is_put_before),
+        cmocka_unit_test(the_same_context_twice_is_one),
         cmocka_unit_test(context_without_an_error_is_one),
         cmocka_unit_test(text_may_be_built_from_itself),
         cmocka_unit_test(long_text_is_cut_and_terminated),

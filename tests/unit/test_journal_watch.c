@@ -15,6 +15,8 @@ static int undo_to_file(void *ctx, const struct journal_effect *e, struct err *e
     _cleanup_free_ char *sane = str_format("%s.sane", (char *)ctx);
     if (!strcmp(journal_value(e, "name"), "stuck") && !io_exists(sane))
         return err_set(err, EIO, "stuck");
+    if (!strcmp(journal_value(e, "name"), "silent") && !io_exists(sane))
+        return err_set(err, ETIMEDOUT, "no answer");
     if (!strcmp(journal_value(e, "name"), "slow"))
         clock_sleep_ms(1500);
     FILE *f = fopen(ctx, "a");
@@ -25,7 +27,9 @@ static int undo_to_file(void *ctx, const struct journal_effect *e, struct err *e
     return 0;
 }
 
-static const struct journal_verb verbs[] = { { "freeze", undo_to_file }, { "other", undo_to_file }, { NULL, NULL } };
+static const struct journal_verb verbs[] = {
+    { "freeze", undo_to_file }, { "other", undo_to_file }, { "pause", undo_to_file, .holds = true }, { NULL, NULL },
+};
 
 struct place {
     char *sessions, *undone;
@@ -193,22 +197,58 @@ static void b2_it_tries_again_what_the_owner_gave_up(void **state)
     assert_file_text(p.undone, "b ");
 }
 
+static void killed_with(const struct place *p, const char *verb, const char *name)
+{
+    int status;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        struct journal *j = start(p, "stuck");
+        enter(j, "other", "a");
+        enter(j, verb, name);
+        kill(getpid(), SIGKILL);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    wait_until_reads(p->undone, "a ");
+}
+
+/* Of what only holds a VM (a pause, a backup job), what was not answered; a failure that will be the same the next time is for recover. */
+static void b2_what_was_not_answered_is_tried_again(void **state)
+{
+    _cleanup_(place_clear) struct place p = place(state);
+    _cleanup_free_ char *sane = str_format("%s.sane", p.undone), *session = io_path(p.sessions, "stuck");
+
+    killed_with(&p, "pause", "silent");
+    clock_sleep_ms(1500);
+    write_text(sane, "");
+    wait_until_reads(p.undone, "a silent ");
+    for (int i = 0; i < 500 && io_exists(session); i++)
+        clock_sleep_ms(20);
+    assert_false(io_exists(session));
+}
+
+static void b2_what_was_refused_is_left_to_recover(void **state)
+{
+    _cleanup_(place_clear) struct place p = place(state);
+    _cleanup_free_ char *sane = str_format("%s.sane", p.undone), *session = io_path(p.sessions, "stuck");
+
+    killed_with(&p, "pause", "stuck");
+    clock_sleep_ms(5000); /* it has tried again, and has ended */
+    write_text(sane, "");
+    clock_sleep_ms(1500);
+    assert_file_text(p.undone, "a ");
+    assert_true(io_exists(session));
+    assert_int_equal(journal_recover(p.sessions, verbs, p.undone, NULL, NULL, NULL, NULL), 0);
+    assert_file_text(p.undone, "a stuck ");
+}
+
 /* An agent that cannot thaw now may be able to later: the owner has long gone. */
 static void b2_what_is_held_is_tried_again_and_again(void **state)
 {
     _cleanup_(place_clear) struct place p = place(state);
     _cleanup_free_ char *sane = str_format("%s.sane", p.undone), *session = io_path(p.sessions, "stuck");
-    int status;
-    pid_t pid = fork();
 
-    if (pid == 0) {
-        struct journal *j = start(&p, "stuck");
-        enter(j, "other", "a");
-        enter(j, "freeze", "stuck");
-        kill(getpid(), SIGKILL);
-    }
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    wait_until_reads(p.undone, "a ");
+    killed_with(&p, "freeze", "stuck");
     clock_sleep_ms(1500);
     assert_file_text(p.undone, "a ");
     write_text(sane, "");
@@ -253,6 +293,8 @@ int main(int argc, char **argv)
         test_in_dir(a_deadline_that_is_taken_back_does_nothing),
         test_in_dir(b2_it_tries_again_what_the_owner_gave_up),
         test_in_dir(b2_what_is_held_is_tried_again_and_again),
+        test_in_dir(b2_what_was_not_answered_is_tried_again),
+        test_in_dir(b2_what_was_refused_is_left_to_recover),
         test_in_dir(a_watchdog_that_cannot_start_is_told),
     };
 

@@ -111,9 +111,9 @@ static int undo_part(void *ctx, const struct journal_effect *e, struct err *err)
 }
 
 const struct journal_verb vm_writer_verbs[] = {
-    { VERB_FREEZE, undo_freeze, .undone = "its guest is not frozen any more" },
-    { VERB_PAUSE, undo_pause, .undone = "it is not paused any more" },
-    { VERB_SAVE, undo_save, .undone = "it is not in its saved state any more" },
+    { VERB_FREEZE, undo_freeze, .undone = "its guest is not frozen any more", .holds = true },
+    { VERB_PAUSE, undo_pause, .undone = "it is not paused any more", .holds = true },
+    { VERB_SAVE, undo_save, .undone = "it is not in its saved state any more", .holds = true },
     { VERB_PART, undo_part, .places = { "path" } },
     { VERB_TURN_OFF, vm_undo_turn_off, NULL, true, "it is in its old state" },
     { VERB_KEEP_SAVED, vm_undo_keep_saved, vm_finish_keep_saved, true, "its old saved state is in its place",

@@ -55,6 +55,7 @@ static int announce(struct vm *vm, struct err *err)
         return vm_effect(vm, VERB_FREEZE, NULL, NULL, &vm->fx_freeze, err);
     if (vm->report.method != VM_METHOD_SAVED)
         return 0;
+    hv_domain_ready(vm->dom);
     if (vm->before == HV_RUNNING)
         r = vm_effect(vm, VERB_PAUSE, NULL, NULL, &vm->fx_pause, err);
     return r < 0 ? r : vm_effect(vm, VERB_SAVE, "state", hv_state_name(vm->before), &vm->fx_save, err);
