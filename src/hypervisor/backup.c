@@ -225,7 +225,7 @@ static void free_request(void *arg)
 
 int hv_backup_begin(struct hv_domain *d, struct hv_backup_request **req, struct err *err)
 {
-    const struct patient_call call = { .fn = begin, .free_arg = free_request };
+    const struct patient_call call = { .fn = begin, .free_arg = free_request, .insists = true };
 
     int r = patiently(d, &call, (void **)req, err);
     if (r >= 0)
@@ -325,7 +325,7 @@ static void free_targets(void *arg)
 
 static int tell_to_end(struct hv_domain *d, char *const *targets, struct err *err)
 {
-    const struct patient_call call = { .fn = end_job, .free_arg = free_targets, .undoing = true };
+    const struct patient_call call = { .fn = end_job, .free_arg = free_targets, .insists = true };
     char **copy = strv_copy(targets);
 
     if (!copy && strv_len(targets))

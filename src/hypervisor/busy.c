@@ -39,7 +39,7 @@ static int ask_job(virConnectPtr conn, virDomainPtr dom, void *arg, struct err *
 
 static int operation_of(struct hv_domain *d, bool undoing, int *ret, struct err *err)
 {
-    const struct patient_call call = { .fn = ask_job, .free_arg = free, .undoing = undoing };
+    const struct patient_call call = { .fn = ask_job, .free_arg = free, .insists = undoing };
     _cleanup_free_ struct job *job = calloc(1, sizeof(*job));
 
     if (!job)

@@ -119,7 +119,7 @@ static int delete_live(virConnectPtr conn, virDomainPtr dom, void *arg, struct e
 
 static int delete_through_qemu(struct hv_domain *d, const char *name, struct err *err)
 {
-    const struct patient_call call = { .fn = delete_live, .free_arg = free, .undoing = true };
+    const struct patient_call call = { .fn = delete_live, .free_arg = free, .insists = true };
     char *copy = strdup(name);
 
     if (!copy)

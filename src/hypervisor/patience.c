@@ -8,8 +8,9 @@
 #include <time.h>
 
 #define TOLD_TO_END_MS 1000u   /* a sound QEMU answers in far less */
-#define UNDOING_MS 10000u
-#define UNDOING_LONG_MS 30000u
+#define INSIST_MS 10000u
+#define INSIST_LONG_MS 30000u
+#define INSIST_MORE_MS 60000u
 #define LOOK_MS 100u
 #define HELD_MS 15000u         /* for so long a VM that another call of libvirt's held for 30 s is taken to be held still */
 
@@ -143,11 +144,12 @@ static bool wait_a_little(struct patient *p)
     return p->done;
 }
 
+/* How long it goes on after the command was told to end. What it changes is the watchdog's from then on. */
 static unsigned when_told(const struct patient_call *call)
 {
-    if (!call->undoing)
+    if (!call->insists)
         return TOLD_TO_END_MS;
-    return call->extra_ms ? UNDOING_LONG_MS + call->extra_ms / 10 : UNDOING_MS; /* then the watchdog goes on */
+    return call->extra_ms ? INSIST_LONG_MS + (unsigned)num_min(call->extra_ms / 10, INSIST_MORE_MS) : INSIST_MS;
 }
 
 int patience_ask_qemu(virConnectPtr conn, virDomainPtr dom, void *arg, struct err *err)
@@ -184,7 +186,7 @@ static int patient_wait(struct patient *p, struct hv *hv, struct hv_domain *d)
             return -EINTR;
         if (now - begun < limit)
             continue;
-        if (!p->call.long_job || patiently_do(d, patience_ask_qemu, p->call.undoing, NULL) == -ETIMEDOUT)
+        if (!p->call.long_job || patiently_do(d, patience_ask_qemu, p->call.insists, NULL) == -ETIMEDOUT)
             return -ETIMEDOUT;
         begun = now;
     }
@@ -386,9 +388,9 @@ int patiently_at(struct hv *hv, const char *name, const struct patient_call *cal
     return r;
 }
 
-int patiently_do(struct hv_domain *d, patient_fn *fn, bool undoing, struct err *err)
+int patiently_do(struct hv_domain *d, patient_fn *fn, bool insists, struct err *err)
 {
-    const struct patient_call call = { .fn = fn, .undoing = undoing };
+    const struct patient_call call = { .fn = fn, .insists = insists };
     void *none = NULL;
 
     return patiently(d, &call, &none, err);

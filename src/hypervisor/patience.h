@@ -12,8 +12,8 @@ typedef int patient_fn(virConnectPtr conn, virDomainPtr dom, void *arg, struct e
 struct patient_call {
     patient_fn *fn;
     void (*free_arg)(void *arg);
-    /* Part of putting something back, or a step that is better finished than left: goes on for longer after the command was told to end. */
-    bool undoing;
+    /* Changes a VM: better finished than left, so it goes on for longer after the command was told to end. */
+    bool insists;
     unsigned extra_ms; /* what the call takes of itself, beside QEMU's answer: to read a VM's memory, say */
     /* It takes as long as it takes, and QEMU answers meanwhile: so it is asked, and the limit is for those answers. Begun by a command
      * that has been told to end already it is part of an undo, and goes on. */
@@ -39,7 +39,7 @@ struct patient_line;
 void patient_line_free(struct patient_line *l);
 
 /* For a call that needs nothing but the VM: fn with no arg. */
-int patiently_do(struct hv_domain *d, patient_fn *fn, bool undoing, struct err *err);
+int patiently_do(struct hv_domain *d, patient_fn *fn, bool insists, struct err *err);
 /* A question that QEMU itself has to answer, which taints no VM and takes no time: what else is asked libvirt may know by heart. */
 patient_fn patience_ask_qemu;
 

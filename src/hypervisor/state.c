@@ -41,7 +41,7 @@ static int suspend(virConnectPtr conn, virDomainPtr dom, void *arg, struct err *
 
 int hv_pause(struct hv_domain *d, struct err *err)
 {
-    int r = patiently_do(d, suspend, false, err);
+    int r = patiently_do(d, suspend, true, err);
 
     return state_after(d, left_behind(r) || r >= 0 ? r : err_context(err, "cannot pause VM %s", d->name), HV_PAUSED, err);
 }
@@ -116,7 +116,7 @@ static int stop_save(virConnectPtr conn, virDomainPtr dom, void *arg, struct err
 
 int hv_managed_save(struct hv_domain *d, bool running, struct err *err)
 {
-    const struct patient_call call = { .fn = save, .free_arg = free, .undoing = true, .long_job = true, .stop = stop_save };
+    const struct patient_call call = { .fn = save, .free_arg = free, .insists = true, .long_job = true, .stop = stop_save };
     _cleanup_free_ unsigned *flags = malloc(sizeof(*flags));
     bool undoing = par_cancelled(d->hv->cancel);
 
@@ -219,7 +219,7 @@ static int start(struct hv *hv, struct hv_domain *d, const char *name, patient_f
 {
     unsigned long kib = d ? virDomainGetMaxMemory(hv_handle(d)) : 0;
     const struct patient_call call = {
-        .fn = fn, .free_arg = start_free, .undoing = true, .extra_ms = d ? start_extra_ms((uint64_t)kib * KIB) : START_EXTRA_MAX_MS,
+        .fn = fn, .free_arg = start_free, .insists = true, .extra_ms = d ? start_extra_ms((uint64_t)kib * KIB) : START_EXTRA_MAX_MS,
     };
     struct start *s = calloc(1, sizeof(*s));
 
@@ -283,7 +283,7 @@ static int destroy(virConnectPtr conn, virDomainPtr dom, void *arg, struct err *
 
 int hv_destroy(struct hv_domain *d, struct err *err)
 {
-    const struct patient_call call = { .fn = destroy, .undoing = true, .extra_ms = DESTROY_EXTRA_MS, .about_hung = true };
+    const struct patient_call call = { .fn = destroy, .insists = true, .extra_ms = DESTROY_EXTRA_MS, .about_hung = true };
     void *none = NULL;
 
     if (virDomainIsActive(hv_handle(d)) == 0)
