@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/text.h"
 #include <errno.h>
 #include <kvss/error.h>
 #include <stdarg.h>
@@ -6,20 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The text ends up on terminals and in JSON while parts of it come from guests and files: no control characters but newline
- * and tab, and no half character where it was cut. */
-static void sanitise(char *text, size_t size)
+/* No half character where the text was cut. */
+static void drop_half(char *text, size_t n)
 {
-    size_t n = strlen(text);
-
-    for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f)
-            text[i] = '?';
-    }
-    if (n + 1 < size)
-        return;
     size_t start = n;
+
     while (start > 0 && n - start < 4 && ((unsigned char)text[start - 1] & 0xc0) == 0x80)
         start--;
     if (start == 0)
@@ -28,6 +20,16 @@ static void sanitise(char *text, size_t size)
     size_t need = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
     if (n - (start - 1) < need)
         text[start - 1] = '\0';
+}
+
+/* The text ends up on terminals and in JSON while parts of it come from guests and files. */
+static void sanitise(char *text, size_t size)
+{
+    size_t n = strlen(text);
+
+    if (n + 1 >= size)
+        drop_half(text, n);
+    text_clean(text, true);
 }
 
 /* Formats into a scratch text first: the arguments may point into err->text. */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/text.h"
 #include "cli/ask.h"
 #include "cli/bar.h"
 #include "cli/cli.h"
@@ -11,6 +12,7 @@
 #include <kvss/vss_codes.h>
 #include <malloc.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 static const struct cli_command *const commands[] = {
     &cmd_init,   &cmd_list, &cmd_check, &cmd_backup, &cmd_show,   &cmd_restore, &cmd_verify,  &cmd_forget,   &cmd_prune,
@@ -106,9 +108,7 @@ static void write_log(void *priv, enum log_level level, const char *line)
     if (level == LOG_LEVEL_ERROR && !cli->verbose && held_add(&cli->held, line) >= 0)
         return;
     snprintf(text, sizeof(text), "kvss: %s%s", names[level], line);
-    for (char *c = text; *c; c++)
-        if ((unsigned char)*c < 0x20 && *c != '\n')
-            *c = '?';
+    text_clean(text, true);
     bar_line(cli->bar, stderr, text);
 }
 
@@ -128,14 +128,25 @@ static int keep(char **to, const char *value)
     return *to ? 0 : -ENOMEM;
 }
 
+/* Out of our environment, which other processes of this user can read, and which every child would inherit. */
+static int take_passphrase(struct cli *cli)
+{
+    char *value = getenv("KVSS_PASSWORD");
+    int r = keep(&cli->passphrase, value);
+
+    if (value)
+        explicit_bzero(value, strlen(value));
+    unsetenv("KVSS_PASSWORD");
+    return r;
+}
+
 static int collect_settings(struct cli *cli, const struct globals *g, struct err *err)
 {
     struct settings *s = &cli->settings;
-    const char *passphrase = getenv("KVSS_PASSWORD");
 
     if (keep(&s->repository, g->repository) < 0 || keep(&s->connect, g->connect) < 0 ||
         keep(&s->password_file, g->password_file) < 0 || keep(&s->key_file, g->key_file) < 0 ||
-        keep(&cli->passphrase, passphrase) < 0)
+        take_passphrase(cli) < 0)
         return err_set(err, ENOMEM, "out of memory");
     /* A passphrase in the environment goes before a file named in kvss.conf. */
     int r = settings_from_env(s, err);
@@ -402,11 +413,18 @@ static bool asks_for_json(int argc, char **argv)
     return false;
 }
 
+/* Keys and passphrases are in memory: no core file has them, and no other process of this user may look (ptrace, /proc/PID/mem). */
+static void keep_secrets(void)
+{
+    (void)prctl(PR_SET_DUMPABLE, 0);
+}
+
 int main(int argc, char **argv)
 {
     struct cli cli = { .held = { .lock = PTHREAD_MUTEX_INITIALIZER } };
     struct err err = ERR_INIT;
 
+    keep_secrets();
     keep_standard_streams();
     keep_memory();
     cli.log = (struct log){ write_log, &cli, LOG_LEVEL_WARNING };

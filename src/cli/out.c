@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/num.h"
+#include "base/text.h"
 #include <string.h>
 
 struct table {
@@ -86,8 +87,12 @@ void table_print(struct table *t, FILE *f)
 
 void out_text(FILE *f, const char *s)
 {
-    for (; s && *s; s++)
-        fputc(((unsigned char)*s < 0x20 && *s != '\n') || *s == 0x7f ? '?' : *s, f);
+    _cleanup_free_ char *copy = s ? strdup(s) : NULL;
+
+    if (!copy)
+        return;
+    text_clean(copy, true);
+    fputs(copy, f);
 }
 
 static json_t *clean_text(const char *s)
@@ -95,8 +100,10 @@ static json_t *clean_text(const char *s)
     _cleanup_free_ char *copy = strdup(s);
 
     for (char *c = copy; c && *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            *c = *c == '\n' ? ' ' : '?';
+        if (*c == '\n' || *c == '\t')
+            *c = ' ';
+    if (copy)
+        text_clean(copy, false);
     return copy ? json_string(copy) : json_null();
 }
 

@@ -15,8 +15,7 @@ struct table *table_new(const char *const *header, size_t columns); /* NULL: out
 void table_add(struct table *t, const char *const *cells);
 void table_print(struct table *t, FILE *f); /* and frees it */
 
-/* Text that came from guests, definitions or a repository: control characters (but newlines) become '?', so that no terminal obeys
- * them. */
+/* Text that came from guests, definitions or a repository, made harmless (text.h); newlines stay. */
 void out_text(FILE *f, const char *s);
 /* The same for every text in a report, newlines too, in place. To be done before anything of it is printed. */
 void out_clean(json_t *report);
