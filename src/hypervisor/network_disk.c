@@ -41,7 +41,7 @@ static int ask(struct hv_domain *d, const struct hv_disk *disk, struct hv_image_
     _cleanup_free_ char *name = network_disk_name(disk);
     _cleanup_buf_ struct buf out = BUF_INIT, said = BUF_INIT;
     struct proc_run run = { .argv = PROC_ARGV("qemu-img", "info", "--output=json", name), .out_max = INFO_MAX,
-                            .timeout_ms = NETWORK_ANSWER_MS, .cancel = d->hv->cancel };
+                            .timeout_ms = NETWORK_ANSWER_MS, .cancel = d->hv->cancel, .die_with_us = true };
     int status = 0;
 
     if (!name)
