@@ -75,7 +75,7 @@ static bool is_gone(struct hv *hv, virDomainPtr handle)
 /* What one question of several tells may be out of date at the next: a checkpoint that was just deleted, a VM that has just ended. */
 int hv_domain_describe(struct hv *hv, virDomainPtr handle, enum hv_depth depth, struct hv_domain **ret, struct err *err)
 {
-    _cleanup_(virDomainFree_p) virDomainPtr kept = handle;
+    _cleanup_(virDomainFree_p) virDomainPtr kept __attribute__((unused)) = handle;
     struct err why = ERR_INIT;
 
     for (unsigned i = 0;; i++) {
