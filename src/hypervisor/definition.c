@@ -434,7 +434,12 @@ int hv_def_eject_missing(struct hv_def *def, char ***ret, struct err *err)
 
     for (size_t i = 0; i < def->n_disks; i++) {
         struct def_disk *disk = &def->disks[i];
-        if (!disk->path || !def_is_removable(disk) || access(disk->path, F_OK) == 0)
+        _cleanup_free_ char *gone = NULL;
+        if (!def_is_removable(disk))
+            continue;
+        if (def_gone_image(disk, &gone) < 0)
+            return err_errno(err, ENOMEM, "cannot look at the drives of the definition");
+        if (!gone)
             continue;
         def_eject(disk);
         if (strv_add(&ejected, disk->target) < 0)

@@ -27,6 +27,9 @@ DEFINE_CLEANUP(struct hv_def *, hv_def_free)
 
 /* A drive whose medium can be taken out: a CD-ROM or floppy drive. */
 bool def_is_removable(const struct def_disk *disk);
+/* The first file that a start would open of the disk and not find: its image, or one beneath it; NULL: none is known to be gone. Caller
+ * frees. -ENOMEM. */
+int def_gone_image(const struct def_disk *disk, char **ret);
 /* Takes the medium out. */
 void def_eject(struct def_disk *disk);
 /* Removes a node with the white space that led to it, so that no empty line stays. */

@@ -177,23 +177,25 @@ static bool may_be_left_out(const struct def_disk *disk)
     return policy && (strcmp(policy, "optional") == 0 || strcmp(policy, "requisite") == 0);
 }
 
-static int add_medium(struct hv *hv, const struct hv_def *def, const struct def_disk *disk, char ***lacks)
+static int add_image(struct hv *hv, const struct hv_def *def, const struct def_disk *disk, const char *gone, char ***lacks)
 {
-    _cleanup_free_ char *pool = hv_pool_inactive_at(hv, disk->path);
+    _cleanup_free_ char *pool = hv_pool_inactive_at(hv, gone);
+    const char *what = disk->path && strcmp(gone, disk->path) == 0 ? "" : "backing image of the ";
 
     if (pool)
-        return strv_addf(lacks, "%s, of disk %s, whose storage pool is not active (virsh pool-start %s)", disk->path, disk->target, pool);
+        return strv_addf(lacks, "%s, of disk %s, whose storage pool is not active (virsh pool-start %s)", gone, disk->target, pool);
     if (def_is_removable(disk))
-        return strv_addf(lacks, "%s, the medium in drive %s (virsh change-media %s %s --eject)", disk->path, disk->target, def->name,
+        return strv_addf(lacks, "%s, the %smedium in drive %s (virsh change-media %s %s --eject)", gone, what, disk->target, def->name,
                          disk->target);
-    return strv_addf(lacks, "%s, the image of disk %s", disk->path, disk->target);
+    return strv_addf(lacks, "%s, the %s of disk %s", gone, what[0] ? "backing image" : "image", disk->target);
 }
 
-static int lacking_media(struct hv *hv, const struct hv_def *def, char ***lacks)
+static int lacking_images(struct hv *hv, const struct hv_def *def, char ***lacks)
 {
     for (size_t i = 0; i < def->n_disks; i++) {
         const struct def_disk *disk = &def->disks[i];
-        if (disk->path && access(disk->path, F_OK) < 0 && !may_be_left_out(disk) && add_medium(hv, def, disk, lacks) < 0)
+        _cleanup_free_ char *gone = NULL;
+        if (def_gone_image(disk, &gone) < 0 || (gone && !may_be_left_out(disk) && add_image(hv, def, disk, gone, lacks) < 0))
             return -ENOMEM;
     }
     return 0;
@@ -241,7 +243,7 @@ static int lacking(struct hv *hv, const struct hv_def *def, char ***lacks, struc
     for (char **m = missing; m && *m; m++)
         if (strv_add(lacks, *m) < 0)
             return no_memory(err);
-    if ((emulator && strv_addf(lacks, "emulator %s", emulator) < 0) || lacking_media(hv, def, lacks) < 0 ||
+    if ((emulator && strv_addf(lacks, "emulator %s", emulator) < 0) || lacking_images(hv, def, lacks) < 0 ||
         lacking_switches(hv, def, lacks) < 0 || lacking_pools(hv, def, lacks) < 0)
         return no_memory(err);
     return 0;

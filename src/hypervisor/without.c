@@ -13,10 +13,17 @@ static int without_media(struct hv_def *def, bool all, char ***notes)
 {
     for (size_t i = 0; i < def->n_disks; i++) {
         struct def_disk *disk = &def->disks[i];
-        if (!def_is_removable(disk) || !xml_find(disk->node, "source") || (!all && (!disk->path || access(disk->path, F_OK) == 0)))
+        _cleanup_free_ char *gone = NULL, *locator = NULL;
+        if (!def_is_removable(disk) || !xml_find(disk->node, "source"))
             continue;
-        if (strv_addf(notes, "drive %s is empty now: its medium %s %s", disk->target, disk->path ? disk->path : "",
-                      all ? "was taken out" : "is gone") < 0)
+        if (def_gone_image(disk, &gone) < 0)
+            return -ENOMEM;
+        if (!all && !gone)
+            continue;
+        bool beneath = gone && disk->path && strcmp(gone, disk->path) != 0;
+        locator = disk->path ? strdup(disk->path) : xml_get(disk->node, "source/@name | source/@volume");
+        if (strv_addf(notes, "drive %s is empty now: its medium%s%s %s%s", disk->target, locator ? " " : "", locator ? locator : "",
+                      !gone ? "was taken out" : beneath ? "lies on an image that is gone: " : "is gone", beneath ? gone : "") < 0)
             return -ENOMEM;
         def_eject(disk);
     }
@@ -27,10 +34,11 @@ static int without_media(struct hv_def *def, bool all, char ***notes)
 static int start_pools(struct hv *hv, const struct hv_def *def, char ***notes)
 {
     for (size_t i = 0; hv && i < def->n_disks; i++) {
-        const char *path = def->disks[i].path;
-        _cleanup_free_ char *pool = xml_get(def->disks[i].node, "source/@pool");
-        if (!pool && path && access(path, F_OK) < 0)
-            pool = hv_pool_inactive_at(hv, path);
+        _cleanup_free_ char *pool = xml_get(def->disks[i].node, "source/@pool"), *gone = NULL;
+        if (def_gone_image(&def->disks[i], &gone) < 0)
+            return -ENOMEM;
+        if (!pool && gone)
+            pool = hv_pool_inactive_at(hv, gone);
         if (pool && !hv_pool_is_active(hv, pool) && hv_pool_start(hv, pool, NULL) >= 0 &&
             strv_addf(notes, "storage pool %s was started", pool) < 0)
             return -ENOMEM;

@@ -19,6 +19,8 @@ things() {
     chmod 777 "$L/ports" "$L/sockets"
     head -c 1M /dev/zero > "$L/cd.iso"
     cp "$GUEST_DIR/vmlinuz" "$L/kernel"
+    [ -e "$L/base" ] || mv "$L/base.away" "$L/base"
+    [ -e "$L/under" ] || mv "$L/under.away" "$L/under"
     [ -e "$L/random" ] || mknod -m 666 "$L/random" c 1 9
     virsh -q net-info lab > /dev/null 2>&1 || virsh -q net-define "$SANDBOX/net-lab.xml" > /dev/null
     virsh -q net-start lab > /dev/null 2>&1 || :
@@ -29,15 +31,25 @@ lose() {
     kernel) rm "$L/kernel" ;;
     folders) rm -r "$L/ports" "$L/sockets" ;;
     random) rm "$L/random" ;;
+    base) mv "$L/base" "$L/base.away" ;; # QEMU has it open
+    under) mv "$L/under" "$L/under.away" ;;
     stopped) virsh -q net-destroy lab > /dev/null ;;
     undefined) virsh -q net-destroy lab > /dev/null && virsh -q net-undefine lab > /dev/null ;;
     esac
 }
 network_define lab
 mkdir -m 755 "$L"
+for image in base under; do qemu-img create -q -f qcow2 "$L/$image" 4M; done
+qemu-img create -q -f qcow2 -b "$L/base" -F qcow2 "$IMAGES/away-over.qcow2"
+qemu-img create -q -f qcow2 -b "$L/under" -F qcow2 "$L/layered.qcow2"
+chmod 644 "$L"/*
 things
 guest_xml away agent=no tokens=off net=lab extra="
     <disk type='file' device='cdrom'><source file='$L/cd.iso'/><target dev='hda' bus='ide'/><readonly/></disk>
+    <disk type='file' device='cdrom'><driver name='qemu' type='qcow2'/>
+    <source file='$L/layered.qcow2'/><target dev='hdb' bus='ide'/><readonly/></disk>
+    <disk type='file' device='disk'><driver name='qemu' type='qcow2'/>
+    <source file='$IMAGES/away-over.qcow2'/><target dev='vdb' bus='virtio'/></disk>
     <serial type='file'><source path='$L/ports/log'/></serial>
     <parallel type='unix'><source mode='bind' path='$L/sockets/port'/></parallel>
     <graphics type='vnc'><listen type='socket' socket='$L/sockets/vnc'/></graphics>
@@ -52,10 +64,10 @@ guest_wait away
 boot=$(guest_bootid away)
 note "the guest is up"
 
-# same [ejected]: it runs, in the memory that it had, and nothing is left; its definition is what it was
+# same [DRIVES, now empty]: it runs, in the memory that it had, and nothing is left; its definition is what it was
 same() {
     virsh -q domblklist away --inactive > "$SANDBOX/disks/away"
-    [ -z "${1:-}" ] || sed -i 's|^ hda .*| hda   -|' "$SANDBOX/disks/away"
+    [ -z "${1:-}" ] || sed -Ei "s#^ ($1) .*# \\1   -#" "$SANDBOX/disks/away"
     poll 60 eval '[ "$(vm_state away)" = running ]'
     guest_wait away
     assert_eq "$(guest_bootid away)" "$boot" "boot id"
@@ -77,6 +89,8 @@ anew() {
 # ---- known beforehand
 lifecycle_start
 for thing in medium:'cd.iso.*change-media away hda --eject' kernel:"kernel $L/kernel" folders:"$L/ports.*$L/sockets" random:"$L/random" \
+    base:"$L/base, the backing image of disk vdb" \
+    under:"$L/under, the backing image of the medium in drive hdb .*change-media away hdb --eject" \
     stopped:'net-start lab' undefined:'network lab'; do
     lose "${thing%%:*}"
     kvss check away --json > "$REPORT" 2> /dev/null && fail "${thing%%:*}: check says that all is well"
@@ -99,11 +113,12 @@ wait_saved() {
     poll 60 grep -q ^fault "$SANDBOX/fault.log"
 }
 wait_saved wait:save-vm:done
-for thing in medium kernel folders random undefined; do lose $thing; done
+for thing in medium under kernel folders random undefined; do lose $thing; done
 touch "$SANDBOX/fault.log.go"
 wait $backup_pid || fail "the backup failed: $(cat "$SANDBOX/stderr")"
-same ejected
-for told in 'drive hda is empty' 'kernel is gone' 'ports' 'sockets' 'urandom' 'plugged into nothing'; do
+same 'hda|hdb'
+for told in 'drive hda is empty' "drive hdb is empty now: its medium $L/layered.qcow2 lies on an image that is gone: $L/under" \
+    'kernel is gone' 'ports' 'sockets' 'urandom' 'plugged into nothing'; do
     assert_match "$(report_vm away '.warnings | join("; ")')" "$told" "warnings of the report"
 done
 assert_match "$(virsh -q domiflist away)" ethernet "its network interface"
@@ -125,7 +140,7 @@ for thing in medium folders; do lose $thing; done
 kill -TERM $backup_pid
 touch "$SANDBOX/fault.log.go"
 wait $backup_pid && fail "the backup was not ended"
-same ejected
+same hda
 anew
 note "brought back by the undo"
 
@@ -135,7 +150,7 @@ wait $backup_pid && fail "the backup was not killed"
 lose_all
 assert_state away "shut off, saved"
 kvss recover > "$SANDBOX/recover" 2>&1 || fail "recover: $(cat "$SANDBOX/recover")"
-same ejected
+same hda
 assert_match "$(cat "$SANDBOX/recover")" 'drive hda is empty' "what recover says"
 anew
 note "brought back by recover"

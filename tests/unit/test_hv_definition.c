@@ -288,6 +288,10 @@ static void a_disk_is_added(void **state)
 static const char lacking[] =
     HEAD "<os><type>hvm</type><kernel>/gone/kernel</kernel><cmdline>x</cmdline></os><devices>" DISK("/gone/image", "vda")
     "<disk type='file' device='cdrom'><source file='/gone/cd.iso'/><target dev='hda' bus='ide'/></disk>"
+    "<disk type='file' device='cdrom'><source file='/dev/null'/><backingStore type='file'><format type='qcow2'/>"
+    "<source file='/dev/null'/><backingStore type='block'><format type='raw'/><source dev='/gone/base'/></backingStore></backingStore>"
+    "<target dev='hdb'/></disk>"
+    "<disk type='network' device='cdrom'><source protocol='nbd' name='far'/><target dev='hdc'/></disk>"
     "<disk type='file' device='floppy'><source file='/dev/null'/><target dev='fda'/></disk>"
     "<serial type='file'><source path='/gone/log'/><target port='0'/></serial>"
     "<serial type='pty'><log file='/gone/too'/></serial>"
@@ -316,7 +320,7 @@ static void b2_what_is_missing_goes_and_nothing_else(void **state)
                                          "<source startupPolicy=\"optional\"><vendor", "<source startupPolicy=\"optional\"><address",
                                          "isolated", "<serial type=\"null\">", "<listen type=\"none\"/>" };
     static const char *const goes[] = { "/gone/kernel", "cmdline", "/gone/cd.iso", "/gone/log", "/gone/too", "/gone/vnc", "/gone/random",
-                                        "5900", "mandatory" };
+                                        "5900", "mandatory", "/gone/base" };
     size_t n;
     _cleanup_free_ char *text = without(WITHOUT_MISSING, &n);
 
@@ -325,7 +329,7 @@ static void b2_what_is_missing_goes_and_nothing_else(void **state)
         assert_non_null(strstr(text, stays[i]));
     for (size_t i = 0; i < ARRAY_SIZE(goes); i++)
         assert_null(strstr(text, goes[i]));
-    assert_int_equal(n, 6); /* kernel, medium, port, log, display, random numbers */
+    assert_int_equal(n, 7); /* kernel, two media, port, log, display, random numbers */
 }
 
 static void b2_then_what_may_be_at_fault_goes(void **state)
@@ -337,6 +341,8 @@ static void b2_then_what_may_be_at_fault_goes(void **state)
     assert_null(strstr(ports, "domain-1-x"));
     assert_non_null(strstr(ports, "/dev/null"));
     assert_null(strstr(media, "/dev/null"));
+    assert_non_null(strstr(ports, "far"));
+    assert_null(strstr(media, "far"));
     assert_non_null(strstr(media, "lab"));
     assert_null(strstr(all, "lab"));
     assert_null(strstr(all, "fixed")); /* another's by now, perhaps */
