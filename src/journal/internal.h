@@ -96,6 +96,8 @@ int journal_recover_session(const struct journal_watch_config *c, const struct j
 size_t journal_worth_again(struct journal *j, const char *verb);
 
 /* ---- watchdog.c */
+/* A file in the session's folder: its owner is known to be dead, and who has the session puts back what it did. */
+#define JOURNAL_ORPHAN "orphan"
 void journal_watch_end(struct journal_watch *w, bool wait); /* says good-bye, and waits for its end; NULL is fine */
 /* The owner is at it: from now on its watchdog does not take it for one that hangs. */
 void journal_watch_undoing(struct journal *j);

@@ -70,6 +70,9 @@ struct journal_recovered {
 int journal_recover(const char *dir, const struct journal_verb *verbs, void *ctx, const struct log *log,
                     void (*fn)(void *priv, const struct journal_recovered *r), void *priv, struct err *err);
 
+/* Waits, for at most ms, until no watchdog is at a session whose owner has died. -EBUSY: one still is, and err names its session. */
+int journal_wait_for_watchdogs(const char *dir, unsigned ms, struct err *err);
+
 /* Tells of the dead sessions that have open effects, or cannot be read (text); nothing is undone: left is effects. */
 int journal_survey(const char *dir, const struct journal_verb *verbs, void (*fn)(void *priv, const struct journal_recovered *r), void *priv,
                    struct err *err);

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A look at the sessions that died, for those who only want to know. */
+#include "base/clock.h"
+#include "base/io.h"
 #include "base/strv.h"
 #include "journal/internal.h"
 #include <errno.h>
 #include <string.h>
+
+#define WATCHDOG_POLL_MS 50u
 
 DEFINE_CLEANUP(struct journal *, journal_free)
 
@@ -43,6 +47,40 @@ int journal_survey(const char *dir, const struct journal_verb *verbs, void (*fn)
             fn(priv, &report);
     }
     return 0;
+}
+
+/* 1: whoever has it is not its owner, who is dead. */
+static int is_being_undone(const char *dir, const char *session)
+{
+    _cleanup_free_ char *folder = io_path(dir, session);
+    _cleanup_free_ char *mark = folder ? io_path(folder, JOURNAL_ORPHAN) : NULL;
+    struct journal_file *file = NULL;
+
+    if (!mark)
+        return -ENOMEM;
+    if (!io_exists(mark))
+        return 0;
+    int r = journal_file_take(dir, session, &file, NULL);
+    journal_file_close(r < 0 ? NULL : file, false);
+    return r == -EBUSY;
+}
+
+int journal_wait_for_watchdogs(const char *dir, unsigned ms, struct err *err)
+{
+    uint64_t end = clock_mono_ms() + ms;
+    _cleanup_strv_ char **sessions = NULL;
+
+    int r = journal_list_sessions(dir, &sessions, err);
+    for (char **s = sessions; r >= 0 && s && *s; s++) {
+        while ((r = is_being_undone(dir, *s)) > 0 && clock_mono_ms() < end)
+            clock_sleep_ms(WATCHDOG_POLL_MS);
+        if (r < 0)
+            return err_errno(err, -r, "cannot look at session %s", *s);
+        if (r > 0)
+            return err_set(err, EBUSY, "session %s died, and its watchdog is putting back what it did, which takes longer than %u s: run "
+                                       "this again later", *s, ms / 1000);
+    }
+    return r;
 }
 
 /* Whether a session that someone has, its owner or who puts back what it did, has open effects of the group. */

@@ -96,9 +96,11 @@ static int wait_until_ready(struct journal *j, const char *path, struct journal_
     return 0;
 }
 
+#define JOURNAL_WATCHED "watched"
+
 static char *ready_path(const char *session_path)
 {
-    return io_path(session_path, "watched");
+    return io_path(session_path, JOURNAL_WATCHED);
 }
 
 int journal_watch_start(struct journal *j, char *const *argv, const char *log_path, struct err *err)
@@ -219,6 +221,15 @@ static int undo_session(const struct journal_watch_config *c, size_t *ret_left, 
     }
 }
 
+/* An empty file in the session's folder, which goes with it. */
+static int mark(const struct journal_watch_config *c, const char *name, struct err *err)
+{
+    _cleanup_free_ char *session = io_path(c->dir, c->session_id);
+    _cleanup_free_ char *path = session ? io_path(session, name) : NULL;
+
+    return path ? io_replace_file(path, "", 0, 0600, err) : err_set(err, ENOMEM, "out of memory");
+}
+
 /* A guest whose agent hangs, or cannot thaw, stays frozen: nobody but the agent can thaw it. A VM whose QEMU hangs cannot be resumed,
  * started, or freed of its backup job. Both may come round, so they are asked again and again for a good while. Whoever else recovers the
  * session meanwhile is welcome to. */
@@ -228,6 +239,7 @@ static int take_over(const struct journal_watch_config *c, struct err *err)
     uint64_t end = clock_mono_ms() + (c->persist_ms ? c->persist_ms : PERSIST_MS);
     size_t left = 1;
 
+    (void)mark(c, JOURNAL_ORPHAN, NULL); /* for people who ask */
     int r = undo_session(c, &left, err);
     while (r < 0 && left && clock_mono_ms() < end) {
         struct err again = ERR_INIT;
@@ -240,14 +252,6 @@ static int take_over(const struct journal_watch_config *c, struct err *err)
             left = 1;
     }
     return r < 0 ? undo_session(c, &left, err) : r;
-}
-
-static int say_ready(const struct journal_watch_config *c, struct err *err)
-{
-    _cleanup_free_ char *session = io_path(c->dir, c->session_id);
-    _cleanup_free_ char *path = session ? ready_path(session) : NULL;
-
-    return path ? io_replace_file(path, "", 0, 0600, err) : err_set(err, ENOMEM, "out of memory");
 }
 
 /* 1: a message; 0: the owner is gone; -ETIMEDOUT. */
@@ -272,7 +276,7 @@ int journal_watch_run(const struct journal_watch_config *c, struct err *err)
 {
     struct watch w = { .config = c, .owner = getppid() };
 
-    int r = say_ready(c, err);
+    int r = mark(c, JOURNAL_WATCHED, err);
     if (r < 0)
         return r;
     for (;;) {

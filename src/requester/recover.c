@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 
 #define BRIEF_MS 5000u /* a command about other VMs does not wait for one whose QEMU hangs */
+#define WATCHDOG_MS 45000u /* a QEMU that hangs fails it in 30 s */
 #define SYSTEM_SESSIONS "/var/lib/kvss/sessions"
 
 /* Root's sessions are the host's; a user's lie in the user's own folder for state. */
@@ -117,7 +118,13 @@ int requester_recover(struct requester *rq, json_t **ret, struct err *err)
     struct recovery rec = { 0 };
 
     rq->end = REQUESTER_DONE;
-    int r = hv_connect(rq, &hv, err);
+    _cleanup_free_ char *dir = NULL;
+
+    int r = sessions_dir(&dir, err);
+    if (r >= 0)
+        r = hv_connect(rq, &hv, err);
+    if (r >= 0)
+        r = journal_wait_for_watchdogs(dir, WATCHDOG_MS, err);
     if (r >= 0)
         r = recover(rq, hv, &rec, err);
     if (r >= 0 && rec.left)

@@ -56,6 +56,11 @@ hang_at() {
     if [ "$hung" = mute ] && [[ " ${*:5} " == *" web "* ]]; then
         poll 10 web_lives
     fi
+    if [ -n "${RECOVER:-}" ]; then
+        timeout 90 "$KVSS" recover > "$SANDBOX/recover" 2>&1 && fail "kvss recover succeeds: $(cat "$SANDBOX/recover")"
+        assert_match "$(cat "$SANDBOX/recover")" "$hung: QEMU does not answer|putting back what it did" "what kvss recover says"
+        note "kvss recover: $(tail -n 1 "$SANDBOX/recover" | cut -c 1-150)"
+    fi
     go_on
     poll 90 _no_kvss
     FACTS_FILTER='/^@ checkpoints/,/^@ snapshots/d' assert_unharmed
@@ -94,7 +99,7 @@ if [ -n "${KVSS_TEST_FULL:-}" ]; then
     hang_at begin backup-job web - web mute
     hang_at begin backup-job web TERM web
     FREEZE_LIMIT=4
-    hang_at begin pause-vm mute - web mute
+    RECOVER=yes hang_at begin pause-vm mute - web mute
     hang_at "done" freeze-guest web - web mute
     hang_at begin backup-job web - web mute
 fi

@@ -218,13 +218,38 @@ static void b2_what_was_not_answered_is_tried_again(void **state)
     _cleanup_(place_clear) struct place p = place(state);
     _cleanup_free_ char *sane = str_format("%s.sane", p.undone), *session = io_path(p.sessions, "stuck");
 
+    struct err err = ERR_INIT;
     killed_with(&p, "pause", "silent");
     clock_sleep_ms(1500);
+    assert_ok(journal_wait_for_watchdogs(p.sessions, 5000, &err)); /* between two attempts */
     write_text(sane, "");
     wait_until_reads(p.undone, "a silent ");
     for (int i = 0; i < 500 && io_exists(session); i++)
         clock_sleep_ms(20);
     assert_false(io_exists(session));
+}
+
+/* "Nothing was left behind" would not be true. */
+static void b2_who_asks_waits_for_the_watchdog(void **state)
+{
+    _cleanup_(place_clear) struct place p = place(state);
+    _cleanup_free_ char *session = io_path(p.sessions, "stuck");
+    struct err err = ERR_INIT;
+    int status;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        struct journal *j = start(&p, "stuck");
+        enter(j, "other", "slow");
+        enter(j, "other", "a");
+        kill(getpid(), SIGKILL);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    wait_until_reads(p.undone, "a ");
+    assert_fails(EBUSY, journal_wait_for_watchdogs(p.sessions, 0, &err)); /* what is slow takes 1.5 s */
+    assert_ok(journal_wait_for_watchdogs(p.sessions, 20000, &err));
+    assert_false(io_exists(session));
+    assert_ok(journal_wait_for_watchdogs("/nonexistent", 0, &err));
 }
 
 static void b2_what_was_refused_is_left_to_recover(void **state)
@@ -294,6 +319,7 @@ int main(int argc, char **argv)
         test_in_dir(b2_it_tries_again_what_the_owner_gave_up),
         test_in_dir(b2_what_is_held_is_tried_again_and_again),
         test_in_dir(b2_what_was_not_answered_is_tried_again),
+        test_in_dir(b2_who_asks_waits_for_the_watchdog),
         test_in_dir(b2_what_was_refused_is_left_to_recover),
         test_in_dir(a_watchdog_that_cannot_start_is_told),
     };
