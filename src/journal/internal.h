@@ -90,9 +90,9 @@ int journal_undo_some(struct journal *j, const struct journal_filter *which, str
 /* Names of all sessions, sorted; an absent folder has none. */
 int journal_list_sessions(const char *dir, char ***ret, struct err *err);
 /* Takes over and undoes one dead session, or only some of its effects (NULL: all). *ret_left: how many of the deadline's kind are open, or
- * hold a VM whose QEMU did not answer: worth to be tried again soon. -EBUSY: its owner lives; -ENOENT: it is gone. */
+ * hold a VM and could not be undone: worth to be tried again soon. -EBUSY: its owner lives; -ENOENT: it is gone. */
 int journal_recover_session(const struct journal_watch_config *c, const struct journal_filter *which, size_t *ret_left, struct err *err);
-/* How many of the kind `verb` are open, or of a kind that holds a VM and were not answered. */
+/* How many of the kind `verb` (may be NULL) are open, or of a kind that holds a VM and could not be undone. */
 size_t journal_worth_again(struct journal *j, const char *verb);
 
 /* ---- watchdog.c */

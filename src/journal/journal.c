@@ -20,11 +20,14 @@ static void effect_free(struct journal_effect *e)
 }
 DEFINE_CLEANUP(struct journal_effect *, effect_free)
 
-bool journal_unanswered(struct journal *j)
+bool journal_tries_on(struct journal *j)
 {
-    if (!j)
-        return false;
-    SCOPED_LOCK(&j->lock);
+    return j && journal_worth_again(j, NULL) > 0;
+}
+
+/* Something was not answered in time: for whoever tries again it takes that time too. */
+static bool is_unanswered(const struct journal *j)
+{
     for (size_t i = 0; i < j->n; i++)
         if (j->effects[i]->state != EFFECT_SETTLED && (j->effects[i]->failed == -ETIMEDOUT || j->effects[i]->failed == -EINTR))
             return true;
@@ -38,7 +41,7 @@ void journal_free(struct journal *j)
     /* The file first: with its lock gone the watchdog can take over what is still open; without open effects there is nothing. */
     bool settled = journal_open_effects(j) == 0;
     journal_file_close(j->file, settled);
-    journal_watch_end(j->watch, !journal_unanswered(j)); /* it would take its time */
+    journal_watch_end(j->watch, !is_unanswered(j));
     for (size_t i = 0; i < j->n; i++)
         effect_free(j->effects[i]);
     free(j->effects);
@@ -343,8 +346,7 @@ size_t journal_worth_again(struct journal *j, const char *verb)
     SCOPED_LOCK(&j->lock);
     for (size_t i = 0; i < j->n; i++) {
         const struct journal_effect *e = j->effects[i];
-        bool silent = e->verb->holds && e->failed == -ETIMEDOUT;
-        n += e->state != EFFECT_SETTLED && (silent || !strcmp(e->verb->name, verb));
+        n += e->state != EFFECT_SETTLED && ((e->verb->holds && e->failed) || (verb && !strcmp(e->verb->name, verb)));
     }
     return n;
 }

@@ -43,7 +43,7 @@ struct journal_verb {
     const char *places[JOURNAL_PLACES_MAX];
     /* The effect is part of the session's result: journal_settle_lasting(). */
     bool lasting;
-    /* A VM is not as it was until this is undone: where that was not answered (-ETIMEDOUT), the watchdog tries again and again. */
+    /* A VM is not as it was until this is undone: where that fails, the watchdog tries again and again. */
     bool holds;
 };
 
@@ -114,8 +114,8 @@ int journal_step_begins(struct journal *j, const char *name, struct err *err);
 int journal_step_done(struct journal *j, const char *name, struct err *err);
 
 size_t journal_open_effects(struct journal *j); /* how many are not settled */
-/* Something could not be undone since nobody answered in time: the watchdog goes on trying. NULL: no. */
-bool journal_unanswered(struct journal *j);
+/* Something that holds a VM could not be undone: the watchdog goes on trying. NULL: no. */
+bool journal_tries_on(struct journal *j);
 
 /* ---- The watchdog ---------------------------------------------------------------------------------------------------------
  * A process apart that outlives the owner of a session: when the owner is gone without a word it undoes what is open, and when a

@@ -25,6 +25,7 @@ struct message {
 #define LOCK_TIMEOUT_MS 30000u
 #define PERSIST_MS 600000u
 #define AGAIN_MS 1000u
+#define AGAIN_MAX_MS 10000u
 #define END_WAIT_MS 15000u
 
 /* ---- The owner's end ------------------------------------------------------------------------------------------------------*/
@@ -231,19 +232,21 @@ static int mark(const struct journal_watch_config *c, const char *name, struct e
 }
 
 /* A guest whose agent hangs, or cannot thaw, stays frozen: nobody but the agent can thaw it. A VM whose QEMU hangs cannot be resumed,
- * started, or freed of its backup job. Both may come round, so they are asked again and again for a good while. Whoever else recovers the
- * session meanwhile is welcome to. */
+ * started, or freed of its backup job; nor one whose image another program has locked, or whose storage is away. All may come round, so
+ * they are asked again and again for a good while, less and less often. Whoever else recovers the session meanwhile is welcome to. */
 static int take_over(const struct journal_watch_config *c, struct err *err)
 {
     const struct journal_filter which = { .verb = c->held_verb, .holds = true };
     uint64_t end = clock_mono_ms() + (c->persist_ms ? c->persist_ms : PERSIST_MS);
+    unsigned pause = AGAIN_MS;
     size_t left = 1;
 
     (void)mark(c, JOURNAL_ORPHAN, NULL); /* for people who ask */
     int r = undo_session(c, &left, err);
     while (r < 0 && left && clock_mono_ms() < end) {
         struct err again = ERR_INIT;
-        clock_sleep_ms(AGAIN_MS);
+        clock_sleep_ms(pause);
+        pause = pause * 3 / 2 < AGAIN_MAX_MS ? pause * 3 / 2 : AGAIN_MAX_MS;
         left = 0;
         int e = journal_recover_session(c, &which, &left, &again);
         if (e == -ENOENT)

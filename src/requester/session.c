@@ -239,7 +239,7 @@ int session_open_files(struct requester *rq, struct session **ret, struct err *e
 /* Adds what went wrong while undoing to the failure that led here, once, and what becomes of it. */
 static void also_failed(struct session *s, struct err *err, const struct err *why)
 {
-    const char *next = journal_unanswered(s->journal) ? "kvss goes on trying for ten minutes; after that, run: kvss recover" :
+    const char *next = journal_tries_on(s->journal) ? "kvss goes on trying for ten minutes; after that, run: kvss recover" :
                                                         "run: kvss recover";
 
     log_error(s->rq->config.log, "%s", why->text);
