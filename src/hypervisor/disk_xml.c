@@ -173,15 +173,6 @@ static int parse_backing(xmlNodePtr node, struct hv_disk *disk)
     return 0;
 }
 
-bool disk_xml_has_chain(xmlNodePtr node)
-{
-    xmlNodePtr backing = xml_find(node, "backingStore");
-
-    for (unsigned depth = 0; backing && xml_find(backing, "source") && depth < CHAIN_MAX; depth++)
-        backing = xml_find(backing, "backingStore");
-    return backing && !xml_find(backing, "source");
-}
-
 /* While the VM runs, a transient disk is an overlay of libvirt's, IMAGE.TRANSIENT-VM, which ends with it: the image is what lies behind. */
 static int take_image_behind(xmlNodePtr node, struct hv_disk *disk)
 {

@@ -6,13 +6,19 @@
 #include <errno.h>
 #include <string.h>
 
-/* Of a VM without QEMU: what its image is backed by, or why that cannot be read. The definition may tell the chain, and be wrong. */
+static bool is_read_by_path(const struct hv_domain *d, const struct hv_disk *disk)
+{
+    return d->hv->local && disk->path && (disk->source == HV_SOURCE_FILE || disk->source == HV_SOURCE_BLOCK) &&
+           disk->device != HV_DEVICE_LUN;
+}
+
+/* Of a VM without QEMU: what its image is backed by, or why that cannot be read. */
 static int fill_chain(struct hv_domain *d, struct hv_disk *disk, xmlNodePtr node)
 {
-    bool local = d->hv->local && disk->path && (disk->source == HV_SOURCE_FILE || disk->source == HV_SOURCE_BLOCK);
-
-    if (!local || disk->device == HV_DEVICE_LUN)
+    if (!is_read_by_path(d, disk))
         return 0;
+    if (node && (declared_chain_check(node, disk, &disk->unreadable) < 0 || disk->unreadable))
+        return disk->unreadable ? 0 : -ENOMEM;
     _cleanup_chain_ struct image_chain chain = { 0 };
     struct err why = ERR_INIT;
     int r = 0;
@@ -23,11 +29,18 @@ static int fill_chain(struct hv_domain *d, struct hv_disk *disk, xmlNodePtr node
     if (image_is_written(disk->path) &&
         !(disk->unreadable = str_format("another program writes its image %s: is it the disk of another VM that runs?", disk->path)))
         return -ENOMEM;
-    if (disk->backing || (node && disk_xml_has_chain(node)))
-        return 0;
-    for (size_t i = 1; r == 0 && i < chain.n; i++)
+    /* A definition may tell the chain in part. */
+    for (size_t i = 1 + strv_len(disk->backing); r == 0 && i < chain.n; i++)
         r = strv_add(&disk->backing, chain.layers[i].path);
     return r;
+}
+
+/* Of a running QEMU libvirt knows the chain and tells it in the active definition. What the VM cannot write is read without its QEMU. */
+static int check_read_apart(const struct hv_domain *d, struct hv_disk *disk, xmlNodePtr node)
+{
+    bool apart = is_read_by_path(d, disk) && (disk->readonly || disk->transient) && disk->device == HV_DEVICE_DISK;
+
+    return apart && node && !disk->unreadable ? declared_chain_check(node, disk, &disk->unreadable) : 0;
 }
 
 static bool is_local_image(const struct hv_domain *d, const struct hv_disk *disk)
@@ -133,10 +146,8 @@ int domain_storage_fill(struct hv_domain *d, const char *xml, bool active, struc
         r = fill_size(d, &d->disks[i], active, err);
         if (r < 0)
             return r;
-        /* Of a running QEMU libvirt knows the chain and tells it in the active definition. */
-        if (active)
-            continue;
-        r = fill_chain(d, &d->disks[i], n >= 0 && i < (size_t)n ? nodes[i] : NULL);
+        xmlNodePtr node = n >= 0 && i < (size_t)n ? nodes[i] : NULL;
+        r = active ? check_read_apart(d, &d->disks[i], node) : fill_chain(d, &d->disks[i], node);
         if (r < 0)
             return err_errno(err, -r, "cannot read the backing images of disk %s of VM %s", d->disks[i].target, d->name);
     }

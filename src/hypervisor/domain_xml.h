@@ -36,8 +36,9 @@ int domain_xml_later(const char *xml, const struct domain_xml_env *env, struct h
 /* One <disk>. ret is untouched on failure. chain_known: the definition has the whole backing chain. */
 int disk_xml_parse(xmlNodePtr node, const struct domain_xml_env *env, struct hv_disk *ret, struct err *err);
 void hv_disk_clear(struct hv_disk *disk);
-/* True if the <disk> describes its backing chain to the end, so that nobody needs to look into the images. */
-bool disk_xml_has_chain(xmlNodePtr node);
+/* *why: in what the backing chain that the <disk> declares is another one than its images record, with the remedy; NULL: they agree, as
+ * far as either can be read. disk has a path on this host. Runs qemu-img. -ENOMEM. Caller frees. */
+int declared_chain_check(xmlNodePtr node, const struct hv_disk *disk, char **why);
 /* "file", "dev", "dir", "name" or "path" of a <source>: what names the image. NULL: none. Caller frees. */
 char *disk_xml_source_path(xmlNodePtr source);
 

@@ -38,6 +38,9 @@ struct image_chain {
  * does not start such a VM). Ends at what is no file; fails at a file that cannot be opened; -ELOOP: more than 200 images. */
 int image_chain_read(const char *path, const char *format, struct image_chain *ret, struct err *err);
 void image_chain_clear(struct image_chain *c);
+/* What an image records that it is backed by; both NULL: nothing. *ret is a path, or the URI of what is no file; of what records no format
+ * *ret_format is what image_chain_read() would take, NULL if that fails. Caller frees. */
+int image_recorded_backing(const char *path, const char *format, char **ret, char **ret_format);
 #define _cleanup_chain_ _cleanup_(image_chain_clear)
 
 /* Path in a form that QEMU takes for a file name and not for "protocol:...". NULL: out of memory. Caller frees. */

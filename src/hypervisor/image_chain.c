@@ -108,6 +108,20 @@ static int extend(struct image_chain *c, struct err *err)
     return r < 0 ? r : 1;
 }
 
+int image_recorded_backing(const char *path, const char *format, char **ret, char **ret_format)
+{
+    struct hv_image_info info = { 0 };
+
+    int r = strcmp(format, "raw") == 0 ? 0 : hv_image_info(path, format, true, &info, NULL);
+    bool some = r == 0 && info.backing;
+    *ret = some ? resolve(path, info.backing) : NULL;
+    *ret_format = some ? TAKE_PTR(info.backing_format) : NULL;
+    hv_image_info_clear(&info);
+    if (*ret && !*ret_format)
+        (void)look_for_format(path, *ret, ret_format, NULL);
+    return some && !*ret ? -ENOMEM : r;
+}
+
 int image_chain_read(const char *path, const char *format, struct image_chain *ret, struct err *err)
 {
     _cleanup_chain_ struct image_chain c = { 0 };

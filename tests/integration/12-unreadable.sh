@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # A VM that is off and whose disks cannot be read is refused beforehand, with the true reason and the remedy, and check says the same: the
 # image is gone, holds another format than is declared, lacks a backing image at any depth, is written by another program, is on the
-# network where nobody serves it, or is a volume of a storage pool that is not active, is not defined or does not have it. What is not
-# backed up anyway may be missing. A VM that runs has its images open, but a volume must be found. M11.
+# network where nobody serves it, or is a volume of a storage pool that is not active, is not defined or does not have it; or its
+# definition declares another chain of backing images than these record. What is not backed up anyway may be missing. A VM that runs has its
+# images open, but a volume must be found. M11.
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 # shellcheck source=tests/lib/functions_kvss.sh
@@ -59,6 +60,75 @@ refused bad "another program writes its image $I"
 exec 5>&-
 wait $pid
 
+# ---- a definition that declares another chain than the images record: libvirt and QEMU follow the definition
+rm "$IMAGES"/*
+qemu-img create -q -f qcow2 "$IMAGES/base" 8M
+qemu-io -f qcow2 -c 'write -q -P 1 0 1M' "$IMAGES/base"
+cp "$IMAGES/base" "$IMAGES/other"
+ln -s base "$IMAGES/link"
+qemu-img create -q -f qcow2 -b base -F qcow2 "$IMAGES/mid"
+qemu-img create -q -f qcow2 -b mid -F qcow2 "$IMAGES/top"
+behind() { # FILE FORMAT INNER
+    printf "<backingStore type='file'><format type='%s'/><source file='$IMAGES/%s'/>%s</backingStore>" "$2" "$1" "${3-}"
+}
+end='<backingStore/>'
+n=0
+# declared BACKINGSTORE [MARK]: defines a VM whose definition says so, in $vm; it starts, as far as libvirt and QEMU are concerned
+declared() {
+    vm=declared$((n += 1))
+    guest_define $vm disks=0 agent=no tokens=off extra="<disk type='file' device='disk'><driver name='qemu' type='qcow2'/>
+        <source file='$IMAGES/top'/>$1<target dev='vda' bus='virtio'/>${2-}</disk>"
+}
+starts() { virsh -q start $vm && virsh -q destroy $vm; }
+declared "$end"
+starts
+refused $vm "nothing is behind $IMAGES/top .*records $IMAGES/mid: .*qemu-img rebase -u -b \"\" $IMAGES/top"
+declared "$(behind mid qcow2 "$end")"
+starts
+refused $vm "nothing is behind $IMAGES/mid .*records $IMAGES/base"
+declared "$(behind mid qcow2 "$(behind other qcow2 "$end")")"
+starts
+refused $vm "$IMAGES/other \(qcow2\) is behind $IMAGES/mid .*records $IMAGES/base \(qcow2\): .*rebase -u -b $IMAGES/other -F qcow2 $IMAGES/mid"
+# a disk that the guest only reads is read without its QEMU also while the VM runs
+declared "$(behind mid qcow2 "$(behind other qcow2 "$end")")" '<readonly/>'
+virsh -q start $vm
+refused $vm "$IMAGES/other \(qcow2\) is behind $IMAGES/mid"
+virsh -q destroy $vm
+declared "$(behind mid raw "$end")"
+starts
+refused $vm "$IMAGES/mid \(raw\) is behind $IMAGES/top .*records $IMAGES/mid \(qcow2\)"
+mv "$IMAGES/base" "$IMAGES/moved"
+declared "$(behind mid qcow2 "$(behind moved qcow2 "$end")")"
+starts
+refused $vm "$IMAGES/moved \(qcow2\) is behind $IMAGES/mid"
+# the remedy
+qemu-img rebase -u -b "$IMAGES/moved" -F qcow2 "$IMAGES/mid"
+backup $vm
+assert_report_vm $vm .method offline
+mv "$IMAGES/moved" "$IMAGES/base"
+qemu-img rebase -u -b base -F qcow2 "$IMAGES/mid"
+points=1
+# of a saved VM what its saved state says counts
+declared "$(behind mid qcow2 "$(behind base qcow2 "$end")")"
+virsh -q start $vm
+virsh -q managedsave $vm
+virsh -q dumpxml --inactive $vm | tr '\n' ' ' | sed 's|<backingStore.*</backingStore>||' > "$SANDBOX/later.xml"
+virsh -q define "$SANDBOX/later.xml"
+qemu-img rebase -u -b other -F qcow2 "$IMAGES/mid"
+ALLOW_SAVED=$vm refused $vm "$IMAGES/base \\(qcow2\\) is behind $IMAGES/mid .*records $IMAGES/other"
+qemu-img rebase -u -b base -F qcow2 "$IMAGES/mid"
+virsh -q managedsave-remove $vm
+# what is declared agrees, by another name, to the end or in part
+for store in "$(behind mid qcow2 "$(behind link qcow2 "$end")")" "$(behind mid qcow2)" "$(behind mid qcow2 "$(behind base qcow2)")"; do
+    declared "$store"
+    starts
+    backup $vm
+    points=$((points + 1))
+    mkdir -m 755 "$SANDBOX/$vm"
+    kvss restore --yes --quiet "$POINT" $vm --images-only --to "$SANDBOX/$vm"
+    qemu-img compare -q "$SANDBOX/$vm/top" "$IMAGES/top"
+done
+
 # ---- what is never backed up may be missing
 guest_define drives agent=no tokens=off size=8M extra="
     <disk type='file' device='cdrom'><driver name='qemu' type='raw'/><source file='$IMAGES/gone.iso'/><target dev='sda' bus='scsi'/>
@@ -68,7 +138,7 @@ guest_define drives agent=no tokens=off size=8M extra="
     <controller type='scsi' model='virtio-scsi'/>"
 kvss_json check drives
 backup drives
-points=1
+points=$((points + 1))
 
 # ---- on the network
 guest_define far disks=0 agent=no tokens=off extra="
