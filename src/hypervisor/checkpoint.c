@@ -167,6 +167,25 @@ static int drop_bitmaps(struct hv_domain *d, const char *image, const char *form
     return r;
 }
 
+int hv_forgotten_bitmaps(const struct hv_domain *d, const char *prefix, char ***ret)
+{
+    int r = 0;
+
+    for (size_t i = 0; d->hv->local && r == 0 && i < d->n_disks; i++) {
+        const struct hv_disk *disk = &d->disks[i];
+        struct hv_image_info info = { 0 };
+        if (!disk->path || strcmp(disk->format, "qcow2") != 0 || hv_image_info(disk->path, disk->format, true, &info, NULL) < 0)
+            continue;
+        for (size_t k = 0; r == 0 && k < info.n_bitmaps; k++) {
+            const char *name = info.bitmaps[k].name;
+            if (strncmp(name, prefix, strlen(prefix)) == 0 && !strv_has(d->checkpoints, name) && !strv_has(*ret, name))
+                r = strv_add(ret, name);
+        }
+        hv_image_info_clear(&info);
+    }
+    return r;
+}
+
 int hv_checkpoints_drop(struct hv_domain *d, const char *prefix, char ***dropped, struct err *err)
 {
     int r = 0;

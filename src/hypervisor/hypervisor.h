@@ -354,6 +354,9 @@ int hv_checkpoint_delete(struct hv_domain *d, const char *name, bool metadata_on
 /* Deletes every checkpoint of the VM whose name begins with `prefix`; of a VM that is off also the bitmaps of that name which libvirt
  * knows nothing of. Each that went is added to *dropped (caller frees, also after a failure). */
 int hv_checkpoints_drop(struct hv_domain *d, const char *prefix, char ***dropped, struct err *err);
+/* Adds to *ret the bitmaps of that prefix in its qcow2 images of which libvirt knows no checkpoint, as far as the images can be read: QEMU
+ * goes on recording in them, and does not go back to a snapshot inside the image beside them. -ENOMEM. Caller frees. */
+int hv_forgotten_bitmaps(const struct hv_domain *d, const char *prefix, char ***ret);
 /* How many snapshots inside its images libvirt knows of. */
 int hv_internal_snapshots(struct hv_domain *d, size_t *ret, struct err *err);
 /* Targets of the disks that take part in it; NULL: none. */

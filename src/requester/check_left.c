@@ -58,24 +58,42 @@ static void look_at_snapshots(struct check *c, struct check_vm *vm, const struct
                     n == 1 ? "is" : "are");
 }
 
-/* libvirt forgets checkpoints when a VM is undefined; the images keep the bitmaps, and QEMU goes on recording in them. */
-static void look_at_image(struct check *c, struct check_vm *vm, const struct hv_disk *d)
+/* Whether the next backup could make that checkpoint known to libvirt again: the newest that a restore point of the repository left. */
+static bool may_revive(const struct check *c, const char *uuid, const char *prefix, const char *checkpoint)
 {
+    for (size_t i = prefix ? c->n_points : 0; i-- > 0;) {
+        const json_t *vm = c->metas[i] ? point_find_vm(c->metas[i], uuid) : NULL;
+        const char *name = vm ? json_get_text(vm, "checkpoint") : NULL;
+        if (name && is_of(name, prefix))
+            return !strcmp(name, checkpoint);
+    }
+    return false;
+}
+
+/* libvirt forgets checkpoints when a VM is undefined, and knows nothing of an image that was put back from an older copy; the images keep
+ * the bitmaps, and QEMU goes on recording in them. Returns how many there are. */
+static size_t look_at_image(struct check *c, struct check_vm *vm, const struct hv_disk *d, const char *prefix)
+{
+    _cleanup_free_ char *remedy = str_format("when the VM is off: kvss checkpoint drop %s", vm->report.name);
     struct hv_image_info info = { 0 };
+    size_t forgotten = 0;
 
     if (!d->path || strcmp(d->format, "qcow2") || hv_image_info(d->path, d->format, true, &info, NULL) < 0)
-        return;
+        return 0;
     for (size_t i = 0; i < info.n_bitmaps; i++) {
         const char *name = info.bitmaps[i].name;
-        if (strncmp(name, MARK, strlen(MARK)) || strv_has(vm->dom->checkpoints, name) || is_known(c, vm->report.uuid, name))
+        if (strncmp(name, MARK, strlen(MARK)) || strv_has(vm->dom->checkpoints, name))
             continue;
-        _cleanup_free_ char *remedy = str_format("when the VM is off: qemu-img bitmap --remove %s %s", d->path, name);
+        forgotten++;
+        if (may_revive(c, vm->report.uuid, prefix, name))
+            continue;
         check_found(c, vm->findings, FOUND(FINDING_WARNING, "bitmap-stale", remedy ? remedy : ""),
-                    "disk %s has the record of changes %s, of which libvirt knows no checkpoint and the repository no restore point",
+                    "disk %s has the record of changes %s, of which libvirt knows no checkpoint, and which no backup can use any more",
                     d->target, name);
     }
     look_at_snapshots(c, vm, d, info.n_snapshots);
     hv_image_info_clear(&info);
+    return forgotten;
 }
 
 /* Agent and hooks cannot be tried without freezing the guest; but what happened the last time is known. */
@@ -93,23 +111,26 @@ static void look_at_last_point(struct check *c, struct check_vm *vm)
                 "in the last restore point (%.12s) its guest could not be quiesced, so it was saved: %s", id, why);
 }
 
-/* A snapshot that was made after the last backup: the next one deletes the checkpoint, but who wants to revert now is told how. */
-static void look_at_reverting(struct check *c, struct check_vm *vm)
+/* A snapshot that was made after the last backup: the next one deletes the checkpoint, but who wants to revert now is told how.
+ * forgotten: bitmaps of kvss in the images of which libvirt knows no checkpoint; they block as well, and go only while the VM is off. */
+static void look_at_reverting(struct check *c, struct check_vm *vm, size_t forgotten)
 {
-    _cleanup_free_ char *remedy = str_format("before a revert: kvss checkpoint drop %s", vm->report.name);
+    _cleanup_free_ char *remedy = str_format("before a revert%s: kvss checkpoint drop %s", forgotten ? ", with the VM off" : "",
+                                             vm->report.name);
     struct err unknown = ERR_INIT;
     size_t n = 0, ours = 0;
 
     for (char **name = vm->dom->checkpoints; name && *name; name++)
         ours += !strncmp(*name, MARK, strlen(MARK));
-    if (ours && hv_internal_snapshots(vm->dom, &n, &unknown) >= 0 && n)
+    if (ours + forgotten && hv_internal_snapshots(vm->dom, &n, &unknown) >= 0 && n)
         check_found(c, vm->findings, FOUND(FINDING_WARNING, "revert-blocked", remedy ? remedy : ""),
                     "virsh snapshot-revert would fail, and leave the VM off: QEMU does not go back to a snapshot inside an image beside a "
-                    "checkpoint");
+                    "checkpoint%s", ours ? "" : ", or what is left of one");
 }
 
 static void look_at_vm(struct check *c, struct check_vm *vm, const char *prefix)
 {
+    size_t forgotten = 0;
     bool busy = false;
 
     look_at_last_point(c, vm);
@@ -117,10 +138,10 @@ static void look_at_vm(struct check *c, struct check_vm *vm, const char *prefix)
         return; /* a backup is just making a checkpoint, perhaps */
     for (char **name = vm->dom->checkpoints; name && *name; name++)
         look_at_checkpoint(c, vm, *name, prefix);
-    look_at_reverting(c, vm);
     for (size_t i = 0; hv_is_local(c->s->hv) && i < vm->dom->n_disks; i++)
         if (vm->report.disks[i].covered)
-            look_at_image(c, vm, &vm->dom->disks[i]);
+            forgotten += look_at_image(c, vm, &vm->dom->disks[i], prefix);
+    look_at_reverting(c, vm, forgotten);
 }
 
 /* ---- Sessions that died, and settings of VMs that are not there --------------------------------------------------------------*/

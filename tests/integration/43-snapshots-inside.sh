@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Backups and snapshots inside images (M10, M11, B4): after a backup virsh snapshot-revert works as before. QEMU refuses it beside a
 # checkpoint and leaves the VM off, so a VM with such snapshots gets none, an old one goes, check warns where the snapshot came later, and
-# kvss checkpoint drop is the way out, while the VM runs and while it is off.
+# kvss checkpoint drop is the way out, while the VM runs and while it is off. What is left of a checkpoint that libvirt has forgotten counts too.
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 # shellcheck source=tests/lib/functions_kvss.sh
@@ -86,6 +86,41 @@ snapshot four
 kvss_json backup rev
 assert_checkpoints rev 0
 reverts four
+
+# ---- an image that was put back from an older copy has the bitmap of a checkpoint that libvirt does not know: it blocks as well
+virsh -q snapshot-delete rev four
+kvss_json backup rev
+virsh -q destroy rev
+cp "$IMAGES/rev.qcow2" "$SANDBOX/older"
+guest_start rev
+kvss_json backup rev
+virsh -q destroy rev
+cp "$SANDBOX/older" "$IMAGES/rev.qcow2"
+guest_start rev
+kvss_json backup rev
+assert_eq "$(report_vm rev .type)" full "type of the backup after the image was put back"
+kvss_json check rev
+assert_match "$(findings)" bitmap-stale
+assert_no_match "$(findings)" revert-blocked
+assert_match "$(report_vm rev '.findings[] | select(.id == "bitmap-stale") | .remedy')" 'off: kvss checkpoint drop rev' "the remedy"
+snapshot five
+kvss_json backup rev
+assert_checkpoints rev 0
+assert_match "$(report_vm rev '.warnings | join("; ")')" 'snapshot-revert would fail.*kvss checkpoint drop rev' "warnings of the report"
+kvss_json check rev
+assert_match "$(findings)" revert-blocked
+virsh -q destroy rev
+kvss_json check rev
+assert_match "$(findings)" revert-blocked
+assert_match "$(report_vm rev '.findings[] | select(.id == "revert-blocked") | .remedy')" 'VM off: kvss checkpoint drop rev' "the remedy"
+kvss_json backup rev
+assert_match "$(report_vm rev '.warnings | join("; ")')" 'snapshot-revert would fail.*kvss checkpoint drop rev' "warnings, while it is off"
+kvss_json checkpoint drop rev
+assert_eq "$(bitmaps)" 0 "bitmaps in the image"
+kvss_json check rev
+assert_no_match "$(findings)" 'revert-blocked|bitmap-stale'
+reverts five
+note "a bitmap that libvirt has forgotten"
 kvss_fails "$EXIT_USAGE" checkpoint list rev
 kvss_fails "$EXIT_FAILED" checkpoint drop nobody
 assert_match "$OUTPUT" "no VM 'nobody'"

@@ -122,7 +122,7 @@ mapfile -t points < <(kvss list points --json | jq -r '.points[].id')
 kvss forget "${points[@]}" > /dev/null
 virsh -q checkpoint-delete web "$name" --metadata > /dev/null
 guest_stop web
-finds 0 bitmap-stale "$name" "qemu-img bitmap --remove $IMAGES/web-vda.qcow2 $name"
+finds 0 bitmap-stale "$name" "kvss checkpoint drop web"
 remedy=$(finding bitmap-stale .remedy)
 eval "${remedy#*: }"
 sound

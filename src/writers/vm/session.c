@@ -95,6 +95,20 @@ static int list_disks(struct vm *vm, struct err *err)
     return 0;
 }
 
+/* In its images, of which libvirt knows no checkpoint (an image was put back from an older copy): no backup takes them away, and they block
+ * the way back to a snapshot too. */
+static int warn_of_forgotten(struct vm *vm, struct err *err)
+{
+    _cleanup_strv_ char **names = NULL;
+
+    int r = hv_forgotten_bitmaps(vm->dom, "kvss-", &names);
+    if (r == 0 && names)
+        r = strv_addf(&vm->warnings, "virsh snapshot-revert would fail, and leave it off: its images have %zu record%s of changes of which "
+                                     "libvirt knows no checkpoint (%s); with the VM off: kvss checkpoint drop %s", strv_len(names),
+                      strv_len(names) == 1 ? "" : "s", names[0], vm->dom->name);
+    return r < 0 ? err_set(err, ENOMEM, "out of memory") : 0;
+}
+
 /* Named after the repository, so that chains of several repositories do not meet; the time, so that they sort; and the VM: an image
  * that is copied over another VM's must not bring a bitmap of the right name with it. */
 static int name_checkpoint(struct vm *vm, struct err *err)
@@ -102,11 +116,13 @@ static int name_checkpoint(struct vm *vm, struct err *err)
     const char *prefix = vm->writer->config.checkpoint_prefix;
     size_t n = 0;
 
-    if (!prefix || vm->report.method == VM_METHOD_OFFLINE)
+    if (!prefix)
         return 0;
     /* QEMU (7.2) does not go back to a snapshot inside an image that has an active bitmap, and the VM is off then. */
     int r = hv_internal_snapshots(vm->dom, &n, err);
-    if (r < 0)
+    if (r == 0 && n)
+        r = warn_of_forgotten(vm, err);
+    if (r < 0 || vm->report.method == VM_METHOD_OFFLINE)
         return r;
     if (n && strv_addf(&vm->warnings, "it has %zu snapshot%s inside its images, which could not be reverted to beside a checkpoint: none "
                                       "is made, and the next backup reads its disks whole", n, n == 1 ? "" : "s") < 0)
