@@ -45,6 +45,7 @@ struct cli {
     struct bar *bar;           /* NULL: none is shown */
     struct requester *rq;      /* ready when a command runs */
     struct held held;          /* errors that were logged */
+    bool alone;                /* no watchdog goes on when it ends at once */
     bool reported;             /* the report is printed: nothing more is, so that --json is one document */
 };
 

@@ -24,6 +24,7 @@ static int run(struct cli *cli, const void *options, char **args, struct err *er
 
     (void)options;
     (void)args;
+    cli->alone = true;
     int r = cli_prepare(cli, err);
     if (r < 0)
         return EXIT_FAILED;

@@ -343,8 +343,11 @@ static void tell_asked(void *priv)
 {
     struct cli *cli = priv;
 
-    if (isatty(STDERR_FILENO) == 1)
-        bar_line(cli->bar, stderr, "kvss: stopping, and putting back what was done; once more to stop at once");
+    if (isatty(STDERR_FILENO) != 1)
+        return;
+    bar_line(cli->bar, stderr, requester_carries_on(cli->rq) ?
+             "kvss: the old VM is off already, so this goes on to its end; once more to stop at once, and have it put back" :
+             "kvss: stopping, and putting back what was done; once more to stop at once");
 }
 
 /* From another thread than the one that hangs: nothing is freed. If there is a session, its watchdog puts the VMs back. */
@@ -357,6 +360,8 @@ static void end_at_once(void *priv, bool late)
         err_vss(&err, VSS_E_WRITERERROR_TIMEOUT, ETIMEDOUT,
                 "guests were held for longer than is allowed, and this command did not go on: they were let go, and what it did to "
                 "VMs is being put back (VSS_E_WRITERERROR_TIMEOUT)");
+    else if (cli->alone)
+        err_set(&err, EINTR, "interrupted again before everything was put back; nobody goes on: run kvss recover again");
     else
         err_set(&err, EINTR, "interrupted again before everything was put back; if VMs were being worked on, that goes on without "
                              "this command");

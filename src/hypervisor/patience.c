@@ -10,7 +10,7 @@
 #define TOLD_TO_END_MS 1000u   /* a sound QEMU answers in far less */
 #define INSIST_MS 10000u
 #define INSIST_LONG_MS 30000u
-#define INSIST_MORE_MS 60000u
+#define INSIST_MORE_MS 30000u
 #define LOOK_MS 100u
 #define HELD_MS 15000u         /* for so long a VM that another call of libvirt's held for 30 s is taken to be held still */
 
@@ -312,6 +312,13 @@ static void give_back(struct patient *p, struct hv *hv, struct hv_domain *d, boo
         p->conn = NULL;
 }
 
+bool hv_domain_hangs(struct hv_domain *d)
+{
+    unsigned char uuid[VIR_UUID_BUFLEN];
+
+    return virDomainGetUUID(hv_handle(d), uuid) == 0 && still_hangs(d->hv, uuid);
+}
+
 void patience_close(struct hv *hv)
 {
     for (unsigned i = 0; i < hv->n_left; i++)
@@ -327,6 +334,8 @@ static int does_not_answer(const struct hv *hv, const char *name, const struct p
 {
     if (r == -EINTR)
         return err_set(err, EINTR, "%s: interrupted while its QEMU did not answer", name);
+    if (r == -EALREADY)
+        return err_set(err, ETIMEDOUT, "%s: QEMU does not answer (it was asked before, and is not asked again)", name);
     return err_set(err, ETIMEDOUT, "%s: QEMU does not answer (%u s)", name, (hv->answer_ms + call->extra_ms) / 1000);
 }
 
@@ -372,7 +381,7 @@ int patiently(struct hv_domain *d, const struct patient_call *call, void **arg, 
     if (!p)
         return err_errno(err, ENOMEM, "cannot ask libvirt about VM %s", d->name);
     bool hangs = !call->about_hung && still_hangs(d->hv, p->uuid);
-    int r = hangs ? does_not_answer(d->hv, name, call, -ETIMEDOUT, err) : run_patient(p, d->hv, d, name, arg, err);
+    int r = hangs ? does_not_answer(d->hv, name, call, -EALREADY, err) : run_patient(p, d->hv, d, name, arg, err);
     patient_leave(p);
     return r;
 }

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define QEMU_9 9000000ul
 #define STILL_LOOKS 3u
@@ -18,6 +19,7 @@
 #define START_EXTRA_MS 30000u
 #define START_BYTES_PER_MS (20 * MIB / 1000) /* a slow disk, or a host that is short of memory */
 #define START_EXTRA_MAX_MS 3600000u
+#define UNKNOWN_MEMORY_BYTES (4096 * MIB)
 #define DESTROY_EXTRA_MS 30000u
 
 static bool left_behind(int r)
@@ -169,6 +171,7 @@ static int check_saved(struct hv_domain *d, struct err *err)
 /* How a VM is started: by its definition or saved state, or by what is given. */
 struct start {
     char *xml, *path; /* or NULL */
+    uint64_t memory_bytes; /* of a VM that libvirt does not know yet */
     bool paused;
 };
 
@@ -217,10 +220,8 @@ static unsigned start_extra_ms(uint64_t memory_bytes)
 /* d, or what libvirt does not know yet: named so. */
 static int start(struct hv *hv, struct hv_domain *d, const char *name, patient_fn *fn, const struct start *how, struct err *err)
 {
-    unsigned long kib = d ? virDomainGetMaxMemory(hv_handle(d)) : 0;
-    const struct patient_call call = {
-        .fn = fn, .free_arg = start_free, .insists = true, .extra_ms = d ? start_extra_ms((uint64_t)kib * KIB) : START_EXTRA_MAX_MS,
-    };
+    uint64_t memory = d ? (uint64_t)virDomainGetMaxMemory(hv_handle(d)) * KIB : how->memory_bytes;
+    const struct patient_call call = { .fn = fn, .free_arg = start_free, .insists = true, .extra_ms = start_extra_ms(memory) };
     struct start *s = calloc(1, sizeof(*s));
 
     if (!s || (how->xml && !(s->xml = strdup(how->xml))) || (how->path && !(s->path = strdup(how->path)))) {
@@ -258,12 +259,18 @@ int hv_start_as(struct hv_domain *d, const char *xml, bool paused, struct err *e
 
 int hv_create_transient(struct hv *hv, const char *xml, bool paused, struct err *err)
 {
-    return start(hv, NULL, "the VM", start_given, &(struct start){ .xml = (char *)(uintptr_t)xml, .paused = paused }, err);
+    const struct start how = { .xml = (char *)(uintptr_t)xml, .memory_bytes = UNKNOWN_MEMORY_BYTES, .paused = paused };
+
+    return start(hv, NULL, "the VM", start_given, &how, err);
 }
 
 int hv_start_from(struct hv *hv, const char *path, const char *xml, bool paused, struct err *err)
 {
-    const struct start how = { .xml = (char *)(uintptr_t)xml, .path = (char *)(uintptr_t)path, .paused = paused };
+    struct stat st;
+    const struct start how = {
+        .xml = (char *)(uintptr_t)xml, .path = (char *)(uintptr_t)path, .paused = paused,
+        .memory_bytes = stat(path, &st) == 0 ? (uint64_t)st.st_size : UNKNOWN_MEMORY_BYTES,
+    };
     _cleanup_free_ char *name = str_format("a VM from the saved state %s", path);
 
     return name ? start(hv, NULL, name, start_memory, &how, err) : err_errno(err, ENOMEM, "cannot start a VM from the saved state");

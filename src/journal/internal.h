@@ -17,6 +17,7 @@ struct journal_effect {
     bool committed;
     bool inherited; /* read from the list of another process */
     int failed;     /* how its last undo failed: -errno */
+    char *told;     /* and why, which is logged once */
     struct journal_arg *args; /* names and values owned; ends with { NULL, NULL } */
     char *note; /* what its undo found instead of what it made; NULL: nothing */
 };
@@ -52,6 +53,8 @@ int journal_file_create(const char *dir, const char *session_id, struct journal_
 /* Takes over dir/session if its owner is dead. -EBUSY: it lives. -ENOENT: it has gone meanwhile. */
 int journal_file_take(const char *dir, const char *session_id, struct journal_file **ret, struct err *err);
 const char *journal_file_path(const struct journal_file *f); /* the session's folder */
+/* An empty file in the session's folder, which goes with it. Where that fails, whoever looks for it finds none. */
+void journal_file_mark(const struct journal_file *f, const char *name);
 /* On disk when it returns. */
 int journal_file_begin(struct journal_file *f, const struct journal_effect *e, struct err *err);
 int journal_file_state(struct journal_file *f, uint64_t id, enum effect_state state, bool durable, struct err *err);

@@ -16,6 +16,7 @@ static void effect_free(struct journal_effect *e)
 {
     args_free(e->args);
     free(e->note);
+    free(e->told);
     free(e);
 }
 DEFINE_CLEANUP(struct journal_effect *, effect_free)

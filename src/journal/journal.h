@@ -77,7 +77,7 @@ int journal_wait_for_watchdogs(const char *dir, unsigned ms, struct err *err);
 int journal_survey(const char *dir, const struct journal_verb *verbs, void (*fn)(void *priv, const struct journal_recovered *r), void *priv,
                    struct err *err);
 
-/* 1: a session that lives, or is just being put back by someone, has open effects of the group; 0: none. */
+/* 1: a session that has died, and is just being put back by someone, has open effects of the group; 0: none. */
 int journal_group_held(const char *dir, const struct journal_verb *verbs, const char *group, struct err *err);
 
 /* Enters an effect that is about to happen. *ret_id names it from now on. -EINVAL: no such verb. Thread-safe, as all below. The

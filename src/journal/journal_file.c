@@ -115,6 +115,14 @@ int journal_file_take(const char *dir, const char *session_id, struct journal_fi
     return 0;
 }
 
+void journal_file_mark(const struct journal_file *f, const char *name)
+{
+    _cleanup_free_ char *path = io_path(f->path, name);
+
+    if (path)
+        (void)io_replace_file(path, "", 0, 0600, NULL);
+}
+
 /* ---- Writing: under the journal's lock ---------------------------------------------------------------------------------------*/
 
 static int write_line(struct journal_file *f, json_t *line, bool durable, struct err *err)

@@ -19,6 +19,7 @@ static int load(const char *dir, const char *session, const struct journal_verb 
     int r = journal_make(session, verbs, ctx, log, &j, err);
     if (r < 0 || (r = journal_file_take(dir, session, &file, err)) < 0)
         return r;
+    journal_file_mark(file, JOURNAL_ORPHAN);
     r = journal_file_load(file, j, err);
     if (r < 0) {
         journal_file_close(file, false);

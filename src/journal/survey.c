@@ -49,17 +49,23 @@ int journal_survey(const char *dir, const struct journal_verb *verbs, void (*fn)
     return 0;
 }
 
-/* 1: whoever has it is not its owner, who is dead. */
-static int is_being_undone(const char *dir, const char *session)
+/* Its owner is known to be dead. 1: yes; -ENOMEM. */
+static int is_orphan(const char *dir, const char *session)
 {
     _cleanup_free_ char *folder = io_path(dir, session);
     _cleanup_free_ char *mark = folder ? io_path(folder, JOURNAL_ORPHAN) : NULL;
+
+    return mark ? io_exists(mark) : -ENOMEM;
+}
+
+/* 1: whoever has it is not its owner, who is dead. */
+static int is_being_undone(const char *dir, const char *session)
+{
     struct journal_file *file = NULL;
 
-    if (!mark)
-        return -ENOMEM;
-    if (!io_exists(mark))
-        return 0;
+    int orphan = is_orphan(dir, session);
+    if (orphan <= 0)
+        return orphan;
     int r = journal_file_take(dir, session, &file, NULL);
     journal_file_close(r < 0 ? NULL : file, false);
     return r == -EBUSY;
@@ -83,19 +89,15 @@ int journal_wait_for_watchdogs(const char *dir, unsigned ms, struct err *err)
     return r;
 }
 
-/* Whether a session that someone has, its owner or who puts back what it did, has open effects of the group. */
+/* Whether a session whose owner has died, and which someone puts back just now, has open effects of the group. */
 static bool has_group(const char *dir, const char *session, const struct journal_verb *verbs, const char *group)
 {
     _cleanup_(journal_free_p) struct journal *j = NULL;
     struct journal_file *file = NULL;
     bool has = false;
 
-    int r = journal_file_take(dir, session, &file, NULL);
-    if (r != -EBUSY) {
-        journal_file_close(file, false);
+    if (is_being_undone(dir, session) <= 0)
         return false;
-    }
-    file = NULL;
     if (journal_make(session, verbs, NULL, NULL, &j, NULL) < 0 || journal_file_peek(dir, session, &file, NULL) < 0)
         return false;
     if (journal_file_load(file, j, NULL) >= 0)

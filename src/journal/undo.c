@@ -29,7 +29,10 @@ static int undo_effect(struct journal *j, struct journal_effect *e, struct err *
         r = (e->committed ? e->verb->finish : e->verb->undo)(j->ctx, e, &why);
     e->failed = r < 0 ? r : 0;
     if (r < 0) {
-        log_error(j->log, "cannot %s %s: %s", what, e->verb->name, why.text);
+        if (!e->told || strcmp(e->told, why.text) != 0)
+            log_error(j->log, "cannot %s %s: %s", what, e->verb->name, why.text);
+        free(e->told);
+        e->told = strdup(why.text);
         return err_move(err, &why);
     }
     if (r > 0) {

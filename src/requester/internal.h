@@ -18,6 +18,7 @@
 struct requester {
     struct requester_config config;
     enum requester_end end;
+    bool carries_on; /* atomic: see requester_carries_on() */
     struct store *store; /* opened by the first job that needs it */
 };
 

@@ -32,6 +32,11 @@ enum requester_end requester_end(const struct requester *r)
     return r->end;
 }
 
+bool requester_carries_on(const struct requester *r)
+{
+    return r && __atomic_load_n(&r->carries_on, __ATOMIC_SEQ_CST);
+}
+
 int job_cancelled(const struct requester *rq, struct err *err)
 {
     return par_cancelled(rq->config.cancel) ? err_set(err, EINTR, "interrupted") : 0;

@@ -60,6 +60,8 @@ int requester_new(const struct requester_config *config, struct requester **ret,
 void requester_free(struct requester *r); /* NULL is fine */
 DEFINE_CLEANUP(struct requester *, requester_free)
 enum requester_end requester_end(const struct requester *r);
+/* Whether the job has come to where the cancel flag stops it no more: a restore whose VMs are off. r may be NULL. Thread-safe. */
+bool requester_carries_on(const struct requester *r);
 
 /* The candidate that looks most like `name`, or NULL if none does: "did you mean". */
 const char *requester_similar(const char *name, const char *const *candidates, size_t n);

@@ -213,6 +213,7 @@ static int run(struct restore *r, struct err *err)
         rc = session_check_status(r->s, "PreRestore", err);
     if (rc < 0)
         return rc;
+    __atomic_store_n(&r->rq->carries_on, true, __ATOMIC_SEQ_CST);
     count_steps(r);
     rc = restore_files_in_place(r, err);
     if (rc >= 0)

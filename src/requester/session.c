@@ -92,6 +92,7 @@ static int open_vm_writer(struct session *s, const struct session_options *o, st
         .hold_limit_ms = c->freeze_limit_ms,
         .only = o->only,
         .cancel = c->cancel,
+        .carries_on = &s->rq->carries_on,
         .log = c->log,
     };
     return vm_writer_new(&wc, &s->vm_writer, err);

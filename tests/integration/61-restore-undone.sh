@@ -86,3 +86,23 @@ done
 assert_eq "$(virsh -q domblklist ext | awk '{ print $2 }')" "$IMAGES/ext-vda.qcow2" "disk of ext"
 assert_match "$(report_vm ext '.warnings[]')" 'ext-vda.outside.*stays where it is'
 assert_file "$IMAGES/ext-vda.outside"
+
+# ---- a signal in the last moment in which the VM can be spared: it runs on
+guest_define spared agent=no tokens=off size=8M
+guest_start spared
+kvss_json backup spared
+qemu=$(cat /run/libvirt/qemu/spared.pid)
+rm -f "$SANDBOX/fault.log"*
+KVSS_TEST_FAULT=wait:turn-off-vm:begin KVSS_TEST_FAULT_LOG=$SANDBOX/fault.log env --default-signal=INT \
+    "$KVSS" restore --yes latest spared > "$SANDBOX/out" 2>&1 &
+pid=$!
+poll 40 grep -q ^fault "$SANDBOX/fault.log"
+kill -INT $pid
+touch "$SANDBOX/fault.log.go"
+status=0
+wait $pid || status=$?
+assert_eq "$status" "$EXIT_INTERRUPTED" "status of a restore that was interrupted: $(cat "$SANDBOX/out")"
+assert_match "$(cat "$SANDBOX/out")" 'interrupted before it was turned off'
+assert_eq "$(cat /run/libvirt/qemu/spared.pid)" "$qemu" "QEMU of the VM that was to be replaced"
+assert_state spared running
+note "interrupted in time"

@@ -71,6 +71,8 @@ static int undo_freeze(void *ctx, const struct journal_effect *e, struct err *er
         return r;
     if (d->state != HV_RUNNING && d->state != HV_SAVED)
         return 0; /* nothing runs that could be frozen */
+    if (hv_domain_hangs(d)) /* nor would its agent answer: others are not kept waiting for that */
+        return err_set(err, ETIMEDOUT, "VM %s may still be frozen: its QEMU does not answer", d->name);
     r = thaw_again(d, err);
     if (r >= 0)
         return 0;

@@ -165,7 +165,7 @@ static void release_early(struct vm_session *s, struct vm *vm)
 {
     struct err ignored = ERR_INIT; /* the effect stays in the journal; abort tries again and tells */
 
-    if (vm->frozen_us && !vm->thawed_us)
+    if (vm->frozen_us && !vm->thawed_us && !hv_domain_hangs(vm->dom))
         (void)release_guest(s, vm, &ignored);
 }
 

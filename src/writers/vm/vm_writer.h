@@ -63,6 +63,7 @@ struct vm_writer_config {
     unsigned hold_limit_ms;               /* the watchdog thaws guests that are frozen for so long; 0: 60000 */
     char *const *only;                    /* names or UUIDs of the VMs to describe in Identify; NULL: all */
     const struct par_cancel *cancel;      /* raised: the phases stop at the next step and fail with -EINTR; may be NULL */
+    bool *carries_on;                     /* set, atomically, when a restore turns its first VM off: then it does not stop; or NULL */
     const struct log *log;
 };
 
