@@ -66,6 +66,10 @@ int image_head_read(const char *path, const char *format, struct image_head *ret
 
     if (!qcow2 && strcmp(format, "raw") != 0)
         return -EOPNOTSUPP;
+    if (stat(path, &st) < 0)
+        return -errno;
+    if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)) /* to open another kind of device may be enough to do something to it */
+        return -EINVAL;
     _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &st) < 0)
         return -errno;

@@ -7,7 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PORTS "*[self::serial or self::parallel or self::console or self::channel]"
+#define PORTS "*[self::serial or self::parallel or self::console or self::channel or self::smartcard]"
+#define TRIES_AGAIN "source/reconnect/@enabled='yes'" /* QEMU starts without what it connects to */
 
 /* Where a definition names a place of the host. */
 static const struct kind {
@@ -19,12 +20,24 @@ static const struct kind {
 } kinds[] = {
     { "devices/" PORTS "[@type='file']", "source/@path", "the file of a port", true, PLACE_NULL_PORT },
     { "devices/" PORTS "[@type='unix' and not(source/@mode='connect')]", "source/@path", "the socket of a port", true, PLACE_NULL_PORT },
-    { "devices/" PORTS "[@type='unix' and source/@mode='connect']", "source/@path", "socket of a port", false, PLACE_NULL_PORT },
+    { "devices/" PORTS "[@type='unix' and source/@mode='connect' and not(" TRIES_AGAIN ")]", "source/@path", "socket of a port", false,
+      PLACE_NULL_PORT },
+    { "devices/redirdev[@type='unix' and source/@mode='connect' and not(" TRIES_AGAIN ")]", "source/@path", "socket of a USB redirection",
+      false, PLACE_TRIED_AGAIN },
+    { "devices/redirdev[@type='unix' and not(source/@mode='connect')]", "source/@path", "the socket of a USB redirection", true,
+      PLACE_NEEDED },
     { "devices/" PORTS "[@type='dev']", "source/@path", "device of a port", false, PLACE_NULL_PORT },
     { "devices/" PORTS "[@type='pipe']", "source/@path", "pipe of a port", false, PLACE_NULL_PORT },
     { "devices/*/log[@file]", "@file", "a log", true, PLACE_NO_LOG },
     { "devices/graphics[listen/@type='socket']", "listen/@socket", "the socket of a display", true, PLACE_NO_DISPLAY },
     { "devices/rng[backend/@model='random']", "backend", "source of random numbers", false, PLACE_URANDOM },
+    { "devices/rng[backend[1][@model='egd' and @type='unix']/source/@mode='connect']", "backend[1]/source/@path",
+      "socket of a source of random numbers", false, PLACE_URANDOM },
+    { "devices/rng[backend[1][@model='egd' and @type='unix']/source[not(@mode='connect')]]", "backend[1]/source/@path",
+      "the socket of a source of random numbers", true, PLACE_URANDOM },
+    { "sysinfo[@type='fwcfg']/entry", "@file", "file of a setting for firmware and guest (fw_cfg)", false, PLACE_DROPPED },
+    { "os/acpi/table", ".", "ACPI table", false, PLACE_DROPPED },
+    { "devices/*/rom", "@file", "option ROM", false, PLACE_NEEDED }, /* its size belongs to the memory that is saved */
     { "devices/interface[@type='vhostuser' and source/@mode='server']", "source/@path", "the socket of a network interface", true,
       PLACE_NO_NIC },
     { "devices/interface[@type='vhostuser' and not(source/@mode='server')]", "source/@path", "socket of a network interface", false,

@@ -13,8 +13,10 @@
 enum place_remedy {
     PLACE_NEEDED,     /* not at all */
     PLACE_NULL_PORT,  /* a character device leads nowhere */
+    PLACE_TRIED_AGAIN, /* QEMU goes on trying to connect to it */
     PLACE_NO_LOG,     /* what a character device says is logged nowhere */
     PLACE_NO_DISPLAY, /* a display listens nowhere */
+    PLACE_DROPPED,    /* the element that names it goes: the guest has read it when it booted */
     PLACE_URANDOM,    /* random numbers come from /dev/urandom */
     PLACE_NO_NIC,     /* the network interface is unplugged, which is looked after with all other NICs */
 };
@@ -31,5 +33,8 @@ struct place_xml {
 int places_xml_list(xmlNodePtr domain, struct place_xml **ret);
 void places_xml_free(struct place_xml *places, size_t n);
 bool place_is_there(const struct place_xml *place);
+/* arguments_xml.c: adds a text for each file that is not there and that QEMU is to read by what the definition adds to its command line.
+ * -ENOMEM. */
+int arguments_xml_missing(xmlNodePtr domain, char ***missing);
 
 #endif

@@ -141,14 +141,32 @@ static int without_networks(struct hv *hv, struct hv_def *def, bool all, char **
 
 /* ---- Ports, displays, devices of the host --------------------------------------------------------------------------------------*/
 
-static void lead_nowhere(xmlNodePtr port)
+static int lead_nowhere(xmlNodePtr port)
 {
     xmlSetProp(port, BAD_CAST "type", BAD_CAST "null");
     def_drop_attribute(port, "tty");
     def_remove_child(port, "source | protocol | log");
+    return 0;
 }
 
-static void listen_nowhere(xmlNodePtr display)
+/* libvirt takes no other type for the port of a USB redirection. QEMU starts without a server that it is to go on looking for; what it
+ * offers itself, it can offer at a port that the host chooses. */
+static int redirect_later(xmlNodePtr port)
+{
+    xmlNodePtr source = xml_find(port, "source"), again = xml_find(port, "source/reconnect");
+
+    if (xml_find(port, "source[@mode='connect']")) {
+        if (!again && !(again = def_insert_node(source, xmlFirstElementChild(source), "reconnect")))
+            return -ENOMEM;
+        xmlSetProp(again, BAD_CAST "enabled", BAD_CAST "yes");
+        xmlSetProp(again, BAD_CAST "timeout", BAD_CAST "10"); /* seconds */
+    } else if (xml_find(port, "self::*[@type='tcp']/source")) {
+        xmlSetProp(source, BAD_CAST "service", BAD_CAST "0");
+    }
+    return 0;
+}
+
+static int listen_nowhere(xmlNodePtr display)
 {
     static const char *const attributes[] = { "port", "tlsPort", "websocket", "autoport", "listen", "socket" };
 
@@ -156,24 +174,44 @@ static void listen_nowhere(xmlNodePtr display)
         def_drop_attribute(display, attributes[i]);
     def_remove_child(display, "listen");
     xmlNodePtr none = def_insert_node(display, xmlFirstElementChild(display), "listen");
-    if (none)
-        xmlSetProp(none, BAD_CAST "type", BAD_CAST "none");
+    if (!none)
+        return -ENOMEM;
+    xmlSetProp(none, BAD_CAST "type", BAD_CAST "none");
+    return 0;
+}
+
+static int take_urandom(xmlNodePtr rng)
+{
+    xmlNodePtr backend = xml_find(rng, "backend");
+
+    xmlSetProp(backend, BAD_CAST "model", BAD_CAST "random");
+    def_drop_attribute(backend, "type");
+    xmlNodeSetContent(backend, BAD_CAST "/dev/urandom");
+    return 0;
 }
 
 static int do_without_place(const struct place_xml *place, char ***notes)
 {
     switch (place->remedy) {
     case PLACE_NULL_PORT:
-        lead_nowhere(place->node);
+        (void)lead_nowhere(place->node);
         return strv_addf(notes, "a port leads nowhere now: %s is missing", place->text);
+    case PLACE_TRIED_AGAIN:
+        return redirect_later(place->node) < 0 ? -ENOMEM : strv_addf(notes, "QEMU tries to connect every ten seconds: %s is missing",
+                                                                     place->text);
     case PLACE_NO_LOG:
         def_remove_node(place->node);
         return strv_addf(notes, "a log is not written any more: %s is missing", place->text);
     case PLACE_NO_DISPLAY:
-        listen_nowhere(place->node);
+        if (listen_nowhere(place->node) < 0)
+            return -ENOMEM;
         return strv_addf(notes, "a display cannot be reached now: %s is missing", place->text);
+    case PLACE_DROPPED:
+        def_remove_node(place->node);
+        return strv_addf(notes, "the guest goes on without what it read when it booted, and boots without it if it is restarted before "
+                                "it is turned off: %s is missing", place->text);
     case PLACE_URANDOM:
-        xmlNodeSetContent(xml_find(place->node, "backend"), BAD_CAST "/dev/urandom");
+        (void)take_urandom(place->node);
         return strv_addf(notes, "random numbers come from /dev/urandom now: %s is missing", place->text);
     default:
         return 0;
@@ -204,24 +242,35 @@ static int without_places(struct hv_def *def, char ***notes)
     return 0;
 }
 
-/* Whatever else keeps them from being made: an address that the host has no more, a port that somebody has taken. */
+static int without_ports_of(struct hv_def *def, const char *xpath, int (*make_harmless)(xmlNodePtr node), const char *note, char ***notes)
+{
+    _cleanup_free_ xmlNodePtr *nodes = NULL;
+    int n = xml_find_all(def->root, xpath, &nodes), r = n < 0 ? n : 0;
+
+    for (int i = 0; i < n && r == 0; i++)
+        r = make_harmless(nodes[i]);
+    return r == 0 && n > 0 ? strv_add(notes, note) : r;
+}
+
+/* Whatever else keeps them from being made: an address that the host has no more, a port that somebody has taken, a server that is away. */
 static int without_ports(struct hv_def *def, char ***notes)
 {
-    _cleanup_free_ xmlNodePtr *ports = NULL, *displays = NULL;
-    static const char leading[] = "devices/*[self::serial or self::parallel or self::console or self::channel][@type='file' or "
-                                  "@type='pipe' or @type='dev' or @type='tcp' or @type='udp' or (@type='unix' and source/@path)]";
-    int n = xml_find_all(def->root, leading, &ports);
-    int m = xml_find_all(def->root, "devices/graphics[@type='vnc' or @type='spice']", &displays);
+    static const char leading[] = "devices/*[self::serial or self::parallel or self::console or self::channel or self::smartcard]"
+                                  "[@type='file' or @type='pipe' or @type='dev' or @type='tcp' or @type='udp' or "
+                                  "(@type='unix' and source/@path)]";
 
-    if (n < 0 || m < 0)
-        return -ENOMEM;
-    for (int i = 0; i < n; i++)
-        lead_nowhere(ports[i]);
-    for (int i = 0; i < m; i++)
-        listen_nowhere(displays[i]);
-    if (n && strv_add(notes, "its ports that led to files, sockets and devices of the host lead nowhere now") < 0)
-        return -ENOMEM;
-    return m ? strv_add(notes, "its display cannot be reached now") : 0;
+    int r = without_ports_of(def, leading, lead_nowhere, "its ports that led to files, sockets and devices of the host lead nowhere now",
+                             notes);
+    if (r == 0)
+        r = without_ports_of(def, "devices/redirdev[@type='tcp' or @type='unix']", redirect_later,
+                             "its USB redirections go on trying to connect to their servers, or listen at another port now", notes);
+    if (r == 0)
+        r = without_ports_of(def, "devices/rng[backend/@model='egd']", take_urandom,
+                             "its random numbers come from /dev/urandom now, and no more from a server", notes);
+    if (r == 0)
+        r = without_ports_of(def, "devices/graphics[@type='vnc' or @type='spice']", listen_nowhere, "its display cannot be reached now",
+                             notes);
+    return r;
 }
 
 /* libvirt leaves out a USB device that is not there, if it may. */

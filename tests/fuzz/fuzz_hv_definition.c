@@ -46,6 +46,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         FUZZ_REQUIRE(!xml || err.text[0]);
         return 0;
     }
+    _cleanup_strv_ char **missing = NULL;
+    FUZZ_REQUIRE(hv_def_missing(NULL, def, &missing, &err) == 0);
     _cleanup_(hv_domain_free_p) struct hv_domain *d = disks_of(xml);
     if (d)
         correct(def, d, data[0]);

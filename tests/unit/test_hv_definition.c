@@ -286,7 +286,16 @@ static void a_disk_is_added(void **state)
 /* ---- What a VM can do without --------------------------------------------------------------------------------------------------*/
 
 static const char lacking[] =
-    HEAD "<os><type>hvm</type><kernel>/gone/kernel</kernel><cmdline>x</cmdline></os><devices>" DISK("/gone/image", "vda")
+    HEAD "<sysinfo type='fwcfg'><entry name='opt/a'>stays</entry><entry name='opt/b' file='/gone/entry'/></sysinfo>"
+    "<os><type>hvm</type><kernel>/gone/kernel</kernel><cmdline>x</cmdline><acpi><table type='slic'>/gone/table</table></acpi></os>"
+    "<devices>" DISK("/gone/image", "vda")
+    "<rng model='virtio'><backend model='egd' type='unix'><source mode='connect' path='/gone/egd'/></backend></rng>"
+    "<rng model='virtio'><backend model='egd' type='tcp'><source mode='connect' host='egd.far' service='7'/></backend></rng>"
+    "<redirdev bus='usb' type='tcp'><source mode='connect' host='usb.far' service='7'/><protocol type='raw'/></redirdev>"
+    "<redirdev bus='usb' type='tcp'><source mode='bind' host='usb.near' service='4000'/><protocol type='raw'/></redirdev>"
+    "<redirdev bus='usb' type='unix'><source mode='connect' path='/away/usb'/></redirdev>"
+    "<redirdev bus='usb' type='spicevmc'/>"
+    "<smartcard mode='passthrough' type='unix'><source mode='connect' path='/gone/card'/></smartcard>"
     "<disk type='file' device='cdrom'><source file='/gone/cd.iso'/><target dev='hda' bus='ide'/></disk>"
     "<disk type='file' device='cdrom'><source file='/dev/null'/><backingStore type='file'><format type='qcow2'/>"
     "<source file='/dev/null'/><backingStore type='block'><format type='raw'/><source dev='/gone/base'/></backingStore></backingStore>"
@@ -318,9 +327,13 @@ static void b2_what_is_missing_goes_and_nothing_else(void **state)
 {
     static const char *const stays[] = { "/gone/image", "/dev/null", "domain-1-x", "<source network=\"lab\"/>", "/dev/urandom",
                                          "<source startupPolicy=\"optional\"><vendor", "<source startupPolicy=\"optional\"><address",
-                                         "isolated", "<serial type=\"null\">", "<listen type=\"none\"/>" };
+                                         "isolated", "opt/a", "egd.far", "usb.far", "spicevmc", "service=\"4000\"",
+                                         "<source mode=\"connect\" path=\"/away/usb\"><reconnect enabled=\"yes\" timeout=\"10\"/></source>",
+                                         "<smartcard mode=\"passthrough\" type=\"null\"/>",
+                                         "<serial type=\"null\">", "<listen type=\"none\"/>" };
     static const char *const goes[] = { "/gone/kernel", "cmdline", "/gone/cd.iso", "/gone/log", "/gone/too", "/gone/vnc", "/gone/random",
-                                        "5900", "mandatory", "/gone/base" };
+                                        "5900", "mandatory", "/gone/base", "/gone/entry", "/gone/table", "/gone/egd",
+                                        "/gone/card" };
     size_t n;
     _cleanup_free_ char *text = without(WITHOUT_MISSING, &n);
 
@@ -329,7 +342,7 @@ static void b2_what_is_missing_goes_and_nothing_else(void **state)
         assert_non_null(strstr(text, stays[i]));
     for (size_t i = 0; i < ARRAY_SIZE(goes); i++)
         assert_null(strstr(text, goes[i]));
-    assert_int_equal(n, 7); /* kernel, two media, port, log, display, random numbers */
+    assert_int_equal(n, 12); /* kernel, two media, port, log, display, random numbers twice, fw_cfg, ACPI table, smart card, USB */
 }
 
 static void b2_then_what_may_be_at_fault_goes(void **state)
@@ -339,10 +352,14 @@ static void b2_then_what_may_be_at_fault_goes(void **state)
 
     (void)state;
     assert_null(strstr(ports, "domain-1-x"));
+    assert_null(strstr(ports, "egd"));
+    assert_non_null(strstr(ports, "host=\"usb.far\" service=\"7\"><reconnect enabled=\"yes\" timeout=\"10\"/></source>"));
+    assert_non_null(strstr(ports, "host=\"usb.near\" service=\"0\""));
+    assert_non_null(strstr(ports, "spicevmc"));
     assert_non_null(strstr(ports, "/dev/null"));
     assert_null(strstr(media, "/dev/null"));
-    assert_non_null(strstr(ports, "far"));
-    assert_null(strstr(media, "far"));
+    assert_non_null(strstr(ports, "name=\"far\""));
+    assert_null(strstr(media, "name=\"far\""));
     assert_non_null(strstr(media, "lab"));
     assert_null(strstr(all, "lab"));
     assert_null(strstr(all, "fixed")); /* another's by now, perhaps */
@@ -383,6 +400,31 @@ static void what_a_start_chooses_anew_is_told(void **state)
     assert_string_equal(notes[2], "the USB device of product 0x2 is there no more: 0x1");
 }
 
+#define ARG(value) "<q:arg value='" value "'/>"
+/* libvirt passes on what it does not know; what QEMU makes by itself need not be there. */
+static void b2_files_of_the_command_line_are_needed(void **state)
+{
+    _cleanup_(hv_def_free_p) struct hv_def *def =
+        parse("<domain type='kvm' xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'><name>t</name><devices/><q:commandline>"
+              ARG("-fw_cfg") ARG("name=opt/a,file=/gone/a,,b")
+              ARG("--smbios") ARG("file=/gone/smbios") ARG("-fw_cfg") ARG("name=opt/b,file=/dev/null")
+              ARG("-nodefaults") ARG("-object") ARG("filter-dump,id=f,file=/gone/made") ARG("-object") ARG("secret,id=s,file=/gone/secret")
+              ARG("-chardev") ARG("file,id=c,path=/gone/made") ARG("-drive") ARG("file=nbd:far")
+              ARG("-device") ARG("x,notromfile=/gone/made")
+              ARG("-fw_cfg") ARG("") ARG("-fw_cfg") ARG("file=") ARG("-fw_cfg") ARG(",,,=") ARG("-bios") ARG("/gone/bios")
+              ARG("/gone/nothing") ARG("-") "<q:arg/>" ARG("-fw_cfg") "</q:commandline></domain>");
+    _cleanup_strv_ char **missing = NULL;
+    struct err err = ERR_INIT;
+
+    (void)state;
+    assert_int_equal(hv_def_missing(NULL, def, &missing, &err), 0);
+    assert_int_equal(strv_len(missing), 4);
+    assert_string_equal(missing[0], "file /gone/a,b (of -fw_cfg on QEMU's command line)");
+    assert_string_equal(missing[1], "file /gone/smbios (of -smbios on QEMU's command line)");
+    assert_string_equal(missing[2], "file /gone/secret (of -object on QEMU's command line)");
+    assert_string_equal(missing[3], "file /gone/bios (of -bios on QEMU's command line)");
+}
+
 /* By what an undo tells the VM that it made from one that somebody defined since (B2). */
 static void definitions_of_one_vm_are_alike(void **state)
 {
@@ -419,6 +461,7 @@ int main(void)
         cmocka_unit_test(a_disk_is_found_by_its_image),
         cmocka_unit_test(a_disk_is_added),
         cmocka_unit_test(b2_what_is_missing_goes_and_nothing_else),
+        cmocka_unit_test(b2_files_of_the_command_line_are_needed),
         cmocka_unit_test(b2_then_what_may_be_at_fault_goes),
         cmocka_unit_test(what_a_start_chooses_anew_is_told),
         cmocka_unit_test(definitions_of_one_vm_are_alike),
