@@ -27,15 +27,6 @@ const char *network_disk_why(char *said)
     return why[0] ? why : "it gave no reason";
 }
 
-/* What a server may hold that would lead on to files of this host. */
-static int check_image(const struct hv_disk *disk, const struct hv_image_info *info, struct err *err)
-{
-    if (info->backing || info->data_file)
-        return err_set(err, EINVAL, "it %s, which is not followed over the network", info->backing ? "has a backing image"
-                                                                                                   : "keeps its data in another file");
-    return info->encrypted && strcmp(disk->format, "raw") != 0 ? err_set(err, EINVAL, "it is encrypted") : 0;
-}
-
 static int ask(struct hv_domain *d, const struct hv_disk *disk, struct hv_image_info *ret, struct err *err)
 {
     _cleanup_free_ char *name = network_disk_name(disk);
@@ -63,8 +54,6 @@ int hv_network_disk_size(struct hv_domain *d, const struct hv_disk *disk, uint64
     struct hv_image_info info = { 0 };
 
     int r = disk->node ? ask(d, disk, &info, err) : err_set(err, EOPNOTSUPP, "%s", disk->no_node ? disk->no_node : "it is on no network");
-    if (r == 0)
-        r = check_image(disk, &info, err);
     if (r == 0)
         *ret = info.size;
     hv_image_info_clear(&info);

@@ -279,8 +279,11 @@ static int translate(struct place *p, xmlNodePtr disk, const char *format)
         return untold(p, "its definition does not tell as whom, and with which key, to log in over ssh");
     if (!protocol)
         return untold(p, "kvss does not read over %.40s", p->protocol);
-    if (strcmp(format, "raw") != 0 && strcmp(format, "qcow2") != 0)
-        return untold(p, "its format is %.40s, and only raw and qcow2 are read there", format);
+    /* Any other image can name files of this host, as its backing image or for its data, and its server can put another one there at any
+     * moment: nothing but the VM's own QEMU, which may open no files of others, is to look into it. */
+    if (strcmp(format, "raw") != 0)
+        return untold(p, "its format is %.40s, and from a server kvss reads only raw, in which no image can name files of this host",
+                      format);
     if (xml_find(disk, "auth"))
         return untold(p, "its server asks for a secret of libvirt's (auth)");
     if (xml_find(disk, "backingStore/source"))
@@ -295,14 +298,12 @@ static int translate(struct place *p, xmlNodePtr disk, const char *format)
     return r < 0 || set(p->file, "driver", protocol->name) < 0 ? -ENOMEM : protocol->fill(p);
 }
 
-/* read-only holds for the node below too. What a qcow2 image says it is backed by is not followed: it comes from the server. */
-static char *whole_node(json_t *file, const char *format)
+/* read-only holds for the node below too. */
+static char *whole_node(json_t *file)
 {
-    json_auto_t *node = json_pack("{s:s, s:b, s:O}", "driver", format, "read-only", 1, "file", file);
+    json_auto_t *node = json_pack("{s:s, s:b, s:O}", "driver", "raw", "read-only", 1, "file", file);
 
-    if (!node || (strcmp(format, "qcow2") == 0 && json_object_set_new(node, "backing", json_null()) < 0))
-        return NULL;
-    return json_dumps(node, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_SORT_KEYS);
+    return node ? json_dumps(node, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_SORT_KEYS) : NULL;
 }
 
 int network_xml_node(xmlNodePtr disk, const char *protocol, const char *format, struct network_node *ret)
@@ -318,7 +319,7 @@ int network_xml_node(xmlNodePtr disk, const char *protocol, const char *format, 
         }
         r = translate(&p, disk, format);
     }
-    char *node = r == 0 ? whole_node(p.file, format) : NULL;
+    char *node = r == 0 ? whole_node(p.file) : NULL;
     json_decref(p.file);
     free(p.hosts);
     free(p.name);

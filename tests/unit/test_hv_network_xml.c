@@ -31,9 +31,8 @@ static void b3_what_is_sure_is_translated(void **state)
           RAW("\"driver\":\"nbd\",\"export\":\"x\",\"server\":{\"host\":\"h\",\"port\":\"10809\",\"type\":\"inet\"}") },
         { "raw", OF("nbd", "tls='no' index='1'", "<host name='::1' port='7' transport='tcp'/><reconnect delay='9'/>"),
           RAW("\"driver\":\"nbd\",\"server\":{\"host\":\"::1\",\"port\":\"7\",\"type\":\"inet\"}") },
-        { "qcow2", OF("nbd", "name='a,b&quot;c\\d&#10;e=f}'", "<host transport='unix' socket='/s,t&quot;u'/>") "<backingStore/>",
-          "{\"backing\":null,\"driver\":\"qcow2\",\"file\":{\"driver\":\"nbd\",\"export\":\"a,b\\\"c\\\\d\\ne=f}\",\"server\":"
-          "{\"path\":\"/s,t\\\"u\",\"type\":\"unix\"}},\"read-only\":true}" },
+        { "raw", OF("nbd", "name='a,b&quot;c\\d&#10;e=f}'", "<host transport='unix' socket='/s,t&quot;u'/>") "<backingStore/>",
+          RAW("\"driver\":\"nbd\",\"export\":\"a,b\\\"c\\\\d\\ne=f}\",\"server\":{\"path\":\"/s,t\\\"u\",\"type\":\"unix\"}") },
         { "raw", OF("https", "name='/a/b.img' query='k=v&amp;l=w'", HOST "<ssl verify='no'/><timeout seconds='6'/>"),
           RAW("\"driver\":\"https\",\"sslverify\":false,\"url\":\"https://h:443/a/b.img?k=v&l=w\"") },
         { "raw", OF("ftp", "name='b.img'", "<host name='fe80::1' port='2121'/>"),
@@ -65,6 +64,7 @@ static void b3_what_is_not_sure_says_why(void **state)
     static const struct {
         const char *format, *inside, *why;
     } cases[] = {
+        { "qcow2", OF("nbd", "", HOST), "its format is qcow2" },
         { "raw", OF("nbd", "tls='yes'", HOST), "encrypted (TLS)" },
         { "raw", OF("nbd", "tls='maybe'", HOST), "encrypted (TLS)" },
         { "raw", OF("nbd", "", ""), "no server" },
