@@ -51,10 +51,12 @@ bool needs_filter_missing(struct hv *hv, xmlNodePtr nic, char **ret);
 /* without.c: what the VM can be started without, and this host lacks, goes; of *notes each line tells of one correction. hv NULL: networks
  * and pools are taken to be there. */
 enum def_without {
-    WITHOUT_MISSING, /* what is certainly not there */
-    WITHOUT_PORTS,   /* ... and every port and display that could be at fault */
-    WITHOUT_MEDIA,   /* ... and every medium */
-    WITHOUT_NETWORK, /* ... and every network interface is unplugged */
+    WITHOUT_MISSING,  /* what is certainly not there */
+    WITHOUT_DISPLAYS, /* ... and every display */
+    WITHOUT_SERVERS,  /* ... or, with its displays, every port that is on the network */
+    WITHOUT_PORTS,    /* ... and every port and display that could be at fault */
+    WITHOUT_MEDIA,    /* ... and every medium */
+    WITHOUT_NETWORK,  /* ... and every network interface is unplugged */
     WITHOUT_LAST = WITHOUT_NETWORK,
 };
 int def_do_without(struct hv *hv, struct hv_def *def, enum def_without what, char ***notes, struct err *err);

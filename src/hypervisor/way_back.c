@@ -30,6 +30,8 @@ static int corrected(struct hv_domain *d, const char *xml, enum def_without what
 /* xml: the definition with which the plain start failed. The state that it must be in for an attempt is `from`. */
 static int try_without(struct hv_domain *d, const char *xml, enum hv_state from, attempt_fn attempt, bool paused, char ***ret_notes)
 {
+    _cleanup_free_ char *tried = NULL;
+
     for (enum def_without what = WITHOUT_MISSING; what <= WITHOUT_LAST; what++) {
         _cleanup_strv_ char **notes = NULL;
         _cleanup_free_ char *text = NULL;
@@ -39,11 +41,15 @@ static int try_without(struct hv_domain *d, const char *xml, enum hv_state from,
             return -1;
         if (!notes && what == WITHOUT_MISSING && strcmp(text, xml) == 0)
             continue; /* nothing to correct */
+        if ((what == WITHOUT_DISPLAYS || what == WITHOUT_SERVERS) && strcmp(text, tried ? tried : xml) == 0)
+            continue; /* it has none */
         if (attempt(d, text, paused, &why) >= 0) {
             *ret_notes = TAKE_PTR(notes);
             return 0;
         }
         log_warning(d->hv->log, "VM %s: %s", d->name, why.text);
+        free(tried);
+        tried = TAKE_PTR(text);
     }
     return -1;
 }

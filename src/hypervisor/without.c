@@ -253,24 +253,41 @@ static int without_ports_of(struct hv_def *def, const char *xpath, int (*make_ha
 }
 
 /* Whatever else keeps them from being made: an address that the host has no more, a port that somebody has taken, a server that is away. */
-static int without_ports(struct hv_def *def, char ***notes)
+static int without_displays(struct hv_def *def, char ***notes)
 {
-    static const char leading[] = "devices/*[self::serial or self::parallel or self::console or self::channel or self::smartcard]"
-                                  "[@type='file' or @type='pipe' or @type='dev' or @type='tcp' or @type='udp' or "
-                                  "(@type='unix' and source/@path)]";
+    return without_ports_of(def, "devices/graphics[@type='vnc' or @type='spice']", listen_nowhere, "its display cannot be reached now",
+                            notes);
+}
 
-    int r = without_ports_of(def, leading, lead_nowhere, "its ports that led to files, sockets and devices of the host lead nowhere now",
+#define PORTS "devices/*[self::serial or self::parallel or self::console or self::channel or self::smartcard]"
+
+static int without_servers(struct hv_def *def, char ***notes)
+{
+    int r = without_ports_of(def, PORTS "[@type='tcp' or @type='udp']", lead_nowhere, "its ports that led to the network lead nowhere now",
                              notes);
+
     if (r == 0)
         r = without_ports_of(def, "devices/redirdev[@type='tcp' or @type='unix']", redirect_later,
                              "its USB redirections go on trying to connect to their servers, or listen at another port now", notes);
     if (r == 0)
         r = without_ports_of(def, "devices/rng[backend/@model='egd']", take_urandom,
                              "its random numbers come from /dev/urandom now, and no more from a server", notes);
-    if (r == 0)
-        r = without_ports_of(def, "devices/graphics[@type='vnc' or @type='spice']", listen_nowhere, "its display cannot be reached now",
-                             notes);
     return r;
+}
+
+static int without_ports(struct hv_def *def, char ***notes)
+{
+    return without_ports_of(def, PORTS "[@type='file' or @type='pipe' or @type='dev' or (@type='unix' and source/@path)]", lead_nowhere,
+                            "its ports that led to files, sockets and devices of the host lead nowhere now", notes);
+}
+
+static int without_what_may_be_taken(struct hv_def *def, enum def_without what, char ***notes)
+{
+    int r = what == WITHOUT_DISPLAYS || what >= WITHOUT_PORTS ? without_displays(def, notes) : 0;
+
+    if (r == 0 && what >= WITHOUT_SERVERS)
+        r = without_servers(def, notes);
+    return r == 0 && what >= WITHOUT_PORTS ? without_ports(def, notes) : r;
 }
 
 /* libvirt leaves out a USB device that is not there, if it may. */
@@ -299,7 +316,7 @@ int def_do_without(struct hv *hv, struct hv_def *def, enum def_without what, cha
     }
     if (r < 0 || without_usb(hv, def, notes) < 0 || start_pools(hv, def, notes) < 0 ||
         without_media(def, what >= WITHOUT_MEDIA, notes) < 0 || without_boot_files(def, notes) < 0 ||
-        without_places(def, notes) < 0 || (what >= WITHOUT_PORTS && without_ports(def, notes) < 0))
+        without_places(def, notes) < 0 || without_what_may_be_taken(def, what, notes) < 0)
         return err_errno(err, ENOMEM, "cannot correct the definition");
     return without_networks(hv, def, what >= WITHOUT_NETWORK, notes, err);
 }

@@ -39,14 +39,16 @@ guest_xml away agent=no tokens=off extra="
     <rng model='virtio'><backend model='egd' type='tcp'><source mode='connect' host='127.0.0.1' service='7001'/></backend></rng>
     <controller type='usb' model='qemu-xhci'/>
     <redirdev bus='usb' type='tcp'><source mode='connect' host='127.0.0.1' service='7002'/><protocol type='raw'/></redirdev>
+    <serial type='file'><source path='$L/logs/away'/></serial>
+    <graphics type='vnc' port='5999' autoport='no' listen='127.0.0.1'/>
     <smartcard mode='passthrough' type='unix'><source mode='bind' path='$L/cards/card'/></smartcard>" |
     sed "s|<controller type=\"usb\" model=\"none\"/>||; s|</os>|<acpi><table type='slic'>$L/table</table></acpi></os>|
         s|^<domain |<domain xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0' |
         s|^<features>|<sysinfo type='fwcfg'><entry name='opt/org.test/setting' file='$L/setting'/></sysinfo><features>|
         s|</domain>|<qemu:commandline><qemu:arg value='-fw_cfg'/><qemu:arg value='name=opt/org.test/argument,file=$L/argument'/>\
 </qemu:commandline></domain>|" > "$SANDBOX/away.xml"
-mkdir "$L/cards"
-chmod 777 "$L/cards"
+mkdir "$L/cards" "$L/logs"
+chmod 777 "$L/cards" "$L/logs"
 chmod 644 "$SANDBOX/away.xml"
 virsh define --validate "$SANDBOX/away.xml" > /dev/null
 guest_remember_disks away
@@ -102,4 +104,5 @@ assert_no_match "$(report_vm away '.warnings | join("; ")')" urandom "warnings o
 note "without what firmware reads"
 comes_back servers
 told urandom 'USB redirections go on trying'
+assert_no_match "$(report_vm away '.warnings | join("; ")')" 'display|files, sockets' "warnings of the report"
 note "without servers"

@@ -170,4 +170,5 @@ touch "$SANDBOX/fault.log.go"
 wait $backup_pid || fail "the backup failed: $(cat "$SANDBOX/stderr")"
 same
 assert_match "$(report_vm away '.warnings | join("; ")')" 'display' "warnings of the report"
+assert_no_match "$(report_vm away '.warnings | join("; ")')" 'lead nowhere' "warnings of the report, where only the display is at fault"
 note "done"

@@ -304,6 +304,7 @@ static const char lacking[] =
     "<disk type='file' device='floppy'><source file='/dev/null'/><target dev='fda'/></disk>"
     "<serial type='file'><source path='/gone/log'/><target port='0'/></serial>"
     "<serial type='pty'><log file='/gone/too'/></serial>"
+    "<serial type='tcp'><source mode='connect' host='log.far' service='7'/></serial><graphics type='vnc' port='7' listen='vnc.host'/>"
     "<channel type='unix'><source mode='bind' path='/var/lib/libvirt/qemu/channel/target/domain-1-x/org.x'/></channel>"
     "<graphics type='vnc' port='5900'><listen type='socket' socket='/gone/vnc'/></graphics>"
     "<rng model='virtio'><backend model='random'>/gone/random</backend></rng>"
@@ -348,9 +349,18 @@ static void b2_what_is_missing_goes_and_nothing_else(void **state)
 static void b2_then_what_may_be_at_fault_goes(void **state)
 {
     size_t n;
+    _cleanup_free_ char *displays = without(WITHOUT_DISPLAYS, &n), *servers = without(WITHOUT_SERVERS, &n);
     _cleanup_free_ char *ports = without(WITHOUT_PORTS, &n), *media = without(WITHOUT_MEDIA, &n), *all = without(WITHOUT_NETWORK, &n);
 
     (void)state;
+    assert_null(strstr(displays, "vnc.host"));
+    assert_non_null(strstr(displays, "egd.far"));
+    assert_non_null(strstr(displays, "log.far"));
+    assert_non_null(strstr(servers, "vnc.host"));
+    assert_non_null(strstr(servers, "domain-1-x"));
+    assert_null(strstr(servers, "egd.far"));
+    assert_null(strstr(servers, "log.far"));
+    assert_null(strstr(ports, "vnc.host"));
     assert_null(strstr(ports, "domain-1-x"));
     assert_null(strstr(ports, "egd"));
     assert_non_null(strstr(ports, "host=\"usb.far\" service=\"7\"><reconnect enabled=\"yes\" timeout=\"10\"/></source>"));
