@@ -53,6 +53,7 @@ static void writers(FILE *f, const json_t *report)
             if (json_is_string(json_object_get(c, "level"))) /* an older kvss recorded none */
                 fprintf(f, ", %s", strcmp(out_get(c, "level"), "not-held") ? out_get(c, "level") : "not held: its writer has no freeze");
             fputc('\n', f);
+            out_list(f, json_object_get(c, "warnings"), "   warning: ");
         }
     out_list(f, json_object_get(report, "left_out"), "left out as asked for: writer ");
     render_left_out(f, report);

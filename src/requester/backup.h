@@ -80,6 +80,8 @@ int backup_again(struct backup_tries *t, struct backup *b, bool undone, struct e
 
 /* backup_select.c: which components take part, and the volumes of their files. */
 int backup_select(struct backup *b, char *const *uuids, struct err *err);
+/* Of a writer that is a program: whether the component is taken for itself, not with another. */
+bool backup_takes_component(const struct vss_writer_info *w, size_t component);
 /* Whether there is room for the scratch files of VMs that run; -ENOSPC, and the job is refused. */
 int backup_check_room(struct backup *b, char *const *uuids, struct err *err);
 int backup_add_volumes(struct backup *b, struct err *err);

@@ -20,7 +20,7 @@ int backup_announce_files(struct backup *b, struct err *err)
     }
     if (r >= 0)
         r = files_hold_check(b->s->hold, err);
-    if (r == -EFBIG || r == -ENOSPC)
+    if (r == -EFBIG || r == -ENOSPC || r == -EILSEQ)
         b->rq->end = REQUESTER_REFUSED;
     return r;
 }
@@ -34,6 +34,19 @@ static const char *level_of(const struct backup *b, const struct backup_componen
 static const char *how_of(const struct held *files)
 {
     return files->fd[HELD_COPIED] >= 0 ? files->fd[HELD_SHARED] >= 0 ? "shared and copied" : "copied" : "shared";
+}
+
+/* What has no content that could be put back. */
+static json_t *warnings_of(const struct file_list *l)
+{
+    bool one = l->n_special == 1;
+    _cleanup_free_ char *text = l->n_special ? str_format("%zu file%s left out (sockets, pipes, devices): %s%s", l->n_special,
+                                                          one ? " was" : "s were", l->special, one ? "" : " and others") : NULL;
+    json_t *list = json_array();
+
+    if (text)
+        json_array_append_new(list, json_text(text));
+    return list;
 }
 
 int backup_files(struct backup *b, struct backup_component *c, struct err *err)
@@ -53,9 +66,9 @@ int backup_files(struct backup *b, struct backup_component *c, struct err *err)
         return err_context(err, "writer %s, component %s", c->writer_name, c->name);
     c->read = size;
     c->stored = stats.stored;
-    c->report = json_pack("{s:s, s:s, s:I, s:I, s:I, s:s, s:s}", "logical_path", c->logical_path, "name", c->name, "number",
+    c->report = json_pack("{s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:o}", "logical_path", c->logical_path, "name", c->name, "number",
                           (json_int_t)b->n_files, "files", (json_int_t)held->files.n, "size", (json_int_t)size, "level", level_of(b, c),
-                          "held", how_of(held));
+                          "held", how_of(held), "warnings", warnings_of(&held->files));
     held_drop(held);
     if (!c->report)
         return err_set(err, ENOMEM, "out of memory");

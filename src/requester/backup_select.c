@@ -57,13 +57,18 @@ static bool has_selectable_ancestor(const struct vss_writer_info *w, size_t i)
     return false;
 }
 
+bool backup_takes_component(const struct vss_writer_info *w, size_t component)
+{
+    return !has_selectable_ancestor(w, component);
+}
+
 /* Of the other writers everything takes part. */
 static int add_all_of(struct backup *b, const struct vss_writer_info *w, struct err *err)
 {
     int r = 0;
 
     for (size_t i = 0; i < w->n_components && r >= 0; i++)
-        if (!has_selectable_ancestor(w, i))
+        if (backup_takes_component(w, i))
             r = add_component(b, w, &w->components[i], err);
     return r;
 }

@@ -193,6 +193,8 @@ static int run(struct check *c, char **uuids, bool freeze, json_t **ret, struct 
     }
     if (r >= 0)
         r = check_left(c, err);
+    if (r >= 0)
+        r = check_writers(c, err);
     return r < 0 ? r : report(c, scratch, repository, ret, err);
 }
 

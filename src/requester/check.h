@@ -51,6 +51,9 @@ void check_place_of_repository(struct check *c, const char *path);
 /* check_left.c: what earlier backups left: checkpoints, bitmaps, sessions that died, a guest that could not be quiesced. */
 int check_left(struct check *c, struct err *err);
 
+/* check_writers.c: whether the files of writers that are programs could be stored. */
+int check_writers(struct check *c, struct err *err);
+
 /* check_confined.c: what AppArmor or SELinux lets the QEMUs do. */
 void check_confined(struct check *c);
 

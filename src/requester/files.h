@@ -24,12 +24,19 @@ struct file_entry {
 struct file_list {
     size_t n, cap;
     struct file_entry *entries; /* sorted by path, each path once; folders come before what is in them */
+    /* Sockets, pipes and devices among them, which have no content: taken out by files_sort(), which counts them. */
+    size_t n_special;
+    char *special;              /* the first of them; NULL: none */
 };
 #define FILE_LIST_INIT { 0 }
+#define FILES_NO_WRITER "or leave the writer out (--no-writers, or --writer with the names of others)"
+/* Of a symbolic link. -EILSEQ as files_find(). Caller frees. */
+int files_read_link(const char *path, char **ret, struct err *err);
 void file_list_clear(struct file_list *l);
 #define _cleanup_file_list_ _cleanup_(file_list_clear)
 
-/* Adds the files of the component as they are now (behaviour 4), and the folders below its recursive file sets. */
+/* Adds the files of the component as they are now (behaviour 4), and the folders below its recursive file sets. To be sorted next.
+ * -EILSEQ: a name, or what a symbolic link holds, is not UTF-8 and could not be stored; err names it and the remedy. */
 int files_find(const struct vss_writer_info *w, size_t component, struct file_list *l, struct err *err);
 void files_sort(struct file_list *l);
 

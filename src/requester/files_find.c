@@ -6,7 +6,9 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
+#include <unistd.h>
 
 #define FILES_MAX 4000000
 
@@ -18,7 +20,37 @@ void file_list_clear(struct file_list *l)
         free(l->entries[i].link);
     }
     free(l->entries);
+    free(l->special);
     *l = (struct file_list)FILE_LIST_INIT;
+}
+
+/* The index is JSON, which has no other text. What is told of it is shown byte by byte. */
+static int check_text(const char *text, const char *what, struct err *err)
+{
+    json_auto_t *stored = json_string(text);
+    _cleanup_buf_ struct buf shown = BUF_INIT;
+
+    if (stored)
+        return 0;
+    for (const char *s = text; *s; s++)
+        if (buf_addf(&shown, *s & 0x80 ? "\\x%02x" : "%c", (unsigned char)*s) < 0)
+            return err_set(err, ENOMEM, "out of memory");
+    return err_set(err, EILSEQ, "%s %s is not UTF-8, and cannot be stored: rename it, " FILES_NO_WRITER, what, (char *)shown.data);
+}
+
+int files_read_link(const char *path, char **ret, struct err *err)
+{
+    char target[PATH_MAX];
+    ssize_t n = readlink(path, target, sizeof(target) - 1);
+
+    if (n < 0)
+        return err_errno(err, errno, "cannot read the symbolic link %s", path);
+    target[n] = '\0';
+    int r = check_text(target, "what a symbolic link points to,", err);
+    if (r < 0)
+        return err_context(err, "%s", path);
+    *ret = strdup(target);
+    return *ret ? 0 : err_set(err, ENOMEM, "out of memory");
 }
 
 /* Takes over path and from. */
@@ -32,10 +64,11 @@ static int add(struct file_list *l, char *path, char *from, const struct stat *s
             l->cap = cap;
         }
     }
-    if (l->n == l->cap) {
+    int r = l->n == l->cap ? err_set(err, ENOMEM, "too many files") : check_text(path, "the name", err);
+    if (r < 0) {
         free(path);
         free(from);
-        return err_set(err, ENOMEM, "too many files");
+        return r;
     }
     l->entries[l->n++] = (struct file_entry){ .path = path, .from = from, .st = *st };
     return 0;
@@ -117,9 +150,9 @@ static int found(void *priv, const struct vss_file_set *set, const char *folder,
         return err_set(err, ENOMEM, "out of memory");
     if (lstat(from ? from : path, &st) < 0)
         return err_errno(err, errno, "cannot read %s", from ? from : path);
-    if (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
-        return 0; /* sockets, pipes and devices have no content */
-    return add(f->list, TAKE_PTR(path), TAKE_PTR(from), &st, err);
+    _cleanup_free_ char *target = NULL;
+    int r = S_ISLNK(st.st_mode) ? files_read_link(from ? from : path, &target, err) : 0;
+    return r < 0 ? r : add(f->list, TAKE_PTR(path), TAKE_PTR(from), &st, err);
 }
 
 int files_find(const struct vss_writer_info *w, size_t component, struct file_list *l, struct err *err)
@@ -139,12 +172,11 @@ static int by_path(const void *a, const void *b)
     return strcmp(((const struct file_entry *)a)->path, ((const struct file_entry *)b)->path);
 }
 
-void files_sort(struct file_list *l)
+/* Each path once. */
+static void drop_doubles(struct file_list *l)
 {
     size_t kept = 0;
 
-    if (l->n)
-        qsort(l->entries, l->n, sizeof(*l->entries), by_path);
     for (size_t i = 0; i < l->n; i++) {
         struct file_entry *e = &l->entries[i];
         if (kept && !strcmp(l->entries[kept - 1].path, e->path)) {
@@ -155,4 +187,31 @@ void files_sort(struct file_list *l)
         l->entries[kept++] = *e;
     }
     l->n = kept;
+}
+
+static void take_out_special(struct file_list *l)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < l->n; i++) {
+        struct file_entry *e = &l->entries[i];
+        if (S_ISREG(e->st.st_mode) || S_ISLNK(e->st.st_mode) || S_ISDIR(e->st.st_mode)) {
+            l->entries[kept++] = *e;
+            continue;
+        }
+        free(e->from);
+        if (l->n_special++)
+            free(e->path);
+        else
+            l->special = e->path;
+    }
+    l->n = kept;
+}
+
+void files_sort(struct file_list *l)
+{
+    if (l->n)
+        qsort(l->entries, l->n, sizeof(*l->entries), by_path);
+    drop_doubles(l);
+    take_out_special(l);
 }

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #define COPY_STEP MIB
-#define REMEDY "or leave the writer out (--no-writers, or --writer with the names of others)"
+#define REMEDY FILES_NO_WRITER
 
 /* Whether files of a file system can be shared: asked once for each. */
 struct can_share {
@@ -340,17 +340,6 @@ static int take_file(struct files_hold *h, struct held *c, struct file_entry *e,
     return 0;
 }
 
-static int take_link(struct file_entry *e, struct err *err)
-{
-    char target[PATH_MAX];
-    ssize_t n = readlink(e->from ? e->from : e->path, target, sizeof(target) - 1);
-
-    if (n < 0)
-        return err_errno(err, errno, "cannot read the symbolic link");
-    e->link = strndup(target, (size_t)n);
-    return e->link ? 0 : err_set(err, ENOMEM, "out of memory");
-}
-
 static int take_component(struct files_hold *h, struct held *c, struct err *err)
 {
     int r = find_all(c, &c->files, err);
@@ -360,7 +349,11 @@ static int take_component(struct files_hold *h, struct held *c, struct err *err)
         struct err why = ERR_INIT;
         if ((r = may_go_on(h, err)) < 0)
             break;
-        r = S_ISREG(e->st.st_mode) ? take_file(h, c, e, &why) : S_ISLNK(e->st.st_mode) ? take_link(e, &why) : 0;
+        r = 0;
+        if (S_ISREG(e->st.st_mode))
+            r = take_file(h, c, e, &why);
+        else if (S_ISLNK(e->st.st_mode))
+            r = files_read_link(e->from ? e->from : e->path, &e->link, &why);
         if (r < 0 && r != -EFBIG && r != -ETIMEDOUT && r != -EINTR)
             err_context(&why, "%s", e->from ? e->from : e->path);
         if (r < 0)

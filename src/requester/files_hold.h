@@ -33,8 +33,8 @@ int files_hold_new(const struct files_hold_config *config, struct files_hold **r
 void files_hold_free(void *hold); /* NULL is fine */
 /* chunk: each file begins at a multiple of it. The metadata must outlive the hold. */
 int files_hold_add(struct files_hold *h, const struct vss_writer_info *w, size_t component, uint64_t chunk, struct err *err);
-/* Before anything is touched: -EFBIG, -ENOSPC where the files, as they are now, are too many to be copied; err names the component and
- * the remedy. */
+/* Before anything is touched: -EFBIG, -ENOSPC where the files, as they are now, are too many to be copied; -EILSEQ where a name cannot be
+ * stored; err names the component and the remedy. */
 int files_hold_check(struct files_hold *h, struct err *err);
 /* While their writers are held. All or nothing. */
 int files_hold_take(void *hold, struct err *err);

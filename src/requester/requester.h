@@ -125,6 +125,7 @@ int requester_check(struct requester *r, const struct requester_check *job, json
  *              "whole": [ { "target", "why" } ] (read whole although it has an earlier point), "warnings": [ TEXT ] } ],
  *   "writers": [ { "name", "id", "components": [ { "logical_path", "name", "files": COUNT, "size",
  *                  "level": "application" (its writer held it), or "not-held" (it has nothing to do in Freeze),
+ *                  "warnings": [ TEXT ],
  *                  "held": "shared", "copied" or "shared and copied" } ] } ],
  *   "left_out": [ NAME ] (writers that took no part, as asked for), "vms_left_out": [ { "name", "uuid", "why" } ] (as of check),
  *   "read", "stored", "elapsed_ms" }                     sizes in bytes */

@@ -77,6 +77,33 @@ assert_eq "$(report '.writers | length') $(wc -l < "$SANDBOX/orders.log")" "0 0"
 assert_eq "$(report '.left_out | sort | join(",")')" "idle,orders" "programs left out"
 rm "$store/large"
 
+# ---- a name that cannot be stored: refused before any writer hears of it, and check says so
+name=$store/$(printf 'a\xff\xfe')
+touch "$name"
+: > "$SANDBOX/orders.log"
+kvss_fails "$EXIT_REFUSED" backup v
+assert_match "$OUTPUT" 'Writer orders, component orders.*/a.xff.xfe is not UTF-8.*rename it.*--no-writers' "the name, and the remedy"
+kvss_fails "$EXIT_REFUSED" check v --json
+assert_match "$(report '.findings[] | select(.id == "writer-files") | .text')" '/a.xff.xfe is not UTF-8.*--no-writers' "what check says"
+rm "$name"
+ln -s "$(printf '\xff')" "$store/odd"
+kvss_fails "$EXIT_REFUSED" backup v
+assert_match "$OUTPUT" '/odd: .*.xff is not UTF-8' "the link"
+rm "$store/odd"
+assert_eq "$(grep -vc identify "$SANDBOX/orders.log" || :)" 0 "events of backups that were refused"
+kvss_json check v
+ALLOW_CHECKPOINTS='' assert_nothing_left
+
+# ---- what has no content is left out, with a word
+mkfifo "$store/b" "$store/c"
+mknod "$store/d" c 1 3
+backup v --writer orders
+assert_match "$(component orders 'warnings | join("; ")')" "^3 files were left out.*$store/b and others" "what was left out"
+assert_match "$(kvss show "$POINT")" 'warning: 3 files were left out' "show"
+rm "$store/b" "$store/c" "$store/d"
+backup v --writer orders
+assert_eq "$(component orders 'warnings | length')" 0 "warnings where nothing is left out"
+
 # ---- it grows while it is held: the backup fails, the writer is let go
 # shellcheck disable=SC2016 # for the writer
 echo '[ $1 != freeze ] || truncate -s 3G $F/large; [ $1 != abort ] || rm $F/large' > "$WRITERS/.orders.conf"

@@ -70,6 +70,43 @@ static void behaviour_04_a_named_file_that_is_missing_fails(void **state)
     assert_fails(ENOENT, find(&set, 1, &list, &err));
 }
 
+static void names_that_cannot_be_stored_are_refused(void **state)
+{
+    _cleanup_free_ char *named = io_path(*state, "named"), *linked = io_path(*state, "linked"), *link = io_path(linked, "link");
+    _cleanup_file_list_ struct file_list list = FILE_LIST_INIT, links = FILE_LIST_INIT;
+    struct err err = ERR_INIT;
+
+    make(named, "a\xff\xfe", "x");
+    struct vss_file_set set = { .path = named, .filespec = "*" };
+    assert_fails(EILSEQ, find(&set, 1, &list, &err));
+    assert_non_null(strstr(err.text, "/named/a\\xff\\xfe is not UTF-8"));
+    assert_non_null(strstr(err.text, "--no-writers"));
+
+    assert_ok(io_mkdir_p(linked, 0755, &err));
+    assert_int_equal(symlink("b\xff", link), 0);
+    set.path = linked;
+    assert_fails(EILSEQ, find(&set, 1, &links, &err));
+    assert_non_null(strstr(err.text, "/linked/link"));
+}
+
+static void what_has_no_content_is_counted(void **state)
+{
+    const char *dir = *state;
+    _cleanup_free_ char *first = io_path(dir, "a"), *second = io_path(dir, "z");
+    _cleanup_file_list_ struct file_list list = FILE_LIST_INIT;
+    struct err err = ERR_INIT;
+
+    make(dir, "file", "x");
+    assert_int_equal(mkfifo(first, 0600), 0);
+    assert_int_equal(mkfifo(second, 0600), 0);
+    struct vss_file_set sets[] = { { .path = dir, .filespec = "*" }, { .path = dir, .filespec = "a" } };
+    assert_ok(find(sets, 2, &list, &err));
+    _cleanup_free_ char *text = names(&list, dir);
+    assert_string_equal(text, "file");
+    assert_int_equal(list.n_special, 2);
+    assert_string_equal(list.special, first);
+}
+
 static void a_relative_path_is_refused(void **state)
 {
     (void)state;
@@ -233,6 +270,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         test_in_dir(behaviour_04_files_are_found_as_the_sets_say),
         test_in_dir(behaviour_04_a_named_file_that_is_missing_fails),
+        test_in_dir(names_that_cannot_be_stored_are_refused),
+        test_in_dir(what_has_no_content_is_counted),
         cmocka_unit_test(a_relative_path_is_refused),
         test_in_dir(an_alternate_path_is_read_but_not_restored_to),
         test_in_dir(what_was_saved_comes_back_as_it_was),
