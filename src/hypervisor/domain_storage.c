@@ -26,6 +26,10 @@ static int fill_chain(struct hv_domain *d, struct hv_disk *disk, xmlNodePtr node
         log_debug(d->hv->log, "VM %s: %s", d->name, why.text);
         return (disk->unreadable = strdup(why.text)) ? 0 : -ENOMEM;
     }
+    const char *last = chain.layers[chain.n - 1].path;
+    if (image_is_remote(last)) /* another than the VM's own QEMU is not to follow what an image says there, nor to wait for it */
+        return (disk->unreadable = str_format("its backing image %s is on the network, and no QEMU has it open for a backup: start the "
+                                              "VM", last)) ? 0 : -ENOMEM;
     if (image_is_written(disk->path) &&
         !(disk->unreadable = str_format("another program writes its image %s: is it the disk of another VM that runs?", disk->path)))
         return -ENOMEM;

@@ -38,6 +38,8 @@ struct image_chain {
  * does not start such a VM). Ends at what is no file; fails at a file that cannot be opened; -ELOOP: more than 200 images. */
 int image_chain_read(const char *path, const char *format, struct image_chain *ret, struct err *err);
 void image_chain_clear(struct image_chain *c);
+/* Whether what is no file of this host is on a network: of "nbd+unix://...", "json:{...}" and the like. */
+bool image_is_remote(const char *spec);
 /* What an image records that it is backed by; both NULL: nothing. *ret is a path, or the URI of what is no file; of what records no format
  * *ret_format is what image_chain_read() would take, NULL if that fails. Caller frees. */
 int image_recorded_backing(const char *path, const char *format, char **ret, char **ret_format);

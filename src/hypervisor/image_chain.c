@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/cleanup.h"
 #include "hypervisor/domain_xml.h"
 #include "hypervisor/image.h"
 #include <errno.h>
+#include <jansson.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -19,6 +21,46 @@ void image_chain_clear(struct image_chain *c)
 static bool is_file(const char *s)
 {
     return s[strcspn(s, ":/")] != ':';
+}
+
+static bool names_network(const char *driver, size_t n)
+{
+    static const char *const names[] = { "nbd",  "http", "https",   "ftp", "ftps",     "ssh",  "iscsi",
+                                         "iser", "rbd",  "gluster", "nfs", "sheepdog", "vxhs" };
+
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        if (strlen(names[i]) == n && strncmp(names[i], driver, n) == 0)
+            return true;
+    return false;
+}
+
+/* Whether a driver of the network is named anywhere in it, as "driver" or "file.driver". Bounded by jansson's own depth. */
+static bool json_names_network(const json_t *node)
+{
+    const char *key;
+    json_t *v;
+    size_t i;
+
+    json_object_foreach ((json_t *)(uintptr_t)node, key, v) {
+        const char *last = strrchr(key, '.');
+        const char *driver = strcmp(last ? last + 1 : key, "driver") == 0 ? json_string_value(v) : NULL;
+        if ((driver && names_network(driver, strlen(driver))) || json_names_network(v))
+            return true;
+    }
+    json_array_foreach (node, i, v)
+        if (json_names_network(v))
+            return true;
+    return false;
+}
+
+bool image_is_remote(const char *spec)
+{
+    if (is_file(spec))
+        return false;
+    if (strncmp(spec, "json:", 5) != 0)
+        return names_network(spec, strcspn(spec, ":+"));
+    json_auto_t *node = json_loads(spec + 5, 0, NULL);
+    return node && json_names_network(node);
 }
 
 /* A path written in an image is relative to the folder of that image. NULL: out of memory. */

@@ -49,6 +49,15 @@ rm "$I" && qemu-img create -q -f qcow2 -b "$IMAGES/base" -F raw "$I"
 rm "$IMAGES/base"
 refused bad "backing image $IMAGES/base is not there"
 
+# its backing image is on the network: whether somebody serves it, lets one wait, or not, nobody is asked
+qemu-img create -q -f raw "$SANDBOX/served" 8M
+timeout 60 qemu-nbd -t -f raw -k "$SANDBOX/nbd.sock" "$SANDBOX/served" &
+server=$!
+poll 10 test -S "$SANDBOX/nbd.sock"
+rm "$I" && qemu-img create -q -f qcow2 -F raw -b "nbd+unix:///?socket=$SANDBOX/nbd.sock" "$I"
+kill $server && wait $server || :
+refused bad "backing image nbd.unix:.* is on the network, .*: start the VM"
+
 cp "$SANDBOX/whole" "$I"
 mkfifo "$SANDBOX/hold"
 qemu-io -f qcow2 "$I" < "$SANDBOX/hold" > "$SANDBOX/out" &

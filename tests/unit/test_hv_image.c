@@ -348,6 +348,27 @@ static void descriptions_without_sense(void **state)
     assert_int_equal(i.size, 77);
 }
 
+static void what_is_on_a_network_is_known_by_its_name(void **state)
+{
+    static const char *const remote[] = {
+        "nbd:localhost:10809", "nbd+unix:///?socket=/s", "https://h/x.img", "rbd:pool/image", "gluster+tcp://h/v/f", "nfs://h/d/f",
+        "json:{\"driver\":\"raw\",\"file\":{\"driver\":\"nbd\",\"server.type\":\"unix\"}}", "json:{\"file.driver\":\"ssh\"}",
+        "json:{\"driver\":\"qcow2\",\"backing\":{\"file\":[{\"driver\":\"iscsi\"}]}}",
+    };
+    static const char *const local[] = {
+        "/images/a.qcow2", "base.raw", "./nbd:x", "file:/images/a", "host_device:/dev/sda", "json:{\"driver\":\"file\",\"filename\":\"/a\"}",
+        "json:{", "json:{\"driver\":7}", "nbdx:h", "",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(remote); i++)
+        if (!image_is_remote(remote[i]))
+            fail_msg("%s", remote[i]);
+    for (size_t i = 0; i < ARRAY_SIZE(local); i++)
+        if (image_is_remote(local[i]))
+            fail_msg("%s", local[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -363,6 +384,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(heads_tell_what_qemu_img_tells, setup, teardown),
         cmocka_unit_test_setup_teardown(heads_of_any_bytes_do_no_harm, setup, teardown),
         cmocka_unit_test(descriptions_without_sense),
+        cmocka_unit_test(what_is_on_a_network_is_known_by_its_name),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
