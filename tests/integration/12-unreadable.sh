@@ -55,7 +55,8 @@ timeout 60 qemu-nbd -t -f raw -k "$SANDBOX/nbd.sock" "$SANDBOX/served" &
 server=$!
 poll 10 test -S "$SANDBOX/nbd.sock"
 rm "$I" && qemu-img create -q -f qcow2 -F raw -b "nbd+unix:///?socket=$SANDBOX/nbd.sock" "$I"
-kill $server && wait $server || :
+kill $server
+wait $server || :
 refused bad "backing image nbd.unix:.* is on the network, .*: start the VM"
 
 cp "$SANDBOX/whole" "$I"

@@ -356,7 +356,8 @@ static void what_is_on_a_network_is_known_by_its_name(void **state)
         "json:{\"driver\":\"qcow2\",\"backing\":{\"file\":[{\"driver\":\"iscsi\"}]}}",
     };
     static const char *const local[] = {
-        "/images/a.qcow2", "base.raw", "./nbd:x", "file:/images/a", "host_device:/dev/sda", "json:{\"driver\":\"file\",\"filename\":\"/a\"}",
+        "/images/a.qcow2", "base.raw", "./nbd:x", "file:/images/a", "host_device:/dev/sda",
+        "json:{\"driver\":\"file\",\"filename\":\"/a\"}",
         "json:{", "json:{\"driver\":7}", "nbdx:h", "",
     };
 
