@@ -43,6 +43,8 @@ struct journal_verb {
     const char *places[JOURNAL_PLACES_MAX];
     /* The effect is part of the session's result: journal_settle_lasting(). */
     bool lasting;
+    /* The session itself has another way to reverse it, and settles it then: only who takes over from a dead one undoes it. */
+    bool for_heirs;
     /* A VM is not as it was until this is undone: where that fails, the watchdog tries again and again. */
     bool holds;
 };

@@ -101,7 +101,7 @@ static int plan_make(struct undo_plan *plan, bool grouped, const struct journal_
     for (size_t i = j->n; i-- > 0;) {
         struct journal_effect *e = j->effects[i];
         const char *name = journal_value(e, "group");
-        if (e->state == EFFECT_SETTLED || !!name != grouped || !matches(e, which))
+        if (e->state == EFFECT_SETTLED || !!name != grouped || !matches(e, which) || (e->verb->for_heirs && !e->inherited))
             continue;
         struct undo_group *g = plan_group(plan, name);
         if (!g)

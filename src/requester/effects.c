@@ -7,6 +7,7 @@
 #include "base/io.h"
 #include "base/io_at.h"
 #include "hypervisor/hypervisor.h"
+#include "writers/command_writer.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -197,7 +198,15 @@ static int undo_session_dir(void *ctx, const struct journal_effect *effect, stru
     return journal_remove_made(effect, "path", true, err);
 }
 
+/* Whoever has the turn next undoes this first (session.c), so it comes between nobody's freeze and thaw. */
+static int undo_held_writer(void *ctx, const struct journal_effect *effect, struct err *err)
+{
+    (void)ctx;
+    return command_writer_abort(journal_value(effect, "program"), journal_value(effect, "session"), err);
+}
+
 const struct journal_verb requester_verbs[] = {
+    { VERB_HOLD_WRITER, undo_held_writer, .undone = "a writer was told to give up what was begun (abort)", .for_heirs = true },
     { VERB_SESSION_DIR, undo_session_dir, .places = { "path" } },
     { VERB_STAGED_FILE, undo_staged, undo_staged, .places = { "path" } },
     { VERB_REPLACED_FILE, undo_replaced, finish_replaced, true, "the old file is in its place", .places = { "path" } },

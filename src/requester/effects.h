@@ -19,6 +19,9 @@
 
 #define VERB_SESSION_DIR "session-folder"   /* "path": the session's private folder, with all sockets and copies in it */
 
+/* "program", "name": a writer that is a program is in a snapshot set, and may hold its application. */
+#define VERB_HOLD_WRITER "hold-writer"
+
 /* Ends with { NULL, NULL }. */
 extern const struct journal_verb requester_verbs[];
 

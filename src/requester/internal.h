@@ -69,6 +69,8 @@ struct session {
     struct qemu_provider *provider;
     uint64_t set_wait_ms;
     struct claims *set_claim;     /* while writers are held: see enter_set of struct vss_service_config */
+    uint64_t *fx_held;            /* and the effects of that; NULL: none */
+    size_t n_held;
     struct files_hold *hold;      /* the copies of writers' files; of `copies` */
     struct copy_provider *copies;
     struct vm_writer *vm_writer;

@@ -15,6 +15,7 @@
 #define FREEZE_LIMIT_MS 60000u
 #define SET_WAIT_MS 600000u       /* as VSS tells its requesters to wait */
 #define SET_WAIT_BRIEF_MS 10000u
+#define TURN_RECOVERY_MS 60000u   /* a writer may take as long to give up */
 #define WRITER_COPY_DIR "/var/tmp" /* where copies of writers' files lie, unless a folder is set */
 
 int hv_connect(struct requester *rq, struct hv **ret, struct err *err)
@@ -133,6 +134,46 @@ static int open_commands(struct session *s, const struct session_options *o, str
 
 /* ---- One snapshot set at a time -------------------------------------------------------------------------------------------*/
 
+static void settle_writers(struct session *s)
+{
+    for (size_t i = 0; i < s->n_held; i++)
+        journal_settled(s->journal, s->fx_held[i]);
+    free(TAKE_PTR(s->fx_held));
+    s->n_held = 0;
+}
+
+/* If we die now, nobody but them knows that they hold their applications. */
+static int enter_writers(struct session *s, struct err *err)
+{
+    size_t n = command_writers_count(s->commands);
+    int r = 0;
+
+    if (!s->journal || !(s->fx_held = calloc(n + 1, sizeof(*s->fx_held))))
+        return s->journal ? err_set(err, ENOMEM, "out of memory") : 0;
+    for (size_t i = 0; i < n && r >= 0; i++) {
+        const struct command_writer_info w = command_writer_get(s->commands, i);
+        const struct journal_arg args[] = {
+            { "program", w.path }, { "name", w.name }, { "session", vss_session_id(s->vss) }, { NULL, NULL },
+        };
+        if (!vss_writer_takes_part(s->vss, w.id))
+            continue;
+        r = journal_begin(s->journal, VERB_HOLD_WRITER, args, &s->fx_held[s->n_held], err);
+        s->n_held += r >= 0;
+    }
+    return r;
+}
+
+/* Whoever had the turn may have died in it: its writers are told so before they hear of us. */
+static int recover_last_turn(struct session *s, struct err *err)
+{
+    _cleanup_free_ char *dir = NULL;
+
+    int r = sessions_dir(&dir, err);
+    if (r >= 0)
+        r = journal_wait_for_watchdogs(dir, TURN_RECOVERY_MS, err);
+    return r < 0 ? r : recover_dead_sessions(s->rq, s->hv, err);
+}
+
 /* The sets of all sessions on this host: in none of them a program is frozen and thawed across another. */
 static int enter_set(void *priv, bool brief, struct err *err)
 {
@@ -140,12 +181,24 @@ static int enter_set(void *priv, bool brief, struct err *err)
     struct patience patience = patience_begin(brief ? SET_WAIT_BRIEF_MS : s->set_wait_ms);
 
     patience.stubborn = brief;
-    return claims_take_writers(s->rq, &patience, &s->set_claim, err);
+    int r = claims_take_writers(s->rq, &patience, &s->set_claim, err);
+    if (r >= 0 && !brief)
+        r = recover_last_turn(s, err);
+    if (r >= 0 && !brief)
+        r = enter_writers(s, err);
+    if (r < 0) {
+        settle_writers(s);
+        claims_free(TAKE_PTR(s->set_claim));
+    }
+    return r;
 }
 
 static void leave_set(void *priv)
 {
-    claims_free(TAKE_PTR(((struct session *)priv)->set_claim));
+    struct session *s = priv;
+
+    settle_writers(s);
+    claims_free(TAKE_PTR(s->set_claim));
 }
 
 static int service_volume_of(void *priv, const char *path, char **ret_volume, struct err *err)

@@ -123,6 +123,14 @@ void vss_session_release(struct vss_session *v)
     session_unref(v);
 }
 
+bool vss_writer_takes_part(const struct vss_session *v, const char *writer_id)
+{
+    for (size_t i = 0; i < v->n_members; i++)
+        if (guid_equal(v->members[i]->entry->writer.id, writer_id))
+            return v->members[i]->takes_part;
+    return false;
+}
+
 const char *vss_session_id(const struct vss_session *v)
 {
     return v->id.text;

@@ -62,6 +62,8 @@ int vss_session_new(struct vss_service *s, struct vss_session **ret, struct err 
  * overran a limit and still run are waited for, 5 seconds at most; one that never returns goes on using its writer's `priv`. */
 void vss_session_release(struct vss_session *v);
 const char *vss_session_id(const struct vss_session *v);
+/* Whether the writer is sent events of this session behind Identify (from PrepareForBackup on). */
+bool vss_writer_takes_part(const struct vss_session *v, const char *writer_id);
 /* fn is told of every event as it is sent to a writer: "PrepareForSnapshot", writer name, state after, failure code. */
 typedef void vss_event_fn(void *priv, const char *event, const char *writer, enum vss_writer_state state, uint32_t hresult);
 void vss_set_event_log(struct vss_session *v, vss_event_fn *fn, void *priv);

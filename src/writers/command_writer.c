@@ -103,6 +103,26 @@ static int check_program(const char *path, struct err *err)
     return check_owner(path, &st, err);
 }
 
+int command_writer_abort(const char *path, const char *session, struct err *err)
+{
+    _cleanup_result_ struct command_result result = { 0 };
+    int r = check_program(path, err);
+
+    if (r < 0)
+        return r;
+    _cleanup_json_ json_t *input =
+        json_pack("{s:i, s:s, s:s, s:s, s:s, s:i, s:b, s:b, s:b, s:i, s:b, s:[]}", "api", COMMAND_API, "event", "abort", "session", session,
+                  "set", "", "backup_type", "full", "context", 0, "auto_recovery", 0, "bootable_state", 0, "components_selected", 1,
+                  "time_left_ms", -1, "succeeded", 0, "components");
+    const struct command_call call = { path, "abort", input, COMMAND_TIMEOUT_MS };
+    if (!input)
+        return err_set(err, ENOMEM, "out of memory");
+    r = command_run(&call, &result, err);
+    if (r >= 0 && result.verdict == COMMAND_FAILED)
+        r = err_set(err, EIO, "writer program %s, event abort: %s", path, *result.text ? result.text : "it failed and gave no reason");
+    return r < 0 ? r : 0;
+}
+
 static int keep(struct command_writers *w, struct command_writer *cw, struct err *err)
 {
     struct command_writer *list = reallocarray(w->list, w->n + 1, sizeof *list);

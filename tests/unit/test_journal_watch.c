@@ -28,7 +28,8 @@ static int undo_to_file(void *ctx, const struct journal_effect *e, struct err *e
 }
 
 static const struct journal_verb verbs[] = {
-    { "freeze", undo_to_file }, { "other", undo_to_file }, { "pause", undo_to_file, .holds = true }, { NULL, NULL },
+    { "freeze", undo_to_file }, { "other", undo_to_file }, { "pause", undo_to_file, .holds = true },
+    { "told", undo_to_file, .for_heirs = true }, { NULL, NULL },
 };
 
 struct place {
@@ -239,6 +240,26 @@ static void b2_what_holds_a_vm_is_tried_again(void **state)
     tried_again(state, "stuck", "a stuck ");
 }
 
+/* The session itself has another way, and says so by settling it; its heirs have none. */
+static void b2_what_is_for_heirs_the_session_does_not_undo(void **state)
+{
+    _cleanup_(place_clear) struct place p = place(state);
+    struct err err = ERR_INIT;
+    struct journal *j = start(&p, "own");
+    uint64_t id = enter(j, "told", "t");
+
+    enter(j, "other", "a");
+    assert_ok(journal_undo_all(j, &err));
+    assert_file_text(p.undone, "a ");
+    assert_int_equal(journal_open_effects(j), 1);
+    journal_settled(j, id);
+    journal_free(j);
+    assert_file_text(p.undone, "a ");
+
+    killed_with(&p, "told", "t2");
+    wait_until_reads(p.undone, "a t2 a ");
+}
+
 /* "Nothing was left behind" would not be true. */
 static void b2_who_asks_waits_for_the_watchdog(void **state)
 {
@@ -329,6 +350,7 @@ int main(int argc, char **argv)
         test_in_dir(b2_it_tries_again_what_the_owner_gave_up),
         test_in_dir(b2_what_is_held_is_tried_again_and_again),
         test_in_dir(b2_what_was_not_answered_is_tried_again),
+        test_in_dir(b2_what_is_for_heirs_the_session_does_not_undo),
         test_in_dir(b2_who_asks_waits_for_the_watchdog),
         test_in_dir(b2_what_holds_a_vm_is_tried_again),
         test_in_dir(b2_what_holds_nobody_is_left_to_recover),
