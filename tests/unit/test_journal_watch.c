@@ -7,6 +7,7 @@
 #include "journal/journal.h"
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 /* Undo here is a line in a file: it is another process that does it. ctx is the path. */
@@ -18,7 +19,7 @@ static int undo_to_file(void *ctx, const struct journal_effect *e, struct err *e
     if (!strcmp(journal_value(e, "name"), "silent") && !io_exists(sane))
         return err_set(err, ETIMEDOUT, "no answer");
     if (!strcmp(journal_value(e, "name"), "slow"))
-        clock_sleep_ms(1500);
+        clock_sleep_ms(3000);
     FILE *f = fopen(ctx, "a");
     if (!f)
         return err_set(err, errno, "cannot open %s", (char *)ctx);
@@ -277,7 +278,7 @@ static void b2_who_asks_waits_for_the_watchdog(void **state)
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     wait_until_reads(p.undone, "a ");
-    assert_fails(EBUSY, journal_wait_for_watchdogs(p.sessions, 0, &err)); /* what is slow takes 1.5 s */
+    assert_fails(EBUSY, journal_wait_for_watchdogs(p.sessions, 0, &err)); /* what is slow takes 3 s */
     assert_ok(journal_wait_for_watchdogs(p.sessions, 20000, &err));
     assert_false(io_exists(session));
     assert_ok(journal_wait_for_watchdogs("/nonexistent", 0, &err));
@@ -288,8 +289,10 @@ static void b2_what_holds_nobody_is_left_to_recover(void **state)
     _cleanup_(place_clear) struct place p = place(state);
     _cleanup_free_ char *sane = str_format("%s.sane", p.undone), *session = io_path(p.sessions, "stuck");
 
+    assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0); /* the watchdog becomes a child of ours */
     killed_with(&p, "other", "stuck");
-    clock_sleep_ms(5000); /* it has tried again, and has ended */
+    while (wait(NULL) > 0) /* it has tried again, and has ended */
+        ;
     write_text(sane, "");
     clock_sleep_ms(1500);
     assert_file_text(p.undone, "a ");
