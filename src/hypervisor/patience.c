@@ -129,7 +129,7 @@ static void tell_to_stop(const struct hv *hv, struct hv_domain *d, const struct 
     }
 }
 
-/* 0; it has ended; LOOK_MS are over. */
+/* True: it has ended; else LOOK_MS are over. */
 static bool wait_a_little(struct patient *p)
 {
     struct timespec look;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A session: connection to libvirt, the service with its writers and providers, and the list of effects. What it did to VMs,
  * guests and files is undone at its end unless the result stands (M10, B2). */
+#include "base/clock.h"
 #include "base/guid.h"
 #include "base/io.h"
 #include "requester/claim.h"
@@ -16,6 +17,8 @@
 #define SET_WAIT_MS 600000u       /* as VSS tells its requesters to wait */
 #define SET_WAIT_BRIEF_MS 10000u
 #define TURN_RECOVERY_MS 60000u   /* a writer may take as long to give up */
+#define TURN_LOOK_MS 50u
+#define HELD_WRITERS "writers"    /* put back beside the VMs, whose QEMUs may hang */
 #define WRITER_COPY_DIR "/var/tmp" /* where copies of writers' files lie, unless a folder is set */
 
 int hv_connect(struct requester *rq, struct hv **ret, struct err *err)
@@ -153,7 +156,7 @@ static int enter_writers(struct session *s, struct err *err)
     for (size_t i = 0; i < n && r >= 0; i++) {
         const struct command_writer_info w = command_writer_get(s->commands, i);
         const struct journal_arg args[] = {
-            { "program", w.path }, { "name", w.name }, { "session", vss_session_id(s->vss) }, { NULL, NULL },
+            { "group", HELD_WRITERS }, { "program", w.path }, { "name", w.name }, { "session", vss_session_id(s->vss) }, { NULL, NULL },
         };
         if (!vss_writer_takes_part(s->vss, w.id))
             continue;
@@ -166,11 +169,16 @@ static int enter_writers(struct session *s, struct err *err)
 /* Whoever had the turn may have died in it: its writers are told so before they hear of us. */
 static int recover_last_turn(struct session *s, struct err *err)
 {
+    uint64_t end = clock_mono_ms() + TURN_RECOVERY_MS;
     _cleanup_free_ char *dir = NULL;
 
     int r = sessions_dir(&dir, err);
-    if (r >= 0)
-        r = journal_wait_for_watchdogs(dir, TURN_RECOVERY_MS, err);
+    if (r < 0)
+        return r;
+    while ((r = journal_group_held(dir, s->verbs, HELD_WRITERS, err)) > 0 && clock_mono_ms() < end)
+        clock_sleep_ms(TURN_LOOK_MS);
+    if (r > 0)
+        return err_set(err, EBUSY, "a session that died in its snapshot set is still being put back: run the backup again later");
     return r < 0 ? r : recover_dead_sessions(s->rq, s->hv, err);
 }
 

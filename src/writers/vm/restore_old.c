@@ -141,7 +141,9 @@ int vm_turn_off(struct vm_restore *r, struct hv_domain *d, struct err *err)
         { "uuid", d->uuid }, { "state", state }, { "runs", runs ? "yes" : "no" }, { "live", live }, { NULL, NULL },
     };
     rc = vm_restore_effect(r, VERB_TURN_OFF, d->name, values, &id, err);
-    if (rc >= 0 && par_cancelled(r->writer->config.cancel)) /* the last moment in which it can be spared */
+    /* The last moment in which it can be spared; once another one is off, all go on to the end. */
+    bool carries_on = r->writer->config.carries_on && __atomic_load_n(r->writer->config.carries_on, __ATOMIC_SEQ_CST);
+    if (rc >= 0 && !carries_on && par_cancelled(r->writer->config.cancel))
         rc = err_set(err, EINTR, "VM %s: interrupted before it was turned off", d->name);
     if (rc >= 0 && r->writer->config.carries_on)
         __atomic_store_n(r->writer->config.carries_on, true, __ATOMIC_SEQ_CST);
