@@ -153,21 +153,6 @@ bool io_id_is_lost(const char *id)
     return *boot && (strlen(boot) != n || strncmp(boot, was, n));
 }
 
-int io_open_parent(const char *path, int *ret_dir, char **ret_name, struct err *err)
-{
-    _cleanup_free_ char *dir = io_dirname(path), *name = io_basename(path);
-
-    if (!dir || !name)
-        return err_set(err, ENOMEM, "out of memory");
-    /* O_DIRECTORY has an automount mounted. */
-    int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return err_errno(err, errno, "cannot reach the folder %s", dir);
-    *ret_dir = fd;
-    *ret_name = TAKE_PTR(name);
-    return 0;
-}
-
 int io_fsync_at(int dir)
 {
     _cleanup_close_ int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
