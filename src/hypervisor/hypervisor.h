@@ -56,6 +56,9 @@ int hv_default_image_dir(struct hv *hv, char **ret, struct err *err);
 int hv_pool_dir(struct hv *hv, const char *name, char **ret, bool *ret_volumes, struct err *err);
 /* Bytes that new volumes may take. -ENOENT: no such pool. */
 int hv_pool_free(struct hv *hv, const char *name, uint64_t *ret, struct err *err);
+/* Where active storage pools keep images: folders (dir, fs, netfs; of LVM's that of its volumes' devices), and single devices of other
+ * kinds. Where there is no pool "default", libvirt's own folder for images is one of them. Added to *ret; caller frees, also on failure. */
+int hv_pool_places(struct hv *hv, char ***ret, struct err *err);
 /* A new volume of at least so many bytes, not wiped; *ret_path is its device, *ret_key what no other volume has (LVM's own identifier;
  * caller frees both). -EEXIST: there is one of that name. */
 int hv_volume_make(struct hv *hv, const char *pool, const char *name, uint64_t size, char **ret_path, char **ret_key, struct err *err);
@@ -501,14 +504,44 @@ int hv_def_leave_disks(struct hv_def *def, char *const *restored, bool same_memo
 /* What it names, that is not the VM's own and that this host lacks: "kernel /boot/vmlinuz", "secret UUID"; NULL: nothing. Without hv
  * only files are looked at. Caller frees. */
 int hv_def_missing(struct hv *hv, const struct hv_def *def, char ***ret, struct err *err);
-/* Whether this host has a QEMU for its machine: without one libvirt does not take the definition. -EINVAL, -EOPNOTSUPP ... if not. */
-int hv_def_check_machine(struct hv *hv, const struct hv_def *def, struct err *err);
+/* Whether this host has a QEMU for its machine: without one libvirt does not take the definition. -EINVAL, -EOPNOTSUPP ... if not. libvirt
+ * runs an emulator to learn what it can: the one that the definition names is only asked about if libvirt lists it, or `trusted`. */
+int hv_def_check_machine(struct hv *hv, const struct hv_def *def, bool trusted, struct err *err);
 /* The emulator that it names, if that is not on this host; else NULL. Caller frees. */
 char *hv_def_missing_emulator(const struct hv_def *def);
 /* libvirt will use the one of this host. */
 void hv_def_drop_emulator(struct hv_def *def);
+/* Whether libvirt itself lists the program as an emulator of this host. false also where it cannot be asked. */
+bool hv_emulator_is_listed(struct hv *hv, const char *path);
 /* Takes the medium out of every CD-ROM and floppy drive whose file is not there (a start would fail); *ret: their targets, or
  * NULL. Caller frees. */
 int hv_def_eject_missing(struct hv_def *def, char ***ret, struct err *err);
+
+/* ---- What a definition takes from its host -------------------------------------------------------------------------------------*/
+enum hv_danger {
+    HV_DANGER_RESOURCE, /* a network, a port, a share of something: nothing of the host's is read, written or run */
+    HV_DANGER_HOST,     /* opens a file, folder, socket or device of the host */
+    HV_DANGER_CODE,     /* has the host run something, or QEMU with other rights or options than libvirt would give it */
+    HV_DANGER_UNKNOWN,  /* kvss does not know what it means */
+};
+const char *hv_danger_name(enum hv_danger d); /* "resource", "host", "code", "unknown" */
+
+struct hv_demand {
+    enum hv_danger danger;
+    const char *kind; /* constant: "emulator", "script", "host device" ... */
+    char *text;       /* which: a path, an argument; it came with the definition */
+    char *path;       /* of the host; NULL: none, or it is none that is absolute */
+    char *disk;       /* target of the disk whose source this is, which hv_def_set_disk() replaces; NULL: of none */
+};
+struct hv_demands {
+    size_t n;
+    struct hv_demand *list;
+};
+/* All of it, in the order of the definition, bounded; what is not known to be harmless is in it. Nothing is looked at but the definition.
+ * -ENOMEM. */
+int hv_definition_demands(const struct hv_def *def, struct hv_demands *ret, struct err *err);
+void hv_demands_clear(struct hv_demands *d);
+/* Whether they ask for the same. */
+bool hv_demand_equal(const struct hv_demand *a, const struct hv_demand *b);
 
 #endif

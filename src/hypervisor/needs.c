@@ -148,12 +148,30 @@ char *hv_def_missing_emulator(const struct hv_def *def)
     return NULL;
 }
 
-int hv_def_check_machine(struct hv *hv, const struct hv_def *def, struct err *err)
+bool hv_emulator_is_listed(struct hv *hv, const char *path)
+{
+    _cleanup_free_ char *text = virConnectGetCapabilities(hv->conn);
+    _cleanup_free_ xmlNodePtr *nodes = NULL;
+    _cleanup_xml_ xmlDocPtr doc = NULL;
+    bool found = false;
+
+    if (!text || xml_parse(text, strlen(text), "libvirt's capabilities", &doc, NULL) < 0)
+        return false;
+    int n = xml_find_all(xmlDocGetRootElement(doc), "guest/arch//emulator", &nodes);
+    for (int i = 0; i < n && !found; i++) {
+        _cleanup_free_ char *emulator = xml_get(nodes[i], ".");
+        found = emulator && strcmp(emulator, path) == 0;
+    }
+    return found;
+}
+
+int hv_def_check_machine(struct hv *hv, const struct hv_def *def, bool trusted, struct err *err)
 {
     _cleanup_free_ char *emulator = xml_get(def->root, "devices/emulator"), *gone = hv_def_missing_emulator(def);
     _cleanup_free_ char *type = xml_attr(def->root, "type"), *arch = xml_get(def->root, "os/type/@arch");
     _cleanup_free_ char *machine = xml_get(def->root, "os/type/@machine");
-    _cleanup_free_ char *found = virConnectGetDomainCapabilities(hv->conn, gone ? NULL : emulator, arch, machine, type, 0);
+    bool ask = emulator && !gone && (trusted || hv_emulator_is_listed(hv, emulator));
+    _cleanup_free_ char *found = virConnectGetDomainCapabilities(hv->conn, ask ? emulator : NULL, arch, machine, type, 0);
 
     if (found || hv_virt_code() == VIR_ERR_NO_SUPPORT)
         return 0;

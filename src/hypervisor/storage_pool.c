@@ -112,6 +112,62 @@ int hv_pool_dir(struct hv *hv, const char *name, char **ret, bool *ret_volumes, 
     return 0;
 }
 
+/* ---- Where pools keep images ------------------------------------------------------------------------------------------------------*/
+
+#define VOLUMES_MAX 10000
+
+/* Devices of a pool whose folder holds other devices, too: /dev, /dev/disk/by-path. */
+static int add_volumes(virStoragePoolPtr pool, char ***places)
+{
+    virStorageVolPtr *volumes = NULL;
+    int n = virStoragePoolListAllVolumes(pool, &volumes, 0), r = 0;
+
+    for (int i = 0; i < n; i++) {
+        _cleanup_free_ char *path = i < VOLUMES_MAX && r == 0 ? virStorageVolGetPath(volumes[i]) : NULL;
+        if (path && path[0] == '/')
+            r = strv_add(places, path);
+        virStorageVolFree(volumes[i]);
+    }
+    free(volumes);
+    return r;
+}
+
+static int add_places(virStoragePoolPtr pool, char ***places)
+{
+    _cleanup_free_ char *xml = virStoragePoolGetXMLDesc(pool, 0);
+    _cleanup_xml_ xmlDocPtr doc = NULL;
+    bool volumes;
+
+    if (!xml || xml_parse(xml, strlen(xml), "the definition of a storage pool", &doc, NULL) < 0)
+        return 0; /* gone meanwhile, or nothing that could be told from: it allows nothing */
+    _cleanup_free_ char *type = xml_attr(xmlDocGetRootElement(doc), "type");
+    _cleanup_free_ char *path = xml_get(xmlDocGetRootElement(doc), "target/path");
+    if (check_type("", type, &volumes, NULL) < 0)
+        return add_volumes(pool, places);
+    return path && path[0] == '/' ? strv_add(places, path) : 0;
+}
+
+int hv_pool_places(struct hv *hv, char ***ret, struct err *err)
+{
+    _cleanup_(pool_free_p) virStoragePoolPtr standard = virStoragePoolLookupByName(hv->conn, "default");
+    _cleanup_free_ char *folder = NULL;
+    virStoragePoolPtr *pools = NULL;
+
+    int r = standard ? 0 : hv_default_image_dir(hv, &folder, err);
+    if (r < 0)
+        return r;
+    int n = virConnectListAllStoragePools(hv->conn, &pools, VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE);
+    for (int i = 0; i < n; i++) {
+        if (r == 0)
+            r = add_places(pools[i], ret);
+        virStoragePoolFree(pools[i]);
+    }
+    free(pools);
+    if (r == 0 && folder)
+        r = strv_add(ret, folder);
+    return r < 0 ? err_errno(err, ENOMEM, "cannot list where storage pools keep images") : 0;
+}
+
 int hv_pool_free(struct hv *hv, const char *name, uint64_t *ret, struct err *err)
 {
     _cleanup_(pool_free_p) virStoragePoolPtr pool = NULL;

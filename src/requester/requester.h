@@ -177,6 +177,9 @@ struct requester_restore {
     bool dry_run;
     bool move;            /* with a place: replaces the VM that is here, and deletes its old images */
     bool yes;             /* whatever is powered off, replaced or deleted */
+    bool trust_definition; /* whatever the definition has the host run, or opens of it */
+    char *const *allow;   /* places outside of those that a restore may write to by itself: files, and folders with what is below */
+    char *const *allow_always; /* the same, of kvss.conf */
     const json_t *agreed; /* the plan that a person agreed to, of a dry run; NULL: none. Without it, and without `yes`, a restore whose
                            * plan "asks" is REQUESTER_REFUSED */
     uint64_t wait_ms;     /* as of a backup */

@@ -263,7 +263,7 @@ static int check_needs(const struct restore *r, const struct restore_vm *vm, str
 
     if (vm->part || r->job->images_only)
         return 0;
-    int rc = hv_def_check_machine(r->s->hv, vm->def, err);
+    int rc = hv_def_check_machine(r->s->hv, vm->def, r->job->trust_definition, err);
     if (rc < 0)
         return err_context(err, "VM %s; with --images-only its images can be restored all the same", vm->name);
     if (!strcmp(vm->state, "off"))

@@ -48,6 +48,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     _cleanup_strv_ char **missing = NULL;
     FUZZ_REQUIRE(hv_def_missing(NULL, def, &missing, &err) == 0);
+    struct hv_demands demands = { 0 };
+    FUZZ_REQUIRE(hv_definition_demands(def, &demands, &err) == 0);
+    for (size_t i = 0; i < demands.n; i++)
+        FUZZ_REQUIRE(demands.list[i].kind && demands.list[i].text && hv_demand_equal(&demands.list[i], &demands.list[i]));
+    hv_demands_clear(&demands);
     _cleanup_(hv_domain_free_p) struct hv_domain *d = disks_of(xml);
     if (d)
         correct(def, d, data[0]);
