@@ -17,22 +17,25 @@ static int run(struct cli *cli, const void *opts, char **args, struct err *err)
     const struct repair_options *o = opts;
     json_t *report = NULL;
 
-    if (strcmp(args[0], "index"))
-        return cli_usage(err, "kvss repair takes index, not '%s'", args[0]);
+    bool packs = strcmp(args[0], "packs") == 0;
+    if (!packs && strcmp(args[0], "index"))
+        return cli_usage(err, "kvss repair takes index or packs, not '%s'", args[0]);
     int r = cli_prepare(cli, err);
     if (r < 0)
         return EXIT_FAILED;
-    r = requester_repair_index(cli->rq, o->read_data, &report, err);
+    r = packs ? requester_repair_packs(cli->rq, o->read_data, &report, err) : requester_repair_index(cli->rq, o->read_data, &report, err);
     return cli_finish(cli, r, report, render_repair);
 }
 
 const struct cli_command cmd_repair = {
     .name = "repair",
-    .args = "index",
-    .summary = "make the repository's index anew from its packs",
-    .about = "Needed when kvss fsck finds the index damaged or missing. With --read-data what\n"
-             "is damaged in packs is left out; the next full backup of a VM that still has\n"
-             "that data stores it again, which heals older restore points too.",
+    .args = "index|packs",
+    .summary = "rebuild the repository's index, or its damaged packs",
+    .about = "index: makes the index again from the packs, if kvss fsck finds it damaged or\n"
+             "missing. With --read-data what is damaged in packs is left out; the next full\n"
+             "backup of a VM that still has that data stores it again, which heals older\n"
+             "restore points too. packs: writes packs again that are damaged, if everything\n"
+             "that restore points need of them can be read there or elsewhere.",
     .min_args = 1,
     .max_args = 1,
     .options = options,

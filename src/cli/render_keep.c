@@ -104,6 +104,15 @@ void render_fsck(FILE *f, const json_t *report, bool verbose)
 void render_repair(FILE *f, const json_t *report, bool verbose)
 {
     (void)verbose;
+    if (json_object_get(report, "packs_mended")) {
+        fprintf(f, "%llu of %llu packs are damaged; %llu were written again.\n", number(report, "packs_damaged"),
+                number(report, "packs"), number(report, "packs_mended"));
+        if (out_number(report, "chunks_lost"))
+            fprintf(f, "DAMAGED: %llu chunks cannot be read anywhere; their packs are kept. kvss fsck --read-data shows what they touch; "
+                       "after kvss repair index --read-data a backup with --type full stores again what a VM still has.\n",
+                    number(report, "chunks_lost"));
+        return;
+    }
     fprintf(f, "The index was made anew: %llu chunks in %llu packs.\n", number(report, "chunks"), number(report, "packs"));
     if (out_number(report, "packs_damaged"))
         fprintf(f, "DAMAGED: %llu packs; %llu chunks could not be read and are left out. kvss fsck tells what they touch; a backup with "

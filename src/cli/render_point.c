@@ -138,6 +138,17 @@ static void lost(FILE *f, const json_t *report)
                "rest.\n", (unsigned long long)out_number(l, "stored_again"));
 }
 
+/* Restore points that miss their index. */
+static void unindexed(FILE *f, const json_t *report)
+{
+    const json_t *u = json_object_get(report, "unindexed");
+
+    if (json_is_object(u))
+        fprintf(f, "warning: an index file of the repository was removed or replaced by an older one: at least %llu restore points "
+                   "need packs that no index names.\nkvss repair index makes the index again from the packs.\n",
+                (unsigned long long)out_number(u, "points"));
+}
+
 void render_backup(FILE *f, const json_t *report, bool verbose)
 {
     char read[16], stored[16], ms[24];
@@ -148,6 +159,7 @@ void render_backup(FILE *f, const json_t *report, bool verbose)
     unquiet(f, report);
     warnings(f, report);
     lost(f, report);
+    unindexed(f, report);
     fprintf(f, "%s read, %s stored in %s.\n", out_size(report, "read", read), out_size(report, "stored", stored),
             out_ms(json_object_get(report, "elapsed_ms"), ms));
 }

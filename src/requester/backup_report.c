@@ -75,6 +75,15 @@ static void add_lost(json_t *report, struct store *s)
                                                       "first", l.first, "stored_again", (json_int_t)l.again));
 }
 
+/* Restore points that an index file was removed of: not what this backup needs, which it has stored again. */
+static void add_unindexed(json_t *report, struct store *s)
+{
+    struct store_unindexed u;
+
+    if (store_unindexed(s, &u, NULL) >= 0 && u.points > 0)
+        json_object_set_new(report, "unindexed", json_pack("{s:I, s:I}", "packs", (json_int_t)u.packs, "points", (json_int_t)u.points));
+}
+
 int backup_report(struct backup *b, json_t **ret, struct err *err)
 {
     char host[HOST_NAME_MAX + 1] = "";
@@ -103,6 +112,7 @@ int backup_report(struct backup *b, json_t **ret, struct err *err)
     json_copy_key(report, json_array_get(vms, 0), "instant"); /* the set has one */
     json_object_set_new(report, "made_us", json_integer(store_made_next(b->rq->store)));
     add_lost(report, b->rq->store);
+    add_unindexed(report, b->rq->store);
     add_totals(report, b);
     if (!report || !vms || !writers)
         return err_set(err, ENOMEM, "out of memory");

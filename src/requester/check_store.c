@@ -147,6 +147,19 @@ static void look_at_packs(struct check *c)
                 (unsigned long long)l.missing, (unsigned long long)l.cut, l.first);
 }
 
+static void look_at_index(struct check *c)
+{
+    struct store_unindexed u;
+
+    if (store_unindexed(c->rq->store, &u, NULL) < 0 || u.points == 0)
+        return;
+    check_found(c, c->findings,
+                FOUND(FINDING_WARNING, "repository-unindexed", "kvss repair index makes the index again from the packs; nothing is lost"),
+                "an index file of the repository was removed or replaced by an older one: %llu packs are in no index, and at least %llu "
+                "restore %s them",
+                (unsigned long long)u.packs, (unsigned long long)u.points, u.points == 1 ? "point needs" : "points need");
+}
+
 static void look_at_locks(struct check *c)
 {
     struct store_lock_info *locks = NULL;
@@ -179,6 +192,7 @@ int check_repository(struct check *c, json_t **ret, struct err *err)
             return err_context(err, "repository %s", path);
         look_at_times(c);
         look_at_packs(c);
+        look_at_index(c);
         look_at_locks(c);
     } else {
         state = open_failed(c, r, &why);

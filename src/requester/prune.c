@@ -8,7 +8,7 @@ static json_t *prune_report(const struct requester_prune *job, const struct stor
     const struct { const char *name; uint64_t value; } numbers[] = {
         { "points", p->points }, { "chunks", p->chunks }, { "packs", p->packs }, { "packs_deleted", p->packs_deleted },
         { "packs_repacked", p->packs_repacked }, { "bytes_used", p->bytes_used }, { "bytes_unused", p->bytes_unused },
-        { "bytes_freed", p->bytes_freed }, { "bytes_later", p->bytes_later },
+        { "packs_mended", p->packs_mended }, { "bytes_freed", p->bytes_freed }, { "bytes_later", p->bytes_later },
     };
     json_t *o = json_pack("{s:b, s:o}", "dry_run", job->dry_run, "waits_for", json_text(p->waits_for[0] ? p->waits_for : NULL));
 
@@ -65,6 +65,24 @@ int requester_repair_index(struct requester *rq, bool read_data, json_t **ret, s
                                      "packs_damaged", (json_int_t)x.packs_damaged, "chunks_lost", (json_int_t)x.chunks_lost)))
         r = err_set(err, ENOMEM, "out of memory");
     if (r >= 0 && x.packs_damaged)
+        rq->end = REQUESTER_DAMAGED;
+    return job_end(rq, r, err);
+}
+
+int requester_repair_packs(struct requester *rq, bool read_data, json_t **ret, struct err *err)
+{
+    const struct store_prune o = { .mend = read_data ? STORE_MEND_ALL : STORE_MEND_FOOTERS, .cancel = rq->config.cancel,
+                                   .progress = rq->config.progress };
+    struct store_prune_result x = { 0 };
+
+    rq->end = REQUESTER_DONE;
+    int r = repository_open(rq, err);
+    if (r >= 0)
+        r = store_prune(rq->store, &o, &x, err);
+    if (r >= 0 && !(*ret = json_pack("{s:I, s:I, s:I, s:I}", "packs", (json_int_t)x.packs, "packs_damaged", (json_int_t)x.packs_damaged,
+                                     "packs_mended", (json_int_t)x.packs_mended, "chunks_lost", (json_int_t)x.chunks_lost)))
+        r = err_set(err, ENOMEM, "out of memory");
+    if (r >= 0 && x.chunks_lost)
         rq->end = REQUESTER_DAMAGED;
     return job_end(rq, r, err);
 }

@@ -21,7 +21,7 @@ struct requester_forget {
 };
 int requester_forget(struct requester *r, const struct requester_forget *job, json_t **ret, struct err *err);
 
-/* { "dry_run", "points", "chunks", "packs", "packs_deleted", "packs_repacked", "bytes_used", "bytes_unused", "bytes_freed",
+/* { "dry_run", "points", "chunks", "packs", "packs_deleted", "packs_repacked", "packs_mended", "bytes_used", "bytes_unused", "bytes_freed",
  *   "bytes_later", "waits_for": TEXT|null } */
 struct requester_prune {
     bool dry_run;
@@ -37,6 +37,10 @@ int requester_fsck(struct requester *r, unsigned read_data_percent, json_t **ret
 
 /* Makes the index anew from the packs. { "packs", "chunks", "packs_damaged", "chunks_lost" } */
 int requester_repair_index(struct requester *r, bool read_data, json_t **ret, struct err *err);
+
+/* Writes damaged packs again, as far as what is needed of them can be read anywhere. { "packs", "packs_damaged", "packs_mended",
+ * "chunks_lost" } */
+int requester_repair_packs(struct requester *r, bool read_data, json_t **ret, struct err *err);
 
 /* { "total": USAGE, "vms": [ USAGE and "name", "uuid" ] }; USAGE: { "points", "images", "logical", "data", "unique", "stored",
  * "exclusive" } in bytes but the first two, see store_keep.h */

@@ -22,6 +22,19 @@ void check_tell(struct checking *c, const char *point, const char *name, const c
         c->fn(c->priv, &(struct store_problem){.what = text, .point = point, .name = name});
 }
 
+void check_warn(struct checking *c, const char *fmt, ...)
+{
+    char text[KVSS_ERR_TEXT_MAX];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    SCOPED_LOCK(&c->lock);
+    if (c->fn)
+        c->fn(c->priv, &(struct store_problem){.what = text, .warning = true});
+}
+
 /* ---- packs ----------------------------------------------------------------------------------------------------------------*/
 
 /* Keeps a chunk that cannot be read, for the walk over the points. */
@@ -53,6 +66,8 @@ struct one_pack {
     struct checking *c;
     const struct object_name *name;
     uint64_t bytes, chunks;
+    bool garbage; /* no index names it */
+    bool bad;     /* and it is damaged */
 };
 
 static int segment_read(void *priv, const struct footer_segment *s, const bool *bad, const struct err *why)
@@ -63,7 +78,8 @@ static int segment_read(void *priv, const struct footer_segment *s, const bool *
     o->bytes += s->len;
     for (unsigned i = 0; i < s->n; i++) {
         o->chunks++;
-        if (!bad[i] || is_elsewhere(o->c, footer_chunk(s, i), o->name, s->off))
+        o->bad |= o->garbage && bad[i];
+        if (!bad[i] || o->garbage || is_elsewhere(o->c, footer_chunk(s, i), o->name, s->off))
             continue;
         int r = add_bad(o->c, footer_chunk(s, i));
         if (r < 0)
@@ -93,11 +109,25 @@ static int suspect(struct checking *c, const struct object_name *pack)
     return names_add(&c->suspect, pack) < 0 ? -ENOMEM : 1;
 }
 
+/* Of a pack that cannot be read to its end. */
+static int tell_pack(struct one_pack *o, const struct err *why)
+{
+    if (o->garbage) {
+        o->bad = true;
+        return 0;
+    }
+    int r = suspect(o->c, o->name);
+    if (r == 1)
+        check_tell(o->c, NULL, NULL, "%s; kvss repair packs writes it again if all that is needed of it can be read", why->text);
+    return r < 0 ? r : 0;
+}
+
 static int check_pack(void *ctx, size_t i, struct err *err)
 {
     struct checking *c = ctx;
-    struct one_pack o = {c, &c->packs.list[i], 0, 0};
+    struct one_pack o = {.c = c, .name = &c->packs.list[i], .garbage = !names_has(&c->named, &c->packs.list[i])};
     struct scan scan = {&c->store->env, c->options->cancel, segment_read, &o};
+    char path[OBJECT_PATH_SIZE];
     struct err why = ERR_INIT;
 
     if (par_cancelled(c->options->cancel))
@@ -108,11 +138,12 @@ static int check_pack(void *ctx, size_t i, struct err *err)
     if (r == -ENOENT)
         return 0; /* pruned meanwhile; the walk over the points tells if that was wrong */
     if (r == -EUCLEAN || r == -EIO || r == -EPROTONOSUPPORT) {
-        r = suspect(c, o.name);
-        if (r == 1)
-            check_tell(c, NULL, NULL, "%s", why.text);
+        r = tell_pack(&o, &why);
         r = r < 0 ? err_errno(&why, -r, "cannot check") : 0;
     }
+    if (o.bad)
+        check_warn(c, "%s is damaged; no index names it, so that nothing needs it; kvss prune removes it",
+                   object_name_path("packs", o.name, path));
     progress_add(c->task, size);
     SCOPED_LOCK(&c->lock);
     c->result.packs++;
@@ -291,7 +322,6 @@ static int read_index(struct checking *c, size_t *ret_bad, struct err *err)
 
 static int check_index(struct checking *c, struct err *err)
 {
-    _cleanup_names_ struct names named = {0};
     struct err why = ERR_INIT;
     size_t bad = 0;
     int r = read_index(c, &bad, err);
@@ -303,14 +333,14 @@ static int check_index(struct checking *c, struct err *err)
     c->set = index_set_get(c->store->index);
     r = c->set->lost ? index_set_each(c->set, check_entry, c, &why) : 0;
     if (r == 0)
-        r = index_set_each(c->set, note_pack, &named, &why);
+        r = index_set_each(c->set, note_pack, &c->named, &why);
     if (r == -EUCLEAN) {
         check_tell(c, NULL, NULL, "%s", why.text);
         r = 0;
     }
-    names_sort(&named);
+    names_sort(&c->named);
     for (size_t i = 0; i < c->packs.n; i++)
-        c->result.unused_packs += !names_has(&named, &c->packs.list[i]);
+        c->result.unused_packs += !names_has(&c->named, &c->packs.list[i]);
     return r < 0 ? err_move(err, &why) : 0;
 }
 
@@ -318,7 +348,7 @@ static int check_index(struct checking *c, struct err *err)
  * file from before a prune, put back, names what nobody needs. */
 static void tell_lost(struct checking *c)
 {
-    char hex[2 * OBJECT_NAME_LEN + 1], text[KVSS_ERR_TEXT_MAX];
+    char hex[2 * OBJECT_NAME_LEN + 1];
     size_t cut = 0;
 
     for (size_t i = 0; i < c->missing.n; i++) {
@@ -330,11 +360,17 @@ static void tell_lost(struct checking *c)
             check_tell(c, NULL, NULL, there ? "packs/%s is cut short; the index names chunks beyond its end" :
                                               "packs/%s is missing; the index names chunks in it", hex);
     }
-    if (c->result.points_damaged || !c->missing.n || !c->fn)
-        return;
-    snprintf(text, sizeof text, "packs that the index names are missing (%zu) or cut short (%zu), packs/%s among them, as after an old "
-             "index was put back; no restore point needs what was in them; kvss prune tidies up", c->missing.n - cut, cut, hex);
-    c->fn(c->priv, &(struct store_problem){.what = text, .warning = true});
+    if (!c->result.points_damaged && c->missing.n)
+        check_warn(c, "packs that the index names are missing (%zu) or cut short (%zu), packs/%s among them, as after an old "
+                   "index was put back; no restore point needs what was in them; kvss prune tidies up", c->missing.n - cut, cut, hex);
+}
+
+/* What restore points lack may be in packs that no index names. */
+static void tell_unnamed(struct checking *c)
+{
+    if (c->result.points_damaged && c->result.unused_packs && c->unknown)
+        check_warn(c, "restore points need chunks that the index does not know, and it does not name %llu packs: an index file was "
+                   "probably removed; kvss repair index makes the index again from the packs", (unsigned long long)c->result.unused_packs);
 }
 
 int store_check(struct store *s, const struct store_check *options,
@@ -349,12 +385,15 @@ int store_check(struct store *s, const struct store_check *options,
         r = check_packs(&c, err);
     if (r == 0)
         r = check_points(&c, err);
-    if (r == 0)
+    if (r == 0) {
         tell_lost(&c);
+        tell_unnamed(&c);
+    }
     if (r == 0)
         *ret = c.result;
     pthread_mutex_destroy(&c.lock);
     names_free(&c.packs);
+    names_free(&c.named);
     names_free(&c.missing);
     names_free(&c.suspect);
     index_set_unref(c.set);

@@ -12,6 +12,7 @@ struct checking {
     const struct store_check *options;
     void (*fn)(void *priv, const struct store_problem *p);
     void *priv;
+    struct names named;    /* packs that the index names */
     struct names packs, missing; /* missing: lost packs with what is nowhere else */
     struct names suspect;  /* packs whose end cannot be read: with `lock` held */
     struct index_set *set; /* the index as it is checked */
@@ -21,10 +22,13 @@ struct checking {
     pthread_mutex_t lock;  /* result, bad, fn */
     struct store_check_result result;
     struct fresh bad;      /* ids of chunks that cannot be read */
+    bool unknown;          /* a point needs a chunk that the index does not know */
 };
 
 void check_tell(struct checking *c, const char *point, const char *name, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+/* No damage: nothing that a restore point needs. Not counted. */
+void check_warn(struct checking *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Walks all points; tells what is missing or known to be bad. */
 int check_points(struct checking *c, struct err *err);
 

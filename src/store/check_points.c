@@ -32,8 +32,10 @@ static bool is_lost(struct checking *c, const struct chunk_id *id)
 {
     struct location at;
     size_t seen = 0;
+    bool lost = index_find_next(c->store->index, id, &seen, &at, NULL) > 0;
 
-    return index_find_next(c->store->index, id, &seen, &at, NULL) > 0;
+    c->unknown |= !lost;
+    return lost;
 }
 
 /* Whether a chunk is there: in the index, in a pack that exists and is long enough, and not found bad. */
@@ -85,9 +87,12 @@ static int leaf(void *priv, const struct node *n, uint64_t first, struct err *er
 
 static int bad_node(void *priv, const struct chunk_id *id, const struct err *why, struct err *err)
 {
-    (void)id;
+    struct point_check *x = priv;
+
     (void)err;
-    tell(priv, why->text);
+    if (index_find(x->c->store->index, id, NULL, NULL) == 0)
+        (void)is_lost(x->c, id);
+    tell(x, why->text);
     return 0;
 }
 

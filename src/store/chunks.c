@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "store/chunks.h"
 #include "base/clock.h"
+#include "store/index_set.h"
 #include <errno.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -28,6 +29,7 @@ struct chunks {
     pthread_mutex_t reload_lock; /* held while the index is read again, so that all who miss a chunk wait for that */
     uint64_t reloaded_ms;
     atomic_uint reloads;
+    atomic_int unnamed; /* whether there are packs that no index names: 1, -1 no, 0 nobody has looked */
 };
 
 int chunks_new(struct env *env, struct index *ix, struct packer *packer, struct chunks **ret, struct err *err)
@@ -175,6 +177,23 @@ static int settle(struct chunks *c, const struct chunk_id *id, struct location *
     return r;
 }
 
+/* A chunk that the index does not know may be in a pack that it does not know either. */
+static int missing(struct chunks *c, const struct chunk_id *id, struct err *err)
+{
+    char hex[2 * CRYPT_ID_LEN + 1];
+
+    crypt_hex(id->b, sizeof id->b, hex);
+    if (atomic_load(&c->unnamed) == 0) {
+        _cleanup_(index_set_unref_p) struct index_set *set = index_set_get(c->index);
+        uint64_t n = 0;
+        atomic_store(&c->unnamed, index_set_unnamed(set, c->env, &n, NULL) == 0 && n ? 1 : -1);
+    }
+    if (atomic_load(&c->unnamed) > 0)
+        return err_set(err, EUCLEAN, "chunk %s is missing from the index, and so are some packs: an index file was probably removed; "
+                       "run kvss repair index, then try again", hex);
+    return err_set(err, EUCLEAN, "chunk %s is missing from the repository", hex);
+}
+
 static int locate(struct chunks *c, const struct chunk_id *id, struct location *ret, struct err *err)
 {
     char hex[2 * CRYPT_ID_LEN + 1];
@@ -188,7 +207,7 @@ static int locate(struct chunks *c, const struct chunk_id *id, struct location *
     if (r == -EINPROGRESS)
         return err_set(err, EBUSY, "chunk %s is being written for too long", crypt_hex(id->b, sizeof id->b, hex));
     if (r == 0)
-        return err_set(err, EUCLEAN, "chunk %s is missing from the repository", crypt_hex(id->b, sizeof id->b, hex));
+        return missing(c, id, err);
     return r < 0 ? r : 0;
 }
 

@@ -33,6 +33,9 @@ int index_set_add(struct index_set *set, struct env *env, const struct object_na
  * yet. */
 int index_set_look(struct index_set *set, struct env *env, const struct packs *there, struct err *err);
 
+/* unindexed.c: how many packs there are that the set does not name. */
+int index_set_unnamed(const struct index_set *set, struct env *env, uint64_t *ret, struct err *err);
+
 /* Where an entry stands, for bitmaps over all entries. */
 struct index_position {
     size_t table;

@@ -19,13 +19,16 @@ static void plan_one(struct pack_use *u, unsigned max_unused, bool merge_small)
         u->plan = PLAN_KEEP; /* not this step's concern: prune_collect() */
     else if (u->used == 0)
         u->plan = PLAN_DROP;
+    else if (u->damaged)
+        u->plan = PLAN_MEND;
     else if ((u->raw - u->used) * 100 > u->raw * max_unused || (merge_small && u->size < SMALL_PACK))
         u->plan = PLAN_REPACK;
 }
 
 void prune_plan(struct pruning *p)
 {
-    unsigned max_unused = p->options->max_unused_percent ? p->options->max_unused_percent : MAX_UNUSED_DEFAULT;
+    bool mend = p->options->mend != STORE_MEND_ENDS; /* and nothing else */
+    unsigned max_unused = mend ? 100 : p->options->max_unused_percent ? p->options->max_unused_percent : MAX_UNUSED_DEFAULT;
     struct store_prune_result *r = &p->result;
     size_t small = 0;
 
@@ -33,7 +36,7 @@ void prune_plan(struct pruning *p)
         small += p->packs[i].indexed && p->packs[i].used && p->packs[i].size < SMALL_PACK;
     for (size_t i = 0; i < p->packs_n; i++) {
         struct pack_use *u = &p->packs[i];
-        plan_one(u, max_unused, small >= SMALL_PACKS);
+        plan_one(u, max_unused, !mend && small >= SMALL_PACKS);
         uint64_t used = u->raw ? (uint64_t)((double)u->size * (double)u->used / (double)u->raw) : 0;
         r->packs++;
         r->bytes_used += used;
@@ -91,12 +94,16 @@ static int run(struct pruning *p, struct err *err)
 {
     int r = prune_survey(p, err);
 
+    if (r == 0)
+        r = prune_find_damaged(p, err);
     if (r < 0)
         return r;
     prune_plan(p);
     if (p->options->dry_run)
         return 0;
     r = prune_repack(p, err);
+    if (r == 0)
+        r = prune_mend(p, err);
     if (r == 0)
         r = prune_publish(p, err);
     return r == 0 ? prune_collect(p, err) : r;

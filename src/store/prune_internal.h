@@ -5,13 +5,13 @@
 #include "store/garbage.h"
 #include "store/mark.h"
 
-enum pack_plan { PLAN_KEEP, PLAN_DROP, PLAN_REPACK };
+enum pack_plan { PLAN_KEEP, PLAN_DROP, PLAN_REPACK, PLAN_MEND };
 
 struct pack_use {
     struct object_name name;
     uint64_t raw, used;     /* bytes of its chunks as the index tells them, and of these in use */
     uint64_t size;          /* of the object */
-    bool indexed;
+    bool indexed, damaged;
     enum pack_plan plan;
 };
 
@@ -39,6 +39,10 @@ int prune_survey(struct pruning *p, struct err *err);
 void prune_plan(struct pruning *p);
 /* Copies what is used of the packs to be repacked into new ones; a damaged pack is kept instead. */
 int prune_repack(struct pruning *p, struct err *err);
+/* Looks for packs that are damaged, as far as the options say. Before prune_plan(). */
+int prune_find_damaged(struct pruning *p, struct err *err);
+/* Copies what is used of damaged packs, from wherever it can be read, into new ones; a pack with something that can be read nowhere is kept. */
+int prune_mend(struct pruning *p, struct err *err);
 /* Makes the index that no longer names dropped and repacked packs. */
 int prune_publish(struct pruning *p, struct err *err);
 /* Deletes the packs that nobody can count on any more; records the others. */

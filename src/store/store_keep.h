@@ -48,8 +48,13 @@ struct store_policy_item {
 int store_policy_apply(const struct store_policy *policy, struct store_policy_item *items, size_t n, struct err *err);
 
 /* ---- Pruning --------------------------------------------------------------------------------------------------------------*/
+/* Packs that are damaged are written again, as far as all that is needed of them can be read there or in another place. Which are looked
+ * for: those whose ends are not as written (one small read each); those whose footers are not; those with any byte that is not. The last
+ * two are a repair: other packs are not written again. */
+enum store_mend { STORE_MEND_ENDS, STORE_MEND_FOOTERS, STORE_MEND_ALL };
 struct store_prune {
     bool dry_run;
+    enum store_mend mend;
     unsigned max_unused_percent; /* packs with more unused bytes than that are written again; 0: default (20) */
     const struct par_cancel *cancel;
     struct progress *progress;
@@ -57,6 +62,8 @@ struct store_prune {
 struct store_prune_result {
     uint64_t points, chunks;                /* in use */
     uint64_t packs, packs_deleted, packs_repacked;
+    uint64_t packs_damaged, packs_mended;   /* found, and of these written again */
+    uint64_t chunks_lost;                   /* in the packs that were not: needed, and cannot be read anywhere */
     uint64_t bytes_used, bytes_unused;      /* in packs, before */
     uint64_t bytes_freed;                   /* deleted now (net of what was written again) */
     uint64_t bytes_later;                   /* deleted by the next prune, when running backups have ended */
@@ -75,6 +82,14 @@ struct store_lost {
 /* As it was found when the restore point was begun that is being written; else by listing the packs now. Nothing is counted on that lies in
  * lost packs: it is stored again where it is met, which heals older restore points too. */
 int store_lost(struct store *s, struct store_lost *ret, struct err *err);
+
+/* ---- Packs that no index names ---------------------------------------------------------------------------------------------*/
+struct store_unindexed {
+    uint64_t packs;  /* of a backup that runs or was interrupted, or of an index file that was removed */
+    uint64_t points; /* restore points whose trees begin in no pack that an index names: an index file was removed. There may be more */
+};
+/* Lists packs and points; the points are looked into only where there are such packs. store_repair_index() and store_prune() mend it. */
+int store_unindexed(struct store *s, struct store_unindexed *ret, struct err *err);
 
 /* ---- Checking and repairing -----------------------------------------------------------------------------------------------*/
 struct store_check {
