@@ -26,7 +26,8 @@ static int read_line(int fd, char *buf, size_t size, const struct par_cancel *ca
     size_t n = 0;
 
     for (;;) {
-        while (poll(&p, 1, LOOK_AT_CANCEL_MS) == 0)
+        int ready;
+        while ((ready = poll(&p, 1, LOOK_AT_CANCEL_MS)) == 0 || (ready < 0 && errno == EINTR))
             if (par_cancelled(cancel))
                 return -EINTR;
         ssize_t got = read(fd, buf + n, 1);
@@ -41,6 +42,12 @@ static int read_line(int fd, char *buf, size_t size, const struct par_cancel *ca
     }
     buf[n] = '\0';
     return 0;
+}
+
+/* Questions come before anything is done. */
+static int not_answered(int r, const char *what, struct err *err)
+{
+    return r == -EINTR ? err_set(err, EINTR, "interrupted; nothing was changed") : err_errno(err, -r, "%s", what);
 }
 
 static int ask_once(int fd, const char *prompt, char *buf, const struct par_cancel *cancel, struct err *err)
@@ -58,7 +65,7 @@ static int ask_once(int fd, const char *prompt, char *buf, const struct par_canc
     (void)!write(fd, "\n", 1);
     if (r == -ENODATA)
         return err_set(err, EACCES, "no passphrase was given");
-    return r < 0 ? err_errno(err, -r, "no passphrase was given") : 0;
+    return r < 0 ? not_answered(r, "no passphrase was given", err) : 0;
 }
 
 int ask_passphrase(void *priv, const char *prompt, bool confirm, char **ret, struct err *err)
@@ -96,5 +103,5 @@ int ask_line(FILE *terminal, const char *prompt, char *buf, size_t size, const s
 {
     int r = fputs(prompt, terminal) < 0 || fflush(terminal) != 0 ? -errno : read_line(fileno(terminal), buf, size, cancel);
 
-    return r < 0 ? err_errno(err, -r, "no answer was given") : 0;
+    return r < 0 ? not_answered(r, "no answer was given", err) : 0;
 }

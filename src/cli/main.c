@@ -331,6 +331,8 @@ static int run(struct cli *cli, int argc, char **argv, struct err *err)
             return EXIT_USAGE;
         if (c)
             print_command_help(c, stdout);
+        else if (first == argc && !g.help && g.json)
+            return cli_usage(err, "no command was given; kvss --help lists them");
         else
             print_help(first == argc && !g.help ? stderr : stdout);
         return first == argc && !g.help ? EXIT_USAGE : EXIT_OK;

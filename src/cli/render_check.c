@@ -98,7 +98,9 @@ static void findings(FILE *f, const json_t *list, const char *lead)
     json_t *e;
 
     json_array_foreach (list, i, e) {
-        fprintf(f, "%s%s: ", lead, out_get(e, "level"));
+        /* Before the first backup that is not a fault but the next step. */
+        bool next = !strcmp(out_get(e, "id"), "repository-missing");
+        fprintf(f, "%s%s: ", lead, next ? "to do" : out_get(e, "level"));
         out_text(f, out_get(e, "text"));
         if (json_is_string(json_object_get(e, "remedy"))) {
             fprintf(f, "\n%s   remedy: ", lead);

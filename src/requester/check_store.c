@@ -84,7 +84,7 @@ static const char *open_failed(struct check *c, int r, const struct err *why)
         check_found(c, c->findings,
                     FOUND(FINDING_ERROR, "repository-missing",
                           "if it lies on a disk or share that has to be mounted, mount it; kvss init makes a new one"),
-                    "%s", why->text);
+                    "there is no repository in %s yet", q->repository);
     else if (r == -ENOTSUP)
         check_found(c, c->findings, FOUND(FINDING_ERROR, "repository-unsupported", "name a folder as the repository"), "%s", why->text);
     else if (r == -EACCES)

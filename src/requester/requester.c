@@ -95,7 +95,7 @@ int repository_open(struct requester *rq, struct err *err)
     _cleanup_free_ char *prompt = str_format("Passphrase of the repository %s: ", c->repository);
     r = prompt ? key_asked(rq, prompt, false, &passphrase, err) : err_set(err, ENOMEM, "out of memory");
     if (r < 0)
-        return err_context(err, "repository %s is encrypted", c->repository);
+        return r == -EINTR ? r : err_context(err, "repository %s is encrypted", c->repository);
     o.key.passphrase = passphrase;
     return store_open(c->repository, &o, &rq->store, err);
 }

@@ -41,7 +41,8 @@ void prune_plan(struct pruning *p);
 int prune_repack(struct pruning *p, struct err *err);
 /* Looks for packs that are damaged, as far as the options say. Before prune_plan(). */
 int prune_find_damaged(struct pruning *p, struct err *err);
-/* Copies what is used of damaged packs, from wherever it can be read, into new ones; a pack with something that can be read nowhere is kept. */
+/* Copies what is used of damaged packs, from wherever it can be read, into new ones; a pack with something that can be read nowhere
+ * is kept. */
 int prune_mend(struct pruning *p, struct err *err);
 /* Makes the index that no longer names dropped and repacked packs. */
 int prune_publish(struct pruning *p, struct err *err);

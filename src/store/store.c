@@ -93,7 +93,7 @@ static int open_config(struct store *s, const struct store_key *key, struct err 
     int r = backend_read(s->env.backend, "config", 4096, &text, err);
 
     if (r == -ENOENT)
-        return err_set(err, ENOENT, "there is no repository in %s; `kvss init` makes one", s->location);
+        return err_set(err, ENOENT, "there is no repository in %s", s->location);
     if (r == -EFBIG)
         return err_set(err, EUCLEAN, "config is damaged: it is too long");
     if (r == 0)

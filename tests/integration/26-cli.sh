@@ -33,6 +33,14 @@ export KVSS_CONNECT=qemu:///system KVSS_PASSWORD_FILE=$SANDBOX/password
 KVSS_REPOSITORY=$SANDBOX/none kvss_fails "$EXIT_FAILED" backup web01
 assert_match "$OUTPUT" "$SANDBOX/none" "message about a repository that is not there"
 assert_match "$OUTPUT" 'kvss init' "message about a repository that is not there"
+assert_eq "$(grep -o 'kvss init' <<< "$OUTPUT" | wc -l)" 1 "times that the remedy is told"
+mkdir "$SANDBOX/empty"
+KVSS_REPOSITORY=$SANDBOX/empty kvss_fails "$EXIT_FAILED" list points
+assert_eq "$(grep -o 'kvss init' <<< "$OUTPUT" | wc -l)" 1 "times that the remedy is told of an empty folder"
+KVSS_REPOSITORY=$SANDBOX/none kvss_fails "$EXIT_REFUSED" check web01
+assert_match "$(cat "$REPORT")" "to do: there is no repository in $SANDBOX/none yet" "what check says before init"
+kvss_fails "$EXIT_USAGE" --json
+assert_match "$(report .error.text)" 'no command was given' "kvss --json alone"
 export KVSS_REPOSITORY=$SANDBOX/repository
 kvss_json init
 assert_eq "$(report .repository)" "$KVSS_REPOSITORY" repository

@@ -126,6 +126,7 @@ typed "$EXIT_FAILED" "$ASKS" ^D -- "$KVSS" list points
 assert_match "$(cat "$SHOWN")" 'no passphrase was given'
 typed "$EXIT_FAILED" "$ASKS" '' -- "$KVSS" list points
 typed "$EXIT_INTERRUPTED" "$ASKS" ^C -- "$KVSS" list points
+assert_match "$(cat "$SHOWN")" 'kvss: interrupted; nothing was changed' "what is said of an interrupt"
 # ---- what needs no repository, or only looks at it
 asks_nothing check vm
 asks_nothing recover
