@@ -2,6 +2,7 @@
 #include "base/io.h"
 #include "base/num.h"
 #include "base/xml.h"
+#include "hypervisor/image.h"
 #include "hypervisor/internal.h"
 #include "hypervisor/patience.h"
 #include <errno.h>
@@ -162,6 +163,7 @@ void hv_close(struct hv *hv)
         return;
     patience_close(hv);
     hv_pool_close(hv);
+    network_disk_forget(hv);
     for (unsigned i = 0; i < hv->n_lost; i++)
         virConnectClose(hv->lost[i]);
     if (hv->conn)

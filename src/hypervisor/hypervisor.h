@@ -276,9 +276,10 @@ int hv_traits(struct hv_domain *d, char ***ret, struct err *err);
 int hv_traits_changed(char *const *before, char *const *after, char ***notes);
 /* The most that its saved state will take, in bytes; 0: not known (it does not run, or libvirt compresses it). */
 uint64_t hv_save_bytes(struct hv_domain *d);
-/* What a start of the VM as it runs now would not find on this host, one text each: "network lab, which is not active (virsh net-start
- * lab)". *ret is NULL where it lacks nothing that can be told of, and where the VM does not run. Caller frees. */
-int hv_start_lacks(struct hv_domain *d, char ***ret, struct err *err);
+/* What a start of the VM as it runs now (or is saved) would not find on this host, one text each: "network lab, which is not active (virsh
+ * net-start lab)". *ret is NULL where it lacks nothing that can be told of, and where the VM is off. *unsure (may be NULL): sentences about
+ * what nothing can be told of. replaced (may be NULL): paths of images of its disks that do not count. Caller frees. */
+int hv_start_lacks(struct hv_domain *d, char *const *replaced, char ***ret, char ***unsure, struct err *err);
 /* Brings a VM back from its managed-save image, whatever its host lacks by now, as long as the guest can go on without: what is missing
  * (a medium, a network, a kernel, a folder for a log or socket) is taken out of the definition in the image, not out of the VM's own;
  * where that does not help, what may be at fault. Each line of *notes (NULL: nothing was corrected; caller frees) tells of one
@@ -422,9 +423,15 @@ int hv_export_start(const char *dir, const char *path, const char *format, enum 
 /* READ, of a disk on the network (it must have a node), which no lock keeps others from writing. -ETIMEDOUT: its server does not answer
  * (30 s); -EINTR: told to end. d: the VM whose disk it is. */
 int hv_export_start_disk(struct hv_domain *d, const char *dir, const struct hv_disk *disk, struct hv_export **ret, struct err *err);
-/* Whether it could be read so, and its size: its server is asked, and its head read. As above; -EINVAL: it is not read this way, for what
- * it is; -EOPNOTSUPP: QEMU's tools lack the driver; -EIO: its server. */
-int hv_network_disk_size(struct hv_domain *d, const struct hv_disk *disk, uint64_t *ret, struct err *err);
+/* Whether disks (which[i]: disk i, on the network) could be read so: their servers are asked, side by side, and their heads read. An answer
+ * per disk, in the order of d->disks; caller frees. A failure is kept until hv is closed, so that nobody waits for one server twice:
+ * ETIMEDOUT, no answer for limit_ms; EOPNOTSUPP, it is not read this way, or QEMU's tools lack the driver; EIO, its server. -EINTR. */
+#define HV_NETWORK_ANSWER_MS 30000u
+struct hv_network_answer {
+    uint64_t size;  /* of the disk */
+    struct err why; /* code 0: it can be read, or it was not asked for */
+};
+int hv_network_disks_ask(struct hv_domain *d, const bool *which, unsigned limit_ms, struct hv_network_answer **ret, struct err *err);
 /* READ, and the image's persistent dirty bitmap is told too, as the NBD meta context hv_export_dirty_context(). */
 int hv_export_start_dirty(const char *dir, const char *path, const char *format, const char *bitmap, struct hv_export **ret,
                           struct err *err);

@@ -53,7 +53,10 @@ char *image_file_name(const char *path);
 const char *network_disk_why(char *said);
 /* The node as a file name. NULL: out of memory. Caller frees. */
 char *network_disk_name(const struct hv_disk *disk);
-#define NETWORK_ANSWER_MS 30000u /* for its server to answer */
+/* Of a VM that runs: adds to *lacks what its next start would not find on the network, to *unsure that of which nothing can be told. */
+int network_disks_lost(struct hv_domain *d, char ***lacks, char ***unsure, struct err *err);
+/* Frees what servers failed at. */
+void network_disk_forget(struct hv *hv);
 
 /* --image-opts for QEMU's tools: everything explicit, commas doubled. Caller frees. */
 int image_options(const struct image_chain *chain, bool read_only, bool share, char **ret, struct err *err);

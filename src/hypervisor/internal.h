@@ -41,6 +41,7 @@ struct hv {
     virConnectPtr idle[IDLE_MAX]; /* for calls that may have to wait for QEMU */
     unsigned n_idle, n_left;
     struct patient **left;  /* calls that were left behind */
+    struct network_failure *network_failures; /* network_disk.c */
     bool ids_known;
     uid_t qemu_uid;
     gid_t qemu_gid;

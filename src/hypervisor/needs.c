@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/strv.h"
 #include "hypervisor/definition.h"
+#include "hypervisor/image.h"
 #include "hypervisor/internal.h"
 #include "hypervisor/places_xml.h"
 #include <errno.h>
@@ -210,11 +211,13 @@ static int add_image(struct hv *hv, const struct hv_def *def, const struct def_d
     return strv_addf(lacks, "%s, the %s of disk %s", gone, what[0] ? "backing image" : "image", disk->target);
 }
 
-static int lacking_images(struct hv *hv, const struct hv_def *def, char ***lacks)
+static int lacking_images(struct hv *hv, const struct hv_def *def, char *const *replaced, char ***lacks)
 {
     for (size_t i = 0; i < def->n_disks; i++) {
         const struct def_disk *disk = &def->disks[i];
         _cleanup_free_ char *gone = NULL;
+        if (disk->path && strv_has(replaced, disk->path))
+            continue;
         if (def_gone_image(disk, &gone) < 0 || (gone && !may_be_left_out(disk) && add_image(hv, def, disk, gone, lacks) < 0))
             return -ENOMEM;
     }
@@ -252,7 +255,7 @@ static int lacking_pools(struct hv *hv, const struct hv_def *def, char ***lacks)
     return 0;
 }
 
-static int lacking(struct hv *hv, const struct hv_def *def, char ***lacks, struct err *err)
+static int lacking(struct hv *hv, const struct hv_def *def, char *const *replaced, char ***lacks, struct err *err)
 {
     _cleanup_strv_ char **missing = NULL;
     _cleanup_free_ char *emulator = hv_def_missing_emulator(def);
@@ -263,26 +266,42 @@ static int lacking(struct hv *hv, const struct hv_def *def, char ***lacks, struc
     for (char **m = missing; m && *m; m++)
         if (strv_add(lacks, *m) < 0)
             return no_memory(err);
-    if ((emulator && strv_addf(lacks, "emulator %s", emulator) < 0) || lacking_images(hv, def, lacks) < 0 ||
+    if ((emulator && strv_addf(lacks, "emulator %s", emulator) < 0) || lacking_images(hv, def, replaced, lacks) < 0 ||
         lacking_switches(hv, def, lacks) < 0 || lacking_pools(hv, def, lacks) < 0)
         return no_memory(err);
     return 0;
 }
 
-int hv_start_lacks(struct hv_domain *d, char ***ret, struct err *err)
+/* What it runs with, or was saved with. Of a transient VM that is what its definition says. */
+static int definition_in_use(struct hv_domain *d, char **ret, struct err *err)
+{
+    bool runs = d->state == HV_RUNNING || d->state == HV_PAUSED;
+    int r = hv_domain_live(d, ret, err);
+
+    if (r == 0 && !*ret && runs && !d->persistent && !(*ret = strdup(d->xml)))
+        return no_memory(err);
+    return r;
+}
+
+int hv_start_lacks(struct hv_domain *d, char *const *replaced, char ***ret, char ***unsure, struct err *err)
 {
     _cleanup_(hv_def_free_p) struct hv_def *def = NULL;
-    _cleanup_strv_ char **lacks = NULL;
-    _cleanup_free_ char *live = NULL;
+    _cleanup_strv_ char **lacks = NULL, **untold = NULL;
+    _cleanup_free_ char *xml = NULL;
 
     *ret = NULL;
-    int r = d->hv->local ? hv_domain_live(d, &live, err) : 0;
-    if (r < 0 || !live)
+    int r = d->hv->local ? definition_in_use(d, &xml, err) : 0;
+    if (r < 0 || !xml)
         return r;
-    r = hv_def_parse(live, &def, err);
+    r = hv_def_parse(xml, &def, err);
     if (r == 0)
-        r = lacking(d->hv, def, &lacks, err);
+        r = lacking(d->hv, def, replaced, &lacks, err);
     if (r == 0)
-        *ret = TAKE_PTR(lacks);
-    return r;
+        r = network_disks_lost(d, &lacks, &untold, err);
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(lacks);
+    if (unsure)
+        *unsure = TAKE_PTR(untold);
+    return 0;
 }

@@ -135,6 +135,8 @@ int restore_map_networks(struct restore *r, struct err *err);
 /* restore_clash.c: two files in one place, and files of others in the way. */
 int restore_check_clashes(const struct restore *r, struct err *err);
 bool restore_same_file(const char *a, const char *b);
+/* restore_way_back.c: whether the VM that is here could be started again, should the restore fail. -EPERM (refused), with the remedy. */
+int restore_check_old(const struct restore *r, struct restore_vm *vm, struct err *err);
 /* restore_check.c: everything that can be known before PreRestore. */
 int restore_check(struct restore *r, struct err *err);
 /* Whether the file or device is the disk's, or one of its backing images. */

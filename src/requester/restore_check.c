@@ -302,6 +302,8 @@ int restore_check(struct restore *r, struct err *err)
     for (size_t i = 0; i < r->n_vms && rc >= 0 && r->s->hv; i++)
         if ((rc = check_cluster(r, &r->vms[i], err)) >= 0 && (rc = restore_check_shared(&r->vms[i], r, err)) >= 0)
             rc = check_needs(r, &r->vms[i], err);
+    for (size_t i = 0; i < r->n_vms && rc >= 0 && r->s->hv; i++)
+        rc = restore_check_old(r, &r->vms[i], err);
     if (rc >= 0)
         rc = check_places(r, err);
     return rc;

@@ -3,7 +3,8 @@
 # Disks on the network (NBD over TCP and over a UNIX socket, names that need care) of VMs that are off, saved, running: backed
 # up byte for byte, restored in the same ways. Where the server is away, does not have it or does not answer, where something asks for a
 # secret, or the definition does not tell surely, check and backup refuse alike, beforehand. A server that stops answering in the midst
-# of a backup does not keep it from ending at the first signal; a VM that is started meanwhile spoils it. M10, M11, B3.
+# of a backup does not keep it from ending at the first signal; servers that hang are waited for once, side by side; a VM that is started
+# meanwhile spoils it. What a running VM has open there and its next start would not find is told before it is saved. M3, M10, M11, B2, B3.
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 # shellcheck source=tests/lib/functions_kvss.sh
@@ -66,6 +67,7 @@ as_served() {
 
 head -c 24M /dev/urandom > "$S/raw" && truncate -s 64M "$S/raw"
 head -c 9M /dev/urandom > "$S/tcp" && truncate -s 32M "$S/tcp"
+truncate -s 1M "$S/medium"
 serve raw "$S/raw" -k "$S/raw.sock"
 serve tcp "$S/tcp" "${TCP[@]}"
 
@@ -179,6 +181,31 @@ refused reader 'disk vda .*cannot read it by itself'
 virsh -q destroy reader
 virsh -q undefine reader
 
+# ---- a medium that a VM has open and could not open again (M3, B2)
+serve medium "$S/medium" -k "$S/medium.sock" -r
+guest_define drive agent=no tokens=off size=8M extra="<disk type='network' device='cdrom'><driver name='qemu' type='raw'/>
+    <source protocol='nbd'><host transport='unix' socket='$S/medium.sock'/></source><target dev='hda' bus='ide'/><readonly/></disk>"
+guest_start drive
+lifecycle_start
+kvss_json check drive
+assert_report_vm drive '.warnings | length' 0
+kill -STOP "${SERVER[medium]}" # which may as well let in nobody but the VM
+kvss_json check drive
+assert_match "$(report_vm drive '.warnings | join("; ")')" 'not certain: its drive hda .*medium.sock.* does not answer \(5 s\)' "warning"
+kill -CONT "${SERVER[medium]}"
+stop medium
+rm -f "$S/medium.sock"
+kvss check drive --json > "$REPORT" 2> /dev/null && fail "check says that all is well, without the medium's server"
+why=$(report_vm drive .refused)
+assert_match "$why" 'lacks: nbd:.*medium.sock, the medium in drive hda, from its server: .*(No such file|refused).* --eject' "refused"
+kvss_fails "$EXIT_REFUSED" backup drive --quiet
+assert_match "$OUTPUT" 'the medium in drive hda, from its server' "what the backup says"
+assert_untouched drive
+lifecycle_stop
+virsh -q destroy drive
+virsh -q undefine drive
+note "$why"
+
 # ---- it stops answering
 serve raw "$S/raw" -k "$S/raw.sock"
 serve tcp "$S/tcp" "${TCP[@]}"
@@ -197,6 +224,19 @@ pid=$!
 poll 20 asking
 ends "check of a server that hangs"
 kill -CONT "${SERVER[raw]}"
+assert_nothing_left
+
+# Two disks of two VMs: one wait for all of them, and for all the looks of one command
+guest_define other disks=0 agent=no tokens=off extra="$(disk raw vda "$RAW")$(disk raw vdb "$TCP_XML")"
+kill -STOP "${SERVER[raw]}" "${SERVER[tcp]}"
+began=$SECONDS
+kvss_fails "$EXIT_REFUSED" backup net other --quiet
+assert_match "$OUTPUT" 'VM net: disk vda cannot be read: .* its server does not answer \(30 s\)' "why"
+assert_match "$OUTPUT" 'VM other: disk vda cannot be read' "why"
+assert_le $((SECONDS - began)) 45 "seconds until servers that hang were given up"
+note "refused after $((SECONDS - began)) s"
+kill -CONT "${SERVER[raw]}" "${SERVER[tcp]}"
+virsh -q undefine other
 assert_nothing_left
 
 blocks() { find "$KVSS_REPOSITORY" -type f | wc -l; }

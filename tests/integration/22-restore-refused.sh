@@ -93,3 +93,34 @@ kvss_json restore --yes "$POINT"
 guest_wait one
 assert_eq "$(guest_sh one 'ls /mnt/vda | grep -c later')" 0 "files that were written after the point"
 assert_nothing_left
+
+# ---- the VM that is here could not be started again if the restore failed (B2)
+network_define lab
+head -c 1M /dev/zero > "$SANDBOX/small/cd.iso"
+guest_define needy agent=no tokens=off size=8M net=lab extra="<disk type='file' device='cdrom'><source file='$SANDBOX/small/cd.iso'/>
+    <target dev='hda' bus='ide'/><readonly/></disk>"
+backup needy
+guest_start needy
+lifecycle_start
+rm "$SANDBOX/small/cd.iso"
+kvss_fails "$EXIT_REFUSED" restore --yes "$POINT" needy
+assert_match "$OUTPUT" 'needy is running, and could not be started again if the restore failed; .*cd.iso, the medium in drive hda .*--eject' "refused"
+assert_match "$OUTPUT" 'nothing was changed|nothing needs' "refused"
+virsh -q change-media needy hda --eject
+virsh -q net-destroy lab
+kvss_fails "$EXIT_REFUSED" restore --yes --disk vda "$POINT" needy
+assert_match "$OUTPUT" 'network lab, which is not active \(virsh net-start lab\)' "refused"
+assert_untouched needy
+kvss_json restore "$POINT" needy --name twin --dry-run # whose original is left alone
+virsh -q net-start lab
+mv "$IMAGES/needy-vda.qcow2" "$SANDBOX/gone"
+kvss_json restore --yes "$POINT" needy --dry-run # what is lost may be why it is restored
+assert_match "$(report_vm needy '.warnings | join("; ")')" 'should the restore fail, .*could not be started again: .*needy-vda.qcow2' "warning"
+mv "$SANDBOX/gone" "$IMAGES/needy-vda.qcow2"
+virsh -q managedsave needy
+virsh -q net-destroy lab
+kvss_fails "$EXIT_REFUSED" restore --yes "$POINT" needy
+assert_match "$OUTPUT" 'needy is saved, .*network lab.* managedsave-remove needy' "refused"
+virsh -q net-start lab
+kvss_json restore --yes "$POINT" needy
+note "what a start of the old VM lacks"

@@ -95,9 +95,16 @@ int vm_examine(struct vm_writer *w, struct hv_domain *d, struct vm_report *ret, 
 /* "M4a integration-service: ...; M4e ...": the conditions that failed. NULL: none, or out of memory. Caller frees. */
 char *vm_failed_conditions(const struct vm_report *r);
 
+/* Why a disk is not backed up; NULL: it is. */
+const char *vm_disk_not_covered(const struct hv_disk *d);
+
+/* network_disks.c: those that will be read without the VM's QEMU are tried as the backup will do it: their sizes, or why they are
+ * unreadable. -EINTR, -ENOMEM. */
+int vm_look_at_network(struct hv_domain *d, struct err *err);
+
 /* saveable.c: why a VM that is to be saved cannot be, or would not come back; NULL: it can, as far as is known. why: why it is to be saved.
- * Caller frees. */
-char *vm_cannot_save(const struct vm_writer *w, struct hv_domain *d, const struct vm_report *r, const char *why);
+ * Adds warnings to the report. Caller frees. */
+char *vm_cannot_save(const struct vm_writer *w, struct hv_domain *d, struct vm_report *r, const char *why);
 
 /* conditions.c: each condition of M4 is looked at for real. */
 void vm_check_conditions(struct vm_writer *w, struct hv_domain *d, struct vm_report *r);

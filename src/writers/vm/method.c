@@ -48,8 +48,7 @@ void vm_report_clear(struct vm_report *r)
 
 /* ---- Disks ------------------------------------------------------------------------------------------------------------------*/
 
-/* Why a disk is not backed up; NULL: it is. */
-static const char *not_covered(const struct hv_disk *d)
+const char *vm_disk_not_covered(const struct hv_disk *d)
 {
     switch (d->device) {
     case HV_DEVICE_CDROM:
@@ -77,39 +76,6 @@ static const char *not_covered(const struct hv_disk *d)
     if (d->shareable)
         return "shareable disk: other VMs may write it, so no point in time of it can be taken through one VM";
     return NULL;
-}
-
-/* No QEMU has it open that a backup job could read it through; of one that the guest only reads it takes none. */
-static bool read_apart(const struct hv_domain *d, const struct hv_disk *disk)
-{
-    return disk->source == HV_SOURCE_NETWORK && !not_covered(disk) && !disk->unreadable &&
-           (d->state == HV_OFF || d->state == HV_SAVED || disk->readonly || disk->transient);
-}
-
-/* Disks on the network that will be read without the VM's QEMU: tried here as the backup will do it. -EINTR, -ENOMEM. */
-static int look_at_network(struct hv_domain *d, struct err *err)
-{
-    const char *start = d->state == HV_OFF || d->state == HV_SAVED ? "start the VM, or " : "";
-
-    for (size_t i = 0; i < d->n_disks; i++) {
-        struct hv_disk *disk = &d->disks[i];
-        struct err why = ERR_INIT;
-        const char *none = !hv_is_local(d->hv) ? "QEMU runs on another host" : !disk->node ? disk->no_node : NULL;
-        int r = 0;
-        if (!read_apart(d, disk))
-            continue;
-        if (!none && (r = hv_network_disk_size(d, disk, &disk->size, &why)) == 0)
-            continue;
-        if (r == -EINTR || r == -ENOMEM)
-            return err_move(err, &why);
-        disk->unreadable = str_format("its image %s is on the network, no QEMU has it open for a backup, and kvss cannot read it by "
-                                      "itself: %s: %sleave it out of --all (--exclude %s)", disk->locator, none ? none : why.text,
-                                      none || r == -EINVAL ? start : r == -EOPNOTSUPP ? "install it, or " : "see to its server, or ",
-                                      d->name);
-        if (!disk->unreadable)
-            return err_set(err, ENOMEM, "out of memory");
-    }
-    return 0;
 }
 
 static int add_disk(struct vm_report *r, const char *target, const char *path, const char *format, const char *why)
@@ -147,7 +113,7 @@ static int cover_disks(const struct hv_domain *d, struct vm_report *r)
         return -ENOMEM;
     for (size_t i = 0; i < d->n_disks; i++) {
         const struct hv_disk *disk = &d->disks[i];
-        const char *why = not_covered(disk);
+        const char *why = vm_disk_not_covered(disk);
         if (add_disk(r, disk->target, disk->locator, disk->format, why ? why : disk->unreadable) < 0)
             return -ENOMEM;
     }
@@ -207,7 +173,7 @@ static char *unreadable(const struct hv_domain *d)
 {
     for (size_t i = 0; i < d->n_disks; i++) {
         const struct hv_disk *disk = &d->disks[i];
-        if (not_covered(disk))
+        if (vm_disk_not_covered(disk))
             continue;
         if (disk->unreadable)
             return str_format("disk %s cannot be read: %s%s", disk->target, disk->unreadable,
@@ -220,7 +186,7 @@ static char *unreadable(const struct hv_domain *d)
 }
 
 /* Why a backup with these settings cannot be made; NULL: it can. Everything here is known before anything is touched. */
-static char *refusal(const struct vm_writer *w, struct hv_domain *d, const struct vm_report *r, const char *job)
+static char *refusal(const struct vm_writer *w, struct hv_domain *d, struct vm_report *r, const char *job)
 {
     _cleanup_free_ char *failed = vm_failed_conditions(r);
     _cleanup_free_ char *unsaved = NULL, *broken = unreadable(d);
@@ -322,7 +288,7 @@ int vm_examine(struct vm_writer *w, struct hv_domain *d, struct vm_report *ret, 
 {
     struct vm_report r = { .state = d->state, .level = VM_LEVEL_CRASH, .agent = HV_AGENT_FAILED };
 
-    int rc = look_at_network(d, err);
+    int rc = vm_look_at_network(d, err);
     if (rc < 0)
         return rc;
     r.name = strdup(d->name);

@@ -56,10 +56,10 @@ static char *clustered(const struct hv_domain *d, const char *why)
                       "host, while it is saved; let Child VM Snapshot be possible: %s", resource, why);
 }
 
-char *vm_cannot_save(const struct vm_writer *w, struct hv_domain *d, const struct vm_report *r, const char *why)
+char *vm_cannot_save(const struct vm_writer *w, struct hv_domain *d, struct vm_report *r, const char *why)
 {
     _cleanup_free_ char *with = unsaveable(d, r), *cluster = clustered(d, why);
-    _cleanup_strv_ char **lacks = NULL;
+    _cleanup_strv_ char **lacks = NULL, **unsure = NULL;
     struct err unread = ERR_INIT;
 
     if (cluster)
@@ -77,8 +77,11 @@ char *vm_cannot_save(const struct vm_writer *w, struct hv_domain *d, const struc
         return str_format("the VM runs on another host, so its saved state cannot be read: run kvss there");
     if (vm_writer_check_room(w, &r->save_bytes, 1, &unread) < 0)
         return str_format("Saved State is not possible: %s: %s", unread.text, why);
-    if (hv_start_lacks(d, &lacks, &unread) < 0)
+    if (hv_start_lacks(d, NULL, &lacks, &unsure, &unread) < 0)
         return str_format("Saved State is not possible: what the VM needs to be started again cannot be told: %s", unread.text);
+    for (char **text = unsure; text && *text; text++)
+        if (strv_add(&r->warnings, *text) < 0)
+            return str_format("out of memory");
     _cleanup_free_ char *list = lacks ? strv_join(lacks, "; ") : NULL;
     if (!list)
         return NULL;
