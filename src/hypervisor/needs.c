@@ -127,6 +127,8 @@ int hv_def_missing(struct hv *hv, const struct hv_def *def, char ***ret, struct 
         r = missing_places(def, &missing, err);
     if (r == 0 && arguments_xml_missing(def->root, &missing) < 0)
         r = no_memory(err);
+    if (r == 0 && hv && hv->local && servers_xml_missing(def->root, &missing) < 0)
+        r = no_memory(err);
     if (r == 0 && hv)
         r = missing_secrets(hv, def, &missing, err);
     if (r == 0 && hv)

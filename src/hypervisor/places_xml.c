@@ -37,7 +37,7 @@ static const struct kind {
       "the socket of a source of random numbers", true, PLACE_URANDOM },
     { "sysinfo[@type='fwcfg']/entry", "@file", "file of a setting for firmware and guest (fw_cfg)", false, PLACE_DROPPED },
     { "os/acpi/table", ".", "ACPI table", false, PLACE_DROPPED },
-    { "devices/*/rom", "@file", "option ROM", false, PLACE_NEEDED }, /* its size belongs to the memory that is saved */
+    { "devices/*/rom", "@file", "option ROM", false, PLACE_OTHER_ROM },
     { "devices/interface[@type='vhostuser' and source/@mode='server']", "source/@path", "the socket of a network interface", true,
       PLACE_NO_NIC },
     { "devices/interface[@type='vhostuser' and not(source/@mode='server')]", "source/@path", "socket of a network interface", false,

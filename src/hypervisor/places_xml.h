@@ -17,6 +17,7 @@ enum place_remedy {
     PLACE_NO_LOG,     /* what a character device says is logged nowhere */
     PLACE_NO_DISPLAY, /* a display listens nowhere */
     PLACE_DROPPED,    /* the element that names it goes: the guest has read it when it booted */
+    PLACE_OTHER_ROM,  /* the device has QEMU's own option ROM, if that is as large: its size belongs to the memory that is saved */
     PLACE_URANDOM,    /* random numbers come from /dev/urandom */
     PLACE_NO_NIC,     /* the network interface is unplugged, which is looked after with all other NICs */
 };
@@ -36,5 +37,9 @@ bool place_is_there(const struct place_xml *place);
 /* arguments_xml.c: adds a text for each file that is not there and that QEMU is to read by what the definition adds to its command line.
  * -ENOMEM. */
 int arguments_xml_missing(xmlNodePtr domain, char ***missing);
+/* Takes out what can be done without of them (a setting or table of the firmware, which a guest that runs has read); a note for each. */
+int arguments_xml_without(xmlNodePtr domain, char ***notes);
+/* servers_xml.c: adds a text for each server of this host that QEMU is to connect to at a start, and at which nobody listens. -ENOMEM. */
+int servers_xml_missing(xmlNodePtr domain, char ***missing);
 
 #endif

@@ -210,6 +210,9 @@ static int do_without_place(const struct place_xml *place, char ***notes)
         def_remove_node(place->node);
         return strv_addf(notes, "the guest goes on without what it read when it booted, and boots without it if it is restarted before "
                                 "it is turned off: %s is missing", place->text);
+    case PLACE_OTHER_ROM:
+        def_drop_attribute(place->node, "file");
+        return strv_addf(notes, "a device has QEMU's own option ROM at its next boot: %s is missing", place->text);
     case PLACE_URANDOM:
         (void)take_urandom(place->node);
         return strv_addf(notes, "random numbers come from /dev/urandom now: %s is missing", place->text);
@@ -316,7 +319,7 @@ int def_do_without(struct hv *hv, struct hv_def *def, enum def_without what, cha
     }
     if (r < 0 || without_usb(hv, def, notes) < 0 || start_pools(hv, def, notes) < 0 ||
         without_media(def, what >= WITHOUT_MEDIA, notes) < 0 || without_boot_files(def, notes) < 0 ||
-        without_places(def, notes) < 0 || without_what_may_be_taken(def, what, notes) < 0)
+        without_places(def, notes) < 0 || arguments_xml_without(def->root, notes) < 0 || without_what_may_be_taken(def, what, notes) < 0)
         return err_errno(err, ENOMEM, "cannot correct the definition");
     return without_networks(hv, def, what >= WITHOUT_NETWORK, notes, err);
 }

@@ -15,7 +15,12 @@ mkdir -m 755 "$L"
 echo x > "$L/setting"
 echo x > "$L/argument"
 printf 'SLIC\x24\0\0\0\1\0BOCHS BXPCSLIC\0\0\0\0BXPC\0\0\0\0' > "$L/table"
-head -c 4096 /dev/zero > "$L/rom"
+# one that is no other than QEMU's own in size: the memory that is saved has it
+rom=/usr/lib/ipxe/qemu/efi-virtio.rom
+[ -e $rom ] || rom=/usr/share/qemu/efi-virtio.rom
+requires [ -e $rom ]
+cp $rom "$L/rom"
+truncate -s 4k "$L/json"
 chmod 644 "$L"/*
 
 # what its devices are connected to
@@ -46,6 +51,7 @@ guest_xml away agent=no tokens=off extra="
         s|^<domain |<domain xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0' |
         s|^<features>|<sysinfo type='fwcfg'><entry name='opt/org.test/setting' file='$L/setting'/></sysinfo><features>|
         s|</domain>|<qemu:commandline><qemu:arg value='-fw_cfg'/><qemu:arg value='name=opt/org.test/argument,file=$L/argument'/>\
+<qemu:arg value='-blockdev'/><qemu:arg value='{\&quot;driver\&quot;:\&quot;file\&quot;,\&quot;node-name\&quot;:\&quot;more\&quot;,\&quot;read-only\&quot;:true,\&quot;filename\&quot;:\&quot;$L/json\&quot;}'/>\
 </qemu:commandline></domain>|" > "$SANDBOX/away.xml"
 mkdir "$L/cards" "$L/logs"
 chmod 777 "$L/cards" "$L/logs"
@@ -61,7 +67,7 @@ note "the guest is up"
 # ---- known beforehand
 kvss_json check away
 lifecycle_start
-for thing in setting table rom egd cards argument; do
+for thing in setting table rom egd cards argument json; do
     mv "$L/$thing" "$L/$thing.away"
     kvss check away --json > "$REPORT" 2> /dev/null && fail "$thing: check says that all is well"
     assert_match "$(report_vm away .refused)" "$L/$thing" "$thing: what check says"
@@ -69,7 +75,24 @@ for thing in setting table rom egd cards argument; do
     assert_match "$OUTPUT" "$L/$thing" "$thing: what the backup says"
     mv "$L/$thing.away" "$L/$thing"
 done
+# servers that are gone and left their sockets behind, though QEMU has its connections; nobody else has been connected to
+kill -KILL "$servers"
+wait "$servers" 2> /dev/null || :
+assert_file "$L/egd"
+kvss check away --json > "$REPORT" 2> /dev/null && fail "check says that all is well without servers"
+for pattern in "socket $L/egd .* random numbers" '127.0.0.1 port 7001 .* random numbers' '127.0.0.1 port 7002 .* USB redirection'; do
+    assert_match "$(report_vm away .refused)" "$pattern.*nobody listens there" "what check says"
+done
+kvss_fails "$EXIT_REFUSED" backup away
+assert_match "$OUTPUT" '127.0.0.1 port 7001 .*nobody listens there' "what the backup says"
 assert_untouched away
+lifecycle_stop
+virsh -q destroy away
+rm "$L/egd"
+servers_start
+guest_start away
+guest_wait away
+boot=$(guest_bootid away)
 kvss_json check away
 assert_points 0
 note "refused beforehand"
@@ -98,8 +121,8 @@ told() {
     local pattern
     for pattern; do assert_match "$(report_vm away '.warnings | join("; ")')" "$pattern" "warnings of the report"; done
 }
-comes_back setting table cards
-told "fw_cfg. $L/setting" "ACPI table $L/table" "$L/cards"
+comes_back setting table cards argument rom
+told "QEMU's own option ROM .*$L/rom" "fw_cfg. $L/setting" "ACPI table $L/table" "$L/cards" "$L/argument is missing \(-fw_cfg"
 assert_no_match "$(report_vm away '.warnings | join("; ")')" urandom "warnings of the report"
 note "without what firmware reads"
 comes_back servers

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Corrections before a restored VM is registered (M17, M18): what is asked for changes, nothing else does. */
 #include "hypervisor/definition.h"
+#include "hypervisor/places_xml.h"
 #include "test_hv.h"
 
 static struct hv_def *load(const char *name)
@@ -422,17 +423,37 @@ static void b2_files_of_the_command_line_are_needed(void **state)
               ARG("-chardev") ARG("file,id=c,path=/gone/made") ARG("-drive") ARG("file=nbd:far")
               ARG("-device") ARG("x,notromfile=/gone/made")
               ARG("-fw_cfg") ARG("") ARG("-fw_cfg") ARG("file=") ARG("-fw_cfg") ARG(",,,=") ARG("-bios") ARG("/gone/bios")
-              ARG("/gone/nothing") ARG("-") "<q:arg/>" ARG("-fw_cfg") "</q:commandline></domain>");
+              ARG("/gone/nothing") ARG("-") "<q:arg/>" ARG("-fw_cfg")
+              ARG("-blockdev") ARG("{&quot;driver&quot;:&quot;qcow2&quot;,&quot;file&quot;:{&quot;driver&quot;:&quot;file&quot;,"
+                                   "&quot;filename&quot;:&quot;/gone/json&quot;},&quot;backing&quot;:null}")
+              ARG("-blockdev") ARG("{&quot;driver&quot;:&quot;nbd&quot;,&quot;server&quot;:{&quot;type&quot;:&quot;unix&quot;,"
+                                   "&quot;path&quot;:&quot;/gone/socket&quot;}}")
+              ARG("-device") ARG("{&quot;driver&quot;:&quot;e1000&quot;,&quot;romfile&quot;:&quot;/gone/rom&quot;}")
+              ARG("-object") ARG("{&apos;qom-type&apos;:&apos;secret&apos;,&apos;file&apos;:&apos;/gone/apos&apos;}")
+              ARG("-object") ARG("{&quot;qom-type&quot;:&quot;filter-dump&quot;,&quot;file&quot;:&quot;/gone/made&quot;}")
+              ARG("-drive") ARG("file=json:{&quot;driver&quot;:&quot;file&quot;,,&quot;filename&quot;:&quot;/gone/pseudo&quot;}")
+              ARG("-blockdev") ARG("{&quot;filename&quot;:&quot;/dev/null&quot;}") ARG("-blockdev") ARG("{&quot;filename")
+              ARG("-drive") ARG("file=file:/gone/prefix,if=none") "</q:commandline></domain>");
     _cleanup_strv_ char **missing = NULL;
     struct err err = ERR_INIT;
 
     (void)state;
     assert_int_equal(hv_def_missing(NULL, def, &missing, &err), 0);
-    assert_int_equal(strv_len(missing), 4);
+    static const char *const json[] = { "/gone/json (of -blockdev", "/gone/socket (of -blockdev", "/gone/rom (of -device",
+                                        "/gone/apos (of -object", "/gone/pseudo (of -drive", "/gone/prefix (of -drive" };
+    assert_int_equal(strv_len(missing), 4 + ARRAY_SIZE(json));
+    for (size_t i = 0; i < ARRAY_SIZE(json); i++)
+        assert_non_null(strstr(missing[4 + i], json[i]));
     assert_string_equal(missing[0], "file /gone/a,b (of -fw_cfg on QEMU's command line)");
     assert_string_equal(missing[1], "file /gone/smbios (of -smbios on QEMU's command line)");
     assert_string_equal(missing[2], "file /gone/secret (of -object on QEMU's command line)");
     assert_string_equal(missing[3], "file /gone/bios (of -bios on QEMU's command line)");
+    _cleanup_strv_ char **notes = NULL, **rest = NULL;
+    assert_int_equal(arguments_xml_without(def->root, &notes), 0);
+    assert_int_equal(strv_len(notes), 2); /* of the setting and the table; there is no going without the rest */
+    assert_int_equal(arguments_xml_missing(def->root, &rest), 0);
+    assert_int_equal(strv_len(rest), 2 + ARRAY_SIZE(json));
+    assert_string_equal(rest[0], missing[2]);
 }
 
 /* By what an undo tells the VM that it made from one that somebody defined since (B2). */
