@@ -76,11 +76,12 @@ const char *hv_nvram_dir(const struct hv *hv);
 bool hv_nvram_is_implied(struct hv *hv, const char *name, const char *path);
 /* Where libvirt keeps the state of the emulated TPM of a VM with that UUID (need not exist). -EOPNOTSUPP: on another host. Caller frees. */
 int hv_tpm_dir(const struct hv *hv, const char *uuid, char **ret, struct err *err);
-/* A new folder that QEMU can enter and write: mode 0770 of the QEMU group where we are root, else 0700; name made unique
- * below `parent` (NULL: /run/kvss as root, else the user's run-time folder). Caller frees the path. */
-int hv_shared_dir(struct hv *hv, const char *parent, const char *prefix, char **ret, struct err *err);
-/* The same in two steps, so that the name can be written down before the folder is there. */
-int hv_shared_dir_name(const char *parent, const char *prefix, char **ret, struct err *err);
+/* A unique name, for a folder that lasts as long as a session, in /run/kvss (root) or the user's run-time folder. It can be written down
+ * before the folder is there. Caller frees. */
+int hv_session_dir_name(const char *prefix, char **ret, struct err *err);
+/* Makes it for this user alone (0700): for all that kvss reads again and believes. -EEXIST: never takes one that is there. */
+int hv_private_dir_make(const char *path, struct err *err);
+/* Makes it for QEMU's user alone where this is root (0700, its members of the group kept out), else as above. */
 int hv_shared_dir_make(struct hv *hv, const char *path, struct err *err);
 
 /* ---- Domains --------------------------------------------------------------------------------------------------------------*/

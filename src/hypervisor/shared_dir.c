@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Folders that kvss and QEMU share: sockets of backup jobs, scratch files, overlays. */
+/* Folders that last as long as a session: its private one, and those that QEMU is let into (sockets and scratch files that have no
+ * other place). What root believes lies in the first alone; QEMU's user owns the others, and no member of its group gets in. */
 #include "base/guid.h"
 #include "base/io.h"
 #include "hypervisor/internal.h"
@@ -7,7 +8,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* Root alone can hand a folder to QEMU's group; an ordinary user's QEMU runs as that user. */
+/* Root alone can hand a folder to QEMU's user; an ordinary user's QEMU runs as that user. The parent is root's, so that the name cannot
+ * mean something else meanwhile. */
 static int give_to_qemu(struct hv *hv, const char *path, struct err *err)
 {
     uid_t uid;
@@ -16,10 +18,8 @@ static int give_to_qemu(struct hv *hv, const char *path, struct err *err)
     if (geteuid() != 0)
         return 0;
     hv_qemu_ids(hv, &uid, &gid);
-    if (chown(path, (uid_t)-1, gid) < 0)
-        return err_errno(err, errno, "cannot give the folder %s to QEMU's group %u", path, (unsigned)gid);
-    if (chmod(path, 0770) < 0)
-        return err_errno(err, errno, "cannot set the mode of %s", path);
+    if (lchown(path, uid, gid) < 0)
+        return err_errno(err, errno, "cannot give the folder %s to QEMU's user %u", path, (unsigned)uid);
     return 0;
 }
 
@@ -40,45 +40,36 @@ static int default_parent(char **ret, struct err *err)
     return r;
 }
 
-int hv_shared_dir_name(const char *parent, const char *prefix, char **ret, struct err *err)
+int hv_session_dir_name(const char *prefix, char **ret, struct err *err)
 {
-    _cleanup_free_ char *own = NULL;
-    const char *tmp = secure_getenv("TMPDIR"), *mark = "";
+    _cleanup_free_ char *parent = NULL;
+    const char *tmp = secure_getenv("TMPDIR");
     struct guid id = guid_new();
 
-    int r = parent ? 0 : default_parent(&own, err);
+    int r = default_parent(&parent, err);
     if (r < 0)
         return r;
-    if (!parent && !own) {
-        parent = tmp && tmp[0] == '/' ? tmp : "/tmp";
-        mark = HV_BACKUP_MARK "-";
-    }
-    char *path = str_format("%s/%s%s-%.8s", parent ? parent : own, mark, prefix, id.text);
+    char *path = parent ? str_format("%s/%s-%.8s", parent, prefix, id.text)
+                        : str_format("%s/" HV_BACKUP_MARK "-%s-%.8s", tmp && tmp[0] == '/' ? tmp : "/tmp", prefix, id.text);
     if (!path)
-        return err_errno(err, ENOMEM, "cannot make a folder for QEMU");
+        return err_errno(err, ENOMEM, "cannot make a folder for the session");
     *ret = path;
     return 0;
 }
 
-int hv_shared_dir_make(struct hv *hv, const char *path, struct err *err)
+int hv_private_dir_make(const char *path, struct err *err)
 {
     /* Never one that is there already: it would be someone else's. */
-    if (mkdir(path, 0700) < 0)
-        return err_errno(err, errno, "cannot make the folder %s", path);
-    int r = give_to_qemu(hv, path, err);
-    if (r < 0)
-        (void)rmdir(path);
-    return r;
+    return mkdir(path, 0700) < 0 ? err_errno(err, errno, "cannot make the folder %s", path) : 0;
 }
 
-int hv_shared_dir(struct hv *hv, const char *parent, const char *prefix, char **ret, struct err *err)
+int hv_shared_dir_make(struct hv *hv, const char *path, struct err *err)
 {
-    _cleanup_free_ char *path = NULL;
-
-    int r = hv_shared_dir_name(parent, prefix, &path, err);
-    if (r >= 0)
-        r = hv_shared_dir_make(hv, path, err);
-    if (r >= 0)
-        *ret = TAKE_PTR(path);
+    int r = hv_private_dir_make(path, err);
+    if (r < 0)
+        return r;
+    r = give_to_qemu(hv, path, err);
+    if (r < 0)
+        (void)rmdir(path);
     return r;
 }

@@ -30,7 +30,7 @@ struct qemu_point {
     struct hv_backup_request *request; /* NULL without a job */
     bool begun;
     /* Effects, in the order of the journal; 0: none */
-    uint64_t fx_dir, fx_socket, fx_job, fx_checkpoint;
+    uint64_t fx_dir, fx_closed, fx_socket, fx_job, fx_checkpoint;
     uint64_t *fx_scratch;     /* per disk */
 };
 
@@ -53,6 +53,7 @@ void qemu_guard_gone(struct qemu_guard *g, const struct qemu_point *pt);
 
 /* Effects have these values: "group" (the VM's UUID), "vm" (its name), and what the verb needs. */
 #define VERB_SHADOW_DIR "shadow-dir"     /* "path" */
+#define VERB_CLOSED_DIR "closed-folder"  /* "path", "mode": what it was, octal */
 #define VERB_SOCKET "nbd-socket"         /* "path" */
 #define VERB_SCRATCH "scratch-file"      /* "path", or "remote" where QEMU is elsewhere */
 #define VERB_BACKUP_JOB "backup-job"
@@ -61,6 +62,10 @@ void qemu_guard_gone(struct qemu_guard *g, const struct qemu_point *pt);
 /* Enters an effect with values group, vm and (if name is not NULL) one more. */
 int qemu_effect(struct qemu_provider *p, const struct qemu_point *pt, const char *verb, const char *name, const char *value,
                 uint64_t *ret_id, struct err *err);
+
+/* qemu_closed.c: keeps QEMU's group out of the folder of the point's socket, until the effect is undone. */
+int qemu_close_folder(struct qemu_provider *p, struct qemu_point *pt, struct err *err);
+int qemu_undo_closed(void *ctx, const struct journal_effect *e, struct err *err);
 
 int qemu_point_new(const struct kvss_point *from, struct hv *hv, struct qemu_point **ret, struct err *err);
 void qemu_point_free(struct qemu_point *pt); /* stops exports; ends no job */

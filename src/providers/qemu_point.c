@@ -195,7 +195,7 @@ static int announce_job(struct qemu_provider *p, struct qemu_point *pt, struct e
 
 static int make_dir(struct qemu_provider *p, struct qemu_point *pt, struct err *err)
 {
-    int r = hv_shared_dir_name(p->config.session_dir, "nbd", &pt->dir, err);
+    int r = hv_session_dir_name("nbd", &pt->dir, err);
     if (r >= 0)
         r = qemu_effect(p, pt, VERB_SHADOW_DIR, "path", pt->dir, &pt->fx_dir, err);
     if (r >= 0)
@@ -218,6 +218,8 @@ static int place_socket(struct qemu_provider *p, struct qemu_point *pt, struct e
         pt->socket = str_format("%s/nbd.sock", pt->dir);
     if (!pt->socket)
         return err_set(err, ENOMEM, "out of memory");
+    if ((r = qemu_close_folder(p, pt, err)) < 0)
+        return r;
     return qemu_effect(p, pt, VERB_SOCKET, "path", pt->socket, &pt->fx_socket, err);
 }
 
@@ -299,6 +301,8 @@ int qemu_point_release(struct qemu_provider *p, struct qemu_point *pt, struct er
             first = err_move(err, &why);
     }
     if (journal_undo(p->config.journal, pt->fx_socket, &why) < 0 && !first)
+        first = err_move(err, &why);
+    if (journal_undo(p->config.journal, pt->fx_closed, &why) < 0 && !first)
         first = err_move(err, &why);
     if (journal_undo(p->config.journal, pt->fx_dir, &why) < 0 && !first)
         first = err_move(err, &why);

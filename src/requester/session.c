@@ -58,12 +58,12 @@ static int open_effects(struct session *s, const struct session_options *o, stru
     if (r >= 0)
         r = open_journal(s, dir, id.text, err);
     if (r >= 0)
-        r = hv_shared_dir_name(NULL, "session", &s->dir, err);
+        r = hv_session_dir_name("session", &s->dir, err);
     if (r < 0)
         return r;
     const struct journal_arg args[] = { { "path", s->dir }, { NULL, NULL } };
     r = journal_begin(s->journal, VERB_SESSION_DIR, args, &s->fx_dir, err);
-    if (r < 0 || (r = hv_shared_dir_make(s->hv, s->dir, err)) < 0)
+    if (r < 0 || (r = hv_private_dir_make(s->dir, err)) < 0)
         return r;
     r = journal_done(s->journal, s->fx_dir);
     if (r < 0)

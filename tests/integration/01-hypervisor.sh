@@ -26,7 +26,7 @@ assert_eq "$(value images <<< "$out")" /var/lib/libvirt/images
 hv_fails EOPNOTSUPP test:///default -c test:///default list
 hv_fails ECONNREFUSED nowhere -c 'qemu+unix:///system?socket=/nowhere' list
 dir=$(hv shared-dir)
-assert_eq "$(stat -c '%a %G' "$dir")" "770 libvirt-qemu"
+assert_eq "$(stat -c '%a %G' "$dir")" "700 libvirt-qemu"
 setpriv --reuid libvirt-qemu --regid libvirt-qemu --clear-groups touch "$dir/x" && rm "$dir/x"
 
 # ---- VMs and agents

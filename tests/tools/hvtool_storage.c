@@ -223,7 +223,9 @@ static int cmd_shared_dir(struct call *c, struct err *err)
 {
     _cleanup_free_ char *dir = NULL;
 
-    int r = hv_shared_dir(c->hv, argument(c, 0, NULL), "job", &dir, err);
+    int r = hv_session_dir_name("job", &dir, err);
+    if (r == 0)
+        r = hv_shared_dir_make(c->hv, dir, err);
     if (r == 0)
         printf("%s\n", dir);
     return r;
@@ -258,7 +260,7 @@ const struct command hvtool_storage_commands[] = {
     { "export", "PATH FORMAT read|shared|write [COMMAND]", 3, true, cmd_export },
     { "peek", "PATH FORMAT OFFSET COUNT", 4, true, cmd_peek },
     { "connection", "", 0, false, cmd_connection },
-    { "shared-dir", "[PARENT]", 0, false, cmd_shared_dir },
+    { "shared-dir", "", 0, false, cmd_shared_dir },
     { "switch", "TYPE SOURCE [VIRTUALPORT]", 2, false, cmd_switch },
     { "network-start", "NAME", 1, false, cmd_network_start },
     { NULL, NULL, 0, false, NULL },
