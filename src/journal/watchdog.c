@@ -16,7 +16,7 @@
 enum message_kind { MSG_DEADLINE = 1, MSG_GOOD_BYE = 2, MSG_UNDOING = 3 };
 
 struct message {
-    uint32_t kind, ms;
+    uint32_t kind, ms, who;
 };
 
 #define READY_TIMEOUT_MS 120000u /* nothing has been touched yet: a slow host may take its time */
@@ -127,11 +127,11 @@ int journal_watch_start(struct journal *j, char *const *argv, const char *log_pa
     return 0;
 }
 
-int journal_deadline(struct journal *j, unsigned ms, struct err *err)
+int journal_deadline(struct journal *j, enum journal_held who, unsigned ms, struct err *err)
 {
     if (!j->watch)
         return 0;
-    int r = send_message(j->watch->fd, (struct message){ .kind = MSG_DEADLINE, .ms = ms });
+    int r = send_message(j->watch->fd, (struct message){ .kind = MSG_DEADLINE, .ms = ms, .who = (uint32_t)who });
     return r < 0 ? err_errno(err, -r, "the watchdog of this session is gone") : 0;
 }
 
@@ -175,7 +175,8 @@ enum watch_step { STEP_LET_GO, STEP_ASK, STEP_KILL, STEP_NONE };
 struct watch {
     const struct journal_watch_config *config;
     pid_t owner;
-    uint64_t deadline; /* 0: none */
+    uint64_t held_until[JOURNAL_HELD_MAX]; /* 0: not held */
+    uint64_t deadline;                     /* of the step; 0: none */
     enum watch_step step;
     bool undoing;
 };
@@ -194,16 +195,27 @@ static void time_is_over(struct watch *w)
     w->deadline = w->step == STEP_NONE ? 0 : clock_mono_ms() + (w->config->grace_ms ? w->config->grace_ms : GRACE_MS);
 }
 
+static uint64_t first_end(const struct watch *w)
+{
+    uint64_t first = 0;
+
+    for (size_t i = 0; i < JOURNAL_HELD_MAX; i++)
+        if (w->held_until[i] && (!first || w->held_until[i] < first))
+            first = w->held_until[i];
+    return first;
+}
+
 static void take_message(struct watch *w, const struct message *m)
 {
     if (m->kind == MSG_UNDOING) {
         w->undoing = true;
         if (w->step != STEP_LET_GO)
             w->deadline = 0;
-    } else if (m->kind == MSG_DEADLINE) {
+    } else if (m->kind == MSG_DEADLINE && m->who < JOURNAL_HELD_MAX) {
         w->step = STEP_LET_GO;
         w->undoing = w->undoing && !m->ms; /* another attempt of the same session */
-        w->deadline = m->ms ? clock_mono_ms() + m->ms : 0;
+        w->held_until[m->who] = m->ms ? clock_mono_ms() + m->ms : 0;
+        w->deadline = first_end(w);
     }
 }
 

@@ -16,6 +16,7 @@
 #define FREEZE_LIMIT_MS 60000u
 #define SET_WAIT_MS 600000u       /* as VSS tells its requesters to wait */
 #define SET_WAIT_BRIEF_MS 10000u
+#define HOLD_GRACE_MS 10000u
 #define TURN_RECOVERY_MS 60000u   /* a writer may take as long to give up */
 #define TURN_LOOK_MS 50u
 #define HELD_WRITERS "writers"    /* put back beside the VMs, whose QEMUs may hang */
@@ -209,6 +210,17 @@ static void leave_set(void *priv)
     claims_free(TAKE_PTR(s->set_claim));
 }
 
+/* Beyond the limit, in which everyone is let go by the service itself, comes the time that an Abort may take. If that does not happen, this
+ * process hangs, or was stopped. */
+static int holding(void *priv, unsigned ms, struct err *err)
+{
+    struct session *s = priv;
+
+    if (!s->journal || (ms && !s->n_held)) /* VMs alone: their writer does the same, to the limit */
+        return 0;
+    return journal_deadline(s->journal, JOURNAL_HELD_WRITERS, ms ? ms + HOLD_GRACE_MS : 0, err);
+}
+
 static int service_volume_of(void *priv, const char *path, char **ret_volume, struct err *err)
 {
     (void)priv;
@@ -220,7 +232,7 @@ static int open_service(struct session *s, const struct session_options *o, stru
     const struct requester_config *c = &s->rq->config;
     unsigned limit = c->freeze_limit_ms ? c->freeze_limit_ms : FREEZE_LIMIT_MS;
     struct vss_service_config sc = {
-        .volume_of = service_volume_of, .enter_set = enter_set, .leave_set = leave_set, .priv = s, .side_by_side = VM_WRITER_ID,
+        .volume_of = service_volume_of, .enter_set = enter_set, .leave_set = leave_set, .holding = holding, .priv = s, .side_by_side = VM_WRITER_ID,
         .freeze_limit_ms = limit, .hold_limit_ms = limit, .log = c->log,
     };
 

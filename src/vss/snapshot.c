@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define ABORT_LIMIT_MS 3600000u /* it has none of its own; no program may ask for longer */
+
 int vss_start_snapshot_set(struct vss_session *v, const char **ret_set_id, struct err *err)
 {
     struct session_step step;
@@ -169,12 +171,23 @@ static int commit(struct vss_session *v, const struct deadline *held, struct err
     return check_time(v, EVENT_FREEZE, held, r, err);
 }
 
+/* For whoever lets go of them if this process can not. */
+static int tell_holding(const struct vss_session *v, unsigned ms, struct err *err)
+{
+    const struct vss_service_config *c = &v->service->config;
+
+    return c->holding ? c->holding(c->priv, ms, err) : 0;
+}
+
 /* Freeze to Thaw. */
 static int hold_and_commit(struct vss_session *v, struct err *err)
 {
-    struct deadline held = deadline_start(v, hold_limit(v));
-    int r = check_time(v, EVENT_FREEZE, &held, dispatch_event(v, EVENT_FREEZE, &held, err), err);
+    unsigned limit = hold_limit(v);
+    int r = tell_holding(v, limit, err);
+    struct deadline held = deadline_start(v, limit);
 
+    if (r == 0)
+        r = check_time(v, EVENT_FREEZE, &held, dispatch_event(v, EVENT_FREEZE, &held, err), err);
     if (r == 0)
         r = commit(v, &held, err);
     if (r == 0)
@@ -219,13 +232,16 @@ static int snapshot_sequence(struct vss_session *v, struct err *err)
         return r;
     r = make_snapshots(v, &local);
     if (r == 0) {
+        (void)tell_holding(v, 0, NULL);
         /* A veto in PostSnapshot raises no Abort, and the providers still end what they began. */
         int veto = dispatch_event(v, EVENT_POST_SNAPSHOT, NULL, err);
         r = providers_call(v, PROVIDER_POST_FINAL_COMMIT, NULL, NULL, &local);
         if (r == 0)
             return veto;
     }
+    (void)tell_holding(v, ABORT_LIMIT_MS, NULL);
     session_raise_abort(v, &local);
+    (void)tell_holding(v, 0, NULL);
     (void)err_move(err, &local);
     return r;
 }

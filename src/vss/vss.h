@@ -34,6 +34,9 @@ struct vss_service_config {
      * needs no turn. */
     int (*enter_set)(void *priv, bool brief, struct err *err);
     void (*leave_set)(void *priv);
+    /* Writers are held from now on, for ms at most (Freeze to Thaw); 0: none is any more (after Thaw, or Abort). An error keeps them from
+     * being held. NULL: nobody wants to know. */
+    int (*holding)(void *priv, unsigned ms, struct err *err);
     const char *side_by_side;
     unsigned freeze_limit_ms;       /* 0: 60000; a writer's own smaller limit counts for it */
     unsigned hold_limit_ms;         /* commit of the providers, 0: 10000 */

@@ -64,6 +64,21 @@ assert_eq "$(events | sed 's/prepare-backup //g')" \
 poll 30 gone
 note "told before the turn of the next"
 
+# ---- stopped, which nothing in it notices: ended by the watchdog, though no VM is held
+sed -i 's/"api": 1,/"api": 1, "freeze_limit_ms": 4000,/' "$WRITERS/app"
+holds
+kill -STOP $pid
+frozen=$SECONDS
+touch "$SANDBOX/go"
+poll 60 told
+wait $pid 2> /dev/null || :
+assert_le "$((SECONDS - frozen))" 40 "seconds until the writer of a stopped kvss was told"
+poll 30 gone
+assert_eq "$(events)" "$BEGUN abort " "events of a stopped kvss"
+assert_nothing_left
+sed -i 's/"freeze_limit_ms": 4000,//' "$WRITERS/app"
+note "told when kvss was stopped"
+
 # ---- what the session itself aborts, nobody else does
 holds
 kill -INT $pid

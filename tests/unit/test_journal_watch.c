@@ -110,10 +110,30 @@ static void b2_it_lets_go_what_is_held_too_long(void **state)
 
     enter(j, "other", "a");
     enter(j, "freeze", "b");
-    assert_ok(journal_deadline(j, 100, &err));
+    assert_ok(journal_deadline(j, JOURNAL_HELD_VMS, 100, &err));
     wait_until_reads(p.undone, "b "); /* we live, and do nothing */
     assert_int_equal(journal_open_effects(j), 2);
-    assert_ok(journal_deadline(j, 0, &err)); /* a sign of life, or it would end us */
+    assert_ok(journal_deadline(j, JOURNAL_HELD_VMS, 0, &err)); /* a sign of life, or it would end us */
+    clock_sleep_ms(1000);
+    journal_settled(j, 1);
+    journal_settled(j, 2);
+    journal_free(j);
+    assert_file_text(p.undone, "b ");
+}
+
+static void b2_writers_are_held_for_a_time_of_their_own(void **state)
+{
+    _cleanup_(place_clear) struct place p = place(state);
+    struct err err = ERR_INIT;
+    struct journal *j = start(&p, "hangs");
+
+    enter(j, "other", "a");
+    enter(j, "freeze", "b");
+    assert_ok(journal_deadline(j, JOURNAL_HELD_WRITERS, 300, &err));
+    assert_ok(journal_deadline(j, JOURNAL_HELD_VMS, 60000, &err));
+    assert_ok(journal_deadline(j, JOURNAL_HELD_VMS, 0, &err)); /* the VMs are let go, the writers are not */
+    wait_until_reads(p.undone, "b ");
+    assert_ok(journal_deadline(j, JOURNAL_HELD_WRITERS, 0, &err));
     clock_sleep_ms(1000);
     journal_settled(j, 1);
     journal_settled(j, 2);
@@ -134,7 +154,7 @@ static int end_of_hanging_owner(const struct place *p, bool deaf, bool undoes)
         enter(j, "freeze", "b");
         if (undoes)
             enter(j, "other", "slow");
-        journal_deadline(j, 100, NULL);
+        journal_deadline(j, JOURNAL_HELD_VMS, 100, NULL);
         if (undoes)
             journal_undo_all(j, NULL);
         else
@@ -179,8 +199,8 @@ static void a_deadline_that_is_taken_back_does_nothing(void **state)
     struct journal *j = start(&p, "fine");
     uint64_t id = enter(j, "freeze", "b");
 
-    assert_ok(journal_deadline(j, 100, &err));
-    assert_ok(journal_deadline(j, 0, &err));
+    assert_ok(journal_deadline(j, JOURNAL_HELD_VMS, 100, &err));
+    assert_ok(journal_deadline(j, JOURNAL_HELD_VMS, 0, &err));
     journal_settled(j, id);
     clock_sleep_ms(300);
     journal_free(j);
@@ -326,7 +346,7 @@ static void a_watchdog_that_cannot_start_is_told(void **state)
 
     assert_ok(journal_new(p.sessions, "s", verbs, p.undone, NULL, &j, &err));
     assert_fails(EIO, journal_watch_start(j, argv, NULL, &err));
-    assert_ok(journal_deadline(j, 100, &err));
+    assert_ok(journal_deadline(j, JOURNAL_HELD_VMS, 100, &err));
     journal_free(j);
     assert_ok(journal_new(NULL, "s", verbs, p.undone, NULL, &j, &err));
     assert_fails(EINVAL, journal_watch_start(j, argv, NULL, &err));
@@ -346,6 +366,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         test_in_dir(b2_it_undoes_what_a_killed_owner_leaves),
         test_in_dir(b2_it_lets_go_what_is_held_too_long),
+        test_in_dir(b2_writers_are_held_for_a_time_of_their_own),
         test_in_dir(b2_an_owner_that_hangs_is_ended),
         test_in_dir(b2_an_owner_that_hears_nothing_is_killed),
         test_in_dir(an_owner_that_undoes_is_left_to_it),

@@ -119,14 +119,14 @@ int vm_writer_try_freeze(struct vm_writer *w, const char *name_or_uuid, double *
     if (r >= 0)
         r = vm_effect(&vm, VERB_FREEZE, NULL, NULL, &vm.fx_freeze, err);
     if (r >= 0)
-        r = journal_deadline(c->journal, c->hold_limit_ms ? c->hold_limit_ms : HOLD_LIMIT_MS, err);
+        r = journal_deadline(c->journal, JOURNAL_HELD_VMS, c->hold_limit_ms ? c->hold_limit_ms : HOLD_LIMIT_MS, err);
     if (r >= 0)
         r = vm_freeze(&vm, err);
     if (r >= 0)
         r = vm_thaw(&vm, err);
     if (r < 0)
         (void)journal_undo(c->journal, vm.fx_freeze, &ignored);
-    (void)journal_deadline(c->journal, 0, NULL);
+    (void)journal_deadline(c->journal, JOURNAL_HELD_VMS, 0, NULL);
     if (r >= 0)
         *ret_ms = (double)(vm.thawed_us - vm.frozen_us) / 1000.0;
     return r;

@@ -92,13 +92,13 @@ static int begin_hold(struct vm_session *s, struct err *err)
     const struct vm_writer_config *c = &s->writer->config;
 
     __atomic_add_fetch(&s->n_held, 1, __ATOMIC_SEQ_CST);
-    return journal_deadline(c->journal, c->hold_limit_ms ? c->hold_limit_ms : HOLD_LIMIT_MS, err);
+    return journal_deadline(c->journal, JOURNAL_HELD_VMS, c->hold_limit_ms ? c->hold_limit_ms : HOLD_LIMIT_MS, err);
 }
 
 static void end_hold(struct vm_session *s)
 {
     if (__atomic_sub_fetch(&s->n_held, 1, __ATOMIC_SEQ_CST) == 0)
-        (void)journal_deadline(s->writer->config.journal, 0, NULL); /* passing for nothing does no harm */
+        (void)journal_deadline(s->writer->config.journal, JOURNAL_HELD_VMS, 0, NULL); /* passing for nothing does no harm */
 }
 
 static int release_guest(struct vm_session *s, struct vm *vm, struct err *err)
@@ -223,6 +223,6 @@ int vm_session_undo(struct vm_session *s, struct err *err)
     if (!j)
         return 0;
     int r = journal_undo_all(j, err);
-    (void)journal_deadline(j, 0, NULL);
+    (void)journal_deadline(j, JOURNAL_HELD_VMS, 0, NULL);
     return r;
 }
