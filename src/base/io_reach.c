@@ -77,15 +77,15 @@ bool io_is_kept(int dir, uid_t also)
 
 static int refuse_link(const struct walk *w, int dir, const char *name, const char *target, uid_t owner, struct err *err)
 {
-    _cleanup_free_ char *link = place_text(dir, name);
+    _cleanup_free_ char *at = place_text(dir, name);
+    const char *link = at ? at : name;
+    bool itself = !strcmp(link, w->path), others = !is_ours(owner);
+    char whose[64];
 
-    if (!is_ours(owner))
-        return err_set(err, EPERM, "%s is not reached: %s is a symbolic link that belongs to user %u, to %s. Links of others are not "
-                                   "followed: name the real place, or make the link root's", w->path, link ? link : name, (unsigned)owner,
-                       target);
-    return err_set(err, EPERM, "%s is not reached: %s is a symbolic link, to %s, in a folder where others can exchange it. Such links are "
-                               "not followed: name the real place, or let nobody but root write to that folder", w->path,
-                   link ? link : name, target);
+    snprintf(whose, sizeof(whose), others ? "belongs to user %u" : "is in a folder where others can exchange it", (unsigned)owner);
+    return err_set(err, EPERM, "%s%s%s is a symbolic link to %s that %s. Such links are not followed: name the real place, or %s",
+                   itself ? "" : w->path, itself ? "" : " is not reached: ", link, target, whose,
+                   others ? "make the link root's" : "let nobody but root write to that folder");
 }
 
 /* What the open link (O_PATH) in dir holds, if it may be followed. Caller frees. */

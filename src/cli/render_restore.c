@@ -19,6 +19,14 @@ static void path_line(FILE *f, const char *what, const json_t *o, const char *ke
     out_text(f, out_get(o, key));
 }
 
+/* A place that is reached by symbolic links, and where it really is. */
+static void place(FILE *f, const json_t *o)
+{
+    out_text(f, out_get(o, "path"));
+    if (json_is_string(json_object_get(o, "real")))
+        path_line(f, ", which is ", o, "real");
+}
+
 static void vm(FILE *f, const json_t *v, bool verbose)
 {
     size_t i;
@@ -31,7 +39,7 @@ static void vm(FILE *f, const json_t *v, bool verbose)
             registered && json_is_true(json_object_get(v, "memory")) ? ", its memory as at the instant" : "");
     json_array_foreach (json_object_get(v, "disks"), i, d) {
         fprintf(f, "   disk %s: ", out_get(d, "target"));
-        out_text(f, out_get(d, "path"));
+        place(f, d);
         fprintf(f, " (%s, %s)\n", out_get(d, "format"), out_size(d, "size", size));
     }
     json_array_foreach (json_object_get(v, "files"), i, d) {
@@ -44,6 +52,18 @@ static void vm(FILE *f, const json_t *v, bool verbose)
     out_list(f, json_object_get(v, "warnings"), "   warning: ");
 }
 
+static void set_ids(FILE *f, const json_t *component)
+{
+    size_t i;
+    json_t *e;
+
+    json_array_foreach (json_object_get(component, "set_ids"), i, e) {
+        bool kept = json_is_true(json_object_get(e, "kept"));
+        path_line(f, kept ? "   set-id bits restored: " : "   warning: without its set-id bits: ", e, "path");
+        fprintf(f, " (mode %s)%s\n", out_get(e, "mode"), kept ? "" : ": it, or its folder, is not root's alone");
+    }
+}
+
 static void components(FILE *f, const json_t *report, const char *what)
 {
     size_t i;
@@ -53,6 +73,7 @@ static void components(FILE *f, const json_t *report, const char *what)
         fputs("Component ", f);
         out_text(f, out_get(e, "component"));
         fprintf(f, ": %llu files %s\n", (unsigned long long)out_number(e, "files"), what);
+        set_ids(f, e);
     }
 }
 
@@ -94,7 +115,7 @@ static void plan_files(FILE *f, const json_t *v)
 
     json_array_foreach (json_object_get(v, "write"), i, w) {
         fprintf(f, "   %s %s: ", is(w, "device") ? "write onto" : is(w, "replaces") ? "replace" : "write", out_get(w, "what"));
-        out_text(f, out_get(w, "path"));
+        place(f, w);
         if (json_is_string(json_object_get(w, "format")))
             fprintf(f, " (%s, %s)", out_get(w, "format"), out_size(w, "size", size));
         fputc('\n', f);

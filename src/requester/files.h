@@ -44,6 +44,7 @@ struct files_job {
     size_t number;                   /* of the component among those with files */
     const struct par_cancel *cancel; /* may be NULL */
     struct rate *rate;               /* of reading them; NULL: no limit */
+    json_t *set_ids; /* an array that is told the files with set-id bits: { "path", "mode", "kept" }; NULL: nobody wants to know */
 };
 /* Writes contents and index into the point. *ret_size: bytes of content; *ret_stats: of the image. */
 int files_save(struct store *store, struct store_writer *w, struct file_list *l, const struct files_job *job, uint64_t *ret_size,
@@ -56,7 +57,7 @@ int files_index(struct store_point *p, size_t number, json_t **ret, struct err *
 /* Makes missing folders, and files and links beside their places, in the stage's group `group`. */
 int files_stage(struct store_point *p, const json_t *index, const struct files_job *job, struct stage *stage, const char *group,
                 struct err *err);
-/* When the files are in place: owners, modes and times of the folders. */
-int files_finish_folders(const json_t *index, struct err *err);
+/* When the files are in place: owners and modes of the folders that were made, times of all. */
+int files_finish_folders(const json_t *index, struct stage *stage, const char *group, struct err *err);
 
 #endif

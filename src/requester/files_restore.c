@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Files out of a restore point. The index came from a repository: nothing in it is taken on trust. */
 #include "base/io.h"
+#include "base/io_at.h"
 #include "base/num.h"
 #include "requester/files.h"
 #include "requester/internal.h"
@@ -90,17 +91,66 @@ static void recorded_times(const json_t *e, struct timespec times[static 2])
                                   .tv_nsec = ns >= 0 && ns < 1000000000 ? (long)ns : 0 };
 }
 
-static int make_file(struct store_image *image, const json_t *e, const char *made, const struct files_job *job, struct err *err)
-{
-    _cleanup_close_ int fd = open(made, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+/* ---- Set-id bits: a program of root's runs as root again only where nobody else can have put it ------------------------------------*/
 
-    if (fd < 0)
-        return err_errno(err, errno, "cannot make %s", made);
-    int r = copy_content(image, fd, json_get_u64(e, "off"), json_get_u64(e, "size"), job, err);
+/* What a stage of one component needs. */
+struct staging {
+    struct store_image *image;
+    const struct files_job *job;
+    struct stage *stage;
+    const char *group;
+    json_t *folders; /* path: entry; borrowed entries */
+};
+
+static int map_folders(const json_t *index, json_t **ret)
+{
+    json_t *map = json_object();
+    size_t i;
+    json_t *e;
+
+    json_array_foreach (json_object_get(index, "files"), i, e)
+        if (!strcmp(json_get_text(e, "type"), "folder") && json_object_set(map, json_get_text(e, "path"), e) < 0) {
+            json_decref(map);
+            return -ENOMEM;
+        }
+    *ret = map;
+    return map ? 0 : -ENOMEM;
+}
+
+/* A folder that is made is root's for the moment; what counts is whose it will be. */
+static bool may_set_ids(const struct staging *s, const json_t *e, const char *made)
+{
+    _cleanup_free_ char *dir = io_dirname(json_get_text(e, "path"));
+    const json_t *folder = dir ? json_object_get(s->folders, dir) : NULL;
+
+    return dir && owner_is_root(e) && (!folder || owner_is_root(folder)) && stage_in_roots_folder(s->stage, made);
+}
+
+static void tell_set_ids(const struct staging *s, const json_t *e, bool kept)
+{
+    char mode[8];
+
+    snprintf(mode, sizeof(mode), "%04o", (unsigned)(json_get_u64(e, "mode") & 07777));
+    if (s->job->set_ids)
+        json_array_append_new(s->job->set_ids, json_pack("{s:s, s:s, s:b}", "path", json_get_text(e, "path"), "mode", mode, "kept", kept));
+}
+
+/* ---- Files -----------------------------------------------------------------------------------------------------------------------*/
+
+static int make_file(const struct staging *s, const json_t *e, const char *made, struct err *err)
+{
+    _cleanup_close_ int fd = -1;
+    bool set_ids = owner_set_ids(e) && may_set_ids(s, e, made);
+
+    int r = stage_create(s->stage, made, &fd, err);
     if (r >= 0)
-        r = owner_apply(fd, e, geteuid(), getegid(), err);
+        r = copy_content(s->image, fd, json_get_u64(e, "off"), json_get_u64(e, "size"), s->job, err);
+    if (r >= 0)
+        r = owner_apply(fd, e, geteuid(), getegid(), set_ids ? OWNER_SET_IDS : OWNER_FILE, err);
     if (r < 0)
         return r;
+    if (owner_set_ids(e))
+        tell_set_ids(s, e, set_ids);
     struct timespec times[2];
     recorded_times(e, times);
     if (futimens(fd, times) < 0 || fsync(fd) < 0)
@@ -108,45 +158,66 @@ static int make_file(struct store_image *image, const json_t *e, const char *mad
     return 0;
 }
 
-static int make_link(const json_t *e, const char *made, struct err *err)
+static int make_link(const struct staging *s, const json_t *e, const char *made, struct err *err)
 {
+    _cleanup_close_ int fd = -1;
     struct timespec times[2];
 
-    if (symlink(json_get_text(e, "link"), made) < 0)
-        return err_errno(err, errno, "cannot make the symbolic link %s", made);
     recorded_times(e, times);
-    int r = owner_apply_link(made, e, err);
-    if (r >= 0 && utimensat(AT_FDCWD, made, times, AT_SYMLINK_NOFOLLOW) < 0)
+    int r = stage_link(s->stage, made, json_get_text(e, "link"), &fd, err);
+    if (r >= 0)
+        r = owner_apply_link(fd, e, err);
+    if (r >= 0 && utimensat(fd, "", times, AT_EMPTY_PATH) < 0 && errno != EINVAL) /* EINVAL: before Linux 5.8 */
         r = err_errno(err, errno, "cannot set the time of %s", made);
     return r;
 }
 
-int files_finish_folders(const json_t *index, struct err *err)
+/* ---- Folders ---------------------------------------------------------------------------------------------------------------------*/
+
+static int set_time(const char *path, int fd, const json_t *e, struct err *err)
+{
+    struct timespec times[2];
+
+    recorded_times(e, times);
+    return futimens(fd, times) < 0 ? err_errno(err, errno, "cannot set the time of the folder %s", path) : 0;
+}
+
+static int finish_folder(void *priv, const char *path, int fd, struct err *err)
+{
+    const json_t *e = json_object_get(priv, path);
+
+    int r = e ? owner_apply(fd, e, geteuid(), getegid(), OWNER_FOLDER, err) : 0;
+    return r < 0 ? err_context(err, "folder %s", path) : r;
+}
+
+/* Backwards: what is in a folder comes after it, and would change its time. */
+static int finish_times(const json_t *index, struct err *err)
 {
     json_t *files = json_object_get(index, "files");
 
-    /* Backwards: what is in a folder comes after it, and would change its time. */
     for (size_t i = json_array_size(files); i-- > 0;) {
         const json_t *e = json_array_get(files, i);
-        const char *path = json_get_text(e, "path");
-        struct timespec times[2];
         if (strcmp(json_get_text(e, "type"), "folder"))
             continue;
-        _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-        if (fd < 0)
-            return err_errno(err, errno, "cannot open the folder %s", path);
-        recorded_times(e, times);
-        int r = owner_apply(fd, e, geteuid(), getegid(), err);
+        _cleanup_close_ int fd = io_open_entry(json_get_text(e, "path"), O_RDONLY | O_DIRECTORY, err);
+        int r = fd < 0 ? fd : set_time(json_get_text(e, "path"), fd, e, err);
         if (r < 0)
-            return err_context(err, "folder %s", path);
-        if (futimens(fd, times) < 0)
-            return err_errno(err, errno, "cannot set the time of the folder %s", path);
+            return r;
     }
     return 0;
 }
 
-static int stage_entry(struct store_image *image, const json_t *e, const struct files_job *job, struct stage *stage,
-                       const char *group, struct err *err)
+int files_finish_folders(const json_t *index, struct stage *stage, const char *group, struct err *err)
+{
+    _cleanup_json_ json_t *folders = NULL;
+
+    if (map_folders(index, &folders) < 0)
+        return err_set(err, ENOMEM, "out of memory");
+    int r = stage_each_folder(stage, group, finish_folder, folders, err);
+    return r < 0 ? r : finish_times(index, err);
+}
+
+static int stage_entry(const struct staging *s, const json_t *e, struct err *err)
 {
     const char *path = json_get_text(e, "path"), *type = json_get_text(e, "type"), *made;
     _cleanup_free_ char *dir = io_dirname(path);
@@ -154,14 +225,14 @@ static int stage_entry(struct store_image *image, const json_t *e, const struct 
     if (!dir)
         return err_set(err, ENOMEM, "out of memory");
     if (!strcmp(type, "folder"))
-        return stage_folder(stage, group, path, 0755, err);
-    int r = stage_folder(stage, group, dir, 0755, err);
+        return stage_folder(s->stage, s->group, path, 0755, err);
+    int r = stage_folder(s->stage, s->group, dir, 0755, err);
     if (r >= 0)
-        r = stage_add(stage, group, path, STAGE_NOFOLLOW | STAGE_MAY_CHANGE, &made, err);
+        r = stage_add(s->stage, s->group, path, STAGE_NOFOLLOW | STAGE_MAY_CHANGE, &made, err);
     if (r < 0)
         return r;
-    r = !strcmp(type, "file") ? make_file(image, e, made, job, err) : make_link(e, made, err);
-    return r < 0 ? r : stage_made(stage, made, err);
+    r = !strcmp(type, "file") ? make_file(s, e, made, err) : make_link(s, e, made, err);
+    return r < 0 ? r : stage_made(s->stage, made, err);
 }
 
 int files_stage(struct store_point *p, const json_t *index, const struct files_job *job, struct stage *stage, const char *group,
@@ -172,11 +243,13 @@ int files_stage(struct store_point *p, const json_t *index, const struct files_j
     size_t i;
     json_t *e;
 
-    int r = name ? store_image_open(p, name, &image, err) : err_set(err, ENOMEM, "out of memory");
+    _cleanup_json_ json_t *folders = NULL;
+    int r = name && map_folders(index, &folders) >= 0 ? store_image_open(p, name, &image, err) : err_set(err, ENOMEM, "out of memory");
     if (r < 0)
         return r;
+    const struct staging s = { image, job, stage, group, folders };
     json_array_foreach (json_object_get(index, "files"), i, e)
-        if ((r = stage_entry(image, e, job, stage, group, err)) < 0)
+        if ((r = stage_entry(&s, e, err)) < 0)
             return err_context(err, "%s", json_get_text(e, "path"));
     return 0;
 }

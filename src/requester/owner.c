@@ -2,8 +2,10 @@
 #include "requester/owner.h"
 #include "requester/internal.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
+#include <unistd.h>
 
 #define NAMES_MAX 16384
 
@@ -45,10 +47,10 @@ static gid_t recorded_gid(const json_t *o)
     return (gid_t)json_get_u64(o, "gid");
 }
 
-int owner_apply(int fd, const json_t *o, uid_t fallback_uid, gid_t fallback_gid, struct err *err)
+int owner_apply(int fd, const json_t *o, uid_t fallback_uid, gid_t fallback_gid, mode_t allowed, struct err *err)
 {
     bool known = json_is_integer(json_object_get(o, "uid"));
-    mode_t mode = known ? (mode_t)(json_get_u64(o, "mode") & 07777) : 0600;
+    mode_t mode = known ? (mode_t)(json_get_u64(o, "mode") & allowed) : 0600;
 
     if (geteuid() == 0 && fchown(fd, known ? recorded_uid(o) : fallback_uid, known ? recorded_gid(o) : fallback_gid) < 0)
         return err_errno(err, errno, "cannot set the owner of a restored file");
@@ -57,9 +59,19 @@ int owner_apply(int fd, const json_t *o, uid_t fallback_uid, gid_t fallback_gid,
     return 0;
 }
 
-int owner_apply_link(const char *path, const json_t *o, struct err *err)
+bool owner_is_root(const json_t *o)
 {
-    if (geteuid() == 0 && lchown(path, recorded_uid(o), recorded_gid(o)) < 0)
-        return err_errno(err, errno, "cannot set the owner of the restored link %s", path);
+    return json_is_integer(json_object_get(o, "uid")) && recorded_uid(o) == 0;
+}
+
+mode_t owner_set_ids(const json_t *o)
+{
+    return (mode_t)(json_get_u64(o, "mode") & (S_ISUID | S_ISGID));
+}
+
+int owner_apply_link(int fd, const json_t *o, struct err *err)
+{
+    if (geteuid() == 0 && fchownat(fd, "", recorded_uid(o), recorded_gid(o), AT_EMPTY_PATH) < 0)
+        return err_errno(err, errno, "cannot set the owner of a restored link");
     return 0;
 }

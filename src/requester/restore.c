@@ -120,7 +120,7 @@ static void settle(struct restore *r)
             continue;
         if (journal_commit(r->s->journal, f->group, &why) < 0)
             log_error(r->rq->config.log, "component %s is not restored: %s", f->component, why.text);
-        else if (stage_finish(r->stage, f->group, &why) < 0 || files_finish_folders(f->index, &why) < 0)
+        else if (stage_finish(r->stage, f->group, &why) < 0 || files_finish_folders(f->index, r->stage, f->group, &why) < 0)
             log_warning(r->rq->config.log, "component %s is restored, but: %s", f->component, why.text);
     }
 }
@@ -248,6 +248,7 @@ static void vm_clear(struct restore_vm *vm)
 {
     for (size_t k = 0; k < vm->n_disks; k++) {
         free(vm->disks[k].path);
+        free(vm->disks[k].real);
         free(vm->disks[k].label);
         store_image_close(vm->disks[k].content);
     }
@@ -289,6 +290,7 @@ static void release(struct restore *r, struct err *err)
     stage_free(r->stage);
     for (size_t i = 0; i < r->n_files; i++) {
         json_decref(r->files[i].index);
+        json_decref(r->files[i].set_ids);
         free(r->files[i].group);
     }
     free(r->files);

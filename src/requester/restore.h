@@ -17,6 +17,7 @@ struct restore_disk {
     const char *format;    /* that it is written in: as of the backup, but raw on a block device that was not its own */
     const char *was;       /* where it was: a path, or what names it on the network; NULL: not known */
     char *path;            /* where it goes */
+    char *real;            /* the place that path leads to by links; NULL: it is the place itself */
     char *label;           /* "web01 vda" */
     struct store_image *content;
     uint64_t size, data;   /* virtual bytes; bytes that are no holes */
@@ -73,6 +74,7 @@ struct restore_files {
     const char *writer_id, *logical_path, *component; /* the session's */
     size_t number;
     json_t *index;
+    json_t *set_ids;       /* files_job */
     char *group;           /* of the stage */
     bool done, touched;
 };
@@ -137,6 +139,8 @@ int restore_check_clashes(const struct restore *r, struct err *err);
 bool restore_same_file(const char *a, const char *b);
 /* restore_way_back.c: whether the VM that is here could be started again, should the restore fail. -EPERM (refused), with the remedy. */
 int restore_check_old(const struct restore *r, struct restore_vm *vm, struct err *err);
+/* restore_real.c: finds the real places of the disks. -EPERM: a link on the way is somebody else's, or leads to somebody else's file. */
+int restore_real_places(struct restore *r, struct restore_vm *vm, struct err *err);
 /* restore_check.c: everything that can be known before PreRestore. */
 int restore_check(struct restore *r, struct err *err);
 /* Whether the file or device is the disk's, or one of its backing images. */

@@ -2,6 +2,7 @@
 /* Everything that can be known to fail is found before PreRestore turns a VM off: places, room, names, disks in use by others. */
 #include "base/guid.h"
 #include "base/io.h"
+#include "base/io_at.h"
 #include "base/num.h"
 #include "cluster/cluster.h"
 #include "requester/restore.h"
@@ -32,17 +33,30 @@ static void rooms_clear(struct rooms *rs)
     free(rs->rooms);
 }
 
-/* The nearest folder that exists at or above dir. Caller frees. */
-static char *existing_dir(const char *dir)
+/* The nearest folder that exists at or above dir, and its path. Caller closes and frees. */
+static int nearest_folder(const char *dir, int *ret_fd, char **ret, struct err *err)
 {
     _cleanup_free_ char *at = strdup(dir);
+    int fd = -1, r = -ENOENT;
 
-    while (at && !io_exists(at) && strcmp(at, "/")) {
+    while (at) {
+        struct err why = ERR_INIT;
+        r = io_open_folder(at, &fd, &why);
+        if (r == -ENOTDIR)
+            return err_set(err, ENOTDIR, "%s is not a folder", at);
+        if (r < 0 && (r != -ENOENT || !strcmp(at, "/")))
+            return err_move(err, &why);
+        if (r >= 0)
+            break;
         char *up = io_dirname(at);
         free(at);
         at = up;
     }
-    return TAKE_PTR(at);
+    if (!at)
+        return err_set(err, ENOMEM, "out of memory");
+    *ret_fd = fd;
+    *ret = TAKE_PTR(at);
+    return 0;
 }
 
 static struct room *room_of(struct rooms *rs, const char *dir, dev_t dev)
@@ -58,29 +72,63 @@ static struct room *room_of(struct rooms *rs, const char *dir, dev_t dev)
     return more[rs->n].dir ? &more[rs->n++] : NULL;
 }
 
-/* A file of `bytes` will be made beside path: the folder must be there or makeable, and writable by us. */
-static int want(struct rooms *rs, const char *path, uint64_t bytes, struct err *err)
+/* Whatever is there is replaced, but nothing that is no file; where links are not followed they are replaced as well. */
+static int add_replaced(struct room *room, int dir, const char *place, bool follow, struct err *err)
 {
-    _cleanup_free_ char *real = io_follow(path), *dir = real ? io_dirname(real) : NULL;
-    _cleanup_free_ char *there = dir ? existing_dir(dir) : NULL;
-    struct stat st, old;
+    _cleanup_free_ char *name = io_basename(place);
+    struct stat old;
 
-    if (!there)
+    if (!name)
         return err_set(err, ENOMEM, "out of memory");
-    if (stat(there, &st) < 0 || !S_ISDIR(st.st_mode))
-        return err_set(err, ENOTDIR, "cannot restore %s: %s is not a folder", path, there);
-    if (access(there, W_OK | X_OK) < 0)
-        return err_errno(err, errno, "cannot restore %s: folder %s cannot be written", path, there);
+    if (fstatat(dir, name, &old, AT_SYMLINK_NOFOLLOW) < 0)
+        return 0;
+    if (!S_ISREG(old.st_mode) && (follow || !S_ISLNK(old.st_mode)))
+        return err_set(err, EEXIST, "what is there is not an ordinary file");
+    room->replaced += (uint64_t)old.st_blocks * 512;
+    return 0;
+}
+
+/* Where it will be made; a link that leads nowhere stands for itself. Caller frees. */
+static int place_of(const char *path, bool follow, char **ret, struct err *err)
+{
+    struct err why = ERR_INIT;
+    int r = follow ? io_real_path(path, ret, &why) : -ENOENT;
+
+    if (r < 0 && r != -ENOENT && r != -ELOOP && r != -ENOTDIR)
+        return err_move(err, &why);
+    if (r < 0)
+        *ret = strdup(path);
+    return *ret ? 0 : err_set(err, ENOMEM, "out of memory");
+}
+
+static int want_at(struct rooms *rs, const char *place, uint64_t bytes, bool follow, struct err *err)
+{
+    _cleanup_free_ char *dir = io_dirname(place), *there = NULL;
+    _cleanup_close_ int fd = -1;
+    struct stat st;
+
+    int r = dir ? nearest_folder(dir, &fd, &there, err) : err_set(err, ENOMEM, "out of memory");
+    if (r < 0)
+        return r;
+    if (fstat(fd, &st) < 0 || faccessat(fd, ".", W_OK | X_OK, 0) < 0)
+        return err_errno(err, errno, "folder %s cannot be written", there);
     struct room *room = room_of(rs, there, st.st_dev);
     if (!room)
         return err_set(err, ENOMEM, "out of memory");
     room->wanted += bytes;
-    if (stat(path, &old) == 0) {
-        if (!S_ISREG(old.st_mode))
-            return err_set(err, EEXIST, "cannot restore %s: what is there is not an ordinary file", path);
-        room->replaced += (uint64_t)old.st_blocks * 512;
-    }
-    return 0;
+    return strcmp(dir, there) ? 0 : add_replaced(room, fd, place, follow, err);
+}
+
+/* A file of `bytes` will be made beside path: the folder must be there or makeable, and writable by us. follow: a link that is there is
+ * meant for what it leads to. */
+static int want(struct rooms *rs, const char *path, uint64_t bytes, bool follow, struct err *err)
+{
+    _cleanup_free_ char *place = NULL;
+
+    int r = place_of(path, follow, &place, err);
+    if (r >= 0)
+        r = want_at(rs, place, bytes, follow, err);
+    return r < 0 ? err_context(err, "cannot restore %s", path) : 0;
 }
 
 static int check_room(const struct room *room, struct err *err)
@@ -101,10 +149,10 @@ static int check_room(const struct room *room, struct err *err)
 
 static int check_block_device(const struct restore_disk *d, struct err *err)
 {
-    _cleanup_close_ int fd = open(d->path, O_WRONLY | O_EXCL | O_CLOEXEC); /* O_EXCL: not mounted, not part of something */
+    _cleanup_close_ int fd = io_open_file(d->path, O_WRONLY | O_EXCL, err); /* O_EXCL: not mounted, not part of something */
 
     if (fd < 0)
-        return err_errno(err, errno, "cannot restore onto the block device %s", d->path);
+        return err_context(err, "cannot restore onto the block device %s", d->path);
     off_t size = lseek(fd, 0, SEEK_END);
     if (size < 0 || (uint64_t)size < d->size)
         return err_set(err, ENOSPC, "the block device %s has %lld bytes, the image %llu", d->path, (long long)size,
@@ -118,10 +166,10 @@ static int want_parts(const struct restore *r, const struct restore_vm *vm, stru
     const char *save_dir = r->s->hv ? hv_save_dir(r->s->hv) : r->to_dir;
     bool here = save_dir && (!r->s->hv || access(save_dir, W_OK | X_OK) == 0); /* else it goes to the run-time folder */
     _cleanup_free_ char *memory = vm->with_memory && here ? io_path(save_dir, "memory") : NULL;
-    int rc = vm->nvram_path ? want(rooms, vm->nvram_path, json_get_u64(vm->nvram, "size"), err) : 0;
+    int rc = vm->nvram_path ? want(rooms, vm->nvram_path, json_get_u64(vm->nvram, "size"), true, err) : 0;
 
     if (rc >= 0 && memory)
-        rc = want(rooms, memory, json_get_u64(restore_find_part(vm, "memory"), "size"), err);
+        rc = want(rooms, memory, json_get_u64(restore_find_part(vm, "memory"), "size"), true, err);
     return rc < 0 ? err_context(err, "VM %s", vm->name) : 0;
 }
 
@@ -136,11 +184,12 @@ static uint64_t allocated(const struct restore_disk *d)
 /* libvirt gives images to QEMU's user, but not the folders above them: the VM would not start there. */
 static int check_reach(const struct restore *r, const struct restore_disk *d, struct err *err)
 {
-    _cleanup_free_ char *real = io_follow(d->path), *dir = real ? io_dirname(real) : NULL;
-    _cleanup_free_ char *there = dir ? existing_dir(dir) : NULL, *closed = NULL;
+    _cleanup_free_ char *dir = io_dirname(d->real ? d->real : d->path), *there = NULL, *closed = NULL;
+    _cleanup_close_ int fd = -1;
 
-    if (!there)
-        return err_set(err, ENOMEM, "out of memory");
+    int rc = dir ? nearest_folder(dir, &fd, &there, err) : err_set(err, ENOMEM, "out of memory");
+    if (rc < 0)
+        return rc;
     if (!r->s->hv || r->job->images_only || hv_qemu_may_enter(r->s->hv, there, &closed, NULL) != 0)
         return 0; /* where it is not known the start will tell */
     return err_set(err, EACCES, "QEMU's user cannot get to %s: let it pass through %s (chmod o+x, or setfacl -m u:USER:x), or restore to "
@@ -153,7 +202,7 @@ static int check_disk_place(const struct restore *r, const struct restore_disk *
         return 0; /* check_volumes() */
     if (d->block_device)
         return check_block_device(d, err);
-    int rc = want(rooms, d->path, allocated(d), err);
+    int rc = want(rooms, d->path, allocated(d), true, err);
     return rc < 0 ? rc : check_reach(r, d, err);
 }
 
@@ -174,6 +223,32 @@ static int check_volumes(const struct restore *r, struct err *err)
     return err_set(err, ENOSPC, "not enough room in the storage pool %s: %s are needed, %s are free", r->job->pool, wants, has);
 }
 
+/* Its folders can be reached, or made. */
+static int want_folder(const char *path, struct err *err)
+{
+    _cleanup_free_ char *there = NULL;
+    _cleanup_close_ int fd = -1;
+
+    int rc = nearest_folder(path, &fd, &there, err);
+    return rc < 0 ? err_context(err, "cannot restore %s", path) : 0;
+}
+
+static int want_files(const struct restore_files *f, struct rooms *rooms, struct err *err)
+{
+    size_t k;
+    json_t *e;
+    int rc = 0;
+
+    json_array_foreach (json_object_get(f->index, "files"), k, e) {
+        const char *path = json_get_text(e, "path");
+        if (rc >= 0 && !strcmp(json_get_text(e, "type"), "folder"))
+            rc = want_folder(path, err);
+        else if (rc >= 0)
+            rc = want(rooms, path, json_get_u64(e, "size"), false, err);
+    }
+    return rc < 0 ? err_context(err, "component %s", f->component) : 0;
+}
+
 static int check_places(const struct restore *r, struct err *err)
 {
     _cleanup_(rooms_clear) struct rooms rooms = { 0 };
@@ -189,13 +264,8 @@ static int check_places(const struct restore *r, struct err *err)
             if (rc < 0)
                 err_context(err, "VM %s, disk %s", r->vms[i].name, d->target);
         }
-    for (size_t i = 0; i < r->n_files && rc >= 0; i++) {
-        size_t k;
-        json_t *e;
-        json_array_foreach (json_object_get(r->files[i].index, "files"), k, e)
-            if (rc >= 0 && !strcmp(json_get_text(e, "type"), "file"))
-                rc = want(&rooms, json_get_text(e, "path"), json_get_u64(e, "size"), err);
-    }
+    for (size_t i = 0; i < r->n_files && rc >= 0; i++)
+        rc = want_files(&r->files[i], &rooms, err);
     for (size_t i = 0; i < rooms.n && rc >= 0; i++)
         rc = check_room(&rooms.rooms[i], err);
     return rc;
@@ -304,7 +374,7 @@ int restore_check(struct restore *r, struct err *err)
             rc = check_needs(r, &r->vms[i], err);
     for (size_t i = 0; i < r->n_vms && rc >= 0 && r->s->hv; i++)
         rc = restore_check_old(r, &r->vms[i], err);
-    if (rc >= 0)
-        rc = check_places(r, err);
+    if (rc >= 0 && (rc = check_places(r, err)) == -EPERM)
+        r->rq->end = REQUESTER_REFUSED;
     return rc;
 }

@@ -34,7 +34,7 @@ static int give_away(struct restore *r, int fd, const json_t *record, const char
     gid_t gid;
 
     default_owner(r, &uid, &gid);
-    int rc = owner_apply(fd, record, uid, gid, &why);
+    int rc = owner_apply(fd, record, uid, gid, OWNER_PLAIN, &why);
     if (rc == 0)
         return 0;
     if (rc != -EPERM && rc != -EINVAL && rc != -EOPNOTSUPP && rc != -ENOSYS)
@@ -347,10 +347,10 @@ int restore_stage_part(struct restore *r, struct restore_vm *vm, const json_t *p
 
 static int stage_component(struct restore *r, struct restore_files *f, struct err *err)
 {
-    struct files_job job = { .number = f->number, .cancel = r->rq->config.cancel };
-
     f->group = str_format("files-%zu", f->number);
-    if (!f->group)
+    f->set_ids = json_array();
+    struct files_job job = { .number = f->number, .cancel = r->rq->config.cancel, .set_ids = f->set_ids };
+    if (!f->group || !f->set_ids)
         return err_set(err, ENOMEM, "out of memory");
     int rc = files_stage(r->point, f->index, &job, r->stage, f->group, err);
     return rc < 0 ? err_context(err, "component %s", f->component) : 0;

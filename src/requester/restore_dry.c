@@ -7,12 +7,21 @@
 #include <errno.h>
 #include <string.h>
 
-static void add_write(json_t *list, const char *what, const char *path, const char *format, uint64_t size, bool device)
+static json_t *add_write(json_t *list, const char *what, const char *path, const char *format, uint64_t size, bool device)
 {
-    if (path)
-        json_array_append_new(list, json_pack("{s:s, s:o, s:o, s:I, s:b, s:b}", "what", what, "path", json_text(path), "format",
-                                              json_text(format), "size", (json_int_t)size, "replaces", io_exists(path), "device",
-                                              device));
+    json_t *o = path ? json_pack("{s:s, s:o, s:o, s:I, s:b, s:b}", "what", what, "path", json_text(path), "format", json_text(format),
+                                 "size", (json_int_t)size, "replaces", io_exists(path), "device", device)
+                     : NULL;
+    if (o)
+        json_array_append_new(list, o);
+    return o;
+}
+
+static void add_disk(json_t *list, const struct restore_disk *d)
+{
+    json_t *o = add_write(list, d->target, d->path, d->format, d->size, d->block_device);
+
+    json_object_set_new(o, "real", json_text(d->real));
 }
 
 static int add_tpm(json_t *list, const struct restore *r, const struct restore_vm *vm, struct err *err)
@@ -33,7 +42,7 @@ static int add_tpm(json_t *list, const struct restore *r, const struct restore_v
 static int writes(const struct restore *r, const struct restore_vm *vm, json_t *list, struct err *err)
 {
     for (size_t i = 0; i < vm->n_disks; i++)
-        add_write(list, vm->disks[i].target, vm->disks[i].path, vm->disks[i].format, vm->disks[i].size, vm->disks[i].block_device);
+        add_disk(list, &vm->disks[i]);
     add_write(list, "NVRAM", vm->nvram_path, NULL, json_get_u64(vm->nvram, "size"), false);
     add_write(list, "definition", vm->definition, NULL, 0, false);
     add_write(list, "definition it ran with", vm->live_path, NULL, 0, false);

@@ -95,6 +95,7 @@ static void drop_other_disks(struct restore *r, struct restore_vm *vm)
             continue;
         }
         free(d.path);
+        free(d.real);
         free(d.label);
         store_image_close(d.content);
     }
@@ -318,6 +319,10 @@ static int place_vm(struct restore *r, struct restore_vm *vm, struct err *err)
         rc = check_part(r, vm, err);
     for (size_t k = 0; k < vm->n_disks && rc >= 0; k++)
         rc = place_disk(r, vm, &vm->disks[k], err);
+    if (rc >= 0)
+        rc = restore_real_places(r, vm, err);
+    if (rc == -EPERM)
+        r->rq->end = REQUESTER_REFUSED;
     if (rc >= 0)
         rc = place_nvram(r, vm, err);
     if (rc < 0)

@@ -4,8 +4,8 @@
 
 static json_t *disk_report(const struct restore_disk *d)
 {
-    return json_pack("{s:s, s:s, s:s, s:I, s:b}", "target", d->target, "path", d->path, "format", d->format, "size",
-                     (json_int_t)d->size, "flattened", d->flattened);
+    return json_pack("{s:s, s:s, s:o, s:s, s:I, s:b}", "target", d->target, "path", d->path, "real", json_text(d->real), "format",
+                     d->format, "size", (json_int_t)d->size, "flattened", d->flattened);
 }
 
 static json_t *list_or_empty(const json_t *o, const char *key)
@@ -105,8 +105,9 @@ json_t *restore_files_report(const struct restore *r)
 
     for (size_t i = 0; i < r->n_files; i++) {
         const struct restore_files *f = &r->files[i];
-        json_array_append_new(files, json_pack("{s:s, s:s, s:I}", "writer", f->writer_id, "component", f->component, "files",
-                                               (json_int_t)json_array_size(json_object_get(f->index, "files"))));
+        json_array_append_new(files, json_pack("{s:s, s:s, s:I, s:o}", "writer", f->writer_id, "component", f->component, "files",
+                                               (json_int_t)json_array_size(json_object_get(f->index, "files")), "set_ids",
+                                               f->set_ids ? json_incref(f->set_ids) : json_array()));
     }
     return files;
 }

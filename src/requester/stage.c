@@ -13,6 +13,7 @@
 struct item {
     char *group, *target, *made, *kept; /* made NULL: a folder; kept: second name of the old file; NULL: there was none */
     struct io_id folder, old; /* of the target when it was planned; old: empty where nothing was there */
+    struct io_id new;         /* what was made; empty: not known */
     unsigned flags;
     uint64_t fx_made, fx_replaced;
     bool in_place;
@@ -80,14 +81,17 @@ static int done(struct stage *s, uint64_t id, struct err *err)
     return r < 0 ? err_errno(err, -r, "a restored file is not as it should be") : 0;
 }
 
-/* The target without links, where they are followed. What cannot be looked at is no place to put a file. */
+/* The target without links, where they are followed. One that leads nowhere stands for itself; what cannot be looked at is no place to put
+ * a file. */
 static int resolve(struct item *i, const char *target, struct err *err)
 {
-    char real[PATH_MAX];
+    struct err why = ERR_INIT;
+    int r = i->flags & STAGE_NOFOLLOW ? -ENOENT : io_real_path(target, &i->target, &why);
 
-    if (!(i->flags & STAGE_NOFOLLOW) && !realpath(target, real) && errno != ENOENT && errno != ELOOP)
-        return err_errno(err, errno, "cannot look at %s", target);
-    i->target = i->flags & STAGE_NOFOLLOW ? strdup(target) : io_follow(target);
+    if (r == -ENOENT || r == -ELOOP)
+        i->target = strdup(target);
+    else if (r < 0)
+        return err_move(err, &why);
     if (!i->target || !(i->made = beside(i->target, "new")))
         return err_set(err, ENOMEM, "out of memory");
     return 0;
@@ -133,16 +137,132 @@ int stage_add(struct stage *s, const char *group, const char *target, unsigned f
     return 0;
 }
 
-/* ---- Folders ----------------------------------------------------------------------------------------------------------------------*/
+/* ---- Making it ---------------------------------------------------------------------------------------------------------------------*/
 
-/* 1: there is a folder at path, links followed; 0: nothing. */
-static int is_there(const char *path, struct err *err)
+/* The latest first: it is most likely what was just added. */
+static struct item *find_item(const struct stage *s, const char *made)
 {
+    for (size_t k = s->n; k-- > 0;)
+        if (s->items[k]->made && !strcmp(s->items[k]->made, made))
+            return s->items[k];
+    return NULL;
+}
+
+static int moved(const char *target, struct err *err)
+{
+    return err_set(err, ESTALE, "the folder of %s is not the one that it was when the restore began; its file system may have been "
+                                "unmounted, or the folder moved", target);
+}
+
+/* The item's folder, if it is the one that it was. */
+static int open_folder(const struct item *i, int *ret, char **ret_name, struct err *err)
+{
+    _cleanup_close_ int dir = -1;
+    _cleanup_free_ char *name = NULL;
+    struct io_id folder;
+
+    int r = io_open_parent(i->target, &dir, &name, err);
+    if (r < 0)
+        return r;
+    if ((r = io_id_of(dir, &folder)) < 0)
+        return err_errno(err, -r, "cannot look at the folder of %s", i->target);
+    if (!io_id_same(i->folder.text, folder.text))
+        return moved(i->target, err);
+    *ret = TAKE_FD(dir);
+    *ret_name = TAKE_PTR(name);
+    return 0;
+}
+
+/* Who may write to the folder could have put another link there meanwhile: even a second name of one that is not his. Files are opened as
+ * they are made. Owners tell nothing: shares and FAT make them up. */
+static bool is_link_to(int fd, const struct stat *st, const char *target)
+{
+    char there[PATH_MAX];
+    ssize_t n = S_ISLNK(st->st_mode) && st->st_nlink == 1 ? readlinkat(fd, "", there, sizeof(there)) : -1;
+
+    return n >= 0 && (size_t)n == strlen(target) && !memcmp(there, target, (size_t)n);
+}
+
+static int note_new(struct stage *s, struct item *i, int fd, struct err *err)
+{
+    int r = io_id_of(fd, &i->new);
+
+    if (r < 0)
+        return err_errno(err, -r, "cannot look at %s", i->made);
+    return journal_note(s->journal, i->fx_made ? i->fx_made : i->fx_replaced, i->fx_made ? "path_id" : "made_id", i->new.text, err);
+}
+
+/* made: of stage_add(). *ret_name is its last part. */
+static int open_made(struct stage *s, const char *made, struct item **ret, int *ret_dir, char **ret_name, struct err *err)
+{
+    _cleanup_free_ char *name = NULL;
+    struct item *i = find_item(s, made);
+
+    if (!i || !(*ret_name = io_basename(made)))
+        return err_set(err, i ? ENOMEM : ENOENT, i ? "out of memory" : "%s was not planned", made);
+    *ret = i;
+    return open_folder(i, ret_dir, &name, err);
+}
+
+int stage_create(struct stage *s, const char *made, int *ret_fd, struct err *err)
+{
+    _cleanup_close_ int dir = -1, fd = -1;
+    _cleanup_free_ char *name = NULL;
+    struct item *i;
+
+    int r = open_made(s, made, &i, &dir, &name, err);
+    if (r < 0)
+        return r;
+    if ((fd = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0600)) < 0)
+        return err_errno(err, errno, "cannot make %s", made);
+    if ((r = note_new(s, i, fd, err)) < 0)
+        return r;
+    *ret_fd = TAKE_FD(fd);
+    return 0;
+}
+
+int stage_link(struct stage *s, const char *made, const char *target, int *ret_fd, struct err *err)
+{
+    _cleanup_close_ int dir = -1, fd = -1;
+    _cleanup_free_ char *name = NULL;
+    struct item *i;
     struct stat st;
 
-    if (stat(path, &st) == 0)
-        return S_ISDIR(st.st_mode) ? 1 : err_errno(err, ENOTDIR, "cannot make files in %s", path);
-    return errno == ENOENT ? 0 : err_errno(err, errno, "cannot look at %s", path);
+    int r = open_made(s, made, &i, &dir, &name, err);
+    if (r < 0)
+        return r;
+    if (symlinkat(target, dir, name) < 0 || (fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC)) < 0)
+        return err_errno(err, errno, "cannot make the symbolic link %s", made);
+    if (fstat(fd, &st) < 0 || !is_link_to(fd, &st, target))
+        return err_set(err, EEXIST, "%s was exchanged by somebody while it was made", made);
+    if ((r = note_new(s, i, fd, err)) < 0)
+        return r;
+    *ret_fd = TAKE_FD(fd);
+    return 0;
+}
+
+bool stage_in_roots_folder(struct stage *s, const char *made)
+{
+    _cleanup_close_ int dir = -1;
+    _cleanup_free_ char *name = NULL;
+    struct err ignored = ERR_INIT;
+    struct item *i;
+    struct stat st;
+
+    return open_made(s, made, &i, &dir, &name, &ignored) >= 0 && fstat(dir, &st) == 0 && st.st_uid == 0 &&
+           !(st.st_mode & (S_IWGRP | S_IWOTH));
+}
+
+/* ---- Folders ----------------------------------------------------------------------------------------------------------------------*/
+
+/* 1: there is a folder at path; 0: nothing. */
+static int is_there(const char *path, struct err *err)
+{
+    _cleanup_close_ int fd = -1;
+    struct err why = ERR_INIT;
+
+    int r = io_open_folder(path, &fd, &why);
+    return r >= 0 ? 1 : r == -ENOENT ? 0 : err_move(err, &why);
 }
 
 /* rename() that leaves alone what is at `to`, as far as the file system knows how to. */
@@ -160,22 +280,23 @@ static int rename_to_free(int dir, const char *from, const char *to)
 }
 
 /* Made under a name that nobody else has, looked at, and renamed: so it is known later on whether the folder at path is ours. */
-static int make_folder_at(struct stage *s, const struct item *i, mode_t mode, struct err *err)
+static int make_folder_at(struct stage *s, struct item *i, mode_t mode, struct err *err)
 {
-    _cleanup_close_ int dir = -1;
+    _cleanup_close_ int dir = -1, fd = -1;
     _cleanup_free_ char *name = NULL, *made = io_basename(i->made);
 
     int r = made ? io_open_parent(i->target, &dir, &name, err) : err_set(err, ENOMEM, "out of memory");
     if (r < 0)
         return r;
-    struct io_id id;
-    if (mkdirat(dir, made, mode) < 0 || (r = io_id_at(dir, made, &id)) < 0)
-        return err_errno(err, r < 0 ? -r : errno, "cannot make the folder %s", i->target);
-    if ((r = journal_note(s->journal, i->fx_replaced, "made_id", id.text, err)) < 0)
+    if (mkdirat(dir, made, mode) < 0 || (fd = openat(dir, made, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
+        return err_errno(err, errno, "cannot make the folder %s", i->target);
+    if ((r = note_new(s, i, fd, err)) < 0)
         return r;
     r = rename_to_free(dir, made, name);
-    if (r == -EEXIST || r == -ENOTEMPTY) /* somebody has made it just now: theirs, and as good */
+    if (r == -EEXIST || r == -ENOTEMPTY) { /* somebody has made it just now: theirs, and as good */
+        *i->new.text = '\0';
         return unlinkat(dir, made, AT_REMOVEDIR) < 0 ? err_errno(err, errno, "cannot remove %s", i->made) : 0;
+    }
     if (r >= 0)
         r = io_fsync_at(dir);
     return r < 0 ? err_errno(err, -r, "cannot make the folder %s", i->target) : 0;
@@ -212,6 +333,38 @@ int stage_folder(struct stage *s, const char *group, const char *dir, mode_t mod
     return make_folder(s, group, dir, mode, err);
 }
 
+/* 1: open, and what was made; 0: it is another by now. */
+static int open_own_folder(const struct item *i, int *ret, struct err *err)
+{
+    _cleanup_close_ int fd = io_open_entry(i->target, O_RDONLY | O_DIRECTORY, err);
+    struct io_id now;
+
+    if (fd < 0)
+        return fd;
+    int r = io_id_of(fd, &now);
+    if (r < 0)
+        return err_errno(err, -r, "cannot look at the folder %s", i->target);
+    *ret = io_id_same(i->new.text, now.text) ? TAKE_FD(fd) : -1;
+    return *ret >= 0;
+}
+
+int stage_each_folder(struct stage *s, const char *group, int (*fn)(void *priv, const char *path, int fd, struct err *err), void *priv,
+                      struct err *err)
+{
+    for (size_t k = s->n; k-- > 0;) {
+        _cleanup_close_ int fd = -1;
+        const struct item *i = s->items[k];
+        if (i->made || !*i->new.text || strcmp(i->group, group))
+            continue;
+        int r = open_own_folder(i, &fd, err);
+        if (r > 0)
+            r = fn(priv, i->target, fd, err);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
 /* ---- The swap ---------------------------------------------------------------------------------------------------------------------*/
 
 /* A target's folder, open, and what is in it. */
@@ -233,20 +386,17 @@ static void swap_clear(struct swap *w)
 /* In the folder that was planned, over what was planned, or over nothing. */
 static int check_place(const struct item *i, struct swap *w, struct err *err)
 {
-    struct io_id folder;
-
-    int r = io_open_parent(i->target, &w->dir, &w->name, err);
+    int r = open_folder(i, &w->dir, &w->name, err);
     if (r < 0)
         return r;
-    if ((r = io_id_of(w->dir, &folder)) >= 0 && (r = io_id_at(w->dir, w->name, &w->old)) == -ENOENT)
+    if ((r = io_id_at(w->dir, w->name, &w->old)) == -ENOENT)
         r = 0;
-    if (r >= 0 && io_id_same(i->folder.text, folder.text))
+    if (r >= 0)
         r = io_id_at(w->dir, w->made, &w->new);
-    else if (r >= 0)
-        return err_set(err, ESTALE, "the folder of %s is not the one that it was when the restore began; its file system may have been "
-                                    "unmounted, or the folder moved", i->target);
     if (r < 0)
         return err_errno(err, -r, "cannot put the restored %s into place", i->target);
+    if (*i->new.text && !io_id_same(i->new.text, w->new.text))
+        return err_set(err, ESTALE, "%s, which was to become %s, was exchanged by somebody", i->made, i->target);
     if (!*w->old.text || (i->flags & STAGE_MAY_CHANGE) || (*i->old.text && io_id_same(i->old.text, w->old.text)))
         return 0;
     return err_set(err, EEXIST, "%s is another file than when the restore began: it is left alone", i->target);
@@ -309,10 +459,9 @@ static int swap_in(struct stage *s, struct item *i, struct err *err)
 
 int stage_made(struct stage *s, const char *path, struct err *err)
 {
-    for (size_t k = 0; k < s->n; k++)
-        if (s->items[k]->made && !strcmp(s->items[k]->made, path))
-            return done(s, s->items[k]->fx_made, err);
-    return 0;
+    const struct item *i = find_item(s, path);
+
+    return i ? done(s, i->fx_made, err) : 0;
 }
 
 int stage_swap(struct stage *s, const char *group, struct err *err)

@@ -25,10 +25,19 @@ enum stage_flags {
  * cannot be looked at is not taken for one that does not exist. -EEXIST: STAGE_NEW. *ret_path lives as long as the stage. group: as in
  * the journal. */
 int stage_add(struct stage *s, const char *group, const char *target, unsigned flags, const char **ret_path, struct err *err);
+/* Makes the file of that name: new, empty, its mode 0600, in the folder that it was; or a symbolic link. What is at its place at the swap
+ * must be this. *ret_fd, which the caller closes: open for reading and writing; the link itself (O_PATH). */
+int stage_create(struct stage *s, const char *made, int *ret_fd, struct err *err);
+int stage_link(struct stage *s, const char *made, const char *target, int *ret_fd, struct err *err);
+/* Whether it is in a folder of root's, where nobody else may write. */
+bool stage_in_roots_folder(struct stage *s, const char *made);
 /* The file of that name is whole. */
 int stage_made(struct stage *s, const char *path, struct err *err);
 /* Makes the folders on the way to dir, and dir, that are not there. */
 int stage_folder(struct stage *s, const char *group, const char *dir, mode_t mode, struct err *err);
+/* fn is handed each folder that was made for the group, open for reading, last first; those that were there are nobody's business. */
+int stage_each_folder(struct stage *s, const char *group, int (*fn)(void *priv, const char *path, int fd, struct err *err), void *priv,
+                      struct err *err);
 /* Renames everything made for the group into place. -ESTALE: a folder is not the one that it was; -EEXIST: something else is at a target;
  * it is left alone. */
 int stage_swap(struct stage *s, const char *group, struct err *err);

@@ -187,7 +187,7 @@ static void restore(struct repo *r)
     assert_ok(stage_swap(r->stage, "group", &err));
     assert_ok(journal_commit(r->journal, "group", &err));
     assert_ok(stage_finish(r->stage, "group", &err));
-    assert_ok(files_finish_folders(index, &err));
+    assert_ok(files_finish_folders(index, r->stage, "group", &err));
 }
 
 static void assert_mode_and_time(const char *dir, const char *name, mode_t mode, long ns)
@@ -245,6 +245,56 @@ static void what_was_saved_comes_back_as_it_was(void **state)
     assert_int_equal(journal_open_effects(r.journal), 0);
 }
 
+static void folders_that_are_there_keep_owner_and_mode(void **state)
+{
+    _cleanup_free_ char *files = io_path(*state, "files"), *sub = io_path(files, "sub"), *one = io_path(files, "sub/one");
+    _cleanup_file_list_ struct file_list list = FILE_LIST_INIT;
+    _cleanup_(repo_clear) struct repo r = { 0 };
+    struct err err = ERR_INIT;
+    struct stat st;
+
+    make(files, "sub/one", "1");
+    set_mode_and_time(files, "sub", 0777, 7);
+    struct vss_file_set set = { .path = files, .filespec = "*", .recursive = true };
+    assert_ok(find(&set, 1, &list, &err));
+    save(&r, *state, &list);
+    assert_int_equal(chmod(sub, 0700), 0);
+    write_text(one, "2");
+    restore(&r);
+    assert_file_text(one, "1");
+    assert_int_equal(stat(sub, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0700);
+}
+
+static void set_ids_come_back_only_where_all_is_roots(void **state)
+{
+    _cleanup_free_ char *files = io_path(*state, "files"), *ours = io_path(files, "ours"), *theirs = io_path(files, "theirs");
+    _cleanup_free_ char *owned = io_path(files, "theirs/program"), *given = io_path(files, "ours/given");
+    _cleanup_file_list_ struct file_list list = FILE_LIST_INIT;
+    _cleanup_(repo_clear) struct repo r = { 0 };
+    struct err err = ERR_INIT;
+
+    if (geteuid() != 0)
+        skip();
+    make(files, "ours/program", "p");
+    make(files, "ours/given", "g");
+    make(files, "theirs/program", "t");
+    assert_int_equal(chown(theirs, 64777, 64777), 0);
+    assert_int_equal(chown(given, 64777, 64777), 0);
+    set_mode_and_time(files, "ours/program", 04755, 1);
+    set_mode_and_time(files, "ours/given", 06755, 1);
+    set_mode_and_time(files, "theirs/program", 02755, 1);
+    struct vss_file_set set = { .path = files, .filespec = "*", .recursive = true };
+    assert_ok(find(&set, 1, &list, &err));
+    save(&r, *state, &list);
+    assert_int_equal(unlink(owned), 0);
+    assert_ok(io_remove_tree(ours, &err)); /* so that it is made anew, and root's at first */
+    restore(&r);
+    assert_mode_and_time(files, "ours/program", 04755, 1);
+    assert_mode_and_time(files, "ours/given", 0755, 1);
+    assert_mode_and_time(files, "theirs/program", 0755, 1);
+}
+
 static void no_more_is_read_than_the_limit_says(void **state)
 {
     _cleanup_file_list_ struct file_list list = FILE_LIST_INIT;
@@ -275,6 +325,8 @@ int main(void)
         cmocka_unit_test(a_relative_path_is_refused),
         test_in_dir(an_alternate_path_is_read_but_not_restored_to),
         test_in_dir(what_was_saved_comes_back_as_it_was),
+        test_in_dir(folders_that_are_there_keep_owner_and_mode),
+        test_in_dir(set_ids_come_back_only_where_all_is_roots),
         test_in_dir(no_more_is_read_than_the_limit_says),
     };
 

@@ -185,10 +185,48 @@ static void a_link_is_followed_to_where_the_file_was(void **state)
     assert_file_text(nowhere, "two");
 }
 
+static void what_was_exchanged_is_not_put_into_place(void **state)
+{
+    _cleanup_(place_clear) struct place p = { 0 };
+    _cleanup_free_ char *elsewhere = io_path(*state, "elsewhere");
+    _cleanup_close_ int fd = -1;
+    struct err err = ERR_INIT;
+    const char *made = NULL;
+
+    place_new(&p, *state);
+    write_text(elsewhere, "not for this");
+    assert_ok(stage_add(p.stage, "vm", p.old, 0, &made, &err));
+    assert_ok(stage_create(p.stage, made, &fd, &err));
+    assert_int_equal(write(fd, "after", 5), 5);
+    assert_ok(stage_made(p.stage, made, &err));
+    assert_int_equal(unlink(made), 0);
+    assert_int_equal(symlink(elsewhere, made), 0);
+    assert_fails(ESTALE, stage_swap(p.stage, "vm", &err));
+    assert_file_text(p.old, "before");
+    assert_file_text(elsewhere, "not for this");
+}
+
+static void nothing_is_made_through_a_planted_name(void **state)
+{
+    _cleanup_(place_clear) struct place p = { 0 };
+    _cleanup_free_ char *elsewhere = io_path(*state, "elsewhere");
+    struct err err = ERR_INIT;
+    const char *made = NULL;
+    int fd = -1;
+
+    place_new(&p, *state);
+    assert_ok(stage_add(p.stage, "vm", p.old, 0, &made, &err));
+    assert_int_equal(symlink(elsewhere, made), 0);
+    assert_fails(EEXIST, stage_create(p.stage, made, &fd, &err));
+    assert_false(io_exists(elsewhere));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         test_in_dir(nothing_changes_before_the_swap),
+        test_in_dir(what_was_exchanged_is_not_put_into_place),
+        test_in_dir(nothing_is_made_through_a_planted_name),
         test_in_dir(a_swap_that_stands_leaves_only_the_new),
         test_in_dir(a_swap_can_be_taken_back),
         test_in_dir(groups_stand_or_fall_alone),
