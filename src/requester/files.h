@@ -30,8 +30,8 @@ struct file_list {
 };
 #define FILE_LIST_INIT { 0 }
 #define FILES_NO_WRITER "or leave the writer out (--no-writers, or --writer with the names of others)"
-/* Of a symbolic link. -EILSEQ as files_find(). Caller frees. */
-int files_read_link(const char *path, char **ret, struct err *err);
+/* Of a symbolic link that is open itself (O_PATH). -EILSEQ as files_find(). Caller frees. */
+int files_read_link(int fd, const char *path, char **ret, struct err *err);
 void file_list_clear(struct file_list *l);
 #define _cleanup_file_list_ _cleanup_(file_list_clear)
 

@@ -2,6 +2,7 @@
 /* Which files a component has now: folders are listed here, the service says which of the names belong to it. */
 #include "base/io.h"
 #include "base/buf.h"
+#include "base/io_at.h"
 #include "requester/files.h"
 #include <dirent.h>
 #include <fcntl.h>
@@ -38,10 +39,10 @@ static int check_text(const char *text, const char *what, struct err *err)
     return err_set(err, EILSEQ, "%s %s is not UTF-8, and cannot be stored: rename it, " FILES_NO_WRITER, what, (char *)shown.data);
 }
 
-int files_read_link(const char *path, char **ret, struct err *err)
+int files_read_link(int fd, const char *path, char **ret, struct err *err)
 {
     char target[PATH_MAX];
-    ssize_t n = readlink(path, target, sizeof(target) - 1);
+    ssize_t n = readlinkat(fd, "", target, sizeof(target) - 1);
 
     if (n < 0)
         return err_errno(err, errno, "cannot read the symbolic link %s", path);
@@ -77,6 +78,8 @@ static int add(struct file_list *l, char *path, char *from, const struct stat *s
 struct find {
     const struct vss_component_info *c;
     struct file_list *list;
+    char *folder; /* the last one that was looked into, and it, open; its files come one after the other */
+    int dir;
 };
 
 static size_t path_len(const char *path)
@@ -108,18 +111,37 @@ static int add_folder(struct find *f, const char *real, const struct stat *st, s
     return 0;
 }
 
+/* 0: it has just gone. */
+static int open_folder(const char *path, DIR **ret, struct err *err)
+{
+    _cleanup_close_ int dir = -1;
+    struct err why = ERR_INIT;
+
+    int r = io_open_folder(path, &dir, &why);
+    if (r < 0)
+        return r == -ENOENT || r == -ENOTDIR ? 0 : err_move(err, &why);
+    int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || !(*ret = fdopendir(fd))) {
+        r = err_errno(err, errno, "cannot read the folder %s", path);
+        cleanup_close_p(&fd);
+        return r;
+    }
+    return 1;
+}
+
 static int list_folder(void *priv, const char *path, int (*entry)(void *arg, const char *name, bool is_folder), void *arg,
                        struct err *err)
 {
     struct find *f = priv;
-    _cleanup_closedir_ DIR *d = opendir(path);
+    _cleanup_closedir_ DIR *d = NULL;
     struct stat st;
 
-    if (!d)
-        return errno == ENOENT || errno == ENOTDIR ? 0 : err_errno(err, errno, "cannot read the folder %s", path);
+    int r = open_folder(path, &d, err);
+    if (r <= 0)
+        return r;
     if (fstat(dirfd(d), &st) < 0)
         return err_errno(err, errno, "cannot read the folder %s", path);
-    int r = add_folder(f, path, &st, err);
+    r = add_folder(f, path, &st, err);
     if (r < 0)
         return r;
     for (struct dirent *e; errno = 0, (e = readdir(d));) {
@@ -134,37 +156,70 @@ static int list_folder(void *priv, const char *path, int (*entry)(void *arg, con
     return errno ? err_errno(err, errno, "cannot read the folder %s", path) : 0;
 }
 
-/* Where the file is read, if not where it belongs. */
-static char *read_from(const struct vss_file_set *set, const char *folder, const char *name)
+/* Where its folder is read, if not where it belongs. */
+static char *read_from(const struct vss_file_set *set, const char *folder)
 {
-    return str_format("%s%s/%s", set->alternate_path, folder + path_len(set->path), name);
+    return str_format("%s%s", set->alternate_path, folder + path_len(set->path));
+}
+
+static int enter_folder(struct find *f, const char *folder, struct err *err)
+{
+    int dir = -1;
+
+    if (f->folder && !strcmp(f->folder, folder))
+        return 0;
+    int r = io_open_folder(folder, &dir, err);
+    if (r < 0)
+        return r;
+    cleanup_close_p(&f->dir);
+    free(f->folder);
+    f->dir = dir;
+    f->folder = strdup(folder);
+    return f->folder ? 0 : err_set(err, ENOMEM, "out of memory");
+}
+
+/* What a link holds is read from the one that was looked at. */
+static int look_at(const struct find *f, const char *name, const char *path, struct stat *st, struct err *err)
+{
+    if (fstatat(f->dir, name, st, AT_SYMLINK_NOFOLLOW) < 0)
+        return err_errno(err, errno, "cannot read %s", path);
+    if (!S_ISLNK(st->st_mode))
+        return 0;
+    _cleanup_close_ int fd = openat(f->dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    _cleanup_free_ char *target = NULL;
+    if (fd < 0 || fstat(fd, st) < 0)
+        return err_errno(err, errno, "cannot read %s", path);
+    return S_ISLNK(st->st_mode) ? files_read_link(fd, path, &target, err) : 0;
 }
 
 static int found(void *priv, const struct vss_file_set *set, const char *folder, const char *name, struct err *err)
 {
     struct find *f = priv;
-    _cleanup_free_ char *path = io_path(folder, name), *from = set->alternate_path ? read_from(set, folder, name) : NULL;
+    _cleanup_free_ char *path = io_path(folder, name), *other = set->alternate_path ? read_from(set, folder) : NULL;
+    _cleanup_free_ char *from = other ? io_path(other, name) : NULL;
     struct stat st;
 
     if (!path || (set->alternate_path && !from))
         return err_set(err, ENOMEM, "out of memory");
-    if (lstat(from ? from : path, &st) < 0)
-        return err_errno(err, errno, "cannot read %s", from ? from : path);
-    _cleanup_free_ char *target = NULL;
-    int r = S_ISLNK(st.st_mode) ? files_read_link(from ? from : path, &target, err) : 0;
+    int r = enter_folder(f, other ? other : folder, err);
+    if (r >= 0)
+        r = look_at(f, name, from ? from : path, &st, err);
     return r < 0 ? r : add(f->list, TAKE_PTR(path), TAKE_PTR(from), &st, err);
 }
 
 int files_find(const struct vss_writer_info *w, size_t component, struct file_list *l, struct err *err)
 {
-    struct find f = { &w->components[component], l };
+    struct find f = { .c = &w->components[component], .list = l, .dir = -1 };
     struct vss_folder folder = { list_folder, &f };
 
     for (size_t i = 0; i < f.c->n_files; i++)
         if (f.c->files[i].path[0] != '/')
             return err_set(err, EINVAL, "component '%s' of writer '%s': '%s' is not an absolute path", f.c->name, w->name,
                            f.c->files[i].path);
-    return vss_component_files(w, component, &folder, found, &f, err);
+    int r = vss_component_files(w, component, &folder, found, &f, err);
+    cleanup_close_p(&f.dir);
+    free(f.folder);
+    return r;
 }
 
 static int by_path(const void *a, const void *b)

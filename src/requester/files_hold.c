@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "requester/files_hold.h"
 #include "base/clock.h"
+#include "base/guid.h"
 #include "base/io.h"
+#include "base/io_at.h"
 #include "base/num.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -111,25 +113,35 @@ static int find_all(const struct held *c, struct file_list *files, struct err *e
 /* ---- Copies without a name ------------------------------------------------------------------------------------------------*/
 
 /* In the folder, or -errno. */
-static int nameless(const char *dir)
+static int nameless(const char *path)
 {
-    int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    _cleanup_close_ int dir = -1;
+    struct guid id = guid_new();
+    char name[64];
 
+    int r = io_open_folder(path, &dir, NULL);
+    if (r < 0)
+        return r;
+    int fd = openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT))
         return fd >= 0 ? fd : -errno;
-    _cleanup_free_ char *path = str_format("%s/" IO_TEMPORARY_PREFIX "files-XXXXXX", dir);
-    fd = path ? mkostemp(path, O_CLOEXEC) : -1;
+    snprintf(name, sizeof(name), IO_TEMPORARY_PREFIX "files-%.13s", id.text);
+    fd = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd >= 0)
-        (void)unlink(path);
+        (void)unlinkat(dir, name, 0);
     return fd >= 0 ? fd : -errno;
 }
 
 /* Only where it needs no name: the folder is the writer's. */
 static int beside(const char *path)
 {
-    _cleanup_free_ char *dir = io_dirname(path);
-    int fd = dir ? open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600) : -1;
+    _cleanup_close_ int dir = -1;
+    _cleanup_free_ char *name = NULL;
 
+    int r = io_open_parent(path, &dir, &name, NULL);
+    if (r < 0)
+        return r;
+    int fd = openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     return fd >= 0 ? fd : -errno;
 }
 
@@ -141,18 +153,16 @@ static bool share(int from, int to, uint64_t n, uint64_t at)
     return ioctl(to, FICLONERANGE, &range) == 0;
 }
 
-static int open_source(const struct file_entry *e)
+static int open_source(const struct file_entry *e, int flags, struct err *err)
 {
-    int fd = open(e->from ? e->from : e->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
-
-    return fd < 0 ? -errno : fd;
+    return io_open_entry(e->from ? e->from : e->path, flags, err);
 }
 
 /* ---- Beforehand -----------------------------------------------------------------------------------------------------------*/
 
 static bool try_share(const struct files_hold *h, const struct file_entry *e)
 {
-    _cleanup_close_ int from = open_source(e), to = from < 0 ? -1 : beside(e->from ? e->from : e->path);
+    _cleanup_close_ int from = open_source(e, O_RDONLY, NULL), to = from < 0 ? -1 : beside(e->from ? e->from : e->path);
 
     return from >= 0 && to >= 0 && share(from, to, (uint64_t)e->st.st_size > h->chunk ? h->chunk : 0, 0);
 }
@@ -321,10 +331,10 @@ static bool share_file(struct held *c, int from, struct file_entry *e)
 
 static int take_file(struct files_hold *h, struct held *c, struct file_entry *e, struct err *err)
 {
-    _cleanup_close_ int from = open_source(e);
+    _cleanup_close_ int from = open_source(e, O_RDONLY, err);
 
     if (from < 0)
-        return err_errno(err, -from, "cannot open it");
+        return from;
     if (fstat(from, &e->st) < 0)
         return err_errno(err, errno, "cannot look at it");
     if (!S_ISREG(e->st.st_mode))
@@ -340,6 +350,19 @@ static int take_file(struct files_hold *h, struct held *c, struct file_entry *e,
     return 0;
 }
 
+static int take_link(struct file_entry *e, struct err *err)
+{
+    _cleanup_close_ int fd = open_source(e, O_PATH, err);
+
+    if (fd < 0)
+        return fd;
+    if (fstat(fd, &e->st) < 0)
+        return err_errno(err, errno, "cannot look at it");
+    if (!S_ISLNK(e->st.st_mode))
+        return err_set(err, EINVAL, "it was a symbolic link and is none any more");
+    return files_read_link(fd, e->from ? e->from : e->path, &e->link, err);
+}
+
 static int take_component(struct files_hold *h, struct held *c, struct err *err)
 {
     int r = find_all(c, &c->files, err);
@@ -353,7 +376,7 @@ static int take_component(struct files_hold *h, struct held *c, struct err *err)
         if (S_ISREG(e->st.st_mode))
             r = take_file(h, c, e, &why);
         else if (S_ISLNK(e->st.st_mode))
-            r = files_read_link(e->from ? e->from : e->path, &e->link, &why);
+            r = take_link(e, &why);
         if (r < 0 && r != -EFBIG && r != -ETIMEDOUT && r != -EINTR)
             err_context(&why, "%s", e->from ? e->from : e->path);
         if (r < 0)

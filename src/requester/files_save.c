@@ -2,6 +2,7 @@
 /* Files into a restore point: their contents one after the other in one image, each from the begin of a chunk (so that what has not
  * changed is stored once, and the gaps are holes); what they are in an index. */
 #include "base/io.h"
+#include "base/io_at.h"
 #include "base/num.h"
 #include "requester/files.h"
 #include "requester/internal.h"
@@ -36,17 +37,33 @@ static bool cancelled(void *priv)
     return par_cancelled(priv);
 }
 
+/* The file itself, where no copy of it was made: what is told of it is what is read. */
+static int open_own(struct file_entry *e, struct err *err)
+{
+    const char *path = e->from ? e->from : e->path;
+    _cleanup_close_ int fd = io_open_entry(path, O_RDONLY, err);
+    struct stat st;
+
+    if (fd < 0)
+        return fd;
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+        return err_set(err, EINVAL, "%s was a file and is none any more", path);
+    st.st_size = (off_t)num_min((uint64_t)st.st_size, (uint64_t)e->st.st_size); /* for which there is room in the image */
+    e->st = st;
+    return TAKE_FD(fd);
+}
+
 /* Reads what was there when the file was found; what it has lost since is zeros, and its entry says the shorter size. */
 static int save_content(struct store_image_writer *iw, struct file_entry *e, uint8_t *block, const struct files_job *job,
                         struct err *err)
 {
     const char *path = e->from ? e->from : e->path;
-    _cleanup_close_ int own = e->held ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    _cleanup_close_ int own = e->held ? -1 : open_own(e, err);
     uint64_t off = 0, size = (uint64_t)e->st.st_size, at = e->held ? e->off : 0;
     int fd = e->held ? *e->held : own;
 
     if (fd < 0)
-        return err_errno(err, errno, "cannot open %s", path);
+        return e->held ? err_set(err, EBADF, "there is no copy of %s", path) : fd;
     while (off < size) {
         size_t want = (size_t)num_min(BLOCK_SIZE, size - off);
         if (!rate_wait(job->rate, want, cancelled, (void *)(uintptr_t)job->cancel) || par_cancelled(job->cancel))
@@ -89,20 +106,16 @@ static int save_contents(struct store_image_writer *iw, struct file_list *l, con
 
 static int add_link(json_t *o, const struct file_entry *e, struct err *err)
 {
-    char target[PATH_MAX];
     const char *path = e->from ? e->from : e->path;
+    _cleanup_close_ int fd = e->link ? -1 : io_open_entry(path, O_PATH, err);
+    _cleanup_free_ char *target = NULL;
 
-    if (e->link) {
-        json_object_set_new(o, "link", json_text(e->link));
-        return 0;
-    }
-    ssize_t n = readlink(path, target, sizeof(target) - 1);
-
-    if (n < 0)
-        return err_errno(err, errno, "cannot read the symbolic link %s", path);
-    target[n] = '\0';
-    json_object_set_new(o, "link", json_text(target));
-    return 0;
+    if (!e->link && fd < 0)
+        return fd;
+    int r = e->link ? 0 : files_read_link(fd, path, &target, err);
+    if (r >= 0)
+        json_object_set_new(o, "link", json_text(e->link ? e->link : target));
+    return r;
 }
 
 static int index_entry(json_t *list, const struct file_entry *e, struct err *err)
