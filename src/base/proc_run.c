@@ -120,6 +120,7 @@ static int drain(struct run *r, int *fd)
             result = -EMSGSIZE;
         else
             result = buf_add(&r->stdout_text, piece, (size_t)got);
+        explicit_bzero(piece, (size_t)got); /* it may be a passphrase */
         if (result < 0)
             return result;
     }

@@ -26,7 +26,8 @@ struct vm_settings {
 
 /* What may be set by option, environment and configuration file; the first that sets a value wins. Strings are owned. */
 struct settings {
-    char *repository, *connect, *password_file, *key_file, *writers_dir, *snapshot_dir, *save_dir, *agent_timeout, *freeze_limit,
+    char *repository, *connect, *password_file, *key_file, *password_command, *key_memory,
+        *writers_dir, *snapshot_dir, *save_dir, *agent_timeout, *freeze_limit,
         *method, *require, *fallback, *retries, *compression, *bwlimit, *scratch_reserve, *writer_copy_limit, *wait, *exclude;
     size_t n_vms;
     struct vm_settings *vms;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/buf.h"
 #include "base/text.h"
 #include "cli/ask.h"
 #include "cli/bar.h"
@@ -13,6 +14,7 @@
 #include <malloc.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 static const struct cli_command *const commands[] = {
     &cmd_init,   &cmd_list, &cmd_check, &cmd_backup, &cmd_show,   &cmd_restore, &cmd_verify,  &cmd_forget,   &cmd_prune,
@@ -21,7 +23,7 @@ static const struct cli_command *const commands[] = {
 };
 
 struct globals {
-    const char *repository, *connect, *config, *password_file, *key_file;
+    const char *repository, *connect, *config, *password_file, *password_command, *key_file;
     bool json, verbose, quiet, help, version;
 };
 
@@ -30,6 +32,8 @@ static const struct cli_option global_options[] = {
     { "connect", 'c', "URI", "libvirt to talk to [KVSS_CONNECT]", offsetof(struct globals, connect), NULL },
     { "password-file", 0, "FILE", "passphrase: its first line [KVSS_PASSWORD_FILE]",
       offsetof(struct globals, password_file), NULL },
+    { "password-command", 0, "COMMAND", "prints the passphrase [KVSS_PASSWORD_COMMAND]",
+      offsetof(struct globals, password_command), NULL },
     { "key-file", 0, "FILE", "key instead of a passphrase [KVSS_KEY_FILE]", offsetof(struct globals, key_file),
       NULL },
     { "config", 0, "FILE", "read this kvss.conf and no other", offsetof(struct globals, config), NULL },
@@ -140,28 +144,49 @@ static int take_passphrase(struct cli *cli)
     return r;
 }
 
+/* What systemd hands to a service that it starts: LoadCredential=kvss.passphrase:... or kvss.key:... . */
+static int take_credential(struct settings *s, struct err *err)
+{
+    const char *dir = getenv("CREDENTIALS_DIRECTORY");
+    const struct { const char *name; char **to; } names[] = { { "kvss.passphrase", &s->password_file }, { "kvss.key", &s->key_file } };
+
+    for (size_t i = 0; dir && *dir == '/' && i < ARRAY_SIZE(names); i++) {
+        _cleanup_free_ char *path = str_format("%s/%s", dir, names[i].name);
+        if (!path)
+            return err_set(err, ENOMEM, "out of memory");
+        if (access(path, F_OK) == 0) {
+            *names[i].to = TAKE_PTR(path);
+            return 0;
+        }
+    }
+    return 0;
+}
+
 static int collect_settings(struct cli *cli, const struct globals *g, struct err *err)
 {
     struct settings *s = &cli->settings;
 
     if (keep(&s->repository, g->repository) < 0 || keep(&s->connect, g->connect) < 0 ||
-        keep(&s->password_file, g->password_file) < 0 || keep(&s->key_file, g->key_file) < 0 ||
+        keep(&s->password_file, g->password_file) < 0 ||
+        keep(&s->password_command, g->password_command) < 0 || keep(&s->key_file, g->key_file) < 0 ||
         take_passphrase(cli) < 0)
         return err_set(err, ENOMEM, "out of memory");
-    /* A passphrase in the environment goes before a file named in kvss.conf. */
+    /* What is named by options or in the environment goes before what kvss.conf names, of whatever kind. */
     int r = settings_from_env(s, err);
-    bool named = s->password_file || s->key_file;
+    char **const sources[] = { &s->password_file, &s->key_file, &s->password_command };
+    bool named[ARRAY_SIZE(sources)], any = cli->passphrase != NULL;
+    for (size_t i = 0; i < ARRAY_SIZE(sources); i++)
+        any |= named[i] = *sources[i] != NULL;
     if (r >= 0)
         r = settings_check(s, "environment", err);
     if (r >= 0)
         r = g->config ? settings_from_file(g->config, s, err) : settings_from_files(s, err);
     if (r == -ENOENT)
         return err_set(err, ENOENT, "cannot read %s: No such file or directory", g->config);
-    if (r >= 0 && cli->passphrase && !named) {
-        free(TAKE_PTR(s->password_file));
-        free(TAKE_PTR(s->key_file));
-    }
-    return r;
+    for (size_t i = 0; any && i < ARRAY_SIZE(sources); i++)
+        if (!named[i])
+            free(TAKE_PTR(*sources[i]));
+    return r < 0 || any || *sources[0] || *sources[1] || *sources[2] ? r : take_credential(s, err);
 }
 
 /* Of a number of seconds that was checked; 0 for none. */
@@ -184,6 +209,8 @@ static int make_requester(struct cli *cli, struct err *err)
         .uri = s->connect,
         .password_file = s->password_file,
         .key_file = s->key_file,
+        .password_command = s->password_command,
+        .key_memory = settings_size(s->key_memory),
         .passphrase = cli->passphrase,
         .ask = ask_possible() ? ask_passphrase : NULL,
         .ask_priv = &cli->cancel,
@@ -423,6 +450,12 @@ static bool asks_for_json(int argc, char **argv)
 /* Keys and passphrases are in memory: no core file has them, and no other process of this user may look (ptrace, /proc/PID/mem). */
 static void keep_secrets(void)
 {
+    struct rlimit core;
+
+    if (getrlimit(RLIMIT_CORE, &core) == 0) {
+        core.rlim_cur = 0;
+        (void)setrlimit(RLIMIT_CORE, &core);
+    }
     (void)prctl(PR_SET_DUMPABLE, 0);
 }
 

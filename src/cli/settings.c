@@ -31,6 +31,8 @@ static const struct setting {
     { "connect", "KVSS_CONNECT", offsetof(struct settings, connect), NULL, KIND_TEXT },
     { "password-file", "KVSS_PASSWORD_FILE", offsetof(struct settings, password_file), NULL, KIND_TEXT },
     { "key-file", "KVSS_KEY_FILE", offsetof(struct settings, key_file), NULL, KIND_TEXT },
+    { "password-command", "KVSS_PASSWORD_COMMAND", offsetof(struct settings, password_command), NULL, KIND_TEXT },
+    { "key-memory", NULL, offsetof(struct settings, key_memory), NULL, KIND_SIZE },
     { "writers-dir", NULL, offsetof(struct settings, writers_dir), NULL, KIND_PATH },
     { "snapshot-dir", NULL, offsetof(struct settings, snapshot_dir), NULL, KIND_PATH },
     { "save-dir", NULL, offsetof(struct settings, save_dir), NULL, KIND_PATH },

@@ -72,7 +72,7 @@ static int open_quietly(struct requester *rq, struct err *err)
 static const char *open_failed(struct check *c, int r, const struct err *why)
 {
     const struct requester_config *q = &c->rq->config;
-    bool no_key = !q->password_file && !q->key_file && !q->passphrase;
+    bool no_key = !q->password_file && !q->key_file && !q->password_command && !q->passphrase;
 
     if (r == -EACCES && no_key) {
         check_found(c, c->findings,

@@ -13,7 +13,7 @@ static int open_target(struct requester *rq, const struct requester_copy *job, s
     if (job->password_file || job->key_file || job->no_encryption) {
         other.config.password_file = job->password_file;
         other.config.key_file = job->key_file;
-        other.config.passphrase = NULL;
+        other.config.passphrase = other.config.password_command = NULL;
     }
     if (job->no_encryption)
         other.config.ask = NULL;

@@ -20,6 +20,7 @@ int requester_init(struct requester *rq, const struct requester_init *job, json_
     }
     if (r < 0)
         return job_end(rq, r, err);
+    key_file_look(rq, job->no_encryption ? NULL : c->key_file);
 
     struct store_init init = { .no_encryption = job->no_encryption, .make_parents = job->make_parents };
     if (!job->no_encryption)

@@ -36,6 +36,8 @@ int job_cancelled(const struct requester *rq, struct err *err); /* -EINTR once t
 /* ---- keys.c ---------------------------------------------------------------------------------------------------------------*/
 /* The passphrase from file or configuration; *ret NULL where there is none. Free with key_wipe(). */
 int key_given(const struct requester *rq, char **ret, struct err *err);
+/* Warns of a key file (NULL: none) that others can read. */
+void key_file_look(const struct requester *rq, const char *path);
 /* From whoever can be asked. -EACCES: nobody. `why` ends the sentence that says what it is for. */
 int key_asked(const struct requester *rq, const char *prompt, bool confirm, char **ret, struct err *err);
 void key_wipe(char *passphrase); /* NULL is fine */

@@ -43,6 +43,7 @@ static int add(struct requester *rq, const struct requester_new_key *key, char i
         r = key_asked(rq, "New passphrase: ", true, &passphrase, err);
     if (r < 0)
         return r;
+    key_file_look(rq, key->key_file);
     const struct store_key k = { .passphrase = passphrase, .key_file = key->key_file };
     return store_key_add(rq->store, &k, 0, id, err);
 }

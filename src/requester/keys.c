@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Where the passphrase of a repository comes from: a file, the configuration (environment), or a person. */
 #include "requester/internal.h"
+#include "requester/keys_command.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -16,12 +17,18 @@ void key_wipe(char *passphrase)
     free(passphrase);
 }
 
-static void warn_if_readable(const struct requester *rq, const char *path)
+static void warn_if_readable(const struct requester *rq, const char *what, const char *path)
 {
     struct stat st;
 
     if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & (S_IRGRP | S_IROTH)))
-        log_warning(rq->config.log, "password file %s can be read by others: chmod 600 it", path);
+        log_warning(rq->config.log, "%s %s can be read by others: chmod 600 it", what, path);
+}
+
+void key_file_look(const struct requester *rq, const char *path)
+{
+    if (path)
+        warn_if_readable(rq, "key file", path);
 }
 
 /* Editors of other systems put one at the begin of a file, unseen. It is a part of the passphrase as much as any byte, since there may be
@@ -81,7 +88,7 @@ static int from_file(const struct requester *rq, const char *path, char **ret, s
         warn_of_mark(rq, path, text, len);
     explicit_bzero(text, sizeof(text));
     if (r >= 0)
-        warn_if_readable(rq, path);
+        warn_if_readable(rq, "password file", path);
     return r;
 }
 
@@ -91,6 +98,8 @@ int key_given(const struct requester *rq, char **ret, struct err *err)
 
     if (c->password_file)
         return from_file(rq, c->password_file, ret, err);
+    if (c->password_command)
+        return keys_command_run(rq, c->password_command, ret, err);
     if (!c->passphrase || !*c->passphrase)
         return 0;
     *ret = strdup(c->passphrase);
@@ -100,7 +109,7 @@ int key_given(const struct requester *rq, char **ret, struct err *err)
 int key_asked(const struct requester *rq, const char *prompt, bool confirm, char **ret, struct err *err)
 {
     if (!rq->config.ask)
-        return err_set(err, EACCES, "no passphrase was given and nobody can be asked: give --password-file FILE or --key-file FILE, "
-                                    "or set KVSS_PASSWORD_FILE or KVSS_PASSWORD");
+        return err_set(err, EACCES, "no passphrase was given and nobody can be asked: give --password-file FILE, --key-file FILE or "
+                                    "--password-command COMMAND, or set KVSS_PASSWORD_FILE or KVSS_PASSWORD");
     return rq->config.ask(rq->config.ask_priv, prompt, confirm, ret, err);
 }

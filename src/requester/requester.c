@@ -79,9 +79,11 @@ int repository_open(struct requester *rq, struct err *err)
     int r = c->key_file ? 0 : key_given(rq, &passphrase, err);
     if (r < 0)
         return r;
+    key_file_look(rq, c->key_file);
 
     struct store_open o = {
-        .key = { .passphrase = passphrase, .key_file = c->key_file }, .zstd_level = c->compression, .log = c->log,
+        .key = { .passphrase = passphrase, .key_file = c->key_file }, .key_memory = c->key_memory,
+        .zstd_level = c->compression, .log = c->log,
     };
     struct err why = ERR_INIT; /* kept apart: what is mended by asking has not failed */
     bool nothing_given = !passphrase && !c->key_file;

@@ -35,6 +35,8 @@ struct requester_config {
     const char *uri;           /* libvirt's; NULL: libvirt's default for this user */
     const char *password_file; /* its first line is the passphrase */
     const char *key_file;
+    const char *password_command; /* words of a program that prints the passphrase; used where no file is given */
+    uint64_t key_memory;       /* most bytes that trying one key of the repository may take; 0: 128 MiB */
     const char *passphrase;    /* used where no file is given */
     /* Asks a person. NULL: nobody can be asked. *ret is malloc'd; confirm: ask twice. Used where nothing above is given. */
     int (*ask)(void *priv, const char *prompt, bool confirm, char **ret, struct err *err);

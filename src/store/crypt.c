@@ -19,7 +19,7 @@ struct crypt_ctx {
 };
 
 struct crypt {
-    bool encrypted;
+    bool encrypted, locked;
     uint8_t master[CRYPT_KEY_LEN];
     uint8_t key[MAC_COUNT][CRYPT_KEY_LEN];
     EVP_MAC *mac;
@@ -98,10 +98,12 @@ static int derive_keys(struct crypt *c)
 
 int crypt_new(const uint8_t *master, struct crypt **ret, struct err *err)
 {
-    struct crypt *c = calloc(1, sizeof *c);
+    bool locked = false;
+    struct crypt *c = crypt_secret_new(sizeof *c, &locked);
 
     if (!c)
         return err_errno(err, ENOMEM, "cannot set up the keys of the repository");
+    c->locked = locked;
     pthread_mutex_init(&c->lock, NULL);
     c->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
     c->mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
@@ -133,8 +135,12 @@ void crypt_free(struct crypt *c)
     EVP_MAC_free(c->mac);
     EVP_CIPHER_free(c->gcm);
     pthread_mutex_destroy(&c->lock);
-    crypt_wipe(c, sizeof *c);
-    free(c);
+    crypt_secret_free(c, sizeof *c);
+}
+
+bool crypt_is_locked(const struct crypt *c)
+{
+    return c->locked;
 }
 
 bool crypt_encrypted(const struct crypt *c)

@@ -63,6 +63,14 @@ int crypt_wrap(const void *secret, size_t n, const struct crypt_kdf *kdf, const 
 int crypt_unwrap(const void *secret, size_t n, const struct crypt_kdf *kdf, const char *aad,
                  const uint8_t wrapped[static CRYPT_WRAPPED_LEN], uint8_t ret_master[static CRYPT_KEY_LEN]);
 
+/* Whether the keys are in memory that is never swapped out. */
+bool crypt_is_locked(const struct crypt *c);
+
+/* Memory for secrets: zeroed, on pages of its own, kept out of core files, and of swap where that is allowed (*ret_locked, may be NULL).
+ * NULL: out of memory. */
+void *crypt_secret_new(size_t n, bool *ret_locked);
+void crypt_secret_free(void *p, size_t n); /* wipes it first; NULL is fine */
+
 int crypt_random(void *p, size_t n);
 void crypt_wipe(void *p, size_t n);
 

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 int crypt_random(void *p, size_t n)
 {
@@ -19,6 +20,36 @@ int crypt_random(void *p, size_t n)
         done += got > 0 ? (size_t)got : 0;
     }
     return 0;
+}
+
+/* ---- Memory for secrets ---------------------------------------------------------------------------------------------------------*/
+
+static size_t whole_pages(size_t n)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+    return (n + page - 1) / page * page;
+}
+
+void *crypt_secret_new(size_t n, bool *ret_locked)
+{
+    void *p = mmap(NULL, whole_pages(n), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (p == MAP_FAILED)
+        return NULL;
+    (void)madvise(p, whole_pages(n), MADV_DONTDUMP);
+    bool locked = mlock(p, whole_pages(n)) == 0;
+    if (ret_locked)
+        *ret_locked = locked;
+    return p;
+}
+
+void crypt_secret_free(void *p, size_t n)
+{
+    if (!p)
+        return;
+    crypt_wipe(p, n);
+    munmap(p, whole_pages(n)); /* and unlocks it */
 }
 
 /* ---- Memory of OpenSSL's ------------------------------------------------------------------------------------------------------*/

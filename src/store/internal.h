@@ -17,6 +17,7 @@ struct store {
     char *location;
     struct guid guid;
     struct object_name key_name; /* of the key that opened it */
+    char key_id[33];             /* the same as text; "": not encrypted */
     struct index *index;
     struct packer *packer;
     struct chunks *chunks;

@@ -11,9 +11,7 @@
 
 void key_secret_wipe(struct key_secret *s)
 {
-    if (s->p)
-        crypt_wipe(s->p, s->n);
-    free(s->p);
+    crypt_secret_free(s->p, s->n);
     *s = (struct key_secret){0};
 }
 
@@ -29,7 +27,7 @@ int key_secret_get(const struct store_key *key, struct key_secret *ret, struct e
         size_t n = strlen(key->passphrase);
         if (n == 0)
             return err_set(err, EINVAL, "the passphrase is empty");
-        uint8_t *copy = malloc(n);
+        uint8_t *copy = crypt_secret_new(n, NULL);
         if (!copy)
             return err_errno(err, ENOMEM, "cannot use the passphrase");
         memcpy(copy, key->passphrase, n);
@@ -44,8 +42,19 @@ int key_secret_get(const struct store_key *key, struct key_secret *ret, struct e
         buf_free(&b);
         return -EINVAL;
     }
-    *ret = (struct key_secret){true, b.data, b.len};
-    return 0;
+    uint8_t *copy = crypt_secret_new(b.len, NULL);
+    if (copy) {
+        memcpy(copy, b.data, b.len);
+        *ret = (struct key_secret){true, copy, b.len};
+    }
+    crypt_wipe(b.data, b.cap);
+    buf_free(&b);
+    return copy ? 0 : err_errno(err, ENOMEM, "cannot use the key file");
+}
+
+uint64_t key_memory(const struct crypt_kdf *kdf)
+{
+    return 128ULL * kdf->r << kdf->log_n;
 }
 
 void key_text_free(struct key_text *k)
@@ -128,8 +137,9 @@ int key_put(struct backend *b, const struct key_secret *s, unsigned log_n, const
     char path[OBJECT_PATH_SIZE], hex[2 * CRYPT_WRAPPED_LEN + 1];
     struct object_name name;
 
-    if (kdf.log_n < KEY_LOG_N_MIN || kdf.log_n > KEY_LOG_N_MAX)
-        return err_set(err, EINVAL, "the work factor of scrypt must be %d to %d", KEY_LOG_N_MIN, KEY_LOG_N_MAX);
+    /* Nobody would try one that takes more memory. */
+    if (kdf.log_n < KEY_LOG_N_MIN || kdf.log_n > KEY_LOG_N_MAX || key_memory(&kdf) > KEY_MEMORY_DEFAULT)
+        return err_set(err, EINVAL, "the work factor of scrypt must be %d to %d", KEY_LOG_N_MIN, KEY_LOG_N_DEFAULT + 1);
     int r = crypt_random(kdf.salt, sizeof kdf.salt);
     if (r == 0)
         r = crypt_random(&name, sizeof name);
@@ -145,67 +155,4 @@ int key_put(struct backend *b, const struct key_secret *s, unsigned log_n, const
     if (r == 0 && ret_name)
         *ret_name = name;
     return r;
-}
-
-struct trying {
-    struct backend *backend;
-    const struct key_secret *secret;
-    const struct log *log;
-    uint8_t master[CRYPT_KEY_LEN];
-    struct object_name name;
-    bool opened;
-    unsigned tried, bad;
-};
-
-/* Tries one key object; a damaged one is passed over, for another may open. */
-static int try_key(void *priv, const char *name)
-{
-    struct trying *t = priv;
-    _cleanup_buf_ struct buf b = BUF_INIT;
-    struct err err = ERR_INIT;
-    struct key_text k = {0};
-    char path[OBJECT_PATH_SIZE];
-
-    if (!crypt_unhex(name, t->name.b, sizeof t->name.b))
-        return 0;
-    if (t->tried + t->bad >= KEY_COUNT_MAX)
-        return -E2BIG;
-    int r = backend_read(t->backend, object_name_path("keys", &t->name, path), KEY_BYTES_MAX, &b, &err);
-    if (r == 0)
-        r = key_parse(b.data, b.len, &k, &err);
-    if (r < 0) {
-        log_warning(t->log, "%s: %s", path, err.text);
-        t->bad++;
-        return 0;
-    }
-    if (k.file == t->secret->file) {
-        t->tried++;
-        r = crypt_unwrap(t->secret->p, t->secret->n, &k.kdf, k.aad, k.wrapped, t->master);
-        t->opened = r == 0;
-    }
-    key_text_free(&k);
-    return t->opened ? -EALREADY : r == -ENOMEM ? r : 0;
-}
-
-int key_open(struct backend *b, const struct key_secret *s, const struct log *log, uint8_t ret_master[static CRYPT_KEY_LEN],
-             struct object_name *ret_name, struct err *err)
-{
-    struct trying t = {.backend = b, .secret = s, .log = log};
-    int r = backend_list(b, "keys", try_key, &t, err);
-
-    if (t.opened) {
-        memcpy(ret_master, t.master, CRYPT_KEY_LEN);
-        if (ret_name)
-            *ret_name = t.name;
-        crypt_wipe(&t, sizeof t);
-        err_clear(err);
-        return 0;
-    }
-    if (r < 0)
-        return r;
-    if (t.tried == 0 && t.bad)
-        return err_set(err, EACCES, "the repository's key is damaged; put keys/ back from a copy");
-    if (t.tried == 0)
-        return err_set(err, EACCES, "the repository has no key for a %s", s->file ? "key file" : "passphrase");
-    return err_set(err, EACCES, "the %s does not open the repository", s->file ? "key file" : "passphrase");
 }

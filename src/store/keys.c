@@ -12,6 +12,11 @@ static int need_encryption(struct store *s, struct err *err)
     return crypt_encrypted(s->env.crypt) ? 0 : err_set(err, ENOTSUP, "the repository %s is not encrypted: it has no keys", s->location);
 }
 
+const char *store_key_used(const struct store *s)
+{
+    return s->key_id;
+}
+
 struct listing {
     struct store *store;
     struct store_key_info *list;

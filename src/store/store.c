@@ -67,9 +67,23 @@ int store_create(const char *location, const struct store_init *init, struct err
 
 /* ---- opening --------------------------------------------------------------------------------------------------------------*/
 
-static int open_keys(struct store *s, const struct config *c, const struct store_key *key, const struct buf *text,
-                     struct err *err)
+/* Whether the check value of config was made with this master key. */
+static bool master_fits(void *priv, const uint8_t *master)
 {
+    const struct buf *text = priv;
+    struct crypt *crypt;
+
+    if (crypt_new(master, &crypt, NULL) < 0)
+        return false;
+    bool fits = config_check(crypt, text->data, text->len, NULL) == 0;
+    crypt_free(crypt);
+    return fits;
+}
+
+static int open_keys(struct store *s, const struct config *c, const struct store_open *o, struct buf *text, struct err *err)
+{
+    const struct store_key *key = &o->key;
+    const struct key_trial trial = {o->key_memory, o->first_key, s->env.log, master_fits, text};
     _cleanup_secret_ struct key_secret secret = {0};
     uint8_t master[CRYPT_KEY_LEN];
     int r = 0;
@@ -79,14 +93,18 @@ static int open_keys(struct store *s, const struct config *c, const struct store
     if (c->encrypted)
         r = key_secret_get(key, &secret, err);
     if (r == 0 && c->encrypted)
-        r = key_open(s->env.backend, &secret, s->env.log, master, &s->key_name, err);
+        r = key_open(s->env.backend, &secret, &trial, master, &s->key_name, err);
+    if (r == 0 && c->encrypted)
+        crypt_hex(s->key_name.b, sizeof s->key_name.b, s->key_id);
     if (r == 0)
         r = crypt_new(c->encrypted ? master : NULL, &s->env.crypt, err);
     crypt_wipe(master, sizeof master);
+    if (r == 0 && c->encrypted && !crypt_is_locked(s->env.crypt))
+        log_warning(s->env.log, "the keys of the repository may be written to swap space: this user may not lock memory (RLIMIT_MEMLOCK)");
     return r < 0 ? r : config_check(s->env.crypt, text->data, text->len, err);
 }
 
-static int open_config(struct store *s, const struct store_key *key, struct err *err)
+static int open_config(struct store *s, const struct store_open *o, struct err *err)
 {
     _cleanup_buf_ struct buf text = BUF_INIT;
     struct config c;
@@ -105,7 +123,7 @@ static int open_config(struct store *s, const struct store_key *key, struct err 
     if (r < 0)
         return r;
     s->guid = c.guid;
-    return open_keys(s, &c, key, &text, err);
+    return open_keys(s, &c, o, &text, err);
 }
 
 static int open_parts(struct store *s, const struct store_open *o, struct err *err)
@@ -141,7 +159,7 @@ int store_open_backend(struct backend *b, const char *location, const struct sto
     s->env.log = options->log;
     pthread_mutex_init(&s->lock, NULL);
     s->location = strdup(location);
-    int r = s->location ? open_config(s, &options->key, &local) : err_errno(&local, ENOMEM, "out of memory");
+    int r = s->location ? open_config(s, options, &local) : err_errno(&local, ENOMEM, "out of memory");
     if (r == 0)
         r = open_parts(s, options, &local);
     if (r < 0) {

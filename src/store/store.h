@@ -46,6 +46,8 @@ int store_create(const char *location, const struct store_init *init, struct err
 
 struct store_open {
     struct store_key key;
+    uint64_t key_memory;     /* most bytes that trying one key object may take, whoever put it there; 0: default (128 MiB) */
+    const char *first_key;   /* id of the key that opened it the last time, tried first; NULL: not known */
     int zstd_level;          /* 0: default (1); below 0: nothing is compressed */
     unsigned threads;        /* 0: one per core */
     const struct log *log;   /* may be NULL; must outlive the store */

@@ -23,6 +23,8 @@ struct store_key_info {
 };
 /* Caller frees with free(). */
 int store_key_list(struct store *s, struct store_key_info **ret, size_t *ret_n, struct err *err);
+/* Id of the key that opened this handle, for the next time (first_key of struct store_open); "": it is not encrypted. */
+const char *store_key_used(const struct store *s);
 int store_key_add(struct store *s, const struct store_key *key, unsigned scrypt_log_n, char ret_id[static 33], struct err *err);
 /* -EBUSY: it is the only one. -ENOENT. Who has seen the master key before can still use it: removal is for lost passphrases. */
 int store_key_remove(struct store *s, const char *id, struct err *err);
