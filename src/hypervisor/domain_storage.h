@@ -11,4 +11,7 @@ int domain_storage_glance(struct hv_domain *d, struct err *err);
  * cannot be found out stays 0 or NULL. active: QEMU has the disks open. */
 int domain_storage_fill(struct hv_domain *d, const char *xml, bool active, struct err *err);
 
+/* saved_size.c: the most that QEMU saves beside the guest's memory, in bytes. */
+uint64_t saved_size_beside_memory(const struct hv_domain *d);
+
 #endif

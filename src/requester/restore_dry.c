@@ -92,7 +92,7 @@ static json_t *default_link(const struct restore *r, const struct restore_vm *vm
         d = vm->disks[i].block_device ? NULL : &vm->disks[i];
     _cleanup_free_ char *dir = d && !vm->part && r->default_dir ? io_dirname(d->path) : NULL;
     _cleanup_free_ char *link = dir ? io_path(r->default_dir, restore_name(r, vm)) : NULL;
-    if (!link || restore_same_file(dir, r->default_dir))
+    if (!link || restore_same_file(dir, r->default_dir) || (io_exists(dir) && !vm_needs_link(r->default_dir, link, dir)))
         return json_null();
     return json_pack("{s:o, s:o}", "path", json_text(link), "to", json_text(dir));
 }

@@ -134,6 +134,21 @@ assert_match "$OUTPUT" 'no NIC'
 kvss_fails "$EXIT_FAILED" restore --yes "$POINT" mute --network lan=nowhere
 assert_match "$OUTPUT" 'no network and no bridge nowhere'
 
+# ---- a copy that does not start is named by its own name
+cp "$GUEST_DIR/vmlinuz" "$SANDBOX/kernel"
+chmod 644 "$SANDBOX/kernel"
+guest_xml stuck agent=no tokens=off fs=none size=8M | sed "s|<kernel>[^<]*<|<kernel>$SANDBOX/kernel<|" > "$SANDBOX/stuck.xml"
+chmod 644 "$SANDBOX/stuck.xml"
+virsh -q define "$SANDBOX/stuck.xml"
+kvss_json backup stuck
+head -c 100 /dev/urandom > "$SANDBOX/kernel"
+kvss_fails "$EXIT_FAILED" restore "$(report .point)" stuck --name stuck-2 --start
+assert_match "$OUTPUT" 'VM stuck-2: it is registered, but could not be started'
+assert_no_match "$OUTPUT" 'VM stuck:'
+virsh -q undefine stuck-2
+virsh -q undefine stuck
+rm "$IMAGES"/stuck*
+
 # ---- NVRAM of its own
 kvss_json restore --yes "$POINT" uefi --name uefi-2
 assert_eq "$(cat /var/lib/libvirt/qemu/nvram/uefi-2_VARS.fd)" 'variables of the firmware'

@@ -39,6 +39,17 @@ backup uefi chip
 assert_report_vm uefi .method child-vm-snapshot
 assert_report_vm chip .method saved-state
 note "backed up"
+
+# ---- lost while they run: told beforehand
+for vm in uefi chip; do
+    mv "$(state_of $vm)" "$SANDBOX/lost"
+    kvss check $vm --json > "$REPORT" 2> /dev/null && fail "check says that all is well, and the TPM of $vm has no state"
+    assert_match "$(report_vm $vm .refused)" 'its TPM has no state in .*/swtpm/' "what check says of $vm"
+    kvss_fails "$EXIT_REFUSED" backup $vm --quiet
+    assert_match "$OUTPUT" "VM $vm: its TPM has no state" "what the backup says"
+    mv "$SANDBOX/lost" "$(state_of $vm)"
+done
+note "a lost TPM is told of"
 boot=$(guest_bootid chip)
 
 # ---- over VMs that run

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Definitions of many shapes: what is read out of NAME.xml is in NAME.txt. KVSS_UPDATE_GOLDEN=1 writes the latter anew. */
 #include "base/io.h"
+#include "hypervisor/domain_storage.h"
 #include "hypervisor/domain_xml.h"
 #include "test_hv.h"
+#include <sys/stat.h>
 
 static int resolve_volume(void *ctx, const char *pool, const char *volume, struct hv_disk *disk)
 {
@@ -327,11 +329,41 @@ static void memory_in_files_is_told(void **state)
     }
 }
 
+/* What QEMU saves beside the guest's memory counts too where room for it is looked for (B2). */
+static void video_memory_and_flash_are_saved_too(void **state)
+{
+#define MIB_OF(n) ((uint64_t)(n) << 20)
+    static const struct {
+        const char *devices;
+        uint64_t bytes;
+    } cases[] = {
+        { "", MIB_OF(4) },
+        { "<video><model type='none'/></video>", MIB_OF(4) },
+        { "<video><model type='virtio'/></video>", MIB_OF(20) },
+        { "<video><model type='vga' vram='65536'/></video>", MIB_OF(68) },
+        { "<video><model type='qxl' ram='65536' vram='65536' vgamem='16384'/></video><video><model type='qxl' ram='x' vram='-1'/></video>",
+          MIB_OF(148) },
+    };
+    static char image[] = "/proc/self/exe";
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        _cleanup_free_ char *xml = str_format("<domain><devices>%s</devices></domain>", cases[i].devices);
+        struct hv_domain d = { .xml = xml };
+        assert_int_equal(saved_size_beside_memory(&d), cases[i].bytes);
+        d.loader = d.nvram = image;
+        struct stat st;
+        assert_int_equal(stat(image, &st), 0);
+        assert_int_equal(saved_size_beside_memory(&d), cases[i].bytes + 2 * (uint64_t)st.st_size);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(m11_disks_of_every_kind),
         cmocka_unit_test(memory_in_files_is_told),
+        cmocka_unit_test(video_memory_and_flash_are_saved_too),
         cmocka_unit_test(m11_host_devices_with_storage_are_told),
         cmocka_unit_test(real_definitions),
         cmocka_unit_test(m11_disks_of_which_the_image_is_another_or_a_part),

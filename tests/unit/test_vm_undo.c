@@ -220,6 +220,33 @@ static void b2_a_link_that_was_only_begun(void **state)
     assert_link(p.kept, "none");
 }
 
+static void m16_a_folder_of_its_name_needs_no_link(void **state)
+{
+    const char *top = *state;
+    static const struct {
+        const char *place;
+        bool needs;
+    } cases[] = { { "default", false },         { "default/web", false }, { "default/web/disks", false }, { "default/webcam", true },
+                  { "default/group/web", true }, { "elsewhere", true },    { "default/no", false } };
+    static const char *const folders[] = { "default", "default/web", "default/web/disks", "default/webcam", "default/group",
+                                           "default/group/web", "elsewhere" };
+    _cleanup_free_ char *dir = io_path(top, "default"), *link = io_path(dir, "web"), *other = io_path(dir, "db");
+
+    for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
+        _cleanup_free_ char *path = io_path(top, folders[i]);
+        assert_int_equal(mkdir(path, 0700), 0);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        _cleanup_free_ char *place = io_path(top, cases[i].place);
+        if (vm_needs_link(dir, link, place) != cases[i].needs)
+            fail_msg("%s: a link is %s", cases[i].place, cases[i].needs ? "needed" : "not needed");
+        assert_int_equal(vm_needs_link(dir, other, place), i != 0 && i != 6); /* whose name no folder has */
+    }
+    _cleanup_free_ char *elsewhere = io_path(top, "elsewhere");
+    assert_int_equal(symlink(elsewhere, other), 0);
+    assert_true(vm_needs_link(dir, other, elsewhere)); /* it has one, which stays */
+}
+
 /* ---- Parts of a backup --------------------------------------------------------------------------------------------------------------*/
 
 static void b2_a_part_stays_in_the_list_until_it_is_gone(void **state)
@@ -248,6 +275,7 @@ int main(void)
         test_in_dir(b2_the_link_is_as_before),
         test_in_dir(b2_a_link_of_others_is_left_alone),
         test_in_dir(b2_a_link_that_was_only_begun),
+        test_in_dir(m16_a_folder_of_its_name_needs_no_link),
         test_in_dir(b2_a_part_stays_in_the_list_until_it_is_gone),
     };
 

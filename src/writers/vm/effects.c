@@ -69,8 +69,12 @@ static int undo_freeze(void *ctx, const struct journal_effect *e, struct err *er
     int r = find(ctx, e, &d, err);
     if (r <= 0)
         return r;
-    if (d->state != HV_RUNNING && d->state != HV_SAVED)
+    if (d->state == HV_OFF)
         return 0; /* nothing runs that could be frozen */
+    /* Somebody has paused it: its agent may find the call to freeze when it goes on. So it is tried again until then. */
+    if (d->state != HV_RUNNING && d->state != HV_SAVED)
+        return err_set(err, EAGAIN, "VM %s may still be frozen, and is %s; it is thawed when it runs again", d->name,
+                       hv_state_name(d->state));
     if (hv_domain_hangs(d)) /* nor would its agent answer: others are not kept waiting for that */
         return err_set(err, ETIMEDOUT, "VM %s may still be frozen: its QEMU does not answer", d->name);
     r = thaw_again(d, err);

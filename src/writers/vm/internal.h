@@ -98,6 +98,10 @@ char *vm_failed_conditions(const struct vm_report *r);
 /* Why a disk is not backed up; NULL: it is. */
 const char *vm_disk_not_covered(const struct hv_disk *d);
 
+/* parts.c: why the state of its emulated TPM could not be backed up, lost as it is while the VM runs or is saved; NULL: it could. Caller
+ * frees. */
+char *vm_lost_tpm(const struct hv_domain *d);
+
 /* network_disks.c: those that will be read without the VM's QEMU are tried as the backup will do it: their sizes, or why they are
  * unreadable. -EINTR, -ENOMEM. */
 int vm_look_at_network(struct hv_domain *d, struct err *err);

@@ -182,7 +182,7 @@ static char *unreadable(const struct hv_domain *d)
     }
     if (d->nvram && d->state != HV_OFF && hv_is_local(d->hv) && !io_exists(d->nvram))
         return str_format("its NVRAM %s is not there: bring it back", d->nvram);
-    return NULL;
+    return vm_lost_tpm(d);
 }
 
 /* Why a backup with these settings cannot be made; NULL: it can. Everything here is known before anything is touched. */

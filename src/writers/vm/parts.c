@@ -4,6 +4,7 @@
 #include "base/io.h"
 #include "writers/vm/internal.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -108,6 +109,36 @@ static int keep_tpm(struct vm *vm, struct err *err)
     if (r >= 0 && !strv_len(vm->tpm) && vm->before != HV_OFF)
         return err_set(err, ENOENT, "its TPM has no state in %s", dir);
     return r;
+}
+
+static int count_tpm_files(const char *dir, const char *version, size_t *n)
+{
+    _cleanup_free_ char *path = io_path(dir, version);
+    _cleanup_closedir_ DIR *d = path ? opendir(path) : NULL;
+
+    if (!d)
+        return path && errno == ENOENT ? 0 : path ? -errno : -ENOMEM;
+    for (const struct dirent *e; (e = readdir(d));) {
+        struct stat st;
+        *n += !strncmp(e->d_name, "tpm", 3) && fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
+    }
+    return 0;
+}
+
+char *vm_lost_tpm(const struct hv_domain *d)
+{
+    _cleanup_free_ char *dir = NULL;
+    size_t n = 0;
+
+    if (!d->tpm || d->state == HV_OFF || !hv_is_local(d->hv) || hv_tpm_dir(d->hv, d->uuid, &dir, NULL) < 0)
+        return NULL;
+    int r = count_tpm_files(dir, "tpm2", &n);
+    if (r >= 0)
+        r = count_tpm_files(dir, "tpm1.2", &n);
+    if (r < 0)
+        return str_format("the state of its TPM cannot be read in %s: %s", dir, strerror(-r));
+    return n ? NULL : str_format("its TPM has no state in %s: bring that back, or turn the VM off: it has a new TPM at its next start then",
+                                 dir);
 }
 
 int vm_keep_firmware(struct vm *vm, struct err *err)

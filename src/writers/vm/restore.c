@@ -228,7 +228,7 @@ static int post_restore_one(struct vm_writer *w, struct kvss_component *c, struc
     if (rc >= 0)
         rc = vm_is_part(&r) ? part_and_commit(&r, &stands, err) : register_and_start(&r, &stands, err);
     if (rc < 0)
-        err_context(err, "VM %s", r.metadata ? vm_name(&r) : kvss_component_name(c));
+        err_context(err, "VM %s", r.metadata ? vm_restored_name(&r) : kvss_component_name(c));
     save_report(&r, stands);
     vm_restore_clear(&r);
     return rc;

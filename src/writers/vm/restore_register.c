@@ -290,17 +290,29 @@ static void remove_link(struct vm_restore *r, const char *link)
     vm_restore_step(r, "link: %s removed, the VM is in its default place", link);
 }
 
+bool vm_needs_link(const char *default_dir, const char *link, const char *place)
+{
+    _cleanup_free_ char *real_link = realpath(link, NULL), *real = realpath(place, NULL);
+    struct stat a, b, at;
+
+    if (stat(default_dir, &a) < 0 || stat(place, &b) < 0 || (a.st_dev == b.st_dev && a.st_ino == b.st_ino))
+        return false;
+    size_t n = real_link ? strlen(real_link) : 0;
+    bool within = n && real && strncmp(real, real_link, n) == 0 && (real[n] == '/' || real[n] == '\0');
+    return !within || lstat(link, &at) < 0 || S_ISLNK(at.st_mode);
+}
+
 /* The link is a convenience: what keeps it from being made is told and does not fail the restore. */
 static void link_default_place(struct vm_restore *r, const char *name)
 {
     _cleanup_free_ char *place = place_of(r), *link = NULL;
     const char *default_dir = vm_restore_option(r, "default_dir");
-    struct stat a, b;
+    struct stat st;
 
-    if (!place || !default_dir || stat(default_dir, &a) < 0 || stat(place, &b) < 0 || !(link = io_path(default_dir, name)))
+    if (!place || !default_dir || stat(default_dir, &st) < 0 || stat(place, &st) < 0 || !(link = io_path(default_dir, name)))
         return;
     int have = link_state(link);
-    if (a.st_dev == b.st_dev && a.st_ino == b.st_ino) {
+    if (!vm_needs_link(default_dir, link, place)) {
         if (have > 0)
             remove_link(r, link);
         return;

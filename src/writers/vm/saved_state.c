@@ -11,8 +11,16 @@ int vm_pause(struct vm *vm, struct err *err)
 {
     if (vm->before != HV_RUNNING)
         return 0; /* a person has paused it, and it stays so */
+    int r = hv_domain_refresh_state(vm->dom, err);
+    if (r < 0)
+        return r;
+    if (vm->dom->state != HV_RUNNING) { /* by somebody since it was looked at: the undo of a pause must not let it run */
+        vm_effect_settled(vm, &vm->fx_pause);
+        return err_vss(err, VSS_E_WRITERERROR_RETRYABLE, EAGAIN, "it was running and is %s now: run the backup again",
+                       hv_state_name(vm->dom->state));
+    }
     vm->paused_us = clock_mono_us();
-    int r = hv_pause(vm->dom, err);
+    r = hv_pause(vm->dom, err);
     return r < 0 ? r : vm_effect_done(vm, vm->fx_pause, err);
 }
 

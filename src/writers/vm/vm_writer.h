@@ -117,6 +117,9 @@ struct vm_report {
 int vm_writer_check_room(const struct vm_writer *w, const uint64_t *save_bytes, size_t n, struct err *err);
 int vm_writer_check(struct vm_writer *w, const char *name_or_uuid, struct vm_report *ret, struct err *err);
 void vm_report_clear(struct vm_report *r);
+/* Whether a VM whose images are in `place` gets a link of that path in the default folder (M16): not where that is their folder, or where a
+ * folder there that has the VM's name (default_dir/NAME/...) leads to them already. */
+bool vm_needs_link(const char *default_dir, const char *link, const char *place);
 /* Freezes the guest for real and thaws it at once; needs config.journal. One VM at a time. *ret_ms: how long it was frozen. */
 int vm_writer_try_freeze(struct vm_writer *w, const char *name_or_uuid, double *ret_ms, struct err *err);
 
