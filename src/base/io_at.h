@@ -60,6 +60,8 @@ int io_open_beneath(int dir, const char *below, int flags);
 
 /* Whether nobody but root, the effective user and the user `also` (0: none) can exchange what is in the open folder. */
 bool io_is_kept(int dir, uid_t also);
+/* Whether both lead to one folder. 0 or -errno. */
+int io_same_folder(const char *a, const char *b, bool *ret);
 /* The deepest folder on the way to dir (itself, if it can be) that is kept so, and every one above it. -EPERM: none is. Caller frees. */
 int io_kept_folder(const char *dir, uid_t also, char **ret, struct err *err);
 

@@ -308,7 +308,7 @@ int io_open_entry(const char *path, int flags, struct err *err)
 int io_open_file(const char *path, int flags, struct err *err)
 {
     _cleanup_(io_place_close) struct io_place p = { .dir = -1 };
-    const int all = flags | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+    const int all = flags | O_CLOEXEC | ((flags & O_PATH) ? 0 : O_NOCTTY | O_NONBLOCK);
 
     int fd = open_how(AT_FDCWD, path, (uint64_t)(unsigned)all, RESOLVE_NO_SYMLINKS);
     if (fd >= 0 || (fd != -ELOOP && !is_unknown(fd)))
@@ -316,7 +316,7 @@ int io_open_file(const char *path, int flags, struct err *err)
     int r = io_open_place(path, &p, err);
     if (r < 0)
         return r;
-    fd = openat(p.dir, p.name, all);
+    fd = openat(p.dir, p.name, all | O_NOFOLLOW);
     return fd >= 0 ? fd : err_errno(err, errno, "cannot open %s", path);
 }
 
@@ -377,6 +377,20 @@ static int deepest_kept(int dir, uid_t also, int *ret)
         }
     }
     return -ELOOP;
+}
+
+int io_same_folder(const char *a, const char *b, bool *ret)
+{
+    _cleanup_close_ int x = -1, y = -1;
+    struct stat sx, sy;
+
+    int r = io_open_folder(a, &x, NULL);
+    if (r < 0 || (r = io_open_folder(b, &y, NULL)) < 0)
+        return r;
+    if (fstat(x, &sx) < 0 || fstat(y, &sy) < 0)
+        return -errno;
+    *ret = sx.st_dev == sy.st_dev && sx.st_ino == sy.st_ino;
+    return 0;
 }
 
 int io_kept_folder(const char *dir, uid_t also, char **ret, struct err *err)

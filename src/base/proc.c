@@ -101,12 +101,19 @@ int proc_start(char *const *argv, const char *log_path, struct proc **ret, struc
 
 int proc_start_env(char *const *argv, char *const *env, const char *log_path, struct proc **ret, struct err *err)
 {
+    return proc_start_with(argv, env, log_path, &(const struct proc_pass){ 0 }, ret, err);
+}
+
+int proc_start_with(char *const *argv, char *const *env, const char *log_path, const struct proc_pass *pass, struct proc **ret,
+                    struct err *err)
+{
     _cleanup_close_ int in = open("/dev/null", O_RDONLY | O_CLOEXEC);
     _cleanup_close_ int out = open(log_path ? log_path : "/dev/null", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0600);
 
     if (in < 0 || out < 0)
         return err_errno(err, errno, "cannot start %s: cannot open %s", argv[0], log_path ? log_path : "/dev/null");
-    struct proc_spawn spawn = { argv, env, in, out, out, true };
+    const struct proc_spawn spawn = { .argv = argv, .env = env, .in = in, .out = out, .err = out, .die_with_thread = true,
+                                      .pass = pass->fds, .n_pass = pass->n };
     struct proc *p = proc_new();
     if (!p)
         return err_errno(err, ENOMEM, "cannot start %s", argv[0]);

@@ -20,6 +20,8 @@ struct proc_run {
     size_t out_max;         /* stdout longer than this kills the child: -EMSGSIZE; 0: stdout is dropped */
     unsigned timeout_ms;    /* 0: none. On expiry the child's whole process group is killed: -ETIMEDOUT */
     const struct par_cancel *cancel; /* raised: the same, but -EINTR; may be NULL */
+    const int *pass;        /* descriptors that the child gets as 3, 4 ...; NULL: none */
+    size_t n_pass;
     bool die_with_us;       /* the child gets SIGTERM if the calling thread dies, as it does with the process */
 };
 
@@ -30,12 +32,19 @@ struct proc_run {
 int proc_run(const struct proc_run *run, struct buf *out, struct buf *err_tail, int *ret_status, struct err *err);
 
 struct proc; /* a running child */
+struct proc_pass {
+    const int *fds;
+    size_t n;
+};
 
 /* Starts argv in a process group of its own with stdin from /dev/null, stdout and stderr appended to the file at log_path (NULL:
  * dropped). The child gets SIGTERM if this process dies, whichever thread called. No other descriptors are inherited. */
 int proc_start(char *const *argv, const char *log_path, struct proc **ret, struct err *err);
 /* env: added to ours, "NAME=value"; may be NULL. */
 int proc_start_env(char *const *argv, char *const *env, const char *log_path, struct proc **ret, struct err *err);
+/* The descriptors become 3, 4 ... in the child; the caller closes its own. */
+int proc_start_with(char *const *argv, char *const *env, const char *log_path, const struct proc_pass *pass, struct proc **ret,
+                    struct err *err);
 pid_t proc_pid(const struct proc *p);
 /* 1 while it runs, 0 ended (*ret_status as in proc_run, may be NULL). Never blocks. */
 int proc_alive(struct proc *p, int *ret_status);

@@ -5,6 +5,7 @@
 
 #include <kvss/error.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/types.h>
 
 struct proc_spawn {
@@ -12,6 +13,8 @@ struct proc_spawn {
     char *const *env; /* added to ours; may be NULL */
     int in, out, err; /* become 0, 1 and 2; the caller closes its own */
     bool die_with_thread; /* SIGTERM to the child when the thread that called ends */
+    const int *pass;      /* descriptors that become 3, 4 ... in the child; the caller closes its own */
+    size_t n_pass;
     bool outlives_endings; /* SIGINT, SIGTERM, SIGHUP and SIGQUIT are ignored in the child from the start */
 };
 

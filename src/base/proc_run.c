@@ -78,7 +78,8 @@ static int start(struct run *r, bool want_out, bool want_err, struct err *err)
 
     if (errs < 0)
         return err_errno(err, errno, "cannot start %s", r->ask->argv[0]);
-    struct proc_spawn s = { r->ask->argv, r->ask->env, in, out, errs, r->ask->die_with_us };
+    const struct proc_spawn s = { .argv = r->ask->argv, .env = r->ask->env, .in = in, .out = out, .err = errs,
+                                  .die_with_thread = r->ask->die_with_us, .pass = r->ask->pass, .n_pass = r->ask->n_pass };
     int result = proc_spawn(&s, &r->pid, err);
     if (result < 0)
         return result;

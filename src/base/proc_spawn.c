@@ -53,22 +53,34 @@ static bool place_stdio(const struct proc_spawn *s)
     return in >= 0 && out >= 0 && err >= 0 && dup2(in, 0) == 0 && dup2(out, 1) == 1 && dup2(err, 2) == 2;
 }
 
-static void hide_other_fds(void)
+/* moved: room for as many. */
+static bool place_passed(const struct proc_spawn *s, int *moved)
 {
-    if (close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) == 0)
+    for (size_t i = 0; i < s->n_pass; i++)
+        if ((moved[i] = fcntl(s->pass[i], F_DUPFD_CLOEXEC, 3 + (int)s->n_pass)) < 0)
+            return false;
+    for (size_t i = 0; i < s->n_pass; i++)
+        if (dup2(moved[i], 3 + (int)i) < 0)
+            return false;
+    return true;
+}
+
+static void hide_other_fds(unsigned from)
+{
+    if (close_range(from, ~0U, CLOSE_RANGE_CLOEXEC) == 0)
         return;
-    for (int fd = 3; fd < 4096; fd++) /* a kernel before 5.11; our own are opened with O_CLOEXEC anyway */
+    for (int fd = (int)from; fd < 4096; fd++) /* a kernel before 5.11; our own are opened with O_CLOEXEC anyway */
         fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
-static _Noreturn void child(const struct proc_spawn *s, char *const *env, int report, pid_t parent)
+static _Noreturn void child(const struct proc_spawn *s, char *const *env, int report, pid_t parent, int *room)
 {
-    int above = fcntl(report, F_DUPFD_CLOEXEC, 3); /* the pipe may have been given a number that stdio needs */
+    int above = fcntl(report, F_DUPFD_CLOEXEC, 3 + (int)s->n_pass); /* the pipe may have been given a number that is needed */
 
     if (above < 0)
         _exit(127);
-    if (setpgid(0, 0) == 0 && place_stdio(s)) {
-        hide_other_fds();
+    if (setpgid(0, 0) == 0 && place_stdio(s) && place_passed(s, room)) {
+        hide_other_fds(3 + (unsigned)s->n_pass);
         /* If the parent died before prctl(), no signal will come. */
         if (s->die_with_thread && (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0 || getppid() != parent))
             _exit(127);
@@ -94,10 +106,11 @@ static int exec_result(int report)
 int proc_spawn(const struct proc_spawn *s, pid_t *ret, struct err *err)
 {
     _cleanup_strv_ char **env = make_env(s->env);
+    _cleanup_free_ int *room = calloc(s->n_pass + 1, sizeof(*room));
     int fds[2];
     sigset_t all, saved;
 
-    if (!env)
+    if (!env || !room)
         return err_errno(err, ENOMEM, "cannot start %s", s->argv[0]);
     if (pipe2(fds, O_CLOEXEC) < 0)
         return err_errno(err, errno, "cannot start %s", s->argv[0]);
@@ -110,7 +123,7 @@ int proc_spawn(const struct proc_spawn *s, pid_t *ret, struct err *err)
     pid_t pid = fork();
     int e = errno;
     if (pid == 0)
-        child(s, env, report_out, parent);
+        child(s, env, report_out, parent, room);
     pthread_sigmask(SIG_SETMASK, &saved, NULL);
     if (pid < 0)
         return err_errno(err, e, "cannot start %s", s->argv[0]);

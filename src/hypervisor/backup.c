@@ -4,12 +4,14 @@
  * while the guest is frozen. */
 #include "base/clock.h"
 #include "base/io.h"
+#include "base/io_at.h"
 #include "base/xml.h"
 #include "hypervisor/busy.h"
 #include "hypervisor/image.h"
 #include "hypervisor/internal.h"
 #include "hypervisor/patience.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -135,29 +137,51 @@ static int check(const struct hv_domain *d, const struct hv_backup *b, struct er
     return 0;
 }
 
-/* An empty scratch file of the disk's size that QEMU may write. One that is there was made for another request of this job. */
-static int make_scratch(struct hv_domain *d, const struct hv_backup_disk *b, struct err *err)
+/* QEMU's user may write the open, new file; its path still leads to it. */
+static int give_scratch(struct hv_domain *d, const struct hv_backup_disk *b, int dir, const char *name, int fd, struct err *err)
 {
+    struct stat made, there;
     uid_t uid;
     gid_t gid;
 
-    if (io_exists(b->scratch))
-        return 0;
-    int r = hv_image_create(b->scratch, "qcow2", domain_disk(d, b->target)->size, NULL, NULL, NULL, err);
-    if (r < 0)
-        return err_context(err, "cannot make the scratch file of disk %s of VM %s", b->target, d->name);
     hv_qemu_ids(d->hv, &uid, &gid);
-    if (chmod(b->scratch, 0600) == 0 && (geteuid() != 0 || chown(b->scratch, uid, gid) == 0))
+    if (fchmod(fd, 0600) < 0 || (geteuid() == 0 && fchown(fd, uid, gid) < 0))
+        return err_errno(err, errno, "cannot give the scratch file %s to QEMU", b->scratch);
+    if (fstat(fd, &made) < 0 || fstatat(dir, name, &there, AT_SYMLINK_NOFOLLOW) < 0 || made.st_dev != there.st_dev ||
+        made.st_ino != there.st_ino)
+        return err_set(err, EEXIST, "the scratch file %s was exchanged by somebody", b->scratch);
+    return 0;
+}
+
+/* An empty scratch file of the disk's size that QEMU may write. */
+static int make_scratch(struct hv_domain *d, const struct hv_backup_disk *b, struct err *err)
+{
+    _cleanup_close_ int dir = -1, fd = -1;
+    _cleanup_free_ char *name = NULL;
+
+    if (b->made)
         return 0;
-    r = err_errno(err, errno, "cannot give the scratch file %s to QEMU", b->scratch);
-    (void)unlink(b->scratch);
-    return r;
+    int r = io_open_parent(b->scratch, &dir, &name, err);
+    if (r < 0)
+        return r;
+    fd = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        r = err_errno(err, errno, "cannot make %s", b->scratch);
+    else if ((r = hv_image_make(fd, b->scratch, "qcow2", domain_disk(d, b->target)->size, NULL, err)) >= 0)
+        r = give_scratch(d, b, dir, name, fd, err);
+    if (r < 0 && fd >= 0)
+        (void)unlinkat(dir, name, 0);
+    return r < 0 ? err_context(err, "cannot make the scratch file of disk %s of VM %s", b->target, d->name) : 0;
 }
 
 static void drop_scratch(const struct hv_backup *b, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        (void)unlink(b->disks[i].scratch);
+    for (size_t i = 0; i < n; i++) {
+        _cleanup_close_ int dir = -1;
+        _cleanup_free_ char *name = NULL;
+        if (io_open_parent(b->disks[i].scratch, &dir, &name, NULL) >= 0)
+            (void)unlinkat(dir, name, 0);
+    }
 }
 
 /* All of them or none: 1 made, 0 left to libvirt, since QEMU is elsewhere or a size is not known. */

@@ -2,6 +2,7 @@
 /* An image served by qemu-nbd on a private socket. */
 #include "base/clock.h"
 #include "base/io.h"
+#include "base/io_at.h"
 #include "base/proc.h"
 #include "hypervisor/image.h"
 #include "hypervisor/internal.h"
@@ -22,6 +23,8 @@ struct hv_export {
     bool network;                    /* image is the name of a disk on the network, for people */
     const struct par_cancel *cancel; /* for as long as it starts; NULL: none */
     enum hv_export_mode mode;
+    int fd;                          /* the image, of one that is written; -1: none */
+    struct image_chain chain;
     struct proc *proc;
 };
 
@@ -32,6 +35,8 @@ static void export_free(struct hv_export *e)
     proc_stop(e->proc, 2000);
     if (e->dir)
         io_remove_tree(e->dir, NULL);
+    cleanup_close_p(&e->fd);
+    image_chain_clear(&e->chain);
     free(e->dir);
     free(e->socket);
     free(e->log_path);
@@ -61,6 +66,7 @@ static int export_new(const char *dir, const char *path, enum hv_export_mode mod
     if (!e)
         return err_errno(err, ENOMEM, "cannot serve the image %s", path);
     e->mode = mode;
+    e->fd = -1;
     int r = make_dir(dir, &e->dir, err);
     if (r < 0)
         return r;
@@ -95,8 +101,15 @@ static int start_server(struct hv_export *e, const char *what, struct err *err)
     argv[n++] = (char *)what;
     /* It takes a buffer for every request. glibc would get each from the kernel, page by page, and give it back: that is two thirds of
      * its CPU time (measured). */
+    _cleanup_free_ int *fds = calloc(e->chain.n + 1, sizeof(*fds));
+    struct proc_pass pass = { .fds = fds };
+    for (size_t i = 0; fds && i < e->chain.n; i++)
+        if (e->chain.layers[i].fd >= 0)
+            fds[pass.n++] = e->chain.layers[i].fd;
+    if (!fds)
+        return err_errno(err, ENOMEM, "cannot serve the image %s", e->image);
     char *env[] = { (char *)"MALLOC_MMAP_THRESHOLD_=33554432", (char *)"MALLOC_TRIM_THRESHOLD_=268435456", NULL };
-    return proc_start_env(argv, env, e->log_path, &e->proc, err);
+    return proc_start_with(argv, env, e->log_path, &pass, &e->proc, err);
 }
 
 /* Why qemu-nbd ended, from its log. */
@@ -156,14 +169,23 @@ static int wait_ready(struct hv_export *e, struct err *err)
     }
 }
 
+/* One that is written is opened for good, so that it can be made durable in the end. */
+static int open_images(struct hv_export *e, struct err *err)
+{
+    if (e->mode == HV_EXPORT_WRITE && e->fd < 0 && (e->fd = io_open_file(e->image, O_RDONLY, err)) < 0)
+        return e->fd;
+    return image_chain_open(&e->chain, e->fd, err);
+}
+
 static int serve(struct hv_export *e, const char *format, struct err *err)
 {
-    _cleanup_chain_ struct image_chain chain = { 0 };
     _cleanup_free_ char *options = NULL;
 
-    int r = image_chain_read(e->image, format, &chain, err);
+    int r = e->fd >= 0 ? image_chain_one(e->image, format, &e->chain, err) : image_chain_read(e->image, format, &e->chain, err);
     if (r == 0)
-        r = image_options(&chain, e->mode != HV_EXPORT_WRITE, e->mode == HV_EXPORT_READ_SHARED, &options, err);
+        r = open_images(e, err);
+    if (r == 0)
+        r = image_options(&e->chain, e->mode != HV_EXPORT_WRITE, e->mode == HV_EXPORT_READ_SHARED, &options, err);
     if (r == 0)
         r = start_server(e, options, err);
     return r < 0 ? r : wait_ready(e, err);
@@ -178,6 +200,21 @@ int hv_export_start(const char *dir, const char *path, const char *format, enum 
     if (r == 0)
         r = serve(e, format, err);
     if (r < 0)
+        return r;
+    *ret = TAKE_PTR(e);
+    return 0;
+}
+
+int hv_export_start_new(const char *dir, int fd, const char *path, const char *format, struct hv_export **ret, struct err *err)
+{
+    _cleanup_(export_free_p) struct hv_export *e = NULL;
+
+    int r = export_new(dir, path, HV_EXPORT_WRITE, &e, err);
+    if (r < 0)
+        return r;
+    if ((e->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3)) < 0)
+        return err_errno(err, errno, "cannot serve the image %s", path);
+    if ((r = serve(e, format, err)) < 0)
         return r;
     *ret = TAKE_PTR(e);
     return 0;
@@ -249,8 +286,7 @@ static int end_writer(struct hv_export *e, struct err *err)
     }
     if (status != 0)
         return explain(e, err);
-    _cleanup_close_ int fd = open(e->image, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd) < 0)
+    if (fsync(e->fd) < 0)
         return err_errno(err, errno, "cannot flush %s to disk", e->image);
     return 0;
 }
@@ -295,10 +331,10 @@ static int peek_export(const struct hv_export *e, uint64_t off, void *p, size_t 
 
 static int peek_raw(const char *path, uint64_t off, void *p, size_t n, struct err *err)
 {
-    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    _cleanup_close_ int fd = io_open_file(path, O_RDONLY, err);
 
     if (fd < 0)
-        return err_errno(err, errno, "cannot open the image %s", path);
+        return fd;
     int r = io_pread(fd, p, n, off);
     return r < 0 ? err_errno(err, -r, "cannot read %zu bytes at %llu of the image %s", n, (unsigned long long)off, path) : 0;
 }

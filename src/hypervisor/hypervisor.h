@@ -319,8 +319,12 @@ struct hv_backup_disk {
      * may name the same one), hv_backup_end() removes it; who prepares a job and does not begin it removes it himself. */
     const char *scratch;
     const char *since;        /* checkpoint for the dirty bitmap of this disk, NULL: none */
+    bool made;                /* it was made for an earlier request of this job */
     bool checkpoint;          /* take part in the new checkpoint (only formats with bitmaps: qcow2) */
 };
+/* The folder for the scratch file of an image: wanted (snapshot-dir), or beside the image, or the nearest folder above it on its volume;
+ * one where nobody but root and QEMU's user can exchange it. -EPERM: there is none, or wanted is not so. Caller frees. */
+int hv_scratch_dir(struct hv *hv, const char *image, const char *wanted, char **ret, struct err *err);
 /* A name for the job's socket in libvirt's own folder of the VM, where every security driver lets QEMU make one: AppArmor's profiles, as
  * libvirt writes them, know no other place that could be used. The folder is another one each time the VM is started, and gone when it
  * ends. Caller frees. -ENOENT: it does not run, or has no such folder; -EACCES: the folder is closed to this user; -ENAMETOOLONG. */
@@ -414,6 +418,9 @@ void hv_image_info_clear(struct hv_image_info *i);
 int hv_image_create(const char *path, const char *format, uint64_t size, const char *options, const char *backing,
                     const char *backing_format, struct err *err);
 
+/* The same, of the new, empty, open file fd; path is for errors. */
+int hv_image_make(int fd, const char *path, const char *format, uint64_t size, const char *options, struct err *err);
+
 struct hv_export;             /* a qemu-nbd that dies with us */
 enum hv_export_mode { HV_EXPORT_READ, HV_EXPORT_READ_SHARED, HV_EXPORT_WRITE };
 /* Serves the image (its whole chain) on a private UNIX socket. READ holds QEMU's image lock: a VM that wants to write the image
@@ -421,6 +428,8 @@ enum hv_export_mode { HV_EXPORT_READ, HV_EXPORT_READ_SHARED, HV_EXPORT_WRITE };
  * dir: where the socket's own folder is made (NULL: the run-time folder), so that who removes dir removes that too. */
 int hv_export_start(const char *dir, const char *path, const char *format, enum hv_export_mode mode, struct hv_export **ret,
                     struct err *err);
+/* WRITE, of the open image that hv_image_make() has just made; path is for errors. */
+int hv_export_start_new(const char *dir, int fd, const char *path, const char *format, struct hv_export **ret, struct err *err);
 /* READ, of a disk on the network (it must have a node), which no lock keeps others from writing. -ETIMEDOUT: its server does not answer
  * (30 s); -EINTR: told to end. d: the VM whose disk it is. */
 int hv_export_start_disk(struct hv_domain *d, const char *dir, const struct hv_disk *disk, struct hv_export **ret, struct err *err);

@@ -2,6 +2,7 @@
 /* Images through qemu-img: QEMU's own tool is the one that always agrees with QEMU. */
 #include "hypervisor/image.h"
 #include "base/io.h"
+#include "base/io_at.h"
 #include "base/proc.h"
 #include "hypervisor/domain_xml.h"
 #include "hypervisor/internal.h"
@@ -44,11 +45,11 @@ static const char *tail(struct buf *b)
     return b->len ? s : "it gave no reason";
 }
 
-/* Runs qemu-img; a non-zero exit is a failure that says `what`. */
-static int run_tool(char *const *argv, const char *what, const char *path, struct buf *out, struct err *err)
+/* Runs qemu-img; a non-zero exit is a failure that says `what`. fd: the image, which it knows by IMAGE_TOOL_FD; -1: by its name. */
+static int run_tool(char *const *argv, int fd, const char *what, const char *path, struct buf *out, struct err *err)
 {
     _cleanup_buf_ struct buf said = BUF_INIT;
-    struct proc_run run = { .argv = argv, .out_max = INFO_MAX, .timeout_ms = TOOL_TIMEOUT_MS };
+    struct proc_run run = { .argv = argv, .out_max = INFO_MAX, .timeout_ms = TOOL_TIMEOUT_MS, .pass = &fd, .n_pass = fd >= 0 };
     int status = 0;
 
     int r = proc_run(&run, out, &said, &status, err);
@@ -74,11 +75,11 @@ static const char *guess_preallocation(const struct stat *st, const struct hv_im
     return "off";
 }
 
-static void look_at_file(const char *path, struct hv_image_info *info)
+static void look_at_file(int fd, struct hv_image_info *info)
 {
     struct stat st;
 
-    if (stat(path, &st) < 0 || !S_ISREG(st.st_mode))
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
         return;
     const char *preallocation = guess_preallocation(&st, info);
     info->preallocation = preallocation ? strdup(preallocation) : NULL;
@@ -87,7 +88,8 @@ static void look_at_file(const char *path, struct hv_image_info *info)
 
 int hv_image_info(const char *path, const char *format, bool share, struct hv_image_info *ret, struct err *err)
 {
-    _cleanup_free_ char *name = image_file_name(path);
+    _cleanup_close_ int fd = path[0] == '/' ? io_open_file(path, O_PATH, err) : -1;
+    _cleanup_free_ char *name = fd < 0 ? image_file_name(path) : strdup(IMAGE_TOOL_FD);
     _cleanup_buf_ struct buf out = BUF_INIT;
     char *argv[8] = { (char *)"qemu-img", (char *)"info", (char *)"--output=json" };
     size_t n = 3;
@@ -99,16 +101,18 @@ int hv_image_info(const char *path, const char *format, bool share, struct hv_im
         argv[n++] = (char *)format;
     }
     argv[n++] = name;
+    if (path[0] == '/' && fd < 0)
+        return fd;
     if (!name)
         return err_errno(err, ENOMEM, "cannot examine the image %s", path);
-    int r = run_tool(argv, "examine the image", path, &out, err);
+    int r = run_tool(argv, fd, "examine the image", path, &out, err);
     if (r < 0)
         return r;
     struct hv_image_info info = { 0 };
     r = image_json_parse(out.data ? (char *)out.data : "", out.len, &info, err);
     if (r < 0)
         return err_context(err, "cannot examine the image %s", path);
-    look_at_file(path, &info);
+    look_at_file(fd, &info);
     *ret = info;
     return 0;
 }
@@ -116,7 +120,7 @@ int hv_image_info(const char *path, const char *format, bool share, struct hv_im
 bool image_is_written(const char *path)
 {
     struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = WRITE_LOCK_BYTE, .l_len = 1 };
-    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    _cleanup_close_ int fd = io_open_file(path, O_RDONLY, NULL);
 
     return fd >= 0 && fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
@@ -146,20 +150,40 @@ int hv_image_create(const char *path, const char *format, uint64_t size, const c
     }
     argv[n++] = name;
     argv[n++] = bytes;
-    return run_tool(argv, "create the image", path, &out, err);
+    return run_tool(argv, -1, "create the image", path, &out, err);
+}
+
+int hv_image_make(int fd, const char *path, const char *format, uint64_t size, const char *options, struct err *err)
+{
+    _cleanup_free_ char *bytes = str_format("%llu", (unsigned long long)size);
+    _cleanup_buf_ struct buf out = BUF_INIT;
+    char *argv[12] = { (char *)"qemu-img", (char *)"create", (char *)"-q", (char *)"-f", (char *)(uintptr_t)format };
+    size_t n = 5;
+
+    if (!bytes)
+        return err_errno(err, ENOMEM, "cannot create the image %s", path);
+    if (options && options[0]) {
+        argv[n++] = (char *)"-o";
+        argv[n++] = (char *)(uintptr_t)options;
+    }
+    argv[n++] = (char *)IMAGE_TOOL_FD;
+    argv[n++] = bytes;
+    return run_tool(argv, fd, "create the image", path, &out, err);
 }
 
 int image_bitmap_remove(const char *path, const char *bitmap, struct err *err)
 {
-    _cleanup_free_ char *name = image_file_name(path);
-    char *argv[] = { (char *)"qemu-img", (char *)"bitmap", (char *)"--remove", (char *)"-f", (char *)"qcow2", name,
+    _cleanup_close_ int fd = io_open_file(path, O_PATH, err);
+    char *argv[] = { (char *)"qemu-img", (char *)"bitmap", (char *)"--remove", (char *)"-f", (char *)"qcow2", (char *)IMAGE_TOOL_FD,
                      (char *)(uintptr_t)bitmap, NULL };
     _cleanup_buf_ struct buf out = BUF_INIT;
     struct err why = ERR_INIT;
 
-    if (!name || bitmap[0] == '-')
-        return err_errno(err, name ? EINVAL : ENOMEM, "cannot remove bitmap %s of %s", bitmap, path);
-    int r = run_tool(argv, "remove a bitmap of", path, &out, &why);
+    if (fd < 0)
+        return fd;
+    if (bitmap[0] == '-')
+        return err_errno(err, EINVAL, "cannot remove bitmap %s of %s", bitmap, path);
+    int r = run_tool(argv, fd, "remove a bitmap of", path, &out, &why);
     if (r == -EIO && strstr(why.text, "not found"))
         return 0;
     return r < 0 ? err_move(err, &why) : 0;

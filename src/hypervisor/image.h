@@ -24,7 +24,10 @@ int image_head_chain(const char *path, const char *format, char ***v);
  * no lock itself. */
 bool image_is_written(const char *path);
 
+#define IMAGE_TOOL_FD "/proc/self/fd/3" /* the first descriptor that a tool of QEMU's is handed */
+
 struct image_layer {
+    int fd;               /* of the file, for a tool of QEMU's to open it by; -1: none, it goes by its path */
     char *path;           /* or the URI of what is no file */
     char *format;
     bool format_recorded; /* false: found by its content, as libvirt does it where the image above records none; QEMU must be told */
@@ -37,6 +40,11 @@ struct image_chain {
  * image. Where none is recorded libvirt's rule holds: the content tells it, unless that leads on to further files (-EINVAL: libvirt
  * does not start such a VM). Ends at what is no file; fails at a file that cannot be opened; -ELOOP: more than 200 images. */
 int image_chain_read(const char *path, const char *format, struct image_chain *ret, struct err *err);
+/* The image alone: one that was just made has nothing behind it. */
+int image_chain_one(const char *path, const char *format, struct image_chain *ret, struct err *err);
+/* Opens all of them that are files of this host, so that the tools open what was found. The image itself: a duplicate of fd, if that is not
+ * negative. */
+int image_chain_open(struct image_chain *c, int fd, struct err *err);
 void image_chain_clear(struct image_chain *c);
 /* Whether what is no file of this host is on a network: of "nbd+unix://...", "json:{...}" and the like. */
 bool image_is_remote(const char *spec);
@@ -58,7 +66,8 @@ int network_disks_lost(struct hv_domain *d, char ***lacks, char ***unsure, struc
 /* Frees what servers failed at. */
 void network_disk_forget(struct hv *hv);
 
-/* --image-opts for QEMU's tools: everything explicit, commas doubled. Caller frees. */
+/* --image-opts for QEMU's tools: everything explicit, commas doubled. Layers that are open are handed over as descriptors 3, 4 ... Caller
+ * frees. */
 int image_options(const struct image_chain *chain, bool read_only, bool share, char **ret, struct err *err);
 
 #endif

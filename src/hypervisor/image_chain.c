@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/io_at.h"
 #include "hypervisor/domain_xml.h"
 #include "hypervisor/image.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,6 +13,7 @@
 void image_chain_clear(struct image_chain *c)
 {
     for (size_t i = 0; i < c->n; i++) {
+        cleanup_close_p(&c->layers[i].fd);
         free(c->layers[i].path);
         free(c->layers[i].format);
     }
@@ -86,7 +90,7 @@ static int push(struct image_chain *c, char *path, const char *format, bool reco
         free(copy);
         return -ENOMEM;
     }
-    layers[c->n++] = (struct image_layer){ .path = path, .format = copy, .format_recorded = recorded };
+    layers[c->n++] = (struct image_layer){ .fd = -1, .path = path, .format = copy, .format_recorded = recorded };
     return 0;
 }
 
@@ -178,6 +182,29 @@ int image_chain_read(const char *path, const char *format, struct image_chain *r
     return 0;
 }
 
+int image_chain_one(const char *path, const char *format, struct image_chain *ret, struct err *err)
+{
+    _cleanup_chain_ struct image_chain c = { 0 };
+
+    if (push(&c, strdup(path), format, true) < 0)
+        return err_errno(err, ENOMEM, "cannot open the image %s", path);
+    *ret = c;
+    c = (struct image_chain){ 0 };
+    return 0;
+}
+
+int image_chain_open(struct image_chain *c, int fd, struct err *err)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        struct image_layer *l = &c->layers[i];
+        if (i == 0 && fd >= 0 && (l->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3)) < 0)
+            return err_errno(err, errno, "cannot open the image %s", l->path);
+        if (l->fd < 0 && l->path[0] == '/' && (l->fd = io_open_file(l->path, O_PATH, err)) < 0)
+            return l->fd;
+    }
+    return 0;
+}
+
 /* Value of an option: a comma ends it unless doubled. */
 static int add_value(struct buf *b, const char *s)
 {
@@ -188,11 +215,37 @@ static int add_value(struct buf *b, const char *s)
     return r;
 }
 
+/* Where its file is. Older versions of qemu-img recorded the protocol as the format of what is raw. */
+static int add_layer(struct buf *b, const char *prefix, const struct image_layer *l, unsigned *number)
+{
+    bool raw = !strcmp(l->format, "file") || !strcmp(l->format, "host_device");
+
+    if (l->fd < 0)
+        return 0;
+    return buf_addf(b, ",%sdriver=%s,%sfile.filename=/proc/self/fd/%u", prefix, raw ? "raw" : l->format, prefix, (*number)++);
+}
+
+static int add_backing(struct buf *b, const struct image_chain *chain, unsigned number)
+{
+    _cleanup_buf_ struct buf prefix = BUF_INIT;
+    int r = 0;
+
+    for (size_t i = 1; i < chain->n && r == 0; i++) {
+        const struct image_layer *l = &chain->layers[i];
+        r = buf_adds(&prefix, "backing.");
+        if (r == 0 && l->fd >= 0)
+            r = add_layer(b, (char *)prefix.data, l, &number);
+        else if (r == 0 && !l->format_recorded)
+            r = buf_addf(b, ",%sdriver=%s", (char *)prefix.data, l->format);
+    }
+    return r;
+}
+
 int image_options(const struct image_chain *chain, bool read_only, bool share, char **ret, struct err *err)
 {
-    _cleanup_buf_ struct buf b = BUF_INIT, prefix = BUF_INIT;
+    _cleanup_buf_ struct buf b = BUF_INIT;
     const struct image_layer *top = &chain->layers[0];
-    _cleanup_free_ char *name = image_file_name(top->path);
+    _cleanup_free_ char *name = top->fd >= 0 ? strdup(IMAGE_TOOL_FD) : image_file_name(top->path);
 
     int r = name ? buf_adds(&b, "driver=") : -ENOMEM;
     if (r == 0)
@@ -206,11 +259,8 @@ int image_options(const struct image_chain *chain, bool read_only, bool share, c
         r = buf_adds(&b, read_only ? ",read-only=on" : ",discard=unmap,detect-zeroes=unmap");
     if (r == 0 && share)
         r = buf_adds(&b, ",force-share=on");
-    for (size_t i = 1; i < chain->n && r == 0; i++) {
-        r = buf_adds(&prefix, "backing.");
-        if (r == 0 && !chain->layers[i].format_recorded)
-            r = buf_addf(&b, ",%sdriver=%s", (char *)prefix.data, chain->layers[i].format);
-    }
+    if (r == 0)
+        r = add_backing(&b, chain, 3 + (top->fd >= 0));
     if (r < 0)
         return err_errno(err, -r, "cannot open the image %s", top->path);
     *ret = buf_take_str(&b);

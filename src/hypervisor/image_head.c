@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The little that the begin of an image tells, read without QEMU's tools: for lists of many VMs, none of which is to be waited for. */
 #include "base/io.h"
+#include "base/io_at.h"
 #include "hypervisor/domain_xml.h"
 #include "hypervisor/image.h"
 #include <endian.h>
@@ -63,18 +64,19 @@ int image_head_read(const char *path, const char *format, struct image_head *ret
     bool qcow2 = strcmp(format, "qcow2") == 0;
     struct image_head head = { 0 };
     struct stat st;
+    char self[32];
 
     if (!qcow2 && strcmp(format, "raw") != 0)
         return -EOPNOTSUPP;
-    if (stat(path, &st) < 0)
-        return -errno;
+    _cleanup_close_ int there = io_open_file(path, O_PATH, NULL);
+    if (there < 0 || fstat(there, &st) < 0)
+        return there < 0 ? there : -errno;
     if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)) /* to open another kind of device may be enough to do something to it */
         return -EINVAL;
-    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 || fstat(fd, &st) < 0)
+    snprintf(self, sizeof(self), "/proc/self/fd/%d", there);
+    _cleanup_close_ int fd = open(self, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
         return -errno;
-    if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
-        return -EINVAL;
     int r = qcow2 ? read_qcow2(fd, &head) : read_raw(fd, &head);
     if (r == 0)
         *ret = head;

@@ -12,6 +12,7 @@ struct qemu_disk {
     bool readonly;            /* read through an export of its own, beside the VM */
     bool bitmap;              /* the image can keep a checkpoint's bitmap */
     char *scratch;            /* overwritten blocks go here while the job runs; NULL: takes no part in the job */
+    bool made;                /* the scratch file is there */
     char *since;              /* checkpoint whose bitmap is asked for; NULL: none */
     char *why_full;           /* a checkpoint was asked for, but this is why there is none */
     struct hv_export *export; /* of a VM that is off, or of a disk that the VM cannot write */

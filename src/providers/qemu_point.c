@@ -109,14 +109,16 @@ static int mark_done(const struct qemu_provider *p, const struct qemu_point *pt,
 }
 
 /* Scratch files lie beside the image, where there is room for the image's own growth, or in the configured folder. */
-static char *scratch_path(const struct qemu_provider *p, const struct qemu_point *pt, const struct qemu_disk *d)
+static int scratch_path(const struct qemu_provider *p, const struct qemu_point *pt, const struct qemu_disk *d, char **ret, struct err *err)
 {
-    _cleanup_free_ char *beside = NULL;
-    const char *dir = p->config.snapshot_dir;
+    bool image = d->path && strncmp(d->path, "/dev/", 5) != 0;
+    _cleanup_free_ char *dir = NULL;
 
-    if (!dir && d->path && strncmp(d->path, "/dev/", 5))
-        dir = beside = io_dirname(d->path);
-    return str_format("%s/.kvss-%.8s-%.8s-%s.scratch", dir ? dir : pt->dir, pt->set_id, pt->vm_uuid, d->target);
+    int r = image || p->config.snapshot_dir ? hv_scratch_dir(p->config.hv, d->path, p->config.snapshot_dir, &dir, err) : 0;
+    if (r < 0)
+        return err_context(err, "VM %s, disk %s", pt->vm_name, d->target);
+    *ret = str_format("%s/.kvss-%.8s-%.8s-%s.scratch", dir ? dir : pt->dir, pt->set_id, pt->vm_uuid, d->target);
+    return *ret ? 0 : err_set(err, ENOMEM, "out of memory");
 }
 
 /* Scratch files, entered as effects. */
@@ -126,9 +128,10 @@ static int name_scratch(struct qemu_provider *p, struct qemu_point *pt, struct e
         struct qemu_disk *d = &pt->disks[i];
         if (d->readonly)
             continue;
-        if (!(d->scratch = scratch_path(p, pt, d)))
-            return err_set(err, ENOMEM, "out of memory");
-        int r = qemu_effect(p, pt, VERB_SCRATCH, hv_is_local(p->config.hv) ? "path" : "remote", d->scratch, &pt->fx_scratch[i], err);
+        int r = scratch_path(p, pt, d, &d->scratch, err);
+        if (r < 0)
+            return r;
+        r = qemu_effect(p, pt, VERB_SCRATCH, hv_is_local(p->config.hv) ? "path" : "remote", d->scratch, &pt->fx_scratch[i], err);
         if (r < 0)
             return r;
     }
@@ -150,12 +153,16 @@ static int make_request(struct qemu_point *pt, struct err *err)
         disks[job.n_disks++] = (struct hv_backup_disk){
             .target = d->target,
             .scratch = d->scratch,
+            .made = d->made,
             .since = d->since,
             .checkpoint = pt->checkpoint && d->bitmap,
         };
     }
     hv_backup_request_free(TAKE_PTR(pt->request));
-    return hv_backup_prepare(pt->dom, &job, &pt->request, err);
+    int r = hv_backup_prepare(pt->dom, &job, &pt->request, err);
+    for (size_t i = 0; i < pt->n_disks && r >= 0; i++)
+        pt->disks[i].made = !pt->disks[i].readonly;
+    return r;
 }
 
 /* Where the image cannot be looked at, the job will tell. */

@@ -100,10 +100,10 @@ static int check_vm_room(struct backup *b, struct hv_domain *d, struct err *err)
         const struct hv_disk *disk = &d->disks[i];
         if (disk->device != HV_DEVICE_DISK || disk->source != HV_SOURCE_FILE || disk->readonly || disk->shareable || disk->transient)
             continue;
-        _cleanup_free_ char *beside = io_dirname(disk->path);
-        if (!beside)
-            return err_set(err, ENOMEM, "out of memory");
-        r = qemu_scratch_room(c->snapshot_dir ? c->snapshot_dir : beside, c->scratch_reserve, err);
+        _cleanup_free_ char *dir = NULL;
+        r = hv_scratch_dir(b->s->hv, disk->path, c->snapshot_dir, &dir, err);
+        if (r >= 0)
+            r = qemu_scratch_room(dir, c->scratch_reserve, err);
     }
     return r < 0 ? err_context(err, "VM %s", d->name) : 0;
 }
@@ -118,7 +118,7 @@ int backup_check_room(struct backup *b, char *const *uuids, struct err *err)
         if (r >= 0 && (d->state == HV_RUNNING || d->state == HV_PAUSED))
             r = check_vm_room(b, d, err);
     }
-    if (r == -ENOSPC)
+    if (r == -ENOSPC || r == -EPERM)
         b->rq->end = REQUESTER_REFUSED;
     return r;
 }

@@ -113,10 +113,19 @@ static int add_room(struct places *p, const char *dir, const struct hv_disk *d)
 static int add_disk(struct places *p, struct check_vm *vm, const struct hv_disk *d)
 {
     const char *dir = p->c->rq->config.snapshot_dir;
-    _cleanup_free_ char *beside = dir || !d->path || !strncmp(d->path, "/dev/", 5) ? NULL : io_dirname(d->path);
+    _cleanup_free_ char *found = NULL;
+    struct err why = ERR_INIT;
 
-    if (!dir && !(dir = beside))
+    if (!dir && (!d->path || !strncmp(d->path, "/dev/", 5)))
         return 0; /* in the session's folder, which is made anew each time */
+    int r = hv_scratch_dir(p->c->s->hv, d->path, dir, &found, &why);
+    if (r == -EPERM)
+        check_found(p->c, vm->findings,
+                    FOUND(FINDING_ERROR, "scratch-exchangeable", "set snapshot-dir to a folder that only root can write to"),
+                    "disk %s: %s", d->target, why.text);
+    if (r < 0 && !dir && !(found = io_dirname(d->path)))
+        return -ENOMEM;
+    dir = dir ? dir : found;
     if (!strv_has(p->dirs, dir)) {
         if (strv_add(&p->dirs, dir) < 0)
             return -ENOMEM;

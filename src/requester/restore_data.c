@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The data of a restore: parts that the VM writer needs, images beside their targets, and their way into place. */
 #include "base/io.h"
+#include "base/io_at.h"
 #include "base/num.h"
 #include "requester/effects.h"
 #include "requester/owner.h"
@@ -55,17 +56,16 @@ static int write_to_fd(struct restore *r, const char *label, struct store_image 
     return rc < 0 ? rc : fsync(fd) < 0 ? err_errno(err, errno, "cannot restore %s", label) : 0;
 }
 
-/* A part as a new file at path. */
-static int part_to_file(struct restore *r, const struct restore_vm *vm, const json_t *part, const char *path, struct err *err)
+/* A part into the new, empty file fd; path is for errors. */
+static int part_to_fd(struct restore *r, const struct restore_vm *vm, const json_t *part, const char *path, int fd, struct err *err)
 {
     const char *stored = json_get_text(part, "stored_as"), *kind = json_get_text(part, "kind");
     _cleanup_(store_image_close_p) struct store_image *image = NULL;
     _cleanup_buf_ struct buf data = BUF_INIT;
     _cleanup_free_ char *label = str_format("%s %s", vm->name, json_get_text(part, "name"));
-    _cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 
-    if (fd < 0 || !label)
-        return err_errno(err, fd < 0 ? errno : ENOMEM, "cannot make %s", path);
+    if (!label)
+        return err_set(err, ENOMEM, "out of memory");
     bool large = kind && !strcmp(kind, "image");
     int rc = large ? store_image_open(r->point, stored, &image, err) : store_read_document(r->point, stored, &data, err);
     if (rc >= 0 && large)
@@ -77,6 +77,20 @@ static int part_to_file(struct restore *r, const struct restore_vm *vm, const js
     if (rc >= 0 && fsync(fd) < 0)
         rc = err_errno(err, errno, "cannot write %s", path);
     return rc;
+}
+
+/* As a new file at path, in a folder of ours or libvirt's. */
+static int part_to_file(struct restore *r, const struct restore_vm *vm, const json_t *part, const char *path, struct err *err)
+{
+    _cleanup_close_ int dir = -1, fd = -1;
+    _cleanup_free_ char *name = NULL;
+
+    int rc = io_open_parent(path, &dir, &name, err);
+    if (rc < 0)
+        return rc;
+    if ((fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600)) < 0)
+        return err_errno(err, errno, "cannot make %s", path);
+    return part_to_fd(r, vm, part, path, fd, err);
 }
 
 /* ---- Before PreRestore: what the VM writer gets ---------------------------------------------------------------------------*/
@@ -184,12 +198,15 @@ static char *image_options(const struct restore_disk *d)
     return b.len ? buf_take_str(&b) : NULL;
 }
 
-static int write_exported(struct restore *r, struct restore_disk *d, const char *path, bool fresh, struct err *err)
+/* fd: of the image that was made; -1: the block device that was there */
+static int write_exported(struct restore *r, struct restore_disk *d, int fd, struct err *err)
 {
     struct transfer t = transfer_of(r);
     struct hv_export *e = NULL;
+    bool fresh = fd >= 0;
 
-    int rc = hv_export_start(r->s->dir, path, d->format, HV_EXPORT_WRITE, &e, err);
+    int rc = fresh ? hv_export_start_new(r->s->dir, fd, d->made, d->format, &e, err) :
+                     hv_export_start(r->s->dir, d->path, d->format, HV_EXPORT_WRITE, &e, err);
     if (rc < 0)
         return rc;
     struct transfer_out out = { .label = d->label, .image = d->content, .nbd_uri = hv_export_uri(e), .fd = -1, .fresh = fresh };
@@ -208,12 +225,8 @@ static int cut_last_sector(const struct restore_disk *d, int fd)
     return cut && ftruncate(fd, (off_t)size) < 0 ? -errno : 0;
 }
 
-static int finish_image(struct restore *r, const struct restore_disk *d, struct err *err)
+static int finish_image(struct restore *r, const struct restore_disk *d, int fd, struct err *err)
 {
-    _cleanup_close_ int fd = open(d->made, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-
-    if (fd < 0)
-        return err_errno(err, errno, "cannot open %s", d->made);
     int rc = cut_last_sector(d, fd);
     if (rc < 0)
         return err_errno(err, -rc, "cannot cut %s to its size", d->made);
@@ -224,18 +237,15 @@ static int finish_image(struct restore *r, const struct restore_disk *d, struct 
 static int make_image(struct restore *r, struct restore_disk *d, struct err *err)
 {
     _cleanup_free_ char *options = image_options(d);
+    _cleanup_close_ int fd = -1;
 
-    int rc = hv_image_create(d->made, d->format, d->size, options, NULL, NULL, err);
-    if (rc < 0)
-        return rc;
-    if (strcmp(d->format, "raw"))
-        rc = write_exported(r, d, d->made, true, err);
-    else {
-        _cleanup_close_ int fd = open(d->made, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-        rc = fd < 0 ? err_errno(err, errno, "cannot open %s", d->made) : write_to_fd(r, d->label, d->content, fd, err);
-    }
+    int rc = stage_create(r->stage, d->made, &fd, err);
     if (rc >= 0)
-        rc = finish_image(r, d, err);
+        rc = hv_image_make(fd, d->made, d->format, d->size, options, err);
+    if (rc >= 0)
+        rc = strcmp(d->format, "raw") ? write_exported(r, d, fd, err) : write_to_fd(r, d->label, d->content, fd, err);
+    if (rc >= 0)
+        rc = finish_image(r, d, fd, err);
     return rc < 0 ? rc : stage_made(r->stage, d->made, err);
 }
 
@@ -254,7 +264,7 @@ static int restore_one_disk(void *ctx, size_t i, struct err *err)
     int rc = job_cancelled(all->r->rq, err);
     if (rc < 0)
         return rc;
-    rc = d->block_device ? write_exported(all->r, d, d->path, false, err) : make_image(all->r, d, err);
+    rc = d->block_device ? write_exported(all->r, d, -1, err) : make_image(all->r, d, err);
     return rc < 0 ? err_context(err, "VM %s, disk %s", all->vms[i]->name, d->target) : 0;
 }
 
@@ -339,9 +349,12 @@ int restore_stage_part(struct restore *r, struct restore_vm *vm, const json_t *p
 {
     /* swtpm and libvirt make them anew while the VM still runs. */
     int rc = stage_beside(r, vm->uuid, target, STAGE_MAY_CHANGE, ret_made, err);
+    _cleanup_close_ int fd = -1;
 
     if (rc >= 0)
-        rc = part_to_file(r, vm, part, *ret_made, err);
+        rc = stage_create(r->stage, *ret_made, &fd, err);
+    if (rc >= 0)
+        rc = part_to_fd(r, vm, part, *ret_made, fd, err);
     return rc < 0 ? rc : stage_made(r->stage, *ret_made, err);
 }
 

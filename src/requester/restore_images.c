@@ -87,11 +87,14 @@ static int stage_text(struct restore *r, struct restore_vm *vm, struct hv_def *d
         free(TAKE_PTR(*path));
         return 0;
     }
+    _cleanup_close_ int fd = -1;
     int rc = stage_folder(r->stage, vm->uuid, r->to_dir, 0711, err);
     if (rc >= 0)
         rc = stage_add(r->stage, vm->uuid, *path, STAGE_NOFOLLOW, &made, err);
     if (rc >= 0)
-        rc = io_replace_file(made, text.data ? (const char *)text.data : "", text.len, 0600, err);
+        rc = stage_create(r->stage, made, &fd, err);
+    if (rc >= 0 && ((rc = io_write(fd, text.data ? text.data : (const void *)"", text.len)) < 0 || fsync(fd) < 0))
+        rc = err_errno(err, rc < 0 ? -rc : errno, "cannot write %s", made);
     return rc < 0 ? rc : stage_made(r->stage, made, err);
 }
 

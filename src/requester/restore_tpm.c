@@ -2,6 +2,7 @@
 /* The state of an emulated TPM (B7). libvirt keeps it by the VM's UUID, so where it goes follows from the UUID that the VM gets; swtpm
  * runs as a user of its own, who must own it. */
 #include "base/io.h"
+#include "base/io_at.h"
 #include "requester/restore.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -15,18 +16,35 @@ static bool is_sound(const char *below)
     return slash && !strchr(slash + 1, '/') && !strncmp(below, "tpm", 3) && !strncmp(slash + 1, "tpm", 3);
 }
 
-/* A folder that was not there is its user's alone. */
-static int give_folder(const char *file, const char *made, struct err *err)
+/* What a folder that was made is given: its user's, who has the file in it, alone. */
+struct give {
+    const char *folder;
+    uid_t uid;
+    gid_t gid;
+};
+
+static int give_folder(void *priv, const char *path, int fd, struct err *err)
 {
-    _cleanup_free_ char *dir = io_dirname(file);
-    _cleanup_close_ int fd = dir ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW) : -1;
+    const struct give *g = priv;
+
+    if (strcmp(path, g->folder))
+        return 0;
+    if ((geteuid() == 0 && fchown(fd, g->uid, g->gid) < 0) || fchmod(fd, 0700) < 0)
+        return err_errno(err, errno, "cannot set the owner of %s", path);
+    return 0;
+}
+
+static int give_folder_of(struct restore *r, const struct restore_vm *vm, const char *folder, const char *made, struct err *err)
+{
+    _cleanup_close_ int fd = io_open_entry(made, O_PATH, err);
     struct stat st;
 
-    if (fd < 0 || stat(made, &st) < 0)
-        return err_errno(err, dir ? errno : ENOMEM, "cannot open the folder of %s", file);
-    if ((geteuid() == 0 && fchown(fd, st.st_uid, st.st_gid) < 0) || fchmod(fd, 0700) < 0)
-        return err_errno(err, errno, "cannot set the owner of %s", dir);
-    return 0;
+    if (fd < 0)
+        return fd;
+    if (fstat(fd, &st) < 0)
+        return err_errno(err, errno, "cannot look at %s", made);
+    struct give g = { folder, st.st_uid, st.st_gid };
+    return stage_each_folder(r->stage, vm->uuid, give_folder, &g, err);
 }
 
 /* By the UUID that it is registered with; without libvirt, beside the images. */
@@ -61,9 +79,8 @@ static int stage_part(struct restore *r, struct restore_vm *vm, const json_t *pa
 
     if (!folder)
         return err_set(err, ENOMEM, "out of memory");
-    bool there = io_exists(folder);
     int rc = restore_stage_part(r, vm, part, target, &made, err);
-    return rc < 0 || there ? rc : give_folder(target, made, err);
+    return rc < 0 ? rc : give_folder_of(r, vm, folder, made, err);
 }
 
 int restore_stage_tpm(struct restore *r, struct restore_vm *vm, struct err *err)

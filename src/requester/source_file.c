@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Reading an ordinary file (a memory image, a large part of a VM): its data, not its holes. */
 #include "base/io.h"
+#include "base/io_at.h"
 #include "base/num.h"
 #include "requester/transfer_read.h"
 #include <errno.h>
@@ -9,10 +10,12 @@
 
 static int open_file(const char *path, uint64_t *ret_size, struct err *err)
 {
-    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    _cleanup_close_ int fd = io_open_file(path, O_RDONLY, err);
     struct stat st;
 
-    if (fd < 0 || fstat(fd, &st) < 0)
+    if (fd < 0)
+        return fd;
+    if (fstat(fd, &st) < 0)
         return err_errno(err, errno, "cannot open %s", path);
     if (!S_ISREG(st.st_mode))
         return err_set(err, EINVAL, "%s is not an ordinary file", path);

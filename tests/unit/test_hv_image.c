@@ -216,9 +216,9 @@ static void a_format_that_was_looked_for_leads_nowhere(void **state)
 
 static void options_are_safe_for_every_path(void **state)
 {
-    struct image_layer layers[] = { { (char *)"/a,b/file.driver=x", (char *)"qcow2", true },
-                                    { (char *)"/b", (char *)"qcow2", true },
-                                    { (char *)"/c", (char *)"raw", false } };
+    struct image_layer layers[] = { { -1, (char *)"/a,b/file.driver=x", (char *)"qcow2", true },
+                                    { -1, (char *)"/b", (char *)"qcow2", true },
+                                    { -1, (char *)"/c", (char *)"raw", false } };
     struct image_chain c = { 3, layers };
     _cleanup_free_ char *read = NULL, *shared = NULL, *write = NULL;
 

@@ -70,6 +70,17 @@ static bool same_volume(const char *dir, const char *beside, struct vm_condition
     return true;
 }
 
+static bool can_be_kept(const struct vm_writer *w, struct vm_condition *c, const struct hv_disk *disk)
+{
+    _cleanup_free_ char *dir = NULL;
+    struct err why = ERR_INIT;
+
+    if (hv_scratch_dir(w->config.hv, disk->path, w->config.snapshot_dir, &dir, &why) != -EPERM)
+        return true; /* what else there is about the place is told elsewhere */
+    found(c, false, "disk %s: %s", disk->target, why.text);
+    return false;
+}
+
 /* A link to an image is not the image: what counts is the folder that this lies in. */
 static char *folder_of(const char *path)
 {
@@ -94,7 +105,7 @@ static void check_place(const struct vm_writer *w, const struct hv_domain *d, co
             found(c, false, "out of memory");
             return;
         }
-        if (!same_volume(w->config.snapshot_dir ? w->config.snapshot_dir : beside, beside, c, disk))
+        if (!same_volume(w->config.snapshot_dir ? w->config.snapshot_dir : beside, beside, c, disk) || !can_be_kept(w, c, disk))
             return;
     }
     if (w->config.snapshot_dir)
