@@ -28,7 +28,8 @@ struct vm_settings {
 struct settings {
     char *repository, *connect, *password_file, *key_file, *password_command, *key_memory,
         *writers_dir, *snapshot_dir, *save_dir, *agent_timeout, *freeze_limit,
-        *method, *require, *fallback, *retries, *compression, *bwlimit, *scratch_reserve, *writer_copy_limit, *wait, *exclude;
+        *method, *require, *fallback, *retries, *compression, *bwlimit, *scratch_reserve, *writer_copy_limit, *wait, *exclude,
+        *encryption;
     size_t n_vms;
     struct vm_settings *vms;
 };
@@ -38,7 +39,7 @@ struct bar;
 struct cli {
     struct settings settings;
     char *passphrase;          /* from the environment; wiped */
-    bool json, verbose, quiet;
+    bool json, verbose, quiet, accept_new_repository, accept_rollback;
     const char *config_file;
     struct log log;
     struct par_cancel cancel;  /* raised by SIGINT, SIGTERM, SIGHUP */

@@ -24,7 +24,7 @@ static const struct cli_command *const commands[] = {
 
 struct globals {
     const char *repository, *connect, *config, *password_file, *password_command, *key_file;
-    bool json, verbose, quiet, help, version;
+    bool json, verbose, quiet, help, version, accept_new_repository, accept_rollback;
 };
 
 static const struct cli_option global_options[] = {
@@ -37,6 +37,10 @@ static const struct cli_option global_options[] = {
     { "key-file", 0, "FILE", "key instead of a passphrase [KVSS_KEY_FILE]", offsetof(struct globals, key_file),
       NULL },
     { "config", 0, "FILE", "read this kvss.conf and no other", offsetof(struct globals, config), NULL },
+    { "accept-new-repository", 0, NULL, "take it for the right one, though this host knows another there",
+      offsetof(struct globals, accept_new_repository), NULL },
+    { "accept-rollback", 0, NULL, "take it for right that restore points are missing, or back",
+      offsetof(struct globals, accept_rollback), NULL },
     { "json", 0, NULL, "print a report as JSON", offsetof(struct globals, json), NULL },
     { "verbose", 'v', NULL, "say each step", offsetof(struct globals, verbose), NULL },
     { "quiet", 'q', NULL, "no progress, no warnings", offsetof(struct globals, quiet), NULL },
@@ -220,6 +224,9 @@ static int make_requester(struct cli *cli, struct err *err)
         .agent_timeout_ms = milliseconds(s->agent_timeout),
         .freeze_limit_ms = milliseconds(s->freeze_limit),
         .compression = compression_level(s->compression),
+        .encryption_required = s->encryption && !strcmp(s->encryption, "required"),
+        .accept_new_repository = cli->accept_new_repository,
+        .accept_rollback = cli->accept_rollback,
         .scratch_reserve = settings_size(s->scratch_reserve),
         .writer_copy_limit = settings_size(s->writer_copy_limit),
         .log = &cli->log,
@@ -323,6 +330,8 @@ static int run_with(struct cli *cli, const struct cli_command *c, struct globals
     cli->json = g->json;
     cli->verbose = g->verbose;
     cli->quiet = g->quiet;
+    cli->accept_new_repository = g->accept_new_repository;
+    cli->accept_rollback = g->accept_rollback;
     cli->log.max = g->quiet ? LOG_LEVEL_ERROR : g->verbose ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING;
     if (collect_settings(cli, g, err) < 0)
         return EXIT_USAGE;

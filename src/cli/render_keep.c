@@ -83,6 +83,8 @@ void render_prune(FILE *f, const json_t *report, bool verbose)
 void render_fsck(FILE *f, const json_t *report, bool verbose)
 {
     char read[16];
+    json_t *id;
+    size_t i;
 
     (void)verbose;
     render_findings(f, report);
@@ -99,6 +101,10 @@ void render_fsck(FILE *f, const json_t *report, bool verbose)
                 number(report, "points_damaged"));
     else
         fputs("No damage was found.\n", f);
+    json_array_foreach (json_object_get(report, "missing"), i, id)
+        fprintf(f, "MISSING: restore point %.12s, which this host knows and has not forgotten.\n", json_string_value(id));
+    json_array_foreach (json_object_get(report, "returned"), i, id)
+        fprintf(f, "BACK: restore point %.12s, which this host has forgotten.\n", json_string_value(id));
 }
 
 void render_repair(FILE *f, const json_t *report, bool verbose)

@@ -48,6 +48,7 @@ static const struct setting {
     { "writer-copy-limit", NULL, offsetof(struct settings, writer_copy_limit), NULL, KIND_SIZE },
     { "wait", NULL, offsetof(struct settings, wait), NULL, KIND_WAIT },
     { "exclude", NULL, offsetof(struct settings, exclude), NULL, KIND_TEXT },
+    { "encryption", NULL, offsetof(struct settings, encryption), "required|optional", KIND_TEXT },
 };
 
 /* In a section [vm NAME]. */

@@ -3,6 +3,7 @@
  * or is interrupted leaves every VM as it was and nothing in the repository (M10). */
 #include "requester/backup.h"
 #include "base/clock.h"
+#include "requester/known.h"
 #include <errno.h>
 #include <string.h>
 
@@ -135,6 +136,8 @@ static int prepare_point(struct backup *b, const json_t *report, char id[static 
     if (r >= 0)
         r = store_write_prepare(b->w, (const char *)meta.data, id, err);
     if (r >= 0)
+        known_note_prepared(b->rq, id, report);
+    if (r >= 0)
         r = journal_step_done(b->s->journal, "prepare-point", err);
     return r;
 }
@@ -181,6 +184,7 @@ static int commit(struct backup *b, json_t **ret_report, struct err *err)
         r = publish(b, err);
     if (r < 0)
         return r;
+    known_note_made(b->rq, id);
     json_object_set_new(report, "point", json_string(id));
     *ret_report = TAKE_PTR(report);
     return 0;
@@ -376,7 +380,7 @@ int requester_backup(struct requester *rq, const struct requester_backup *job, j
     if (r >= 0)
         r = policies_parse(&job->policy, &policies, err);
     if (r >= 0)
-        r = repository_open(rq, err); /* before anything is touched */
+        r = repository_open_for(rq, KNOWN_CHANGE, err); /* before anything is touched */
     if (r >= 0 && !(tries.attempts = json_array()))
         r = err_set(err, ENOMEM, "out of memory");
     if (r >= 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "requester/chain.h"
 #include "base/buf.h"
+#include "requester/known.h"
 #include "requester/point.h"
 #include <errno.h>
 #include <string.h>
@@ -44,6 +45,13 @@ const struct chain_vm *chain_of(const struct chain *c, const char *uuid)
 /* What one restore point says of the VM; borrowed from `search`. */
 struct link {
     const char *point, *checkpoint, *type;
+    bool copied; /* from another repository */
+};
+
+struct links {
+    struct link *list;
+    size_t n;
+    char *const *on_vm; /* checkpoints that the VM has */
 };
 
 struct search {
@@ -91,7 +99,7 @@ static int links_of(const struct search *s, const char *uuid, struct link **ret,
         if (!vm || !json_get_text(vm, "uuid") || strcmp(json_get_text(vm, "uuid"), uuid))
             continue;
         const char *type = json_get_text(vm, "type");
-        links[n++] = (struct link){ s->points[i].id, json_get_text(vm, "checkpoint"), type ? type : "full" };
+        links[n++] = (struct link){ s->points[i].id, json_get_text(vm, "checkpoint"), type ? type : "full", s->points[i].origin[0] != 0 };
     }
     *ret = links;
     *ret_n = n;
@@ -106,12 +114,32 @@ static bool left_checkpoint(const struct search *s, const struct link *l)
     return l->checkpoint && !strncmp(l->checkpoint, s->prefix, len) && l->checkpoint[len] == '-';
 }
 
-/* The newest that left a checkpoint which the VM still has; of full ones only, if asked. */
-static const struct link *newest(const struct search *s, const struct link *links, size_t n, char *const *on_vm, bool full)
+/* Whoever can write to the repository can make a restore point that names a checkpoint of this VM, with other data in it. So only the one
+ * that this host made with that checkpoint is believed. Where nobody knows, one that has no rival. */
+enum owner { OWNER_YES, OWNER_OTHER, OWNER_UNKNOWN };
+
+static enum owner owns(const struct search *s, const char *uuid, const struct link *links, size_t n, const struct link *l)
 {
+    int r = known_owns(s->rq, l->point, uuid, l->checkpoint);
+
+    if (r >= 0 || !known_nothing(s->rq))
+        return r > 0 ? OWNER_YES : r == 0 ? OWNER_OTHER : OWNER_UNKNOWN;
     for (size_t i = 0; i < n; i++)
-        if (left_checkpoint(s, &links[i]) && strv_has(on_vm, links[i].checkpoint) && (!full || !strcmp(links[i].type, "full")))
-            return &links[i];
+        if (&links[i] != l && !links[i].copied && links[i].checkpoint && !strcmp(links[i].checkpoint, l->checkpoint))
+            return OWNER_OTHER;
+    return OWNER_YES;
+}
+
+/* The newest that left a checkpoint which the VM still has, and is so owned; of full ones only, if asked. A copy that was brought back from
+ * another repository names one that belongs to its original. */
+static const struct link *newest(const struct search *s, const char *uuid, const struct links *of, enum owner owner, bool full)
+{
+    for (size_t i = 0; i < of->n; i++) {
+        const struct link *l = &of->list[i];
+        if (left_checkpoint(s, l) && !l->copied && strv_has(of->on_vm, l->checkpoint) && (!full || !strcmp(l->type, "full")) &&
+            owns(s, uuid, of->list, of->n, l) == owner)
+            return l;
+    }
     return NULL;
 }
 
@@ -141,10 +169,13 @@ static int stand_on(struct search *s, struct chain_vm *vm, const struct link *l,
 }
 
 /* Nothing to stand on: why. */
-static char *why_full(const struct link *links, size_t n)
+static char *why_full(const struct link *links, size_t n, const struct link *unknown)
 {
     if (n == 0)
         return strdup("the repository holds no earlier restore point of the VM");
+    if (unknown)
+        return str_format("restore point %.12s, which names checkpoint %s of the VM, was not made by this host", unknown->point,
+                          unknown->checkpoint);
     for (size_t i = 0; i < n; i++)
         if (links[i].checkpoint)
             return str_format("the VM has no checkpoint of an earlier restore point any more (the last one was %s)",
@@ -184,7 +215,7 @@ static void revive(struct search *s, struct hv_domain *d, const struct link *lin
     size_t i = 0, k;
     json_t *disk;
 
-    while (i < n && !left_checkpoint(s, &links[i]))
+    while (i < n && (!left_checkpoint(s, &links[i]) || links[i].copied || owns(s, d->uuid, links, n, &links[i]) != OWNER_YES))
         i++;
     if (i == n || strv_has(d->checkpoints, links[i].checkpoint) || (d->state != HV_RUNNING && d->state != HV_PAUSED))
         return;
@@ -202,6 +233,17 @@ static void revive(struct search *s, struct hv_domain *d, const struct link *lin
         (void)strv_add(&d->checkpoints, links[i].checkpoint);
 }
 
+/* Somebody wants backups to be built on something else: nothing is built on anything. */
+static int distrust(struct search *s, struct chain_vm *vm, const struct link *rival, struct err *err)
+{
+    vm->why = str_format("restore point %.12s names checkpoint %s of the VM, which belongs to another one: it may be forged; find out who "
+                         "made it, and remove it with kvss forget %.12s", rival->point, rival->checkpoint, rival->point);
+    if (!vm->why)
+        return err_set(err, ENOMEM, "out of memory");
+    log_warning(s->rq->config.log, "%s", vm->why);
+    return 0;
+}
+
 static int find_vm(struct search *s, struct chain_vm *vm, struct err *err)
 {
     _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
@@ -215,13 +257,17 @@ static int find_vm(struct search *s, struct chain_vm *vm, struct err *err)
         return r;
     if (d)
         revive(s, d, links, n);
-    char *const *on_vm = d ? d->checkpoints : NULL;
-    const struct link *last = newest(s, links, n, on_vm, false), *full = newest(s, links, n, on_vm, true);
+    const struct links of = { links, n, d ? d->checkpoints : NULL };
+    const struct link *last = newest(s, vm->uuid, &of, OWNER_YES, false), *full = newest(s, vm->uuid, &of, OWNER_YES, true);
+    const struct link *rival = newest(s, vm->uuid, &of, OWNER_OTHER, false);
     bool fresh = !strcmp(s->asked, "full"), differentials = !strcmp(s->asked, "differential") || has_type(links, n, "differential");
 
-    if (!fresh)
+    if (!fresh && rival)
+        r = distrust(s, vm, rival, err);
+    else if (!fresh)
         r = choose(s, vm, last, full, err);
-    if (r >= 0 && !fresh && !vm->point && !vm->why && !(vm->why = why_full(links, n)))
+    if (r >= 0 && !fresh && !vm->point && !vm->why &&
+        !(vm->why = why_full(links, n, newest(s, vm->uuid, &of, OWNER_UNKNOWN, false))))
         r = err_set(err, ENOMEM, "out of memory");
     if (r < 0)
         return r;

@@ -4,6 +4,7 @@
 #include "base/io.h"
 #include "base/num.h"
 #include "requester/check.h"
+#include "requester/known.h"
 #include "requester/point.h"
 #include <errno.h>
 #include <string.h>
@@ -64,7 +65,7 @@ static int open_quietly(struct requester *rq, struct err *err)
     __auto_type ask = rq->config.ask;
 
     rq->config.ask = NULL;
-    int r = repository_open(rq, err);
+    int r = repository_open_for(rq, KNOWN_CHECK, err);
     rq->config.ask = ask;
     return r;
 }
@@ -160,6 +161,30 @@ static void look_at_index(struct check *c)
                 (unsigned long long)u.packs, (unsigned long long)u.points, u.points == 1 ? "point needs" : "points need");
 }
 
+/* Whether it is the one that this host knows, and has all that it should. */
+static void look_at_known(struct check *c)
+{
+    _cleanup_buf_ struct buf missing = BUF_INIT, returned = BUF_INIT;
+    const struct known *k = c->rq->known;
+
+    if (k && k->strange)
+        check_found(c, c->findings,
+                    FOUND(FINDING_ERROR, "repository-changed", "find out what happened to the repository; a backup would be refused"), "%s",
+                    k->strange);
+    if (!k || known_missing_text(k, false, &missing) < 0 || known_returned_text(k, &returned) < 0)
+        return;
+    if (missing.len && k->rolled_back)
+        check_found(c, c->findings,
+                    FOUND(FINDING_ERROR, "repository-rolled-back", "find out what happened to them; a backup would be refused"), "%s",
+                    (char *)missing.data);
+    else if (missing.len)
+        check_found(c, c->findings, FOUND(FINDING_WARNING, "repository-points-missing", "find out what happened to them"), "%s",
+                    (char *)missing.data);
+    if (returned.len)
+        check_found(c, c->findings, FOUND(FINDING_WARNING, "repository-points-returned", "find out who put them there"), "%s",
+                    (char *)returned.data);
+}
+
 static void look_at_locks(struct check *c)
 {
     struct store_lock_info *locks = NULL;
@@ -191,6 +216,7 @@ int check_repository(struct check *c, json_t **ret, struct err *err)
         if (r < 0)
             return err_context(err, "repository %s", path);
         look_at_times(c);
+        look_at_known(c);
         look_at_packs(c);
         look_at_index(c);
         look_at_locks(c);

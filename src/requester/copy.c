@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Restore points copied to another repository: a second place, without asking the VMs again. */
-#include "requester/internal.h"
+#include "requester/known.h"
 #include <errno.h>
 #include <string.h>
 
 /* Never quietly to a repository that is not encrypted: what was secret here would lie open there. */
-static int open_target(struct requester *rq, const struct requester_copy *job, struct store **ret, struct err *err)
+static int open_target(struct requester *rq, const struct requester_copy *job, struct requester *ret, struct err *err)
 {
     struct requester other = { .config = rq->config };
 
@@ -17,14 +17,15 @@ static int open_target(struct requester *rq, const struct requester_copy *job, s
     }
     if (job->no_encryption)
         other.config.ask = NULL;
-    int r = repository_open(&other, err);
+    int r = repository_open_for(&other, KNOWN_CHANGE, err);
+    rq->end = other.end;
     if (r == -EACCES && !job->no_encryption)
         return err_context(err, "the target (--to-password-file, --to-key-file or --to-no-encryption tells how to open it)");
     if (r < 0)
         return err_context(err, "the target");
-    *ret = other.store;
-    if (!strcmp(store_guid(rq->store), store_guid(*ret)))
-        return err_set(err, EINVAL, "%s and %s are the same repository", store_location(rq->store), store_location(*ret));
+    *ret = other;
+    if (!strcmp(store_guid(rq->store), store_guid(ret->store)))
+        return err_set(err, EINVAL, "%s and %s are the same repository", store_location(rq->store), store_location(ret->store));
     return 0;
 }
 
@@ -49,13 +50,15 @@ static int choose(struct requester *rq, char *const *names, char ***ids, struct 
     return r;
 }
 
-static int copy_all(struct requester *rq, struct store *to, char *const *ids, json_t *points, struct err *err)
+static int copy_all(struct requester *rq, struct requester *to, char *const *ids, json_t *points, struct err *err)
 {
     for (; ids && *ids; ids++) {
         char id[STORE_ID_LEN + 1];
-        int r = store_copy_point(rq->store, *ids, to, rq->config.progress, rq->config.cancel, id, err);
+        int r = store_copy_point(rq->store, *ids, to->store, rq->config.progress, rq->config.cancel, id, err);
         if (r < 0)
             return err_context(err, "restore point %.12s", *ids);
+        if (r == 0)
+            known_note_made(to, id);
         json_array_append_new(points, json_pack("{s:s, s:s, s:b}", "id", *ids, "copy", id, "copied", r == 0));
     }
     return 0;
@@ -65,7 +68,7 @@ int requester_copy(struct requester *rq, const struct requester_copy *job, json_
 {
     _cleanup_json_ json_t *points = json_array();
     _cleanup_strv_ char **ids = NULL;
-    struct store *to = NULL;
+    struct requester to = { 0 };
 
     rq->end = REQUESTER_DONE;
     int r = repository_open(rq, err);
@@ -74,9 +77,10 @@ int requester_copy(struct requester *rq, const struct requester_copy *job, json_
     if (r >= 0)
         r = choose(rq, job->points, &ids, err);
     if (r >= 0)
-        r = copy_all(rq, to, ids, points, err);
-    if (r >= 0 && !(*ret = json_pack("{s:s, s:O}", "to", store_location(to), "points", points)))
+        r = copy_all(rq, &to, ids, points, err);
+    if (r >= 0 && !(*ret = json_pack("{s:s, s:O}", "to", store_location(to.store), "points", points)))
         r = err_set(err, ENOMEM, "out of memory");
-    store_close(to);
+    store_close(to.store);
+    known_free(to.known);
     return job_end(rq, r, err);
 }

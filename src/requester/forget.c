@@ -2,7 +2,7 @@
 /* Removing restore points, those named or those that no rule keeps. Each stands alone, so any may go. */
 #include "base/clock.h"
 #include "base/guid.h"
-#include "requester/internal.h"
+#include "requester/known.h"
 #include "requester/point.h"
 #include <errno.h>
 #include <string.h>
@@ -166,6 +166,15 @@ static int tell(const struct forget *f, char *const *ids, json_t **ret, struct e
     return *ret ? 0 : err_set(err, ENOMEM, "out of memory");
 }
 
+static int remove_points(struct forget *f, char *const *ids, struct err *err)
+{
+    known_note_forgotten(f->rq, ids); /* first, so that what is gone is never missed */
+    int r = store_forget(f->rq->store, (const char *const *)ids, strv_len(ids), err);
+    if (r < 0)
+        known_note_kept(f->rq, ids);
+    return r;
+}
+
 static int forget(struct forget *f, json_t **ret, struct err *err)
 {
     bool named = f->job->points && *f->job->points;
@@ -180,7 +189,7 @@ static int forget(struct forget *f, json_t **ret, struct err *err)
     if (r >= 0)
         r = job_cancelled(f->rq, err);
     if (r >= 0 && !f->job->dry_run && ids)
-        r = store_forget(f->rq->store, (const char *const *)ids, strv_len(ids), err);
+        r = remove_points(f, ids, err);
     return r < 0 ? r : tell(f, ids, ret, err);
 }
 
@@ -191,7 +200,7 @@ int requester_forget(struct requester *rq, const struct requester_forget *job, j
     json_t *pruned = NULL;
 
     rq->end = REQUESTER_DONE;
-    int r = repository_open(rq, err);
+    int r = repository_open_for(rq, KNOWN_CHANGE, err);
     if (r >= 0)
         r = forget(&f, &report, err);
     if (r >= 0 && job->prune && !job->dry_run) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The repository's own structure: every restore point's tree, every chunk's place in a pack, and packs read back. */
 #include "requester/findings.h"
-#include "requester/internal.h"
+#include "requester/known.h"
 #include <errno.h>
 
 static json_t *fsck_report(const struct store_check_result *c)
@@ -33,9 +33,11 @@ int requester_fsck(struct requester *rq, unsigned read_data_percent, json_t **re
         r = store_check(rq->store, &o, findings_note, &f, &result, err);
     if (r >= 0)
         r = findings_report(rq, &f, NULL, report = fsck_report(&result), err);
+    if (r >= 0)
+        r = known_report(rq, report, err);
     if (r >= 0) {
         *ret = TAKE_PTR(report);
-        rq->end = result.problems ? REQUESTER_DAMAGED : REQUESTER_DONE;
+        rq->end = result.problems || (rq->known && rq->known->rolled_back) ? REQUESTER_DAMAGED : REQUESTER_DONE;
     }
     return job_end(rq, r, err);
 }

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "requester/internal.h"
+#include "requester/known.h"
 #include <errno.h>
 
 int requester_init(struct requester *rq, const struct requester_init *job, json_t **ret, struct err *err)
 {
     const struct requester_config *c = &rq->config;
     _cleanup_(key_wipe_p) char *passphrase = NULL;
-    int r = 0;
 
     rq->end = REQUESTER_DONE;
-    if (!c->repository)
+    int r = repository_check_encryption(rq, !job->no_encryption, c->repository ? c->repository : "", err);
+    if (r >= 0 && !c->repository)
         r = err_set(err, EINVAL, "no repository is named: give --repository FOLDER or set KVSS_REPOSITORY");
     if (r >= 0 && !job->no_encryption && !c->key_file)
         r = key_given(rq, &passphrase, err);
@@ -29,6 +29,8 @@ int requester_init(struct requester *rq, const struct requester_init *job, json_
     r = store_create(c->repository, &init, err);
     if (r >= 0)
         r = store_open(c->repository, &o, &rq->store, err);
+    if (r >= 0)
+        r = known_meet(rq, KNOWN_FOUNDED, err);
     if (r >= 0 && !(*ret = json_pack("{s:s, s:s, s:b}", "repository", store_location(rq->store), "guid", store_guid(rq->store),
                                      "encrypted", !job->no_encryption)))
         r = err_set(err, ENOMEM, "out of memory");

@@ -20,6 +20,7 @@ struct requester {
     enum requester_end end;
     bool carries_on; /* atomic: see requester_carries_on() */
     struct store *store; /* opened by the first job that needs it */
+    struct known *known; /* what this host remembers of it; NULL: it has no memory */
 };
 
 DEFINE_CLEANUP(struct hv *, hv_close)
@@ -43,8 +44,11 @@ int key_asked(const struct requester *rq, const char *prompt, bool confirm, char
 void key_wipe(char *passphrase); /* NULL is fine */
 DEFINE_CLEANUP(char *, key_wipe)
 
-/* Opens rq->store if it is not open yet. */
+/* Opens rq->store if it is not open yet, and compares it with what this host remembers of it: to read from it; repository_open_for() of
+ * known.h for other uses. */
 int repository_open(struct requester *rq, struct err *err);
+/* -EPERM, refused: it would be, or is, without encryption, and that is forbidden here. */
+int repository_check_encryption(struct requester *rq, bool encrypted, const char *location, struct err *err);
 
 struct policies; /* policy.h */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The keys of a repository: each opens it, and none of this touches its data. */
-#include "requester/internal.h"
+#include "requester/known.h"
 #include <errno.h>
 #include <string.h>
 
@@ -34,7 +34,7 @@ static int add(struct requester *rq, const struct requester_new_key *key, char i
     struct requester given = { .config = { .password_file = key->password_file, .log = rq->config.log } };
     _cleanup_(key_wipe_p) char *passphrase = NULL;
 
-    int r = repository_open(rq, err);
+    int r = repository_open_for(rq, KNOWN_TRUST, err);
     if (r >= 0 && key->password_file)
         r = key_given(&given, &passphrase, err);
     else if (r >= 0 && !key->key_file && !rq->config.ask)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What there is: writers, providers, VMs, restore points. Nothing is touched. */
 #include "base/clock.h"
-#include "requester/internal.h"
+#include "requester/known.h"
 #include "requester/point.h"
 #include <errno.h>
 
@@ -189,5 +189,7 @@ int requester_list_points(struct requester *rq, const char *vm, json_t **ret, st
         store_list_free(list, n);
         r = give(json_pack("{s:o, s:I}", "points", points, "unreadable", (json_int_t)bad), ret, err);
     }
+    if (r >= 0)
+        r = known_report(rq, *ret, err);
     return job_end(rq, r, err);
 }

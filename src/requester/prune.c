@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Giving back the space of what no restore point uses, and making the index anew. */
 #include "requester/claim.h"
+#include "requester/known.h"
 #include <errno.h>
 
 static json_t *prune_report(const struct requester_prune *job, const struct store_prune_result *p)
@@ -45,7 +46,7 @@ int requester_prune(struct requester *rq, const struct requester_prune *job, jso
     struct store_prune_result result = { 0 };
 
     rq->end = REQUESTER_DONE;
-    int r = repository_open(rq, err);
+    int r = repository_open_for(rq, KNOWN_CHANGE, err);
     if (r >= 0)
         r = prune(rq, &o, &patience, &result, err);
     if (r >= 0 && !(*ret = prune_report(job, &result)))
@@ -58,7 +59,7 @@ int requester_repair_index(struct requester *rq, bool read_data, json_t **ret, s
     struct store_repair_result x = { 0 };
 
     rq->end = REQUESTER_DONE;
-    int r = repository_open(rq, err);
+    int r = repository_open_for(rq, KNOWN_TRUST, err);
     if (r >= 0)
         r = store_repair_index(rq->store, read_data, rq->config.cancel, &x, err);
     if (r >= 0 && !(*ret = json_pack("{s:I, s:I, s:I, s:I}", "packs", (json_int_t)x.packs, "chunks", (json_int_t)x.chunks,

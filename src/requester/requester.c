@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The context of all jobs, and how a job ends. */
-#include "requester/internal.h"
+#include "requester/known.h"
 #include "store/store.h"
 #include <errno.h>
 
@@ -24,6 +24,7 @@ void requester_free(struct requester *r)
     if (!r)
         return;
     store_close(r->store);
+    known_free(r->known);
     free(r);
 }
 
@@ -66,13 +67,11 @@ static int explain(int r, struct err *err)
     return err_set(err, ENOENT, "%s; kvss init makes a repository", why.text);
 }
 
-int repository_open(struct requester *rq, struct err *err)
+static int open_store(struct requester *rq, struct err *err)
 {
     _cleanup_(key_wipe_p) char *passphrase = NULL;
     const struct requester_config *c = &rq->config;
 
-    if (rq->store)
-        return 0;
     if (!c->repository)
         return err_set(err, EINVAL, "no repository is named: give --repository FOLDER, set KVSS_REPOSITORY, or put "
                                     "'repository = FOLDER' into kvss.conf");
@@ -100,4 +99,31 @@ int repository_open(struct requester *rq, struct err *err)
         return r == -EINTR ? r : err_context(err, "repository %s is encrypted", c->repository);
     o.key.passphrase = passphrase;
     return store_open(c->repository, &o, &rq->store, err);
+}
+
+int repository_check_encryption(struct requester *rq, bool encrypted, const char *location, struct err *err)
+{
+    if (encrypted || !rq->config.encryption_required)
+        return 0;
+    rq->end = REQUESTER_REFUSED;
+    return err_set(err, EPERM, "the repository %s is not encrypted, and kvss.conf has 'encryption = required'", location);
+}
+
+int repository_open_for(struct requester *rq, enum known_use use, struct err *err)
+{
+    if (rq->store)
+        return 0;
+    int r = open_store(rq, err);
+    if (r >= 0)
+        r = repository_check_encryption(rq, store_encrypted(rq->store), rq->config.repository, err);
+    if (r >= 0)
+        r = known_meet(rq, use, err);
+    if (r < 0)
+        store_close(TAKE_PTR(rq->store));
+    return r;
+}
+
+int repository_open(struct requester *rq, struct err *err)
+{
+    return repository_open_for(rq, KNOWN_LOOK, err);
 }

@@ -48,6 +48,9 @@ struct requester_config {
     unsigned freeze_limit_ms;  /* how long guests and writers may be held; 0: 60000 */
     uint64_t writer_copy_limit; /* bytes of other writers' files that are copied at most while they are held; 0: FILES_HOLD_BYTES */
     int compression;           /* zstd's level for what is written; 0: the default; below 0: none */
+    const char *known_dir;     /* where this host remembers repositories; NULL: below /var/lib/kvss, or the user's folder for state */
+    bool encryption_required;  /* no repository without encryption is made, read or written */
+    bool accept_new_repository, accept_rollback; /* what this host remembers otherwise (known.h) is given up */
     uint64_t scratch_reserve;  /* bytes that have to stay free where scratch files lie; 0: the provider's default */
     const struct log *log;
     struct par_cancel *cancel; /* raised from a signal handler; may be NULL */
@@ -82,7 +85,9 @@ int requester_list_writers(struct requester *r, json_t **ret, struct err *err);
 int requester_list_providers(struct requester *r, json_t **ret, struct err *err);
 /* { "vms": [ { "name", "uuid", "title", "state", "state_detail", "disks": [ { "target", "path", "format", "size" } ] } ] } */
 int requester_list_vms(struct requester *r, json_t **ret, struct err *err);
-/* { "points": [ { "id", "time", "host", "type", "instant", "vms": [ as in requester_backup() ] } ], "unreadable": NUMBER };
+/* { "points": [ { "id", "time", "host", "type", "instant", "vms": [ as in requester_backup() ] } ], "unreadable": NUMBER,
+ *   "missing": [ ID ] (points that this host knows, has not forgotten, and that are not there), "returned": [ ID ] (those that it has
+ *   forgotten, and that are there again) };
  * oldest first. vm (name or UUID): only points that hold it; NULL: all. */
 int requester_list_points(struct requester *r, const char *vm, json_t **ret, struct err *err);
 

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "requester/claim.h"
+#include "requester/known.h"
 #include <errno.h>
 #include <string.h>
 
@@ -226,7 +227,7 @@ static int run(struct restore *r, struct err *err)
 
 static int open_point(struct restore *r, struct err *err)
 {
-    int rc = repository_open(r->rq, err);
+    int rc = repository_open_for(r->rq, KNOWN_TRUST, err);
 
     if (rc >= 0)
         rc = restore_choose_point(r, err);

@@ -58,6 +58,9 @@ void store_close(struct store *s); /* NULL is fine */
 /* GUID of the repository, fixed at its creation; VMs' checkpoints are named after it. */
 const char *store_guid(const struct store *s);
 const char *store_location(const struct store *s);
+bool store_encrypted(const struct store *s);
+/* By what a host knows the master key again: derived from it with a key, so that it tells nothing of it. Hex; "" if not encrypted. */
+int store_fingerprint(struct store *s, char ret[static STORE_ID_LEN + 1], struct err *err);
 
 /* ---- Writing one restore point --------------------------------------------------------------------------------------------
  * Nothing of it is visible to readers before store_write_publish(), which makes it visible atomically, and last. */
@@ -116,6 +119,12 @@ struct store_point_info {
  * logged, and counted in *ret_bad (may be NULL). */
 int store_list(struct store *s, struct store_point_info **ret, size_t *ret_n, size_t *ret_bad, struct err *err);
 void store_list_free(struct store_point_info *list, size_t n);
+
+/* Only which points are there, by their names; none is read. In no order; caller frees with free(). */
+struct store_id {
+    char text[STORE_ID_LEN + 1];
+};
+int store_point_ids(struct store *s, struct store_id **ret, size_t *ret_n, struct err *err);
 
 struct store_point;
 struct store_image;

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What this host remembers of each repository it has used, so that what the storage, or another host, says of it need not be believed:
+ * whether it is encrypted, by which key, which restore points are in it, which of them this host made, and to which of them each
+ * checkpoint on a VM belongs. A file per repository, in a folder of this user alone:
+ *
+ *   GUID       { "known": 1, "encrypted": bool, "key": fingerprint or "", "points": { ID: { "state", "made_us", "vms": { UUID:
+ *              CHECKPOINT } } } }
+ *   addresses  { "known": 1, "addresses": { PATH: [ GUID ] } }
+ *
+ * "state" is seen (made by others), prepared (by this host; it may never have been published), ours, forgotten (by this host).
+ * "told" of a point: that it is missing has been reported by a command that writes. A host without the file trusts what it finds. */
+#ifndef REQUESTER_KNOWN_H
+#define REQUESTER_KNOWN_H
+
+#include "requester/internal.h"
+
+#define KNOWN_BYTES_MAX ((size_t)32 << 20)
+#define KNOWN_POINTS_MAX 100000
+
+struct known {
+    char *dir, *path;   /* of the folder; of the file about this repository */
+    json_t *doc;        /* the file */
+    char *strange;      /* why this is not the repository it was, if so; NULL */
+    json_t *missing;    /* [ { "id", "ours": bool, "told": bool } ]: points that were there, are not, and this host has not forgotten */
+    json_t *returned;   /* [ ID ]: those that this host has forgotten, and that are there again */
+    bool rolled_back;   /* the newest that this host made is among the missing */
+};
+void known_free(struct known *k); /* NULL is fine */
+
+/* ---- known.c: the files -----------------------------------------------------------------------------------------------------*/
+/* Checks the text of a file about a repository. Pure. -EINVAL; *ret: caller's. */
+int known_parse(const char *text, size_t n, json_t **ret, struct err *err);
+int known_parse_addresses(const char *text, size_t n, json_t **ret, struct err *err);
+/* Opens the folder for the repository rq->store, and makes it if need be. *ret_lock is locked until it is closed. */
+int known_open(const struct requester *rq, struct known **ret, int *ret_lock, struct err *err);
+/* Later: the folder is locked until *ret is closed. */
+int known_lock(const struct known *k, int *ret, struct err *err);
+/* 1: there is none yet, and *ret is an empty one. */
+int known_load(const struct known *k, json_t **ret, struct err *err);
+int known_load_addresses(const struct known *k, json_t **ret, struct err *err);
+int known_save(const struct known *k, json_t *doc, struct err *err);
+int known_save_addresses(const struct known *k, const json_t *doc, struct err *err);
+/* The place a repository is known by: an absolute path, links followed. Caller frees; NULL: out of memory. */
+char *known_address(const char *location);
+
+/* ---- known_meet.c -----------------------------------------------------------------------------------------------------------*/
+/* What the repository is opened for, hence what must not be wrong with it. */
+enum known_use {
+    KNOWN_LOOK,    /* to read of it: warnings only */
+    KNOWN_CHECK,   /* the same, and whoever asked reports what rq->known says: no warnings */
+    KNOWN_TRUST,   /* what it holds is put on this host, or it is mended: it must be the one that is known */
+    KNOWN_CHANGE,  /* to write to it, or remove from it: the same, and it must not be rolled back */
+    KNOWN_FOUNDED, /* this host has just made it */
+};
+/* requester.c: repository_open() for that use. -EPERM as below. */
+int repository_open_for(struct requester *rq, enum known_use use, struct err *err);
+/* Compares rq->store with what is remembered, sets rq->known, and remembers what is new. -EPERM: refused, and rq->end says so. What
+ * cannot be remembered is a warning. */
+int known_meet(struct requester *rq, enum known_use use, struct err *err);
+
+/* In words, added to *ret: what is missing (only of what no command that writes has told yet), and what is there again. Nothing if all is
+ * well. 0 or -ENOMEM. */
+int known_missing_text(const struct known *k, bool untold_only, struct buf *ret);
+int known_returned_text(const struct known *k, struct buf *ret);
+
+/* ---- known_note.c -----------------------------------------------------------------------------------------------------------*/
+/* A restore point of this host that is about to be published; `report` is its listing. And: it was. Failures are warnings. */
+void known_note_prepared(struct requester *rq, const char *id, const json_t *report);
+void known_note_made(struct requester *rq, const char *id);
+/* Before they are removed; and if that failed. */
+void known_note_forgotten(struct requester *rq, char *const *ids);
+void known_note_kept(struct requester *rq, char *const *ids);
+
+/* Whether a restore point is the one that this host made with the checkpoint: it is (1), another one is (0), or nobody knows (-1), as
+ * without a memory (rq->known NULL). */
+int known_owns(const struct requester *rq, const char *point, const char *vm_uuid, const char *checkpoint);
+/* No memory at all: everything has to be taken for true. */
+bool known_nothing(const struct requester *rq);
+
+/* Adds "missing" and "returned", lists of ids, to a report. */
+int known_report(const struct requester *rq, json_t *report, struct err *err);
+
+#endif

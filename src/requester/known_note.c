@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What this host does to a repository, written down for the next time; and what is asked of it. */
+#include "requester/known.h"
+#include <errno.h>
+#include <string.h>
+
+/* Reads the file again, as another kvss may have written it meanwhile, and changes it. */
+static void change(struct requester *rq, int (*fn)(json_t *points, void *priv), void *priv)
+{
+    struct known *k = rq->known;
+    _cleanup_close_ int lock = -1;
+    struct err why = ERR_INIT;
+    json_t *doc = NULL;
+
+    if (known_nothing(rq))
+        return;
+    int r = known_lock(k, &lock, &why);
+    if (r >= 0)
+        r = known_load(k, &doc, &why);
+    if (r == 1) { /* removed meanwhile: to trust anew is the next command's business */
+        json_decref(doc);
+        return;
+    }
+    if (r >= 0 && fn(json_object_get(doc, "points"), priv) < 0)
+        r = err_set(&why, ENOMEM, "out of memory");
+    if (r >= 0)
+        r = known_save(k, doc, &why);
+    if (r >= 0) {
+        json_decref(k->doc);
+        k->doc = TAKE_PTR(doc);
+    } else {
+        log_warning(rq->config.log, "what this host does to the repository could not be written down: %s", why.text);
+    }
+    json_decref(doc);
+}
+
+struct preparing {
+    const char *id;
+    const json_t *report;
+};
+
+static int prepared(json_t *points, void *priv)
+{
+    const struct preparing *p = priv;
+    json_t *vms = json_object(), *vm;
+    size_t i;
+    int r = 0;
+
+    json_array_foreach (json_object_get(p->report, "vms"), i, vm) {
+        const char *uuid = json_get_text(vm, "uuid"), *checkpoint = json_get_text(vm, "checkpoint");
+        if (uuid && checkpoint)
+            r |= json_object_set_new(vms, uuid, json_string(checkpoint));
+    }
+    r |= json_object_set_new(points, p->id, json_pack("{s:s, s:I, s:o}", "state", "prepared", "made_us",
+                                                      json_integer_value(json_object_get(p->report, "made_us")), "vms", vms));
+    return r;
+}
+
+void known_note_prepared(struct requester *rq, const char *id, const json_t *report)
+{
+    struct preparing p = { id, report };
+
+    change(rq, prepared, &p);
+}
+
+static int made(json_t *points, void *priv)
+{
+    json_t *p = json_object_get(points, priv);
+
+    return p ? json_object_set_new(p, "state", json_string("ours"))
+             : json_object_set_new(points, priv, json_pack("{s:s}", "state", "ours"));
+}
+
+void known_note_made(struct requester *rq, const char *id)
+{
+    change(rq, made, (void *)(uintptr_t)id);
+}
+
+/* What it was before stands beside it, for the case that it stays. */
+static int forgotten(json_t *points, void *priv)
+{
+    int r = 0;
+
+    for (char *const *id = priv; *id; id++) {
+        json_t *p = json_object_get(points, *id);
+        const char *was = p ? json_get_text(p, "state") : "seen";
+        if (p && !strcmp(was, "forgotten"))
+            continue;
+        json_t *now = p ? json_deep_copy(p) : json_object();
+        r |= json_object_set_new(now, "was", json_string(was));
+        r |= json_object_set_new(now, "state", json_string("forgotten"));
+        (void)json_object_del(points, *id); /* to the end: the oldest are given up first */
+        r |= json_object_set_new(points, *id, now);
+    }
+    return r;
+}
+
+void known_note_forgotten(struct requester *rq, char *const *ids)
+{
+    if (ids)
+        change(rq, forgotten, (void *)(uintptr_t)ids);
+}
+
+static int kept(json_t *points, void *priv)
+{
+    int r = 0;
+
+    for (char *const *id = priv; *id; id++) {
+        json_t *p = json_object_get(points, *id);
+        const char *was = json_get_text(p, "was");
+        if (was && (!strcmp(was, "ours") || !strcmp(was, "seen")))
+            r |= json_object_set_new(p, "state", json_string(was));
+    }
+    return r;
+}
+
+void known_note_kept(struct requester *rq, char *const *ids)
+{
+    if (ids)
+        change(rq, kept, (void *)(uintptr_t)ids);
+}
+
+/* ---- Asking -----------------------------------------------------------------------------------------------------------------*/
+
+bool known_nothing(const struct requester *rq)
+{
+    return !rq->known || !rq->known->doc;
+}
+
+int known_owns(const struct requester *rq, const char *point, const char *vm_uuid, const char *checkpoint)
+{
+    json_t *p;
+    const char *id;
+
+    if (known_nothing(rq))
+        return -1;
+    json_object_foreach (json_object_get(rq->known->doc, "points"), id, p) {
+        const char *of = json_get_text(json_object_get(p, "vms"), vm_uuid);
+        if (of && !strcmp(of, checkpoint))
+            return !strcmp(id, point);
+    }
+    return -1;
+}
+
+int known_report(const struct requester *rq, json_t *report, struct err *err)
+{
+    json_t *missing = json_array(), *returned = json_array(), *item;
+    size_t i;
+
+    if (rq->known) {
+        json_array_foreach (rq->known->missing, i, item)
+            json_array_append(missing, json_object_get(item, "id"));
+        json_array_extend(returned, rq->known->returned);
+    }
+    int r = json_object_set_new(report, "missing", missing);
+    r |= json_object_set_new(report, "returned", returned);
+    return r < 0 ? err_set(err, ENOMEM, "out of memory") : 0;
+}
