@@ -8,7 +8,7 @@
 
 struct forget_options {
     const char *last, *hourly, *daily, *weekly, *monthly, *yearly, *vms;
-    bool dry_run, prune;
+    bool dry_run, prune, now;
 };
 
 static const struct cli_option options[] = {
@@ -21,6 +21,7 @@ static const struct cli_option options[] = {
     { "vm", 0, "VM,...", "remove only what holds no other VMs", offsetof(struct forget_options, vms), NULL },
     { "dry-run", 'n', NULL, "only tell what would be done", offsetof(struct forget_options, dry_run), NULL },
     { "prune", 0, NULL, "and give the space back", offsetof(struct forget_options, prune), NULL },
+    { "now", 0, NULL, "with --prune: at once, not after a day", offsetof(struct forget_options, now), NULL },
     { NULL },
 };
 
@@ -36,7 +37,7 @@ static int count(const char *value, unsigned *ret, struct err *err)
 static int run(struct cli *cli, const void *opts, char **args, struct err *err)
 {
     const struct forget_options *o = opts;
-    struct requester_forget job = { .points = args, .dry_run = o->dry_run, .prune = o->prune };
+    struct requester_forget job = { .points = args, .dry_run = o->dry_run, .prune = o->prune, .now = o->now };
     const struct { const char *value; unsigned *to; } rules[] = {
         { o->last, &job.last }, { o->hourly, &job.hourly }, { o->daily, &job.daily }, { o->weekly, &job.weekly },
         { o->monthly, &job.monthly }, { o->yearly, &job.yearly },
@@ -54,6 +55,8 @@ static int run(struct cli *cli, const void *opts, char **args, struct err *err)
         return cli_usage(err, "name restore points, or give --keep-last, --keep-daily ...; not both");
     if (vms && *args)
         return cli_usage(err, "--vm belongs to the rules --keep-...; restore points are removed as a whole");
+    if (o->now && !o->prune)
+        return cli_usage(err, "--now belongs to --prune");
     job.vms = vms;
     int r = cli_prepare(cli, err);
     if (r < 0)
@@ -68,7 +71,7 @@ const struct cli_command cmd_forget = {
     .summary = "remove restore points, by name or by rules",
     .about = "The rules hold for each VM by itself: a restore point stays if any of its VMs\n"
              "needs it. Each restore point stands alone, so any may go. The space is given\n"
-             "back by kvss prune, or at once with --prune.",
+             "back by kvss prune, or with --prune.",
     .max_args = -1,
     .options = options,
     .options_size = sizeof(struct forget_options),

@@ -4,12 +4,13 @@
 #include "cli/render.h"
 
 struct prune_options {
-    bool dry_run;
+    bool dry_run, now;
     const char *max_unused, *wait;
 };
 
 static const struct cli_option options[] = {
     { "dry-run", 'n', NULL, "only tell what would be done", offsetof(struct prune_options, dry_run), NULL },
+    { "now", 0, NULL, "delete at once what is not in use", offsetof(struct prune_options, now), NULL },
     { "max-unused", 0, "PERCENT", "write packs again that waste more (20)", offsetof(struct prune_options, max_unused), NULL },
     { "wait", 0, "[SECONDS]", "wait for another prune or repair", offsetof(struct prune_options, wait), NULL },
     { NULL },
@@ -29,7 +30,8 @@ static int run(struct cli *cli, const void *opts, char **args, struct err *err)
     int r = cli_prepare(cli, err);
     if (r < 0)
         return EXIT_FAILED;
-    const struct requester_prune job = { .dry_run = o->dry_run, .max_unused_percent = (unsigned)percent, .wait_ms = wait_ms };
+    const struct requester_prune job = { .dry_run = o->dry_run, .max_unused_percent = (unsigned)percent, .wait_ms = wait_ms,
+                                         .now = o->now };
     r = requester_prune(cli->rq, &job, &report, err);
     return cli_finish(cli, r, report, render_prune);
 }
@@ -39,7 +41,7 @@ const struct cli_command cmd_prune = {
     .args = "",
     .summary = "give back the space of what was forgotten",
     .about = "Safe beside running backups, also of other hosts: what they may still need is\n"
-             "removed by a later prune.",
+             "removed by a later prune. What is no longer in use is kept for a day.",
     .options = options,
     .options_size = sizeof(struct prune_options),
     .run = run,

@@ -16,20 +16,22 @@ static int run(struct cli *cli, const void *opts, char **args, struct err *err)
     const struct unlock_options *o = opts;
     json_t *report = NULL;
 
-    (void)args;
+    if (o->all && *args)
+        return cli_usage(err, "--all and ids of locks exclude each other");
     int r = cli_prepare(cli, err);
     if (r < 0)
         return EXIT_FAILED;
-    r = requester_unlock(cli->rq, o->all, &report, err);
+    r = requester_unlock(cli->rq, o->all, args, &report, err);
     return cli_finish(cli, r, report, render_unlock);
 }
 
 const struct cli_command cmd_unlock = {
     .name = "unlock",
-    .args = "",
+    .args = "[ID...]",
     .summary = "remove locks of sessions that are gone, tell the others",
-    .about = "Seldom needed: stale locks are broken by themselves. Use --all only if it is\n"
-             "certain that no backup and no prune runs on any host.",
+    .about = "Seldom needed: stale locks are broken by themselves. Use --all, or the ID of\n"
+             "a lock, only if it is certain that its owner runs on no host.",
+    .max_args = -1,
     .options = options,
     .options_size = sizeof(struct unlock_options),
     .run = run,

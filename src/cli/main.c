@@ -224,6 +224,7 @@ static int make_requester(struct cli *cli, struct err *err)
         .agent_timeout_ms = milliseconds(s->agent_timeout),
         .freeze_limit_ms = milliseconds(s->freeze_limit),
         .compression = compression_level(s->compression),
+        .prune_grace_s = settings_duration(s->prune_grace),
         .encryption_required = s->encryption && !strcmp(s->encryption, "required"),
         .accept_new_repository = cli->accept_new_repository,
         .accept_rollback = cli->accept_rollback,

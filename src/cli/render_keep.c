@@ -59,6 +59,21 @@ void render_forget(FILE *f, const json_t *report, bool verbose)
         fputs("kvss prune gives their space back.\n", f);
 }
 
+/* What a prune has not deleted yet, and why. */
+static void render_wait(FILE *f, const json_t *report)
+{
+    char when[40];
+
+    if (json_is_string(json_object_get(report, "later")))
+        fprintf(f, ", from %s on: what is no longer in use is kept for a while (--now: it is not)", out_time(report, "later", when));
+    if (json_is_string(json_object_get(report, "waits_for"))) {
+        fputs(json_is_string(json_object_get(report, "later")) ? ", and" : ",", f);
+        fputs(" when this has ended: ", f);
+        out_text(f, out_get(report, "waits_for"));
+    }
+    fputs(".\n", f);
+}
+
 void render_prune(FILE *f, const json_t *report, bool verbose)
 {
     bool dry = json_is_true(json_object_get(report, "dry_run"));
@@ -72,9 +87,8 @@ void render_prune(FILE *f, const json_t *report, bool verbose)
             number(report, "packs_repacked"), dry ? "written" : "were written", out_size(report, "bytes_freed", freed),
             dry ? "would be freed" : "freed");
     if (out_number(report, "bytes_later")) {
-        fprintf(f, "%s more can go when this has ended: ", out_size(report, "bytes_later", later));
-        out_text(f, out_get(report, "waits_for"));
-        fputs("; then run kvss prune again.\n", f);
+        fprintf(f, "%s more can go by a later kvss prune", out_size(report, "bytes_later", later));
+        render_wait(f, report);
     }
 }
 
@@ -218,6 +232,6 @@ void render_unlock(FILE *f, const json_t *report, bool verbose)
     json_array_foreach (json_object_get(report, "locks"), i, l) {
         fputs("locked by ", f);
         out_text(f, out_get(l, "owner"));
-        fputc('\n', f);
+        fprintf(f, " (%.12s)\n", out_get(l, "id"));
     }
 }

@@ -16,10 +16,11 @@
 #define TIMEOUT_MAX_S 600
 #define LEVEL_MAX 19
 #define RETRIES_MAX 100
+#define DURATION_MAX_S (365 * 24 * 3600)
 #define WAIT_MAX_S (7 * 24 * 3600)
 
 /* What a value must be, beside what is in the table. */
-enum kind { KIND_TEXT, KIND_PATH, KIND_TIMEOUT, KIND_RETRIES, KIND_COMPRESSION, KIND_WAIT, KIND_SIZE };
+enum kind { KIND_TEXT, KIND_PATH, KIND_TIMEOUT, KIND_RETRIES, KIND_COMPRESSION, KIND_WAIT, KIND_SIZE, KIND_DURATION };
 
 static const struct setting {
     const char *name, *env; /* in kvss.conf; in the environment, NULL: not there */
@@ -49,6 +50,7 @@ static const struct setting {
     { "wait", NULL, offsetof(struct settings, wait), NULL, KIND_WAIT },
     { "exclude", NULL, offsetof(struct settings, exclude), NULL, KIND_TEXT },
     { "encryption", NULL, offsetof(struct settings, encryption), "required|optional", KIND_TEXT },
+    { "prune-grace", NULL, offsetof(struct settings, prune_grace), NULL, KIND_DURATION },
 };
 
 /* In a section [vm NAME]. */
@@ -96,6 +98,25 @@ static int check_number(const struct setting *t, const char *value, uint64_t min
     return 0;
 }
 
+int64_t settings_duration(const char *value)
+{
+    static const struct { char unit; uint64_t seconds; } units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 24 * 3600 } };
+    char number[16];
+    uint64_t n = 0;
+    size_t len = value ? strlen(value) : 0;
+
+    if (len == 1 && *value == '0')
+        return -1;
+    if (len < 2 || len > sizeof(number))
+        return 0;
+    memcpy(number, value, len - 1);
+    number[len - 1] = '\0';
+    for (size_t i = 0; i < ARRAY_SIZE(units); i++)
+        if (value[len - 1] == units[i].unit && num_parse_u64(number, 0, DURATION_MAX_S / units[i].seconds, &n, NULL) >= 0)
+            return n ? (int64_t)(n * units[i].seconds) : -1;
+    return 0;
+}
+
 static int check(const struct setting *t, const char *value, struct err *err)
 {
     uint64_t size;
@@ -120,6 +141,9 @@ static int check(const struct setting *t, const char *value, struct err *err)
     case KIND_SIZE:
         return num_parse_size(value, &size, NULL) < 0 || !size
                    ? err_set(err, EINVAL, "%s = %s: not a size, like 20M or 1.5GiB", t->name, value) : 0;
+    case KIND_DURATION:
+        return settings_duration(value) == 0
+                   ? err_set(err, EINVAL, "%s = %s: not a time like 24h, 90m or 2d (at most a year), nor 0", t->name, value) : 0;
     case KIND_TEXT:
         break;
     }

@@ -124,11 +124,11 @@ static void look_at_space(struct check *c, const char *path, json_t **ret)
             new_data += check_allocated(&c->vms[i]);
     if (free_bytes < FULL_BYTES)
         check_found(c, c->findings,
-                    FOUND(FINDING_ERROR, "repository-full", "kvss forget --prune gives back space, or make room there"),
+                    FOUND(FINDING_ERROR, "repository-full", "kvss forget --prune --now gives back space, or make room there"),
                     "the repository %s is full: %s are free", path, have);
     else if (free_bytes < new_data)
         check_found(c, c->findings,
-                    FOUND(FINDING_WARNING, "repository-small", "kvss forget --prune gives back space, or make room there"),
+                    FOUND(FINDING_WARNING, "repository-small", "kvss forget --prune --now gives back space, or make room there"),
                     "the repository %s has %s free, and VMs that it does not hold yet have disks of %s: compressed and without what "
                     "they have in common they may fit, or not",
                     path, have, num_format_size(new_data, need));

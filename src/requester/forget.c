@@ -204,7 +204,7 @@ int requester_forget(struct requester *rq, const struct requester_forget *job, j
     if (r >= 0)
         r = forget(&f, &report, err);
     if (r >= 0 && job->prune && !job->dry_run) {
-        const struct requester_prune prune = { 0 };
+        const struct requester_prune prune = { .now = job->now };
         r = requester_prune(rq, &prune, &pruned, err);
         if (r >= 0)
             json_object_set_new(report, "prune", pruned);

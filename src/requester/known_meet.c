@@ -255,8 +255,8 @@ int known_missing_text(const struct known *k, bool untold_only, struct buf *ret)
     int r = name_them(k->missing, untold_only && !k->rolled_back, &names, &n);
     if (r < 0 || n == 0)
         return r;
-    return buf_addf(ret, "%zu restore %s that this host knows %s not in the repository any more (%s), and this host has not forgotten %s%s. "
-                         "If that is right, since another host did or the repository was restored from a copy, say so once "
+    return buf_addf(ret, "%zu restore %s that this host knows %s not in the repository any more (%s), and this host has not forgotten "
+                         "%s%s. If that is right, since another host did or the repository was restored from a copy, say so once "
                          "with --accept-rollback", n, n == 1 ? "point" : "points", n == 1 ? "is" : "are", (char *)names.data,
                     n == 1 ? "it" : "them", k->rolled_back ? "; the newest that it made is among them: the repository was rolled back, or "
                                                              "not all of it is there" : "");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Giving back the space of what no restore point uses, and making the index anew. */
+#include "base/clock.h"
 #include "requester/claim.h"
 #include "requester/known.h"
 #include <errno.h>
@@ -11,7 +12,9 @@ static json_t *prune_report(const struct requester_prune *job, const struct stor
         { "packs_repacked", p->packs_repacked }, { "bytes_used", p->bytes_used }, { "bytes_unused", p->bytes_unused },
         { "packs_mended", p->packs_mended }, { "bytes_freed", p->bytes_freed }, { "bytes_later", p->bytes_later },
     };
-    json_t *o = json_pack("{s:b, s:o}", "dry_run", job->dry_run, "waits_for", json_text(p->waits_for[0] ? p->waits_for : NULL));
+    char later[32];
+    json_t *o = json_pack("{s:b, s:o, s:o}", "dry_run", job->dry_run, "waits_for", json_text(p->waits_for[0] ? p->waits_for : NULL),
+                          "later", json_text(p->later_us ? clock_format(p->later_us, later) : NULL));
 
     for (size_t i = 0; o && i < ARRAY_SIZE(numbers); i++)
         json_object_set_new(o, numbers[i].name, json_integer((json_int_t)numbers[i].value));
@@ -38,10 +41,17 @@ static int prune(struct requester *rq, const struct store_prune *o, const struct
     }
 }
 
+static int64_t grace_us(const struct requester *rq, bool now)
+{
+    const int64_t set_s = rq->config.prune_grace_s ? rq->config.prune_grace_s : PRUNE_GRACE_S;
+
+    return now || set_s < 0 ? 0 : set_s * 1000000;
+}
+
 int requester_prune(struct requester *rq, const struct requester_prune *job, json_t **ret, struct err *err)
 {
-    const struct store_prune o = { .dry_run = job->dry_run, .max_unused_percent = job->max_unused_percent,
-                                   .cancel = rq->config.cancel, .progress = rq->config.progress };
+    const struct store_prune o = { .dry_run = job->dry_run, .grace_us = grace_us(rq, job->now),
+                                   .max_unused_percent = job->max_unused_percent, .cancel = rq->config.cancel, .progress = rq->config.progress };
     const struct patience patience = patience_begin(job->wait_ms);
     struct store_prune_result result = { 0 };
 
@@ -72,12 +82,12 @@ int requester_repair_index(struct requester *rq, bool read_data, json_t **ret, s
 
 int requester_repair_packs(struct requester *rq, bool read_data, json_t **ret, struct err *err)
 {
-    const struct store_prune o = { .mend = read_data ? STORE_MEND_ALL : STORE_MEND_FOOTERS, .cancel = rq->config.cancel,
-                                   .progress = rq->config.progress };
+    const struct store_prune o = { .mend = read_data ? STORE_MEND_ALL : STORE_MEND_FOOTERS, .grace_us = grace_us(rq, false),
+                                   .cancel = rq->config.cancel, .progress = rq->config.progress };
     struct store_prune_result x = { 0 };
 
     rq->end = REQUESTER_DONE;
-    int r = repository_open(rq, err);
+    int r = repository_open_for(rq, KNOWN_TRUST, err);
     if (r >= 0)
         r = store_prune(rq->store, &o, &x, err);
     if (r >= 0 && !(*ret = json_pack("{s:I, s:I, s:I, s:I}", "packs", (json_int_t)x.packs, "packs_damaged", (json_int_t)x.packs_damaged,

@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define PRUNE_GRACE_S (24 * 3600)
 #define REQUESTER_WRITERS_DIR "/etc/kvss/writers.d"
 
 /* How the last job ended. */
@@ -49,6 +50,7 @@ struct requester_config {
     uint64_t writer_copy_limit; /* bytes of other writers' files that are copied at most while they are held; 0: FILES_HOLD_BYTES */
     int compression;           /* zstd's level for what is written; 0: the default; below 0: none */
     const char *known_dir;     /* where this host remembers repositories; NULL: below /var/lib/kvss, or the user's folder for state */
+    int64_t prune_grace_s;     /* how long prune keeps what is no longer in use; 0: PRUNE_GRACE_S; below 0: not at all */
     bool encryption_required;  /* no repository without encryption is made, read or written */
     bool accept_new_repository, accept_rollback; /* what this host remembers otherwise (known.h) is given up */
     uint64_t scratch_reserve;  /* bytes that have to stay free where scratch files lie; 0: the provider's default */

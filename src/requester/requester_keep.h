@@ -18,14 +18,16 @@ struct requester_forget {
     unsigned last, hourly, daily, weekly, monthly, yearly; /* how many to keep of each VM */
     char *const *vms;     /* names or UUIDs: only points all of whose VMs are among these are removed; NULL: any */
     bool dry_run, prune;  /* prune: and then give the space back */
+    bool now;             /* of the prune */
 };
 int requester_forget(struct requester *r, const struct requester_forget *job, json_t **ret, struct err *err);
 
-/* { "dry_run", "points", "chunks", "packs", "packs_deleted", "packs_repacked", "packs_mended", "bytes_used", "bytes_unused", "bytes_freed",
- *   "bytes_later", "waits_for": TEXT|null } */
+/* { "dry_run", "points", "chunks", "packs", "packs_deleted", "packs_repacked", "packs_mended", "bytes_used",
+ *   "bytes_unused", "bytes_freed", "bytes_later", "waits_for": TEXT|null, "later": time from which some of these can go, if they wait for that, or null } */
 struct requester_prune {
     bool dry_run;
     unsigned max_unused_percent; /* 0: default */
+    bool now;                    /* without a period of grace */
     uint64_t wait_ms;            /* how long another prune or repair is waited for; UINT64_MAX: for ever */
 };
 int requester_prune(struct requester *r, const struct requester_prune *job, json_t **ret, struct err *err);
@@ -69,8 +71,8 @@ int requester_key_remove(struct requester *r, const char *id, json_t **ret, stru
 /* Adds a key, then removes the one that this repository was opened with. { "added": ID, "removed": ID } */
 int requester_key_change(struct requester *r, const struct requester_new_key *key, json_t **ret, struct err *err);
 
-/* Removes locks whose owners are gone; all: every lock. { "removed": NUMBER, "locks": [ { "id", "owner", "stale", "maintenance" } ] }
- * (those that are left) */
-int requester_unlock(struct requester *r, bool all, json_t **ret, struct err *err);
+/* Removes locks whose owners are gone; all: every lock; ids (NULL: none): just these, whosever they are.
+ * { "removed": NUMBER, "locks": [ { "id", "owner", "stale", "maintenance" } ] (those that are left) } */
+int requester_unlock(struct requester *r, bool all, char *const *ids, json_t **ret, struct err *err);
 
 #endif

@@ -2,13 +2,17 @@
 #include "requester/internal.h"
 #include <errno.h>
 
-static int unlock(struct requester *rq, bool all, json_t **ret, struct err *err)
+static int unlock(struct requester *rq, bool all, char *const *ids, json_t **ret, struct err *err)
 {
     _cleanup_free_ struct store_lock_info *left = NULL;
     json_t *locks = json_array();
     size_t n = 0, removed = 0;
 
-    int r = store_unlock(rq->store, all, &removed, err);
+    int r = ids && *ids ? 0 : store_unlock(rq->store, all, &removed, err);
+    for (; r >= 0 && ids && *ids; ids++) {
+        r = store_unlock_one(rq->store, *ids, err);
+        removed += r >= 0;
+    }
     if (r >= 0)
         r = store_lock_list(rq->store, &left, &n, err);
     for (size_t i = 0; r >= 0 && i < n; i++)
@@ -20,11 +24,11 @@ static int unlock(struct requester *rq, bool all, json_t **ret, struct err *err)
     return r;
 }
 
-int requester_unlock(struct requester *rq, bool all, json_t **ret, struct err *err)
+int requester_unlock(struct requester *rq, bool all, char *const *ids, json_t **ret, struct err *err)
 {
     rq->end = REQUESTER_DONE;
     int r = repository_open(rq, err);
     if (r >= 0)
-        r = unlock(rq, all, ret, err);
+        r = unlock(rq, all, ids, ret, err);
     return job_end(rq, r, err);
 }

@@ -53,7 +53,7 @@ static int look_up(struct point_check *x, const struct chunk_id *id, struct err 
         snprintf(text, sizeof text, "chunk %s is damaged", hex);
     else if (r == -EUCLEAN)
         snprintf(text, sizeof text, "chunk %s cannot be found: the index is damaged", hex);
-    else if (r == 0)
+    else if (r == 0 && !chunks_set_aside(x->c->store->chunks, id))
         snprintf(text, sizeof text, "chunk %s is missing%s", hex, is_lost(x->c, id) ? " with its pack" : "");
     else
         return 0;

@@ -2,6 +2,7 @@
 #include "store/chunks.h"
 #include "base/clock.h"
 #include "store/index_set.h"
+#include "store/set_aside.h"
 #include <errno.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -30,6 +31,7 @@ struct chunks {
     uint64_t reloaded_ms;
     atomic_uint reloads;
     atomic_int unnamed; /* whether there are packs that no index names: 1, -1 no, 0 nobody has looked */
+    struct set_aside aside;
 };
 
 int chunks_new(struct env *env, struct index *ix, struct packer *packer, struct chunks **ret, struct err *err)
@@ -44,6 +46,7 @@ int chunks_new(struct env *env, struct index *ix, struct packer *packer, struct 
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->loaded, NULL);
     pthread_mutex_init(&c->reload_lock, NULL);
+    pthread_mutex_init(&c->aside.lock, NULL);
     *ret = c;
     return 0;
 }
@@ -57,6 +60,7 @@ void chunks_free(struct chunks *c)
     pthread_mutex_destroy(&c->lock);
     pthread_cond_destroy(&c->loaded);
     pthread_mutex_destroy(&c->reload_lock);
+    set_aside_free(&c->aside);
     free(c);
 }
 
@@ -157,8 +161,14 @@ static bool reload(struct chunks *c, unsigned seen)
 
 void chunks_look_again(struct chunks *c)
 {
+    set_aside_look_again(&c->aside);
     SCOPED_LOCK(&c->reload_lock);
     c->reloaded_ms = 0;
+}
+
+bool chunks_set_aside(struct chunks *c, const struct chunk_id *id)
+{
+    return set_aside_find(&c->aside, c->env, id, NULL);
 }
 
 /* A chunk that this process has claimed: makes it durable. One that was claimed a moment ago may not have reached the packer yet,
@@ -204,6 +214,8 @@ static int locate(struct chunks *c, const struct chunk_id *id, struct location *
         r = settle(c, id, ret, err);
     if (r == 0 && reload(c, seen))
         r = index_find(c->index, id, ret, err);
+    if (r == 0)
+        r = set_aside_find(&c->aside, c->env, id, ret);
     if (r == -EINPROGRESS)
         return err_set(err, EBUSY, "chunk %s is being written for too long", crypt_hex(id->b, sizeof id->b, hex));
     if (r == 0)

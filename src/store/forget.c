@@ -59,3 +59,22 @@ int store_unlock(struct store *s, bool all, size_t *ret_n, struct err *err)
         *ret_n = removed;
     return r;
 }
+
+int store_unlock_one(struct store *s, const char *id, struct err *err)
+{
+    _cleanup_free_ struct lock *locks = NULL;
+    char path[OBJECT_PATH_SIZE], hex[2 * OBJECT_NAME_LEN + 1];
+    size_t n = 0, found = 0, at = 0, len = strlen(id);
+
+    if (len < 6 || len > 2 * OBJECT_NAME_LEN || strspn(id, "0123456789abcdef") != len)
+        return err_set(err, EINVAL, "'%.80s' is not the id of a lock, nor the first 6 digits or more of one", id);
+    int r = lock_list(&s->env, 0, &locks, &n, err);
+    for (size_t i = 0; r == 0 && i < n; i++)
+        if (strncmp(crypt_hex(locks[i].name.b, sizeof locks[i].name.b, hex), id, len) == 0) {
+            found++;
+            at = i;
+        }
+    if (r == 0 && found != 1)
+        return err_set(err, found ? ENOTUNIQ : ENOENT, found ? "several locks have ids that begin with %s" : "there is no lock %s", id);
+    return r < 0 ? r : backend_del(s->env.backend, object_name_path("locks", &locks[at].name, path), err);
+}

@@ -24,6 +24,12 @@ int garbage_parse(const void *p, size_t n, struct garbage_record *ret, struct er
 
     for (size_t i = 0; r == 0 && i < l.count; i++) {
         bool pack = strcmp(l.names[i], "pack") == 0;
+        uint64_t since;
+        if (strcmp(l.names[i], "since") == 0) {
+            r = num_parse_u64(l.values[i], 0, INT64_MAX, &since, NULL) < 0 ? -EBADMSG : 0;
+            g.since_us = r == 0 ? (int64_t)since : 0;
+            continue;
+        }
         if ((!pack && strcmp(l.names[i], "session") != 0) || !crypt_unhex(l.values[i], name.b, sizeof name.b))
             r = -EBADMSG;
         else
@@ -47,7 +53,7 @@ void garbage_free(struct garbage *g)
     *g = (struct garbage){0};
 }
 
-static int load_one(struct env *env, const struct object_name *name, struct garbage *g, struct err *err)
+static int load_one(struct env *env, const struct object_name *name, bool tidy, struct garbage *g, struct err *err)
 {
     _cleanup_buf_ struct buf b = BUF_INIT;
     struct garbage_record record = {0};
@@ -59,6 +65,8 @@ static int load_one(struct env *env, const struct object_name *name, struct garb
         r = signed_check(env->crypt, b.data, b.len, &covered);
     if (r == 0)
         r = garbage_parse(b.data, covered, &record, err);
+    if ((r == -EBADMSG || r == -EFBIG) && !tidy)
+        return 0;
     if (r == -EBADMSG || r == -EFBIG) {
         log_warning(env->log, "%s is damaged; removing it", path);
         return backend_del(env->backend, path, err);
@@ -76,20 +84,30 @@ static int load_one(struct env *env, const struct object_name *name, struct garb
     return 0;
 }
 
-int garbage_load(struct env *env, struct garbage *ret, struct err *err)
+static int load_all(struct env *env, bool tidy, struct garbage *ret, struct err *err)
 {
     _cleanup_names_ struct names names = {0};
     struct garbage g = {0};
     int r = names_list(env, "gc", &names, err);
 
     for (size_t i = 0; r == 0 && i < names.n; i++)
-        r = load_one(env, &names.list[i], &g, err);
+        r = load_one(env, &names.list[i], tidy, &g, err);
     if (r < 0) {
         garbage_free(&g);
         return r;
     }
     *ret = g;
     return 0;
+}
+
+int garbage_load(struct env *env, struct garbage *ret, struct err *err)
+{
+    return load_all(env, true, ret, err);
+}
+
+int garbage_look(struct env *env, struct garbage *ret, struct err *err)
+{
+    return load_all(env, false, ret, err);
 }
 
 const struct garbage_record *garbage_find(const struct garbage *g, const struct object_name *pack)
@@ -110,8 +128,10 @@ static int add_lines(struct buf *b, const char *what, const struct object_name *
     return r;
 }
 
-int garbage_put(struct env *env, const struct names *packs, const struct names *sessions, struct err *err)
+int garbage_put(struct env *env, const struct garbage_record *record, struct err *err)
 {
+    const struct names *packs = &record->packs, *sessions = &record->sessions;
+
     for (size_t done = 0; done < packs->n; done += PACKS_PER_RECORD) {
         _cleanup_buf_ struct buf b = BUF_INIT;
         char path[OBJECT_PATH_SIZE];
@@ -119,6 +139,8 @@ int garbage_put(struct env *env, const struct names *packs, const struct names *
         int r = crypt_random(&name, sizeof name);
         if (r == 0)
             r = buf_adds(&b, TITLE "\n");
+        if (r == 0 && record->since_us > 0)
+            r = lines_addf(&b, "since", "%lld", (long long)record->since_us);
         if (r == 0)
             r = add_lines(&b, "session", sessions->list, sessions->n);
         if (r == 0)

@@ -106,6 +106,16 @@ void lock_owner(const struct lock *l, char *ret, size_t n)
         snprintf(ret, n, "unknown (the lock cannot be read)");
 }
 
+/* One that was put in the future, by the clock of the storage itself. Whoever holds a lock puts it again every minute, and it is sealed: so
+ * one that cannot be read is nobody's, and for the others what they say of their begin counts. That breaks one of a running session only
+ * if the storage's clock was set back within this minute, and that session then fails. */
+static bool is_ahead_stale(const struct lock *l)
+{
+    int64_t since;
+
+    return !l->readable || (clock_parse(l->text.since, &since, NULL) == 0 && clock_wall_us() - since > LOCK_STALE_S * 1000000LL);
+}
+
 /* Processes that we can see are asked for; the age decides about all others. */
 static bool is_stale(const struct lock *l, const struct lock_text *own, int64_t age_us)
 {
@@ -113,6 +123,8 @@ static bool is_stale(const struct lock *l, const struct lock_text *own, int64_t 
 
     if (near && l->text.start)
         return start_of(l->text.pid) != l->text.start;
+    if (age_us < -LOCK_AHEAD_S * 1000000LL)
+        return is_ahead_stale(l);
     return age_us > LOCK_STALE_S * 1000000LL;
 }
 

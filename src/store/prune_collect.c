@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Deleting packs that no index names, as soon as nobody can count on them. */
+#include "base/clock.h"
 #include "store/index_merge.h"
 #include "store/prune_internal.h"
 #include <errno.h>
@@ -12,6 +13,7 @@ struct collecting {
     struct lock *others;             /* sessions that are live now */
     size_t others_n;
     struct names sessions;           /* their names */
+    int64_t now_us;                  /* by the backend's clock; 0: unknown */
     struct names doomed;             /* packs to delete now */
     struct names later;              /* packs that became garbage now and wait for `sessions` */
     struct names *kept;              /* per old record: its packs that still wait */
@@ -35,6 +37,7 @@ static int look(struct collecting *c, struct err *err)
     struct store *s = c->p->store;
     int r = session_others(c->p->session, &c->others, &c->others_n, err);
 
+    c->now_us = session_now(c->p->session);
     for (size_t i = 0; r == 0 && i < c->others_n; i++)
         if (names_add(&c->sessions, &c->others[i].name) < 0)
             r = err_errno(err, ENOMEM, "cannot keep track of running backups");
@@ -57,17 +60,40 @@ static bool any_running(const struct collecting *c, const struct names *sessions
     return false;
 }
 
+/* Whether a pack has been garbage for as long as it has to be. It is then not what a restore point needs that was only out of sight. A time
+ * in the future, or none, says nothing. */
+static bool is_due(const struct collecting *c, const struct garbage_record *record, bool *ret_dated)
+{
+    int64_t grace = c->p->options->grace_us, since = record ? record->since_us : 0;
+
+    *ret_dated = since > 0 && c->now_us > 0 && since <= c->now_us;
+    return grace <= 0 || (*ret_dated && c->now_us - since >= grace);
+}
+
+static void wait_until(struct collecting *c, int64_t since_us)
+{
+    int64_t at = clock_wall_us() + since_us + c->p->options->grace_us - c->now_us;
+
+    if (c->now_us && (c->p->result.later_us == 0 || at < c->p->result.later_us))
+        c->p->result.later_us = at;
+}
+
 /* Sorts one pack that is not indexed into doomed or waiting. One that was indexed when this prune began became garbage just
  * now, whatever an old record says. */
 static int sort_out(struct collecting *c, const struct pack_use *u)
 {
     const struct garbage_record *record = u->indexed ? NULL : garbage_find(&c->p->garbage, &u->name);
     struct names *where = &c->later;
+    /* One that is damaged and was written again has nothing that could be read in no other place, as far as anybody knows. */
+    bool dated, due = is_due(c, record, &dated) || u->plan == PLAN_MEND;
+    bool free = c->sessions.n == 0 || (record && !any_running(c, &record->sessions));
 
-    if (c->sessions.n == 0 || (record && !any_running(c, &record->sessions)))
+    if (free && due)
         where = &c->doomed;
-    else if (record)
+    else if (record && (due || dated))
         where = &c->kept[record - c->p->garbage.records];
+    if (!due)
+        wait_until(c, dated ? record->since_us : c->now_us);
     if (where != &c->doomed)
         c->p->result.bytes_later += u->size;
     return names_add(where, &u->name);
@@ -130,6 +156,7 @@ static int adopt_garbage(struct collecting *c, struct err *err)
     names_free(&c->doomed);
     names_free(&c->later);
     c->p->result.bytes_later = 0;
+    c->p->result.later_us = 0;
     return r == 0 ? index_save(s->index, err) : r;
 }
 
@@ -137,10 +164,14 @@ static int adopt_garbage(struct collecting *c, struct err *err)
 static int write_records(struct collecting *c, struct err *err)
 {
     struct env *env = &c->p->store->env;
-    int r = garbage_put(env, &c->later, &c->sessions, err);
+    const struct garbage_record later = {.packs = c->later, .sessions = c->sessions, .since_us = c->now_us};
+    int r = garbage_put(env, &later, err);
 
-    for (size_t i = 0; r == 0 && i < c->p->garbage.n; i++)
-        r = garbage_put(env, &c->kept[i], &c->p->garbage.records[i].sessions, err);
+    for (size_t i = 0; r == 0 && i < c->p->garbage.n; i++) {
+        const struct garbage_record *old = &c->p->garbage.records[i];
+        const struct garbage_record kept = {.packs = c->kept[i], .sessions = old->sessions, .since_us = old->since_us};
+        r = garbage_put(env, &kept, err);
+    }
     return r == 0 ? garbage_drop(env, &c->p->garbage, err) : r;
 }
 

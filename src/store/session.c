@@ -84,8 +84,7 @@ static int start(struct session *s, struct err *err)
     return s->refreshing ? 0 : err_set(err, EAGAIN, "cannot start the thread that keeps the repository locked");
 }
 
-/* The backend's idea of now: when it says that our lock was put. */
-static int64_t backend_now(struct session *s)
+int64_t session_now(struct session *s)
 {
     struct backend_stat st;
 
@@ -100,7 +99,7 @@ int session_others(struct session *s, struct lock **ret, size_t *ret_n, struct e
     struct lock *list;
     size_t n, used = 0;
     char path[OBJECT_PATH_SIZE], owner[192];
-    int r = lock_list(s->env, backend_now(s), &list, &n, err);
+    int r = lock_list(s->env, session_now(s), &list, &n, err);
 
     if (r < 0)
         return r;

@@ -9,6 +9,7 @@
 
 #define LOCK_REFRESH_S 60
 #define LOCK_STALE_S 900   /* not refreshed for so long: its owner is gone */
+#define LOCK_AHEAD_S 600   /* its time is so far in the future: that says nothing */
 #define LOCK_LOST_S 600    /* an owner that could not refresh for so long gives up by itself */
 #define TIDY_AFTER_S (24 * 3600) /* longer than a prepared restore point waits for writers, each of which may take an hour */
 #define LOCK_BYTES_MAX 4096
@@ -47,6 +48,8 @@ int session_still_ours(struct session *s, struct err *err);
 const struct object_name *session_name(const struct session *s);
 /* The other locks that are live now; stale ones are removed. Caller frees. */
 int session_others(struct session *s, struct lock **ret, size_t *ret_n, struct err *err);
+/* Now by the backend's clock: when it says that our lock was put, and what has passed since. 0: it cannot be told. */
+int64_t session_now(struct session *s);
 void session_end(struct session *s); /* NULL is fine */
 
 #endif

@@ -57,6 +57,7 @@ enum store_mend { STORE_MEND_ENDS, STORE_MEND_FOOTERS, STORE_MEND_ALL };
 struct store_prune {
     bool dry_run;
     enum store_mend mend;
+    int64_t grace_us;            /* what has become unused is only deleted when it has been so for that long; 0: at once */
     unsigned max_unused_percent; /* packs with more unused bytes than that are written again; 0: default (20) */
     const struct par_cancel *cancel;
     struct progress *progress;
@@ -68,7 +69,8 @@ struct store_prune_result {
     uint64_t chunks_lost;                   /* in the packs that were not: needed, and cannot be read anywhere */
     uint64_t bytes_used, bytes_unused;      /* in packs, before */
     uint64_t bytes_freed;                   /* deleted now (net of what was written again) */
-    uint64_t bytes_later;                   /* deleted by the next prune, when running backups have ended */
+    uint64_t bytes_later;                   /* deleted by a later prune, when running backups have ended and the grace is over */
+    int64_t later_us;                       /* when it is over for the first of these, by this host's clock; 0: none waits for that */
     char waits_for[192];                    /* whose, if bytes_later; "" otherwise */
 };
 /* Removes what no point uses. Safe beside running backups, of other hosts too. -EBUSY: another prune or repair runs (named).
@@ -151,5 +153,7 @@ struct store_lock_info {
 int store_lock_list(struct store *s, struct store_lock_info **ret, size_t *ret_n, struct err *err);
 /* Removes stale locks; `all`: live ones too (only when it is certain that their owners are gone). *ret_n: how many. */
 int store_unlock(struct store *s, bool all, size_t *ret_n, struct err *err);
+/* Removes one lock, whosever it is: its id, or the begin of it (6 digits or more). -ENOENT, -ENOTUNIQ, -EINVAL. */
+int store_unlock_one(struct store *s, const char *id, struct err *err);
 
 #endif

@@ -91,7 +91,7 @@ assert_out "${POINTS[first]}" first
 assert_out "$POINT" cut
 kvss backup one > "$SANDBOX/text"
 assert_match "$(cat "$SANDBOX/text")" 'warning: files are missing in the repository \(1\) or cut short \(1\), packs/' "what is printed"
-kvss prune > /dev/null
+kvss prune --now > /dev/null
 kvss_json check one
 assert_eq "$(report '[.findings[] | select(.id == "repository-lost-packs")] | length')" 0 "warnings after a prune"
 note "cut short: stored again, and tidied up"
@@ -104,7 +104,7 @@ for round in 1 2; do
     guest_write one vda 1M 1 6 /dev/zero
     backup one --type full
     kvss list points --json | jq -r '.points[].id' | grep -vxF -e "$POINT" -e "$other" | xargs "$KVSS" forget > /dev/null
-    kvss prune --max-unused 1 > /dev/null 2>&1
+    kvss prune --now --max-unused 1 > /dev/null 2>&1
 done
 POINTS[index]=$POINT
 truth index one vda
@@ -135,7 +135,7 @@ assert_touched "$POINT"
 assert_eq "$(kvss fsck --json 2> /dev/null | jq '.warnings | length')" 0 "warnings beside damage"
 mv "$SANDBOX/hurt" "$hurt"
 
-kvss prune > /dev/null
+kvss prune --now > /dev/null
 kvss_json fsck
 assert_eq "$(report '.warnings | length')" 0 "warnings after a prune"
 

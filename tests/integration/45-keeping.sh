@@ -65,10 +65,10 @@ assert_eq "$(report '.removed[].id')" "${POINTS[a3]}"
 before=$(repository_bytes)
 kvss_json prune --dry-run
 assert_eq "$(repository_bytes)" "$before" "bytes after a dry run"
-kvss_json prune
+kvss_json prune --now
 assert_ge "$(report .bytes_freed)" $((20 << 20)) "bytes freed"
 assert_le "$(repository_bytes)" $((before - (20 << 20))) "bytes after the prune"
-kvss_json forget "${POINTS[both1]:0:12}" --prune
+kvss_json forget "${POINTS[both1]:0:12}" --prune --now
 assert_ge "$(report .prune.bytes_freed)" $((20 << 20)) "bytes freed"
 kvss_fails $EXIT_FAILED forget "${POINTS[both1]}"
 assert_points 1

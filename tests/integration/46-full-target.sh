@@ -60,7 +60,7 @@ done
 assert_restored "${POINTS[a]}" a a vda
 note "no room: $(tail -n 1 <<< "$OUTPUT")"
 # what it had written already is given back
-kvss_json prune
+kvss_json prune --now
 assert_ge "$(report .bytes_freed)" $((16 << 20)) "bytes freed after the backup that failed"
 fill b 8
 backup b
@@ -75,7 +75,7 @@ truth a2 a vda
 kvss forget "${POINTS[a]}" > /dev/null
 for free in 0 8 64 2048; do
     ballast $free
-    if ! kvss prune > "$SANDBOX/out" 2>&1; then
+    if ! kvss prune --now > "$SANDBOX/out" 2>&1; then
         assert_match "$(cat "$SANDBOX/out")" 'no space left.*make room'
         note "$free KiB free: $(tail -n 1 "$SANDBOX/out" | cut -c 1-120)"
     else
@@ -89,7 +89,7 @@ assert_match "$OUTPUT" 'no space left'
 whole 2
 assert_restored "${POINTS[b]}" b b vda
 rm "$small/ballast"
-kvss_json prune
+kvss_json prune --now
 whole 2
 assert_restored "${POINTS[a2]}" a2 a vda
 

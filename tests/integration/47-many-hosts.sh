@@ -56,7 +56,7 @@ kvss forget "$doomed" > /dev/null
 kvss_json unlock
 assert_eq "$(report '.locks | length')" 1
 assert_match "$(report '.locks[0].owner')" 'host web02, pid [0-9]+, since 20'
-kvss_json prune
+kvss_json prune --now
 assert_match "$(report .waits_for)" 'host web02'
 assert_ge "$(report .bytes_later)" $((64 << 20)) "bytes that are left for a later prune"
 assert_eq "$(report .packs_deleted)" 0 "packs deleted"
@@ -72,7 +72,7 @@ note "a host that stood still was waited for: $(report .vms[0].name)"
 # all at once: two copies, a prune again and again, backups here
 forget_copies() { kvss list points --json | jq -r '.points[] | select(.vms[0].name == "b").id' | xargs -r "$KVSS" -q forget > /dev/null; }
 forget_copies
-(while [ ! -e "$SANDBOX/stop" ]; do host keeper "$KVSS" -q prune || exit 1; done) > "$SANDBOX/prunes" 2>&1 &
+(while [ ! -e "$SANDBOX/stop" ]; do host keeper "$KVSS" -q prune --now || exit 1; done) > "$SANDBOX/prunes" 2>&1 &
 pruner=$!
 for i in 2 3; do
     host web0$i "$KVSS" -q --repository "$other" copy "${THEIRS[i - 1]}" "${THEIRS[0]}" --to "$first" > "$SANDBOX/copy$i" 2>&1 &
@@ -98,7 +98,7 @@ note "two copies, prunes and backups side by side: nothing is lost"
 
 # a host that dies leaves a lock; others cannot see its processes, so it counts until it is old
 forget_copies
-kvss_json prune
+kvss_json prune --now
 host web09 "$KVSS" --repository "$other" copy --all --to "$first" > "$SANDBOX/copy" 2>&1 &
 copier=$!
 poll 60 locked_by web09
@@ -106,11 +106,11 @@ kill -KILL "$(pgrep -f "^$KVSS --repository $other copy")"
 wait $copier || :
 kvss_json unlock
 assert_match "$(report '.locks[0].owner')" 'host web09'
-kvss_json prune
+kvss_json prune --now
 find "$first/locks" -type f -exec touch -d '20 minutes ago' {} +
 kvss_json unlock
 assert_eq "$(report .removed)" 1 "stale locks removed"
-kvss_json prune
+kvss_json prune --now
 kvss_json fsck --read-data
 assert_eq "$(report .count)" 0 "findings"
 assert_eq "$(report .unused_packs)" 0 "packs that nothing uses"

@@ -41,7 +41,7 @@ assert_report_vm web .type incremental
 POINTS[2]=$POINT
 truth 2 web vda
 kvss_json copy "${POINTS[2]}" --to "$home"
-kvss_json forget "${POINTS[1]}" --prune
+kvss_json forget "${POINTS[1]}" --prune --now
 kvss_json fsck --read-data
 assert_eq "$(report .count)" 0 "findings"
 kvss verify > /dev/null

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A prune that ran while a restore point was out of sight takes nothing that cannot come back (B4); and locks that nobody holds, whatever
+ * time they have. */
+#include "store_test.h"
+#include "base/clock.h"
+#include "store/garbage.h"
+#include <sys/stat.h>
+#include <time.h>
+
+#define DAY_US (24 * 3600 * INT64_C(1000000))
+#define N (40 * CHUNK)
+
+static struct store_prune_result prune(struct store *s, int64_t grace_us)
+{
+    struct store_prune o = { .grace_us = grace_us };
+    struct store_prune_result r;
+    struct err err = ERR_INIT;
+
+    assert_ok(store_prune(s, &o, &r, &err));
+    return r;
+}
+
+struct hidden {
+    char *there, *away;
+};
+
+static struct hidden hide(const char *dir, const char *id)
+{
+    struct hidden h = { str_format("%s/repo/points/%s", dir, id), str_format("%s/%s", dir, id) };
+
+    assert_int_equal(rename(h.there, h.away), 0);
+    return h;
+}
+
+static void unhide(struct hidden *h)
+{
+    assert_int_equal(rename(h->away, h->there), 0);
+    free(h->there);
+    free(h->away);
+}
+
+static void assert_sound(struct store *s)
+{
+    struct store_check o = { .read_data_percent = 100 };
+    struct store_check_result r;
+    struct err err = ERR_INIT;
+
+    assert_ok(store_check(s, &o, NULL, NULL, &r, &err));
+    assert_int_equal(r.problems, 0);
+    test_clean(s);
+}
+
+static bool deletes(const struct store_prune_result *r)
+{
+    return r->packs_deleted > 0;
+}
+
+/* Hidden for the length of one prune, whole or in part of its packs, in another process each time. */
+static void b4_a_hidden_point_comes_back_whole(void **state)
+{
+    char *path = io_path(*state, "repo"), first[STORE_ID_LEN + 1], second[STORE_ID_LEN + 1];
+    uint8_t *data = malloc(N);
+
+    for (int encrypted = 0; encrypted < 2; encrypted++) {
+        struct store *s = test_repo(*state, encrypted);
+        struct err err = ERR_INIT;
+        fill(data, N, 1);
+        test_backup(s, data, N, NULL, first);
+        fill(data, N / 2, 2); /* half of its chunks are the first one's */
+        test_backup(s, data, N, first, second);
+        struct hidden h = hide(*state, second);
+        for (int i = 0; i < 3; i++) {
+            struct store_prune_result r = prune(s, DAY_US);
+            assert_false(deletes(&r));
+            assert_true(r.bytes_later >= N / 2 && r.later_us > 0);
+        }
+        unhide(&h);
+        store_close(s);
+        s = test_open(path, encrypted); /* before any other prune */
+        test_same(s, second, data, N);
+        assert_sound(s);
+        prune(s, DAY_US); /* takes it into the index again */
+        test_same(s, second, data, N);
+        prune(s, 0);
+        test_same(s, second, data, N);
+        assert_sound(s);
+        store_close(s);
+        assert_ok(io_remove_tree(path, &err));
+    }
+    free(data);
+    free(path);
+}
+
+static void b4_what_was_garbage_for_long_enough_goes(void **state)
+{
+    char id[STORE_ID_LEN + 1], kept[STORE_ID_LEN + 1];
+    const char *forgotten = id;
+    uint8_t *data = malloc(N);
+    struct store *s = test_repo(*state, false);
+    struct err err = ERR_INIT;
+
+    fill(data, N, 1);
+    test_backup(s, data, N, NULL, id);
+    fill(data, N, 2);
+    test_backup(s, data, N, NULL, kept);
+    assert_ok(store_forget(s, &forgotten, 1, &err));
+    struct store_prune_result r = prune(s, 1500000);
+    assert_false(deletes(&r));
+    r = prune(s, 1500000); /* its time does not begin again */
+    assert_false(deletes(&r));
+    usleep(1700000);
+    r = prune(s, 1500000);
+    assert_true(deletes(&r) && r.bytes_freed >= N && r.bytes_later == 0 && r.later_us == 0);
+    test_same(s, kept, data, N);
+    fill(data, N, 3);
+    test_backup(s, data, N, NULL, id);
+    assert_ok(store_forget(s, &forgotten, 1, &err));
+    prune(s, DAY_US);
+    r = prune(s, 0); /* --now */
+    assert_true(deletes(&r));
+    assert_sound(s);
+    store_close(s);
+    free(data);
+}
+
+/* Records of an older kvss, and such that a wrong clock made, count from now on. */
+static void b4_a_record_without_a_sane_time_counts_from_now(void **state)
+{
+    char id[STORE_ID_LEN + 1];
+    const char *forgotten = id;
+    uint8_t *data = malloc(N);
+    struct store *s = test_repo(*state, false);
+    struct err err = ERR_INIT;
+
+    fill(data, N, 1);
+    test_backup(s, data, N, NULL, id);
+    assert_ok(store_forget(s, &forgotten, 1, &err));
+    prune(s, DAY_US);
+    for (int i = 0; i < 2; i++) {
+        _cleanup_garbage_ struct garbage g = {0};
+        assert_ok(garbage_load(&s->env, &g, &err));
+        assert_int_equal(g.n, 1);
+        g.records[0].since_us = i ? INT64_MAX : 0;
+        assert_ok(garbage_put(&s->env, &g.records[0], &err));
+        assert_ok(garbage_drop(&s->env, &g, &err));
+        struct store_prune_result r = prune(s, 60 * INT64_C(1000000));
+        assert_false(deletes(&r));
+        _cleanup_garbage_ struct garbage now = {0};
+        assert_ok(garbage_load(&s->env, &now, &err));
+        assert_int_equal(now.n, 1);
+        assert_true(now.records[0].since_us > 0 && now.records[0].since_us < INT64_MAX);
+    }
+    store_close(s);
+    free(data);
+}
+
+static void put_in_future(const char *path)
+{
+    const struct timespec t[2] = { { .tv_sec = 2051222400 }, { .tv_sec = 2051222400 } };
+
+    assert_int_equal(utimensat(-1, path, t, 0), 0);
+}
+
+static void b2_a_lock_from_the_future_that_nobody_holds_blocks_nothing(void **state)
+{
+    char *lock = io_path(*state, "repo/locks/00112233445566778899aabbccddeeff");
+    const char *old = "kvss lock 1\nkind=maintenance\npurpose=prune\nhost=elsewhere\nboot=x\npid=1\nstart=1\npidns=1\n"
+                      "since=2026-01-01T00:00:00.000Z\n";
+    char fresh[256], since[32];
+    struct store *s = test_repo(*state, false);
+    struct store_prune o = {0};
+    struct store_prune_result r;
+    struct err err = ERR_INIT;
+
+    write_text(lock, "no lock at all\n");
+    put_in_future(lock);
+    prune(s, 0);
+    assert_false(io_exists(lock));
+    test_lock(s, lock, old);
+    put_in_future(lock);
+    prune(s, 0);
+    assert_false(io_exists(lock));
+    /* One that was begun just now may well be alive: it is for people to say. */
+    snprintf(fresh, sizeof fresh, "kvss lock 1\nkind=maintenance\npurpose=prune\nhost=elsewhere\nboot=x\npid=1\nstart=1\npidns=1\n"
+             "since=%s\n", clock_format(clock_wall_us(), since));
+    test_lock(s, lock, fresh);
+    put_in_future(lock);
+    assert_fails(EBUSY, store_prune(s, &o, &r, &err));
+    assert_fails(EINVAL, store_unlock_one(s, "0011", &err));
+    assert_fails(ENOENT, store_unlock_one(s, "ffffffff", &err));
+    assert_ok(store_unlock_one(s, "001122334455", &err));
+    prune(s, 0);
+    /* Unreadable, and as old as now: it counts. */
+    write_text(lock, "no lock at all\n");
+    assert_fails(EBUSY, store_prune(s, &o, &r, &err));
+    store_close(s);
+    free(lock);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        test_in_dir(b4_a_hidden_point_comes_back_whole),
+        test_in_dir(b4_what_was_garbage_for_long_enough_goes),
+        test_in_dir(b4_a_record_without_a_sane_time_counts_from_now),
+        test_in_dir(b2_a_lock_from_the_future_that_nobody_holds_blocks_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
