@@ -23,7 +23,8 @@ struct requester_forget {
 int requester_forget(struct requester *r, const struct requester_forget *job, json_t **ret, struct err *err);
 
 /* { "dry_run", "points", "chunks", "packs", "packs_deleted", "packs_repacked", "packs_mended", "bytes_used",
- *   "bytes_unused", "bytes_freed", "bytes_later", "waits_for": TEXT|null, "later": time from which some of these can go, if they wait for that, or null } */
+ *   "bytes_unused", "bytes_freed", "bytes_later", "waits_for": TEXT|null, "later": time from which some of these can go, if they wait
+ *   for that, or null } */
 struct requester_prune {
     bool dry_run;
     unsigned max_unused_percent; /* 0: default */
