@@ -272,6 +272,20 @@ hv network-start lab
 hv network-start lab
 assert_eq "$(hv switch network lab)" active
 hv_fails ENOENT nosuch network-start nosuch
+
+# ---- a volume is deleted by the key that it had when it was made; one of another key, under its name, is somebody else's (B2)
+mkdir "$SANDBOX/volumes"
+virsh -q pool-create-as shelf dir --target "$SANDBOX/volumes"
+virsh -q vol-create-as shelf book 1M
+key=$(virsh -q vol-key book shelf)
+assert_match "$(hv volume-delete shelf book another-key)" "volume book of the storage pool shelf may be somebody else's: it is left alone"
+assert_match "$(hv volume-delete shelf book)" 'left alone'
+assert_file "$SANDBOX/volumes/book"
+hv volume-delete shelf book "$key"
+assert_no_file "$SANDBOX/volumes/book"
+hv volume-delete shelf book "$key"
+hv_fails ENOENT nosuch volume-delete nosuch book "$key"
+virsh -q pool-destroy shelf
 rmdir "$dir"
 assert_nothing_left
 note "root's side done"

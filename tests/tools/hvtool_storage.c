@@ -248,6 +248,17 @@ static int cmd_network_start(struct call *c, struct err *err)
     return hv_network_start(c->hv, c->argv[0], err);
 }
 
+/* Tells of one that is left alone. */
+static int cmd_volume_delete(struct call *c, struct err *err)
+{
+    struct err why = ERR_INIT;
+
+    int r = hv_volume_delete(c->hv, c->argv[0], c->argv[1], argument(c, 2, NULL), &why);
+    if (r > 0)
+        printf("%s\n", why.text);
+    return r < 0 ? err_move(err, &why) : 0;
+}
+
 const struct command hvtool_storage_commands[] = {
     { "begin", "VM DIR [CHECKPOINT|- [SINCE]]", 2, false, cmd_begin },
     { "end", "VM", 1, false, cmd_end },
@@ -263,5 +274,6 @@ const struct command hvtool_storage_commands[] = {
     { "shared-dir", "", 0, false, cmd_shared_dir },
     { "switch", "TYPE SOURCE [VIRTUALPORT]", 2, false, cmd_switch },
     { "network-start", "NAME", 1, false, cmd_network_start },
+    { "volume-delete", "POOL NAME [KEY]", 2, false, cmd_volume_delete },
     { NULL, NULL, 0, false, NULL },
 };
