@@ -16,6 +16,7 @@ enum {
     EXIT_USAGE = 2,       /* also a wrong configuration */
     EXIT_REFUSED = 3,
     EXIT_DAMAGED = 4,
+    EXIT_PARTLY = 5,      /* done, but for VMs that failed and were to be left out then */
     EXIT_INTERRUPTED = 130,
 };
 
@@ -28,7 +29,7 @@ struct vm_settings {
 struct settings {
     char *repository, *connect, *password_file, *key_file, *password_command, *key_memory,
         *writers_dir, *snapshot_dir, *save_dir, *agent_timeout, *freeze_limit,
-        *method, *require, *fallback, *retries, *compression, *bwlimit, *scratch_reserve, *writer_copy_limit, *wait, *exclude,
+        *method, *require, *fallback, *retries, *compression, *bwlimit, *scratch_reserve, *scratch_limit, *on_failure, *writer_copy_limit, *wait, *exclude,
         *encryption, *prune_grace;
     size_t n_vms;
     struct vm_settings *vms;

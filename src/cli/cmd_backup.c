@@ -7,7 +7,7 @@
 
 struct backup_options {
     struct policy_options policy;
-    const char *type, *freeze_limit, *retries, *bwlimit, *wait;
+    const char *type, *freeze_limit, *retries, *bwlimit, *wait, *on_failure, *scratch_limit;
     bool copy, no_writers;
     char **writers;
     const char *compression, *writer_copy_limit;
@@ -21,6 +21,8 @@ static const struct cli_option options[] = {
     { "freeze-limit", 0, "SECONDS", "how long a guest may be frozen", offsetof(struct backup_options, freeze_limit), NULL },
     { "compression", 0, "LEVEL", "of zstd, 1 (default) to 19, or none", offsetof(struct backup_options, compression), NULL },
     { "retries", 0, "N", "tries after failures that may pass (default 0)", offsetof(struct backup_options, retries), NULL },
+    { "on-failure", 0, "WHAT", "of one VM: fail (default), or skip it", offsetof(struct backup_options, on_failure), "fail|skip" },
+    { "scratch-limit", 0, "SIZE", "of scratch space that one VM may take", offsetof(struct backup_options, scratch_limit), NULL },
     { "bwlimit", 0, "RATE", "read at most so many bytes per second", offsetof(struct backup_options, bwlimit), NULL },
     { "wait", 0, "[SECONDS]", "wait for others that hold a VM", offsetof(struct backup_options, wait), NULL },
     { "writer", 0, "NAME", "of other writers only this (repeatable)", offsetof(struct backup_options, writers), NULL, .list = true },
@@ -33,6 +35,7 @@ static int put_settings(struct settings *s, const struct backup_options *o, stru
 {
     if (settings_put_first(&s->retries, o->retries) < 0 || settings_put_first(&s->compression, o->compression) < 0 ||
         settings_put_first(&s->freeze_limit, o->freeze_limit) < 0 || settings_put_first(&s->bwlimit, o->bwlimit) < 0 ||
+        settings_put_first(&s->on_failure, o->on_failure) < 0 || settings_put_first(&s->scratch_limit, o->scratch_limit) < 0 ||
         settings_put_first(&s->writer_copy_limit, o->writer_copy_limit) < 0)
         return err_set(err, ENOMEM, "out of memory");
     return 0;
@@ -62,6 +65,7 @@ static int run(struct cli *cli, const void *opts, char **args, struct err *err)
     job.no_writers = o->no_writers;
     job.bytes_per_s = settings_size(cli->settings.bwlimit);
     job.retries = cli->settings.retries ? (unsigned)strtoul(cli->settings.retries, NULL, 10) : 0;
+    job.skip_failed = cli->settings.on_failure && !strcmp(cli->settings.on_failure, "skip");
     int r = requester_backup(cli->rq, &job, &report, err);
     return cli_finish(cli, r, report, render_backup);
 }

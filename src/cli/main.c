@@ -229,6 +229,7 @@ static int make_requester(struct cli *cli, struct err *err)
         .accept_new_repository = cli->accept_new_repository,
         .accept_rollback = cli->accept_rollback,
         .scratch_reserve = settings_size(s->scratch_reserve),
+        .scratch_limit = settings_size(s->scratch_limit),
         .writer_copy_limit = settings_size(s->writer_copy_limit),
         .log = &cli->log,
         .cancel = &cli->cancel,
@@ -269,6 +270,8 @@ int cli_code(const struct cli *cli, int r)
         return EXIT_REFUSED;
     case REQUESTER_DAMAGED:
         return EXIT_DAMAGED;
+    case REQUESTER_PARTLY:
+        return EXIT_PARTLY;
     case REQUESTER_INTERRUPTED:
         return EXIT_INTERRUPTED;
     default:

@@ -45,6 +45,8 @@ static const struct setting {
     { "fallback", NULL, offsetof(struct settings, fallback), POLICY_FALLBACKS, KIND_TEXT },
     { "retries", NULL, offsetof(struct settings, retries), NULL, KIND_RETRIES },
     { "bwlimit", NULL, offsetof(struct settings, bwlimit), NULL, KIND_SIZE },
+    { "on-failure", NULL, offsetof(struct settings, on_failure), "fail|skip", KIND_TEXT },
+    { "scratch-limit", NULL, offsetof(struct settings, scratch_limit), NULL, KIND_SIZE },
     { "scratch-reserve", NULL, offsetof(struct settings, scratch_reserve), NULL, KIND_SIZE },
     { "writer-copy-limit", NULL, offsetof(struct settings, writer_copy_limit), NULL, KIND_SIZE },
     { "wait", NULL, offsetof(struct settings, wait), NULL, KIND_WAIT },

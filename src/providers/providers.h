@@ -24,6 +24,7 @@ struct qemu_provider_config {
     /* Bytes that have to stay free where scratch files lie: when less are, all jobs are given up (B2: a full disk never stops a
      * guest). 0: a twentieth of the file system, at most 1 GiB. */
     uint64_t scratch_reserve;
+    uint64_t scratch_limit;   /* bytes that the scratch files of one VM may take; where they take more, all jobs are given up too. 0: none */
     const struct log *log;
 };
 int qemu_provider_new(const struct qemu_provider_config *config, struct qemu_provider **ret, struct err *err);
@@ -32,6 +33,8 @@ void qemu_provider_free(struct qemu_provider *p);
 int qemu_provider_shadow(struct qemu_provider *p, const char *volume, struct err *err);
 /* 0, or -ENOSPC with the reason once the jobs were given up: what is read from them since is worthless. Any thread. */
 int qemu_provider_given_up(struct qemu_provider *p, struct err *err);
+/* The UUID of the VM for which they were given up: it took more than it may, or the most of what there was. NULL: none. Caller frees. */
+char *qemu_provider_whose(struct qemu_provider *p);
 /* -ENOSPC with reason and remedy: there is too little room for scratch files in the folder. What cannot be looked at is no failure. */
 int qemu_scratch_room(const char *dir, uint64_t reserve_wanted, struct err *err);
 /* What has to stay free on a file system of that size. */

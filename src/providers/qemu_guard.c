@@ -20,7 +20,7 @@
 /* The scratch file of one disk. Entries are added and never taken out, so that the list can be read without a lock. */
 struct guarded {
     struct guarded *next;
-    char *dir, *vm_uuid, *vm_name, *target;
+    char *dir, *scratch, *vm_uuid, *vm_name, *target;
     uint64_t fx_job;
     struct hv_domain *dom; /* the guard's own; of the first disk of a VM, else NULL */
     bool begun, gone;      /* atomic */
@@ -33,7 +33,8 @@ struct qemu_guard {
     pthread_cond_t wake;
     bool running, stop;
     struct guarded *list;  /* atomic */
-    struct err why;        /* of giving up, under the lock */
+    struct err why;        /* of giving up, under the lock; and ... */
+    const char *whose;     /* ... the UUID of the VM that it was about */
 };
 
 uint64_t qemu_scratch_reserve(uint64_t wanted, uint64_t total)
@@ -64,11 +65,53 @@ static bool is_on(const struct guarded *g)
     return __atomic_load_n(&g->begun, __ATOMIC_ACQUIRE) && !__atomic_load_n(&g->gone, __ATOMIC_ACQUIRE);
 }
 
-static void keep_reason(struct qemu_guard *g, const struct err *why)
+/* Of all disks of the VM that have a job. What cannot be looked at is taken for nothing. */
+static uint64_t used_by(const struct qemu_guard *g, uint64_t fx_job)
+{
+    uint64_t used = 0;
+    struct stat st;
+
+    for (const struct guarded *e = __atomic_load_n(&g->list, __ATOMIC_ACQUIRE); e; e = e->next)
+        if (e->fx_job == fx_job && lstat(e->scratch, &st) == 0 && S_ISREG(st.st_mode))
+            used += (uint64_t)st.st_blocks * 512;
+    return used;
+}
+
+/* Whoever took the most of the room is why it is used up. */
+static const struct guarded *heaviest(const struct qemu_guard *g, const struct guarded *first)
+{
+    uint64_t most = used_by(g, first->fx_job);
+
+    for (const struct guarded *e = __atomic_load_n(&g->list, __ATOMIC_ACQUIRE); e; e = e->next) {
+        uint64_t used = is_on(e) && !strcmp(e->dir, first->dir) ? used_by(g, e->fx_job) : 0;
+        if (used > most) {
+            most = used;
+            first = e;
+        }
+    }
+    return first;
+}
+
+/* Once per VM. */
+static int check_limit(const struct qemu_guard *g, const struct guarded *e, struct err *err)
+{
+    uint64_t limit = g->config->scratch_limit, used = limit && e->dom ? used_by(g, e->fx_job) : 0;
+    char have[16], most[16];
+
+    if (used <= limit)
+        return 0;
+    return err_vss(err, VSS_E_INSUFFICIENT_STORAGE, ENOSPC,
+                   "what its guest overwrites takes %s of scratch space, and one VM may take %s (scratch-limit); back it up when it writes "
+                   "less, or allow more", num_format_size(used, have), num_format_size(limit, most));
+}
+
+static void keep_reason(struct qemu_guard *g, const char *whose, const struct err *why)
 {
     SCOPED_LOCK(&g->lock);
-    if (!g->why.code)
+    if (!g->why.code) {
         g->why = *why;
+        g->whose = whose;
+    }
 }
 
 /* Every job of the set: there is no partial backup, so all of them have become useless. What cannot be ended is tried again by abort. */
@@ -77,7 +120,7 @@ static void give_up(struct qemu_guard *g, const struct guarded *first, struct er
     struct err ignored = ERR_INIT;
 
     err_context(why, "VM %s: the backup was given up", first->vm_name);
-    keep_reason(g, why);
+    keep_reason(g, first->vm_uuid, why);
     log_warning(g->config->log, "%s", why->text);
     (void)journal_undo(g->config->journal, first->fx_job, &ignored);
     for (struct guarded *e = __atomic_load_n(&g->list, __ATOMIC_ACQUIRE); e; e = e->next)
@@ -98,12 +141,15 @@ static bool look(struct qemu_guard *g, bool at_vms)
     for (struct guarded *e = __atomic_load_n(&g->list, __ATOMIC_ACQUIRE); e; e = e->next) {
         if (!is_on(e))
             continue;
-        if (qemu_scratch_room(e->dir, g->config->scratch_reserve, &why) >= 0 && at_vms && is_stalled(e))
+        const struct guarded *whose = e;
+        if (qemu_scratch_room(e->dir, g->config->scratch_reserve, &why) < 0)
+            whose = heaviest(g, e);
+        else if (check_limit(g, e, &why) >= 0 && at_vms && is_stalled(e))
             err_vss(&why, VSS_E_INSUFFICIENT_STORAGE, ENOSPC,
                     "QEMU had stopped the VM, since what its guest overwrote could not be kept in %s; it goes on now, and its guest "
                     "has noticed nothing but the time", e->dir);
         if (why.code) {
-            give_up(g, e, &why);
+            give_up(g, whose, &why);
             return true;
         }
     }
@@ -183,6 +229,7 @@ void qemu_guard_free(struct qemu_guard *g)
         if (e->dom)
             hv_domain_free(e->dom);
         free(e->dir);
+        free(e->scratch);
         free(e->vm_uuid);
         free(e->vm_name);
         free(e->target);
@@ -201,11 +248,12 @@ static int add(struct qemu_guard *g, const struct qemu_point *pt, const struct q
     if (!e)
         return err_set(err, ENOMEM, "out of memory");
     e->dir = io_dirname(d->scratch);
+    e->scratch = strdup(d->scratch);
     e->vm_uuid = strdup(pt->vm_uuid);
     e->vm_name = strdup(pt->vm_name);
     e->target = strdup(d->target);
     e->fx_job = pt->fx_job;
-    if (!e->dir || !e->vm_uuid || !e->vm_name || !e->target)
+    if (!e->dir || !e->scratch || !e->vm_uuid || !e->vm_name || !e->target)
         r = err_set(err, ENOMEM, "out of memory");
     if (r >= 0 && with_domain)
         r = hv_domain_get(g->config->hv, pt->vm_uuid, &e->dom, err);
@@ -260,4 +308,14 @@ int qemu_provider_given_up(struct qemu_provider *p, struct err *err)
         return 0;
     SCOPED_LOCK(&g->lock);
     return g->why.code ? err_move(err, &g->why) : 0;
+}
+
+char *qemu_provider_whose(struct qemu_provider *p)
+{
+    struct qemu_guard *g = p->guard;
+
+    if (!g)
+        return NULL;
+    SCOPED_LOCK(&g->lock);
+    return g->whose ? strdup(g->whose) : NULL;
 }

@@ -80,8 +80,11 @@ static void explain_refusal(struct backup *b, char *const *uuids, struct err *er
             continue;
         if (bytes)
             bytes[i] = report.save_bytes;
-        if (report.refused)
+        if (report.refused) {
+            err_set(&ignored, EPERM, "%s", report.refused);
+            backup_blame(b, uuids[i], &ignored);
             buf_addf(&text, "%sVM %s: %s", text.len ? "\n" : "", report.name, report.refused);
+        }
         vm_report_clear(&report);
     }
     if (!text.len && bytes && vm_writer_check_room(b->s->vm_writer, bytes, strv_len(uuids), &room) < 0)
@@ -256,6 +259,8 @@ static int choose_vms(struct backup *b, struct hv *hv, char ***ret_uuids, struct
         int r = select_vms(hv, &what, &uuids, &b->vms_left_out, &why);
         bool listed = r >= 0;
         if (listed)
+            r = backup_leave_skipped(b, uuids, &why);
+        if (r >= 0)
             r = claim(b, hv, uuids, &why);
         if (r >= 0)
             *ret_uuids = TAKE_PTR(uuids);
@@ -294,9 +299,13 @@ static int hear_all(struct backup *b, struct hv *hv, char *const *uuids, struct 
     int r = of ? par_each(strv_len(uuids), 32, hear_one, &h, err) : err_set(err, ENOMEM, "out of memory");
     if (r < 0 || (r = job_cancelled(b->rq, err)) < 0)
         return r;
-    for (size_t i = 0; uuids[i]; i++)
-        if (of[i].code == ETIMEDOUT && buf_addf(&text, "%s%s", text.len ? "\n" : "", of[i].text) < 0)
+    for (size_t i = 0; uuids[i]; i++) {
+        if (of[i].code != ETIMEDOUT)
+            continue;
+        backup_blame(b, uuids[i], &of[i]);
+        if (buf_addf(&text, "%s%s", text.len ? "\n" : "", of[i].text) < 0)
             return err_set(err, ENOMEM, "out of memory");
+    }
     if (!text.len)
         return 0;
     b->rq->end = REQUESTER_REFUSED;
@@ -355,15 +364,19 @@ static int attempt(struct backup b, struct backup_tries *tries, json_t **ret, st
     b.rq->end = REQUESTER_DONE;
     chain_prefix(b.rq->store, prefix);
     int r = open_session(&b, prefix, &uuids, err);
+    b.uuids = uuids;
     if (r >= 0)
         r = run(&b, uuids, ret, err);
     if (r < 0 && b.s)
         (void)qemu_provider_given_up(b.s->provider, err); /* says more than the broken connection to its exports */
-    if (r < 0)
+    if (r < 0) {
         backup_look_back(&b);
+        backup_find_blamed(&b, err);
+    }
     bool undone = release(&b, r < 0 ? err : NULL) >= 0;
     int again = r < 0 ? backup_again(tries, &b, undone, err) : 0;
     json_decref(b.unquiet);
+    json_decref(b.blamed);
     return again ? again : r;
 }
 
@@ -386,7 +399,10 @@ int requester_backup(struct requester *rq, const struct requester_backup *job, j
     if (r >= 0)
         while ((r = attempt(b, &tries, ret, err)) > 0)
             ;
+    if (r >= 0 && tries.skipped)
+        rq->end = REQUESTER_PARTLY;
     claims_free(tries.claims);
     json_decref(tries.attempts);
+    json_decref(tries.skipped);
     return job_end(rq, r, err);
 }

@@ -48,10 +48,12 @@ struct backup {
     enum vss_backup_type type;  /* of the session */
     struct chain chain;
     const char *set_id;
+    char *const *uuids;         /* of the VMs of this attempt; NULL: not chosen yet */
     struct policies *policies;
     struct backup_tries *tries;
     const json_t *attempts;     /* that failed before this one, for the report */
     json_t *unquiet;            /* after a failure: names of the VMs that will be saved the next time; owned */
+    json_t *blamed;             /* after a failure: VMs that are the cause of it, as in vms_left_out; owned */
     bool fall_back;             /* the attempt failed for those alone, and their policies let them be saved */
     uint64_t begun_ms;
     size_t n;
@@ -70,13 +72,25 @@ struct backup {
 struct backup_tries {
     unsigned retried;
     json_t *attempts; /* owned */
+    json_t *skipped;  /* VMs that failed and are left out, as in vms_left_out; NULL: none; owned */
     struct claims *claims; /* on the VMs, from the first attempt to the end of the last */
 };
 
+/* "web01", of a component of the VM writer. */
+const char *backup_vm_name(const struct backup_component *c);
 /* backup_again.c. Of an attempt that failed, before its session is closed: whose guests could not be quiesced. */
 void backup_look_back(struct backup *b);
 /* Once its session is closed. undone: all is as before. 1: try again, with err cleared; 0: the failure in err stands. -EINTR. */
 int backup_again(struct backup_tries *t, struct backup *b, bool undone, struct err *err);
+
+/* backup_skip.c: VMs for which an attempt failed. Said where it is found out: that it was this one. */
+void backup_blame(struct backup *b, const char *uuid, const struct err *why);
+/* Before the session of an attempt that failed is closed: what the writer, the provider and the reading say of it. */
+void backup_find_blamed(struct backup *b, const struct err *why);
+/* Whether to go on without those that are to blame: asked for, and others are left. They are in t->skipped then. */
+bool backup_skip(struct backup_tries *t, struct backup *b);
+/* Takes those that are skipped out of uuids, and names them in b->vms_left_out. -EPERM: none is left. */
+int backup_leave_skipped(struct backup *b, char **uuids, struct err *err);
 
 /* backup_select.c: which components take part, and the volumes of their files. */
 int backup_select(struct backup *b, char *const *uuids, struct err *err);

@@ -19,7 +19,7 @@ static const char *not_quiesced(const struct backup *b, const struct backup_comp
     return st.failure == VM_WRITER_NOT_QUIESCED ? st.failure_text : NULL;
 }
 
-static const char *vm_name(const struct backup_component *c)
+const char *backup_vm_name(const struct backup_component *c)
 {
     const char *name = strchr(c->info->caption ? c->info->caption : "", '\\');
 
@@ -36,11 +36,11 @@ void backup_look_back(struct backup *b)
         const char *why = not_quiesced(b, c);
         if (!why)
             continue;
-        struct vm_policy p = policies_find(b->policies, vm_name(c), c->name);
+        struct vm_policy p = policies_find(b->policies, backup_vm_name(c), c->name);
         if (!policy_may_fall_back(&p) || policies_learn(b->policies, c->name, why, NULL) < 0)
             all = false;
         else
-            json_array_append_new(vms, json_text(vm_name(c)));
+            json_array_append_new(vms, json_text(backup_vm_name(c)));
     }
     b->fall_back = all && json_array_size(vms) > 0;
     b->unquiet = vms;
@@ -79,8 +79,14 @@ int backup_again(struct backup_tries *t, struct backup *b, bool undone, struct e
     _cleanup_free_ char *unquiet = names(b->unquiet);
     bool retry = !b->fall_back && passes_by_itself(err) && t->retried < b->job->retries;
 
-    if (!undone || b->rq->end != REQUESTER_DONE || par_cancelled(b->rq->config.cancel) || (!b->fall_back && !retry))
+    if (!undone || par_cancelled(b->rq->config.cancel))
         return 0;
+    if (b->rq->end != REQUESTER_DONE || (!b->fall_back && !retry)) { /* refused, or failed for good: the others may do without */
+        if (!backup_skip(t, b))
+            return 0;
+        err_clear(err);
+        return 1;
+    }
     json_array_append_new(t->attempts, json_pack("{s:o, s:O}", "why", json_text(err->text), "vms", b->unquiet));
     if (b->fall_back) {
         log_warning(log, "%s. All is as before; now with Saved State for %s", err->text, unquiet ? unquiet : "it");

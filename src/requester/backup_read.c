@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The file backup: disks from the shadow copies, the other parts of each VM, and the documents, into the restore point. */
+#include "base/clock.h"
 #include "base/io.h"
 #include "requester/backup.h"
 #include "requester/owner.h"
 #include <errno.h>
 #include <string.h>
+
+#define END_WAIT_MS 10000u
+#define END_LOOK_MS 50u
 
 static const char *vm_name(const struct backup_component *c)
 {
@@ -228,18 +232,39 @@ static void record_type(const struct backup *b, struct backup_component *c)
     json_object_set_new(c->record, "dirty", increment ? json_integer((json_int_t)c->dirty) : json_null());
 }
 
+/* A connection to it breaks before libvirt knows that a QEMU has ended. */
+static bool could_not_be_read(const struct backup *b, const struct backup_component *c)
+{
+    for (size_t i = 0; i < b->n_items; i++)
+        if (b->item_of[i].component == c && b->items[i].failed && b->items[i].nbd_uri)
+            return true;
+    return false;
+}
+
+/* Whether the VM has ended, or does so within ms; *ret_d is NULL if it is gone. */
+static bool has_ended(const struct backup *b, const struct backup_component *c, unsigned ms, struct hv_domain **ret_d)
+{
+    for (uint64_t end = clock_mono_ms() + ms;; clock_sleep_ms(END_LOOK_MS)) {
+        _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
+        struct err none = ERR_INIT;
+        int r = hv_domain_find(b->s->hv, c->name, &d, &none);
+        if (r == -ENOENT || (r >= 0 && (d->state == HV_OFF || d->state == HV_SAVED))) {
+            *ret_d = TAKE_PTR(d);
+            return true;
+        }
+        if (clock_mono_ms() >= end || par_cancelled(b->rq->config.cancel))
+            return false;
+    }
+}
+
 /* What a person has to know first, if QEMU is gone: not what became of a connection to it. */
 static void explain_end(const struct backup *b, struct err *err)
 {
     for (size_t i = 0; i < b->n; i++) {
         const struct backup_component *c = &b->components[i];
         _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
-        struct err none = ERR_INIT;
 
-        if (!c->vm || !is_active(c))
-            continue;
-        int r = hv_domain_find(b->s->hv, c->name, &d, &none);
-        if (r != -ENOENT && (r < 0 || (d->state != HV_OFF && d->state != HV_SAVED)))
+        if (!c->vm || !is_active(c) || !has_ended(b, c, could_not_be_read(b, c) ? END_WAIT_MS : 0, &d))
             continue;
         err_set(err, EIO, "VM %s was turned off, or its QEMU ended, while its disks were being read (it is %s now)", vm_name(c),
                 d ? d->state_detail : "gone");

@@ -28,6 +28,7 @@ enum requester_end {
     REQUESTER_REFUSED,     /* by policy (require, method), before anything was touched */
     REQUESTER_DAMAGED,     /* done, and the report lists damage; or what was to be read is damaged */
     REQUESTER_INTERRUPTED, /* the cancel flag was raised */
+    REQUESTER_PARTLY,      /* done, without VMs that failed, as was asked for (skip_failed) */
 };
 
 /* Strings must outlive the requester; NULL where not given. */
@@ -53,6 +54,7 @@ struct requester_config {
     int64_t prune_grace_s;     /* how long prune keeps what is no longer in use; 0: PRUNE_GRACE_S; below 0: not at all */
     bool encryption_required;  /* no repository without encryption is made, read or written */
     bool accept_new_repository, accept_rollback; /* what this host remembers otherwise (known.h) is given up */
+    uint64_t scratch_limit;    /* bytes of scratch files that one VM may take; 0: no limit */
     uint64_t scratch_reserve;  /* bytes that have to stay free where scratch files lie; 0: the provider's default */
     const struct log *log;
     struct par_cancel *cancel; /* raised from a signal handler; may be NULL */
@@ -136,7 +138,8 @@ int requester_check(struct requester *r, const struct requester_check *job, json
  *                  "level": "application" (its writer held it), or "not-held" (it has nothing to do in Freeze),
  *                  "warnings": [ TEXT ],
  *                  "held": "shared", "copied" or "shared and copied" } ] } ],
- *   "left_out": [ NAME ] (writers that took no part, as asked for), "vms_left_out": [ { "name", "uuid", "why" } ] (as of check),
+ *   "left_out": [ NAME ] (writers that took no part, as asked for), "vms_left_out": [ { "name", "uuid", "why",
+ *   "failed": true (it was left out since it failed: skip_failed) } ] (as of check),
  *   "read", "stored", "elapsed_ms" }                     sizes in bytes */
 struct requester_backup {
     char *const *vms;
@@ -146,6 +149,7 @@ struct requester_backup {
     uint64_t wait_ms; /* how long other sessions and jobs that hold a VM are waited for; UINT64_MAX: for ever */
     char *const *writers; /* of the writers that are programs only these, by name, id or file name; NULL or empty: all */
     bool no_writers;      /* none of them */
+    bool skip_failed; /* where VMs fail, all is put back, and the set is begun anew without them; REQUESTER_PARTLY */
     unsigned retries; /* how often it is begun again after a failure that passes by itself */
 };
 int requester_backup(struct requester *r, const struct requester_backup *job, json_t **ret, struct err *err);

@@ -77,7 +77,7 @@ static int open_vm_writer(struct session *s, const struct session_options *o, st
     const struct requester_config *c = &s->rq->config;
     struct qemu_provider_config pc = {
         .hv = s->hv, .journal = s->journal, .snapshot_dir = c->snapshot_dir, .session_dir = s->dir,
-        .scratch_reserve = c->scratch_reserve, .log = c->log,
+        .scratch_reserve = c->scratch_reserve, .scratch_limit = c->scratch_limit, .log = c->log,
     };
 
     int r = qemu_provider_new(&pc, &s->provider, err);

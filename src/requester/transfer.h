@@ -42,6 +42,7 @@ struct transfer_in {
     /* Set by the transfer. */
     uint64_t size, bytes_read;
     uint64_t dirty;            /* bytes that dirty_context says have changed */
+    bool failed;               /* it was this one that could not be read */
     char why_whole[256];       /* why it was read whole although it has a parent; else "" */
     struct store_stats stats;
 };

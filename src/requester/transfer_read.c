@@ -138,6 +138,8 @@ static int reader(struct reading *r, struct err *err)
         e = s->in->nbd_uri ? read_nbd(r, s, err) : read_file(r, s, err);
         leave(r, s);
         if (e < 0) {
+            if (!blocks_stopped(r->pool)) /* else it may be a consequence of another's failure */
+                s->in->failed = true;
             err_context(err, "cannot read %s", s->in->label);
             blocks_fail(r->pool, err);
         }

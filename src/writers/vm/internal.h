@@ -47,6 +47,7 @@ struct vm {
     char **traits;              /* before it was saved (hv_traits) */
     char **warnings;
     char *not_quiesced;         /* why the guest could not be frozen, or not for long enough; NULL: it could */
+    struct err failed;          /* why the set failed at this VM; no code: it did not */
 };
 
 /* The writer's data of one session (kvss_event_data). */

@@ -179,6 +179,8 @@ static int prepare_one(void *ctx, size_t i, struct err *err)
         return 0;
     if (r != -ECANCELED)
         break_set(s, vm, err);
+    if (r != -ECANCELED && r != -EINTR)
+        vm->failed = *err;
     release_early(s, vm);
     return r;
 }
@@ -208,7 +210,11 @@ static int post_one(void *ctx, size_t i, struct err *err)
     if (vm->report.method != VM_METHOD_SAVED)
         return 0;
     int r = vm_bring_back(vm, err);
-    return r < 0 ? err_context(err, "VM %s", vm->dom->name) : 0;
+    if (r < 0) {
+        err_context(err, "VM %s", vm->dom->name);
+        vm->failed = *err;
+    }
+    return r < 0 ? r : 0;
 }
 
 int vm_session_post_snapshot(struct vm_session *s, struct err *err)

@@ -70,13 +70,16 @@ static struct kvss_component *component_of(struct kvss_event *ev, const char *uu
     return NULL;
 }
 
-/* Which VMs it was whose guests could not be quiesced, beside the failure of the whole set. */
-static void name_unquiet(const struct vm_session *s, struct kvss_event *ev)
+/* Which VMs it was that failed, or whose guests could not be quiesced, beside the failure of the whole set. */
+static void name_failed(const struct vm_session *s, struct kvss_event *ev)
 {
     for (size_t i = 0; i < s->n; i++) {
-        struct kvss_component *c = s->vms[i].not_quiesced ? component_of(ev, s->vms[i].dom->uuid) : NULL;
-        if (c)
-            (void)kvss_component_set_failure(c, VM_WRITER_NOT_QUIESCED, s->vms[i].not_quiesced, NULL);
+        const struct vm *vm = &s->vms[i];
+        struct kvss_component *c = vm->not_quiesced || vm->failed.code ? component_of(ev, vm->dom->uuid) : NULL;
+        if (c && vm->not_quiesced)
+            (void)kvss_component_set_failure(c, VM_WRITER_NOT_QUIESCED, vm->not_quiesced, NULL);
+        else if (c)
+            (void)kvss_component_set_failure(c, vm_hresult(&vm->failed), vm->failed.text, NULL);
     }
 }
 
@@ -140,7 +143,7 @@ static bool prepare_backup(void *writer, struct kvss_event *ev)
         return fail(ev, &err);
     struct load load = { .s = s, .ev = ev };
     if (par_each(n, 32, load_one, &load, &err) < 0) {
-        name_unquiet(s, ev);
+        name_failed(s, ev);
         return fail(ev, &err);
     }
     if (check_room(s, &err) < 0)
@@ -163,7 +166,7 @@ static bool prepare_snapshot(void *writer, struct kvss_event *ev)
         return true;
     if (vm_session_prepare_snapshot(s, kvss_event_set_id(ev), &err) >= 0)
         return true;
-    name_unquiet(s, ev);
+    name_failed(s, ev);
     return fail(ev, &err);
 }
 
