@@ -29,7 +29,8 @@ struct vm_settings {
 struct settings {
     char *repository, *connect, *password_file, *key_file, *password_command, *key_memory,
         *writers_dir, *snapshot_dir, *save_dir, *agent_timeout, *freeze_limit,
-        *method, *require, *fallback, *retries, *compression, *bwlimit, *scratch_reserve, *scratch_limit, *on_failure, *writer_copy_limit, *wait, *exclude,
+        *method, *require, *fallback, *retries, *compression, *bwlimit, *scratch_reserve, *scratch_limit, *on_failure,
+        *writer_copy_limit, *wait, *exclude,
         *encryption, *prune_grace;
     size_t n_vms;
     struct vm_settings *vms;
