@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define END_WAIT_MS 10000u
+#define END_WAIT_MS 35000u /* libvirt 9 may be busy for 30 s with an event that the backup job keeps from being handled */
 #define END_LOOK_MS 50u
 
 static const char *vm_name(const struct backup_component *c)
