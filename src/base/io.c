@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/io.h"
+#include "base/guid.h"
+#include "base/io_at.h"
 #include "base/num.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -124,22 +126,27 @@ static int write_temporary(int fd, const void *p, size_t n, mode_t mode)
 
 int io_replace_file(const char *path, const void *p, size_t n, mode_t mode, struct err *err)
 {
-    _cleanup_free_ char *dir = io_dirname(path);
-    _cleanup_free_ char *tmp = dir ? io_path(dir, IO_TEMPORARY_PREFIX "XXXXXX") : NULL;
+    _cleanup_close_ int dir = -1, fd = -1;
+    _cleanup_free_ char *name = NULL;
+    struct guid id = guid_new();
+    char made[64];
 
-    if (!tmp)
-        return err_errno(err, ENOMEM, "cannot write %s", path);
-    _cleanup_close_ int fd = mkostemp(tmp, O_CLOEXEC);
-    if (fd < 0)
-        return err_errno(err, errno, "cannot write %s: cannot make a temporary file in %s", path, dir);
-    int r = write_temporary(fd, p, n, mode);
-    if (r == 0 && rename(tmp, path) < 0)
-        r = -errno;
+    int r = io_open_parent(path, &dir, &name, err);
     if (r < 0) {
-        unlink(tmp);
-        return err_errno(err, -r, "cannot write %s", path);
+        err_context(err, "cannot write %s", path);
+        return r;
     }
-    return io_fsync_dir(dir, err);
+    snprintf(made, sizeof(made), IO_TEMPORARY_PREFIX "%.13s", id.text);
+    if ((fd = openat(dir, made, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600)) < 0)
+        return err_errno(err, errno, "cannot write %s: cannot make a temporary file beside it", path);
+    r = write_temporary(fd, p, n, mode);
+    if (r == 0 && renameat(dir, made, dir, name) < 0)
+        r = -errno;
+    if (r < 0)
+        (void)unlinkat(dir, made, 0);
+    else
+        r = io_fsync_at(dir);
+    return r < 0 ? err_errno(err, -r, "cannot write %s", path) : 0;
 }
 
 int io_fsync_dir(const char *path, struct err *err)
@@ -196,12 +203,18 @@ int io_mkdir_p(const char *path, mode_t mode, struct err *err)
 
 int io_unlink(const char *path, struct err *err)
 {
+    _cleanup_close_ int dir = -1;
+    _cleanup_free_ char *name = NULL;
+    struct err unreached = ERR_INIT;
     struct stat st;
 
-    if (unlink(path) == 0 || errno == ENOENT)
+    int r = io_open_parent(path, &dir, &name, &unreached);
+    if (r < 0)
+        return r == -ENOENT ? 0 : err_move(err, &unreached);
+    if (unlinkat(dir, name, 0) == 0 || errno == ENOENT)
         return 0;
     int why = errno; /* a read-only file system says so even of what is not there */
-    if (lstat(path, &st) < 0 && errno == ENOENT)
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
         return 0;
     return err_errno(err, why, "cannot remove %s", path);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/io.h"
+#include "base/io_at.h"
 #include "base/num.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -70,16 +71,20 @@ static int copy_to(int in, int out, mode_t mode)
 
 int io_copy_file(const char *src, const char *dst, mode_t mode, struct err *err)
 {
-    _cleanup_close_ int in = open(src, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    _cleanup_close_ int in = io_open_file(src, O_RDONLY, err);
+    _cleanup_close_ int dir = -1;
+    _cleanup_free_ char *name = NULL;
 
-    if (in < 0)
-        return err_errno(err, errno, "cannot copy %s: cannot open it", src);
-    _cleanup_close_ int out = open(dst, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    int r = in < 0 ? in : io_open_parent(dst, &dir, &name, err);
+    if (r < 0) {
+        err_context(err, "cannot copy %s", src);
+        return r;
+    }
+    _cleanup_close_ int out = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (out < 0)
         return err_errno(err, errno, "cannot copy %s: cannot make %s", src, dst);
-    int r = copy_to(in, out, mode);
-    if (r < 0) {
-        unlink(dst);
+    if ((r = copy_to(in, out, mode)) < 0) {
+        (void)unlinkat(dir, name, 0);
         return err_errno(err, -r, "cannot copy %s to %s", src, dst);
     }
     return 0;
@@ -87,7 +92,12 @@ int io_copy_file(const char *src, const char *dst, mode_t mode, struct err *err)
 
 int io_link_or_copy(const char *src, const char *dst, mode_t mode, struct err *err)
 {
-    if (linkat(AT_FDCWD, src, AT_FDCWD, dst, AT_SYMLINK_FOLLOW) == 0)
+    _cleanup_(io_place_close) struct io_place from = { .dir = -1 }, to = { .dir = -1 };
+
+    int r = io_open_place(src, &from, err);
+    if (r < 0 || (r = io_open_parent(dst, &to.dir, &to.name, err)) < 0)
+        return r;
+    if (linkat(from.dir, from.name, to.dir, to.name, 0) == 0)
         return 0;
     switch (errno) {
     case EXDEV: /* other file system */

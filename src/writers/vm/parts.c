@@ -2,8 +2,10 @@
 /* What else belongs to a VM (B7), copied into the session's private folder: definition, NVRAM, and the state of an emulated TPM. */
 #include "base/buf.h"
 #include "base/io.h"
+#include "base/io_at.h"
 #include "writers/vm/internal.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -70,7 +72,8 @@ static int keep_tpm_file(struct vm *vm, const char *dir, const char *version, co
 
     if (!from || !below || !to)
         return err_set(err, ENOMEM, "out of memory");
-    if (lstat(from, &st) < 0 || !S_ISREG(st.st_mode) || strv_len(vm->tpm) >= TPM_FILES_MAX)
+    _cleanup_close_ int fd = io_open_entry(from, O_PATH, NULL);
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || strv_len(vm->tpm) >= TPM_FILES_MAX)
         return 0;
     int r = vm_effect(vm, VERB_PART, "path", to, &id, err);
     if (r < 0 || (r = io_copy_file(from, to, 0600, err)) < 0)
@@ -80,10 +83,27 @@ static int keep_tpm_file(struct vm *vm, const char *dir, const char *version, co
     return vm_effect_done(vm, id, err);
 }
 
+/* NULL: errno is set. */
+static DIR *open_tpm_folder(const char *path)
+{
+    _cleanup_close_ int dir = -1;
+    int fd = -1;
+
+    int r = io_open_folder(path, &dir, NULL);
+    if (r >= 0 && (fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+        r = -errno;
+    DIR *d = r >= 0 ? fdopendir(fd) : NULL;
+    if (!d && fd >= 0)
+        close(fd);
+    if (r < 0)
+        errno = -r;
+    return d;
+}
+
 static int keep_tpm_folder(struct vm *vm, const char *dir, const char *version, struct err *err)
 {
     _cleanup_free_ char *path = io_path(dir, version);
-    _cleanup_closedir_ DIR *d = path ? opendir(path) : NULL;
+    _cleanup_closedir_ DIR *d = path ? open_tpm_folder(path) : NULL;
     const struct dirent *e;
     int r = 0;
 
@@ -114,7 +134,7 @@ static int keep_tpm(struct vm *vm, struct err *err)
 static int count_tpm_files(const char *dir, const char *version, size_t *n)
 {
     _cleanup_free_ char *path = io_path(dir, version);
-    _cleanup_closedir_ DIR *d = path ? opendir(path) : NULL;
+    _cleanup_closedir_ DIR *d = path ? open_tpm_folder(path) : NULL;
 
     if (!d)
         return path && errno == ENOENT ? 0 : path ? -errno : -ENOMEM;
