@@ -93,6 +93,7 @@ backup off
 
 note "another host works in the repository too: nothing is refused, and what it forgets is reported"
 mkdir "$SANDBOX/other-host"
+# shellcheck disable=SC2016 # of the inner shell
 as_other_host() { unshare --mount sh -c 'mount --bind "$0" /var/lib/kvss && "$@"' "$SANDBOX/other-host" "$@"; }
 as_other_host "$KVSS" backup off 2>&1 > /dev/null | { grep kvss: || :; } > "$SANDBOX/stderr"
 assert_eq "$(cat "$SANDBOX/stderr")" "" "what the other host warns of"
