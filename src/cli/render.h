@@ -22,6 +22,9 @@ void render_restore_question(FILE *f, const json_t *plan);
 bool render_is_replaced(const json_t *vm); /* a VM of the plan */
 void render_verify(FILE *f, const json_t *report, bool verbose);
 
+void render_protect(FILE *f, const json_t *report, bool verbose);
+/* A line about a point's protection; nothing where it has none. */
+void render_protection(FILE *f, const json_t *protection);
 void render_forget(FILE *f, const json_t *report, bool verbose);
 void render_prune(FILE *f, const json_t *report, bool verbose);
 void render_fsck(FILE *f, const json_t *report, bool verbose);

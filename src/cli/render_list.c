@@ -95,11 +95,12 @@ void render_points(FILE *f, const json_t *report, bool verbose)
     json_t *p;
 
     json_array_foreach (json_object_get(report, "points"), i, p) {
-        char id[65], instant[40], stored[16];
+        char id[65], instant[40], stored[16], type[48];
         _cleanup_free_ char *vms = vm_names(p);
         snprintf(id, verbose ? sizeof(id) : 13, "%s", out_get(p, "id"));
         out_time(p, json_is_string(json_object_get(p, "instant")) ? "instant" : "time", instant);
-        const char *cells[] = { id, instant, out_get(p, "type"), out_size(p, "stored", stored), vms };
+        snprintf(type, sizeof(type), "%s%s", out_get(p, "type"), json_is_object(json_object_get(p, "protected")) ? ", protected" : "");
+        const char *cells[] = { id, instant, type, out_size(p, "stored", stored), vms };
         table_add(t, cells);
     }
     table_print(t, f);

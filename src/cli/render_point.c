@@ -317,6 +317,7 @@ void render_show(FILE *f, const json_t *report, bool verbose)
     fprintf(f, "id %s\nsnapshot set {%s}\nmade on %s (%s) by kvss %s, committed %s\n", out_get(report, "id"), out_get(report, "set"),
             out_get(report, "host"), out_get(report, "connection"), out_get(report, "kvss"), out_time(report, "time", time));
     attempts(f, report);
+    render_protection(f, json_object_get(report, "protected"));
     json_array_foreach (json_object_get(report, "details"), i, e)
         detail(f, e);
     if (!verbose)

@@ -14,6 +14,8 @@ struct forget {
     json_t **metas;                   /* per point; NULL: unknown to us, and then not subject to rules */
     struct store_policy_item *items;
     char ***groups;                   /* per point: UUIDs of its VMs */
+    struct store_protection *protections;
+    size_t n_protections;
     size_t n;
 };
 
@@ -25,6 +27,7 @@ static void forget_clear(struct forget *f)
         if (f->groups)
             strv_free(f->groups[i]);
     }
+    free(f->protections);
     free(f->metas);
     free(f->groups);
     free(f->items);
@@ -33,7 +36,9 @@ static void forget_clear(struct forget *f)
 
 static int load(struct forget *f, struct err *err)
 {
-    int r = store_list(f->rq->store, &f->points, &f->n, NULL, err);
+    int r = store_protections(f->rq->store, &f->protections, &f->n_protections, err);
+    if (r >= 0)
+        r = store_list(f->rq->store, &f->points, &f->n, NULL, err);
     if (r < 0)
         return r;
     f->metas = calloc(f->n + 1, sizeof(*f->metas));
@@ -84,6 +89,11 @@ static bool is_only_of(const json_t *meta, char *const *vms)
     return true;
 }
 
+static bool is_protected(const struct forget *f, const char *id)
+{
+    return store_protection_find(f->protections, f->n_protections, id) != NULL;
+}
+
 static int by_rules(struct forget *f, struct err *err)
 {
     const struct requester_forget *j = f->job;
@@ -96,6 +106,10 @@ static int by_rules(struct forget *f, struct err *err)
     if (r >= 0)
         r = store_policy_apply(&policy, f->items, f->n, err);
     for (size_t i = 0; r >= 0 && i < f->n; i++) {
+        if (!f->items[i].keep && is_protected(f, f->points[i].id)) {
+            f->items[i].keep = true;
+            f->items[i].why = "protected";
+        }
         if (f->items[i].keep || (f->metas[i] && f->groups[i] && is_only_of(f->metas[i], j->vms)))
             continue;
         f->items[i].keep = true;
@@ -126,6 +140,11 @@ static int by_name(struct forget *f, char ***ids, struct err *err)
         int r = resolve(f, *name, id, err);
         if (r < 0)
             return r;
+        if (is_protected(f, id)) {
+            f->rq->end = REQUESTER_REFUSED;
+            return err_set(err, EPERM, "restore point %.12s is protected: nothing was removed (kvss show %.12s shows by whom; kvss protect "
+                                       "--off %.12s ends it)", id, id, id);
+        }
         if (!strv_has(*ids, id) && strv_add(ids, id) < 0)
             return err_set(err, ENOMEM, "out of memory");
         for (size_t i = 0; i < f->n; i++)

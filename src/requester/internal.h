@@ -50,6 +50,11 @@ int repository_open(struct requester *rq, struct err *err);
 /* -EPERM, refused: it would be, or is, without encryption, and that is forbidden here. */
 int repository_check_encryption(struct requester *rq, bool encrypted, const char *location, struct err *err);
 
+/* ---- protect.c ------------------------------------------------------------------------------------------------------------*/
+json_t *protection_json(const struct store_protection *p); /* { "since", "until", "by" }, or null for NULL */
+/* Sets "protected" of a report about the point. */
+int protection_add(struct requester *rq, const char *id, json_t *report, struct err *err);
+
 struct policies; /* policy.h */
 
 /* ---- session.c ------------------------------------------------------------------------------------------------------------*/

@@ -172,11 +172,14 @@ static int check_name(const struct store_point_info *list, size_t n, const char 
 
 int requester_list_points(struct requester *rq, const char *vm, json_t **ret, struct err *err)
 {
+    _cleanup_free_ struct store_protection *protections = NULL;
     struct store_point_info *list = NULL;
-    size_t n = 0, bad = 0;
+    size_t n = 0, bad = 0, n_protections = 0;
 
     rq->end = REQUESTER_DONE;
     int r = repository_open(rq, err);
+    if (r >= 0)
+        r = store_protections(rq->store, &protections, &n_protections, err);
     if (r >= 0)
         r = store_list(rq->store, &list, &n, &bad, err);
     if (r >= 0 && vm && (r = check_name(list, n, vm, err)) < 0)
@@ -184,8 +187,11 @@ int requester_list_points(struct requester *rq, const char *vm, json_t **ret, st
     if (r >= 0) {
         json_t *points = json_array(), *entry;
         for (size_t i = 0; i < n; i++)
-            if ((entry = point_entry(rq, &list[i], vm)))
+            if ((entry = point_entry(rq, &list[i], vm))) {
+                const struct store_protection *p = store_protection_find(protections, n_protections, list[i].id);
+                json_object_set_new(entry, "protected", protection_json(p));
                 json_array_append_new(points, entry);
+            }
         store_list_free(list, n);
         r = give(json_pack("{s:o, s:I}", "points", points, "unreadable", (json_int_t)bad), ret, err);
     }

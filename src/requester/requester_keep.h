@@ -22,6 +22,15 @@ struct requester_forget {
 };
 int requester_forget(struct requester *r, const struct requester_forget *job, json_t **ret, struct err *err);
 
+/* Protects restore points from being removed, or (off) ends that.
+ * { "points": [ { "id", "protected": { "since", "until": TIME|null, "by" } or null } ] } */
+struct requester_protect {
+    char *const *points; /* ids, prefixes, "latest" */
+    const char *until;   /* clock_parse_local(); NULL: for good */
+    bool off;
+};
+int requester_protect(struct requester *r, const struct requester_protect *job, json_t **ret, struct err *err);
+
 /* { "dry_run", "points", "chunks", "packs", "packs_deleted", "packs_repacked", "packs_mended", "bytes_used",
  *   "bytes_unused", "bytes_freed", "bytes_later", "waits_for": TEXT|null, "later": time from which some of these can go, if they wait
  *   for that, or null } */

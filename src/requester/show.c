@@ -58,6 +58,8 @@ int requester_show(struct requester *rq, const char *point, json_t **ret, struct
         r = add_details(p, report, err);
     }
     if (r >= 0)
+        r = protection_add(rq, store_point_id(p), report, err);
+    if (r >= 0)
         r = add_contents(p, report, err);
     if (r >= 0)
         *ret = TAKE_PTR(report);

@@ -18,7 +18,7 @@
 #define NAME_SIZE BACKEND_NAME_MAX
 #define OPEN_FILES 64
 
-static const char *const folders[] = {"keys", "packs", "index", "points", "locks", "gc", "tmp"};
+static const char *const folders[] = {"keys", "packs", "index", "points", "locks", "gc", "protected", "tmp"};
 
 struct open_file {
     char name[NAME_SIZE];
@@ -204,10 +204,11 @@ static int place(struct dir *d, const char *tmp, const char *path, enum backend_
         int r = move(d, tmp, path, how);
         if (r == 0)
             break;
-        if (r != -ENOENT || attempt > 0 || strncmp(path, "packs/", 6) != 0)
+        bool pack = strncmp(path, "packs/", 6) == 0;
+        if (r != -ENOENT || attempt > 0 || (!pack && strncmp(path, "protected/", 10) != 0)) /* older repositories have none */
             return r;
         char folder[16];
-        snprintf(folder, sizeof folder, "%.8s", path);
+        snprintf(folder, sizeof folder, "%.*s", pack ? 8 : 9, path);
         if (mkdirat(d->fd, folder, 0700) < 0 && errno != EEXIST)
             return -errno;
         r = sync_parent(d, folder);

@@ -166,6 +166,33 @@ static int walk_silently(struct point_check *x, struct chunk_id **ids, size_t *n
     return r;
 }
 
+static bool is_among(const struct chunk_id *ids, size_t n, const char *hex)
+{
+    struct chunk_id id;
+    bool found = !crypt_unhex(hex, id.b, sizeof id.b);
+
+    for (size_t i = 0; i < n && !found; i++)
+        found = memcmp(&ids[i], &id, sizeof id) == 0;
+    return found;
+}
+
+/* Protected points that the storage has lost, or that something else than kvss forget has removed. */
+static int check_protected(struct checking *c, const struct chunk_id *ids, size_t n, struct err *err)
+{
+    _cleanup_free_ struct store_protection *list = NULL;
+    size_t list_n = 0;
+    int r = store_protections(c->store, &list, &list_n, err);
+
+    for (size_t i = 0; r == 0 && i < list_n; i++) {
+        if (list[i].expired || is_among(ids, n, list[i].point))
+            continue;
+        check_tell(c, list[i].point, NULL, "it is protected, and it is not there any more; if it is gone for good, kvss protect --off %s",
+                   list[i].point);
+        c->result.points_damaged++;
+    }
+    return r;
+}
+
 int check_points(struct checking *c, struct err *err)
 {
     struct point_check x = {.c = c, .quiet = true};
@@ -178,5 +205,5 @@ int check_points(struct checking *c, struct err *err)
         r = walk_points(&x, ids, n, err);
     }
     c->result.points = n;
-    return r;
+    return r < 0 ? r : check_protected(c, ids, n, err);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Removing points, and looking after locks. */
-#include "store/internal.h"
+#include "store/protect.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,7 +9,10 @@ int store_forget(struct store *s, const char *const *ids, size_t n, struct err *
 {
     char path[OBJECT_PATH_SIZE];
     struct chunk_id id;
+    int refused = protect_refuse(s, ids, n, err);
 
+    if (refused < 0)
+        return refused;
     for (size_t i = 0; i < n; i++) {
         if (!crypt_unhex(ids[i], id.b, sizeof id.b))
             return err_set(err, EINVAL, "'%.80s' is not the full id of a restore point", ids[i]);

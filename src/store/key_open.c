@@ -110,7 +110,7 @@ static int try_key(struct trying *t, const struct object_name *name, uint8_t mas
         return r == -ENOMEM ? r : 0;
     if (!t->trial->fits || t->trial->fits(t->trial->priv, master))
         return 1;
-    log_warning(t->trial->log, "%s is refused: it opens with this secret, but holds a master key that is not, or no longer, the repository's",
+    log_warning(t->trial->log, "%s is refused: it opens with this secret, but its master key is not, or no longer, the repository's",
                 object_name_path("keys", name, path));
     t->foreign++;
     return 0;
@@ -121,13 +121,13 @@ static int none_opens(const struct trying *t, struct err *err)
     const char *kind = t->secret->file ? "key file" : "passphrase";
 
     if (t->foreign)
-        return err_set(err, EACCES, "the %s opens a key that is no longer the repository's: it was rotated (give the new one), or config was "
-                       "altered", kind);
+        return err_set(err, EACCES, "the %s opens a key that is no longer the repository's: it was rotated (give the new one), "
+                       "or config was altered", kind);
     if (t->n)
         return err_set(err, EACCES, "the %s does not open the repository", kind);
     if (t->dear)
-        return err_set(err, EACCES, "the repository's key for a %s takes more memory than key-memory allows; if it is yours, set key-memory in "
-                       "kvss.conf", kind);
+        return err_set(err, EACCES, "the repository's key for a %s takes more memory than key-memory allows; if it is yours, "
+                       "set key-memory in kvss.conf", kind);
     if (t->bad)
         return err_set(err, EACCES, "the repository's key is damaged; put keys/ back from a copy");
     return err_set(err, EACCES, "the repository has no key for a %s", kind);

@@ -4,6 +4,7 @@
  *   3. publish an index that no longer names the packs to go: sessions that begin now cannot come to rely on them;
  *   4. delete those packs once the sessions that began before have ended, after a look at the points these have made. */
 #include "store/index_merge.h"
+#include "store/protect.h"
 #include "store/prune_internal.h"
 #include <errno.h>
 #include <string.h>
@@ -94,6 +95,8 @@ static int run(struct pruning *p, struct err *err)
 {
     int r = prune_survey(p, err);
 
+    if (r == 0)
+        r = protect_all_there(p->store, p->points, p->points_n, err);
     if (r == 0)
         r = prune_find_damaged(p, err);
     if (r < 0)

@@ -30,7 +30,23 @@ int store_key_add(struct store *s, const struct store_key *key, unsigned scrypt_
 int store_key_remove(struct store *s, const char *id, struct err *err);
 
 /* ---- Forgetting -----------------------------------------------------------------------------------------------------------*/
-/* Removes the points (full ids). Their chunks stay until store_prune(). Those not there are no error. */
+/* Protected points: neither forgotten, nor are their chunks pruned. id: full. until_us 0: for good. Replaces an earlier protection. */
+int store_protect(struct store *s, const char *id, int64_t until_us, struct err *err);
+int store_unprotect(struct store *s, const char *id, struct err *err); /* one that is not protected is no error */
+struct store_protection {
+    char point[65];
+    int64_t since_us, until_us; /* until 0: for good */
+    char by[128];               /* "uid 0 on web" */
+    bool damaged;               /* it cannot be read: it protects, and tells nothing */
+    bool expired;               /* it protects no more; by this host's clock and by the storage's */
+};
+/* In no order; points need not be there. Caller frees with free(). */
+int store_protections(struct store *s, struct store_protection **ret, size_t *ret_n, struct err *err);
+/* The one in force, or NULL. */
+const struct store_protection *store_protection_find(const struct store_protection *list, size_t n, const char *id);
+
+/* Removes the points (full ids). Their chunks stay until store_prune(). Those not there are no error. -EPERM: one of them is protected, and
+ * none was removed. */
 int store_forget(struct store *s, const char *const *ids, size_t n, struct err *err);
 
 /* How many points of each kind to keep: the newest of each hour, day ... (local time) that has one. 0: none by that rule. */

@@ -72,6 +72,8 @@ asks_nothing() {
 asks_in list points
 asks_in list points vm
 asks_in show latest
+asks_in protect latest
+asks_in protect --off latest
 asks_in verify latest
 asks_in stats
 asks_in fsck
