@@ -31,7 +31,7 @@ struct settings {
         *writers_dir, *snapshot_dir, *save_dir, *agent_timeout, *freeze_limit,
         *method, *require, *fallback, *retries, *compression, *bwlimit, *scratch_reserve, *scratch_limit, *on_failure,
         *writer_copy_limit, *wait, *exclude,
-        *encryption, *prune_grace;
+        *encryption, *prune_grace, *restore_paths;
     size_t n_vms;
     struct vm_settings *vms;
 };

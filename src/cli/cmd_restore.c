@@ -6,13 +6,14 @@
 #include "cli/cli.h"
 #include "cli/out.h"
 #include "cli/render.h"
+#include "cli/settings.h"
 #include <errno.h>
 #include <string.h>
 
 struct restore_options {
-    bool latest, overwrite, keep_mac, start, no_start, paused, discard_memory, images_only, dry_run, yes, move;
+    bool latest, overwrite, keep_mac, start, no_start, paused, discard_memory, images_only, dry_run, yes, move, trust;
     const char *at, *to, *pool, *name, *wait;
-    char **disks, **networks;
+    char **disks, **networks, **allow;
 };
 
 #define AT(field) offsetof(struct restore_options, field)
@@ -32,6 +33,8 @@ static const struct cli_option options[] = {
     { "discard-memory", 0, NULL, "boot it instead of resuming its memory", AT(discard_memory), NULL, false },
     { "images-only", 0, NULL, "only files into --to, without libvirt", AT(images_only), NULL, false },
     { "wait", 0, "[SECONDS]", "wait for others that hold a VM", AT(wait), NULL, false },
+    { "allow-path", 0, "PATH", "let it write there, or below it", AT(allow), NULL, true },
+    { "trust-definition", 0, NULL, "whatever the definition runs and opens here", AT(trust), NULL, false },
     { "move", 0, NULL, "replace the VM and put its images at the place given", AT(move), NULL, false },
     { "yes", 'y', NULL, "do not ask before a VM is replaced", AT(yes), NULL, false },
     { "dry-run", 'n', NULL, "only tell what would be done", AT(dry_run), NULL, false },
@@ -97,6 +100,17 @@ static int absolute_disks(char *const *disks, char ***ret, struct err *err)
     return EXIT_OK;
 }
 
+static int allowed_paths(const struct settings *s, char *const *given, char ***ret_allow, char ***ret_always, struct err *err)
+{
+    int r = settings_words(s->restore_paths, ret_always);
+
+    for (size_t i = 0; r >= 0 && given && given[i]; i++) {
+        _cleanup_free_ char *path = absolute(given[i]);
+        r = path ? strv_add(ret_allow, path) : -ENOMEM;
+    }
+    return r < 0 ? err_set(err, ENOMEM, "out of memory") : 0;
+}
+
 /* ---- The question -----------------------------------------------------------------------------------------------------------*/
 
 static int refused(struct err *err)
@@ -146,13 +160,14 @@ static int ask(struct cli *cli, const struct requester_restore *job, json_t **re
         return EXIT_OK;
     rehearsal.dry_run = true;
     int r = requester_restore(cli->rq, &rehearsal, &plan, err), code = cli_code(cli, r);
-    if (r >= 0 && json_is_true(json_object_get(plan, "asks"))) {
+    bool refused = json_array_size(json_object_get(plan, "refused")) > 0;
+    if (r >= 0 && (refused || json_is_true(json_object_get(plan, "asks")))) {
         json_t *clean = json_deep_copy(plan);
         out_clean(clean);
         render_restore_question(terminal, clean);
-        code = ask_names(cli, terminal, clean, err);
+        code = refused ? EXIT_OK : ask_names(cli, terminal, clean, err); /* what is refused the restore says itself */
         json_decref(clean);
-        *ret = json_incref(plan);
+        *ret = refused ? NULL : json_incref(plan);
     }
     json_decref(plan);
     fclose(terminal);
@@ -183,7 +198,7 @@ static int run(struct cli *cli, const void *opts, char **args, struct err *err)
     const struct restore_options *o = opts;
     bool newest = o->latest || o->at, parts = false;
     _cleanup_free_ char *to = o->to ? absolute(o->to) : NULL;
-    _cleanup_strv_ char **disks = NULL;
+    _cleanup_strv_ char **disks = NULL, **allow = NULL, **always = NULL;
 
     if (newest && o->latest && o->at)
         return cli_usage(err, "--latest and --at exclude each other");
@@ -203,12 +218,17 @@ static int run(struct cli *cli, const void *opts, char **args, struct err *err)
         .overwrite = o->overwrite, .name = o->name, .keep_mac = o->keep_mac, .networks = o->networks,
         .state = o->start ? "running" : o->no_start ? "off" : o->paused ? "paused" : NULL, .discard_memory = o->discard_memory,
         .images_only = o->images_only, .dry_run = o->dry_run, .move = o->move, .yes = o->yes,
+        .trust_definition = o->trust,
     };
     if (cli_wait(cli, o->wait, &job.wait_ms, err) < 0)
         return EXIT_USAGE;
     int r = cli_prepare(cli, err);
+    if (r >= 0)
+        r = allowed_paths(&cli->settings, o->allow, &allow, &always, err);
     if (r < 0)
         return EXIT_FAILED;
+    job.allow = allow;
+    job.allow_always = always;
     return restore(cli, &job, err);
 }
 

@@ -35,16 +35,12 @@ static int choose(const struct settings *s, const struct policy_options *o, stru
 /* What is excluded by option is so beside what the settings exclude: that is said of this host, and meant for every run. */
 static int take_exclude(const struct settings *s, const struct policy_options *o, struct policy_choice *ret, struct err *err)
 {
-    static const char blanks[] = " \t";
     int r = 0;
 
     for (char **x = o->exclude; r >= 0 && x && *x; x++)
         r = strv_add(&ret->exclude, *x);
-    for (const char *at = s->exclude; r >= 0 && at && *at; at += strcspn(at, blanks)) {
-        at += strspn(at, blanks);
-        _cleanup_free_ char *word = strndup(at, strcspn(at, blanks));
-        r = !word ? -ENOMEM : *word ? strv_add(&ret->exclude, word) : 0;
-    }
+    if (r >= 0)
+        r = settings_words(s->exclude, &ret->exclude);
     ret->policy.exclude = ret->exclude;
     return r < 0 ? err_set(err, ENOMEM, "out of memory") : 0;
 }

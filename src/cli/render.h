@@ -37,6 +37,10 @@ void render_unlock(FILE *f, const json_t *report, bool verbose);
 /* What is damaged, one line each. */
 /* Problems, and which restore points and VMs they touch, and which not. */
 void render_findings(FILE *f, const json_t *report);
+/* What a definition takes from its host, and what of it a restore refuses. */
+void render_demands(FILE *f, const json_t *demands);
+/* What a restore refuses, and the options that make it do so all the same. */
+void render_refused(FILE *f, const json_t *report);
 /* VMs that are excluded, of a backup or a check. */
 void render_left_out(FILE *f, const json_t *report);
 /* "Child VM Snapshot" for "child-vm-snapshot"; unknown names as they are. */

@@ -156,6 +156,7 @@ void render_check(FILE *f, const json_t *report, bool verbose)
         disks(f, vm);
         if (verbose)
             file_systems(f, vm);
+        render_demands(f, json_object_get(vm, "demands"));
         out_list(f, json_object_get(vm, "warnings"), "   warning: ");
         findings(f, json_object_get(vm, "findings"), "   ");
     }

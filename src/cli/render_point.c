@@ -318,8 +318,10 @@ void render_show(FILE *f, const json_t *report, bool verbose)
             out_get(report, "host"), out_get(report, "connection"), out_get(report, "kvss"), out_time(report, "time", time));
     attempts(f, report);
     render_protection(f, json_object_get(report, "protected"));
-    json_array_foreach (json_object_get(report, "details"), i, e)
+    json_array_foreach (json_object_get(report, "details"), i, e) {
         detail(f, e);
+        render_demands(f, json_object_get(e, "demands"));
+    }
     if (!verbose)
         return;
     fputs("\nDocuments:\n", f);

@@ -47,6 +47,7 @@ static void vm(FILE *f, const json_t *v, bool verbose)
         out_text(f, out_get(d, "path"));
         fputc('\n', f);
     }
+    render_demands(f, json_object_get(v, "demands"));
     if (verbose)
         out_list(f, json_object_get(v, "steps"), "   step: ");
     out_list(f, json_object_get(v, "warnings"), "   warning: ");
@@ -173,6 +174,7 @@ static void plan_vm(FILE *f, const json_t *v)
     plan_nics(f, v);
     if (json_is_string(json_object_get(v, "state")))
         plan_state(f, v);
+    render_demands(f, json_object_get(v, "demands"));
     out_list(f, json_object_get(v, "warnings"), "   warning: ");
 }
 
@@ -185,6 +187,7 @@ void render_restore_plan(FILE *f, const json_t *report, bool verbose)
     json_array_foreach (json_object_get(report, "vms"), i, e)
         plan_vm(f, e);
     components(f, report, "would be restored");
+    render_refused(f, report);
     fputs("Nothing was done: this is what a restore from ", f);
     chosen(f, report);
     fputs(" would do.\n", f);
@@ -236,6 +239,9 @@ void render_restore_question(FILE *f, const json_t *plan)
             fprintf(f, "   consistency of the backup: %s\n", render_level(out_get(e, "consistency")));
     }
     components(f, plan, "will be restored");
+    render_refused(f, plan);
+    if (json_array_size(json_object_get(plan, "refused")))
+        return;
     fprintf(f, "All changes since %s will be lost: ", out_time(plan, "instant", time));
     what_is_lost(f, vms);
 }

@@ -20,7 +20,7 @@
 #define WAIT_MAX_S (7 * 24 * 3600)
 
 /* What a value must be, beside what is in the table. */
-enum kind { KIND_TEXT, KIND_PATH, KIND_TIMEOUT, KIND_RETRIES, KIND_COMPRESSION, KIND_WAIT, KIND_SIZE, KIND_DURATION };
+enum kind { KIND_TEXT, KIND_PATH, KIND_TIMEOUT, KIND_RETRIES, KIND_COMPRESSION, KIND_WAIT, KIND_SIZE, KIND_DURATION, KIND_PATHS };
 
 static const struct setting {
     const char *name, *env; /* in kvss.conf; in the environment, NULL: not there */
@@ -53,6 +53,7 @@ static const struct setting {
     { "exclude", NULL, offsetof(struct settings, exclude), NULL, KIND_TEXT },
     { "encryption", NULL, offsetof(struct settings, encryption), "required|optional", KIND_TEXT },
     { "prune-grace", NULL, offsetof(struct settings, prune_grace), NULL, KIND_DURATION },
+    { "restore-paths", NULL, offsetof(struct settings, restore_paths), NULL, KIND_PATHS },
 };
 
 /* In a section [vm NAME]. */
@@ -119,6 +120,31 @@ int64_t settings_duration(const char *value)
     return 0;
 }
 
+int settings_words(const char *value, char ***ret)
+{
+    static const char blanks[] = " \t";
+    int r = 0;
+
+    for (const char *at = value; r >= 0 && at && *at; at += strcspn(at, blanks)) {
+        at += strspn(at, blanks);
+        _cleanup_free_ char *word = strndup(at, strcspn(at, blanks));
+        r = !word ? -ENOMEM : *word ? strv_add(ret, word) : 0;
+    }
+    return r;
+}
+
+static int check_paths(const struct setting *t, const char *value, struct err *err)
+{
+    _cleanup_strv_ char **paths = NULL;
+
+    if (settings_words(value, &paths) < 0)
+        return err_set(err, ENOMEM, "out of memory");
+    for (char **p = paths; p && *p; p++)
+        if (**p != '/')
+            return err_set(err, EINVAL, "%s = %s: %s is not an absolute path", t->name, value, *p);
+    return 0;
+}
+
 static int check(const struct setting *t, const char *value, struct err *err)
 {
     uint64_t size;
@@ -146,6 +172,8 @@ static int check(const struct setting *t, const char *value, struct err *err)
     case KIND_DURATION:
         return settings_duration(value) == 0
                    ? err_set(err, EINVAL, "%s = %s: not a time like 24h, 90m or 2d (at most a year), nor 0", t->name, value) : 0;
+    case KIND_PATHS:
+        return check_paths(t, value, err);
     case KIND_TEXT:
         break;
     }

@@ -15,6 +15,8 @@ int settings_from_files(struct settings *s, struct err *err);
 int settings_check(const struct settings *s, const char *where, struct err *err);
 /* What an option says goes before environment and kvss.conf; NULL: it says nothing. -ENOMEM. */
 int settings_put_first(char **setting, const char *value);
+/* The words of a value, between blanks, added to *ret. -ENOMEM; caller frees, also then. */
+int settings_words(const char *value, char ***ret);
 /* A size in bytes, of a value that was checked; 0 for NULL. */
 uint64_t settings_size(const char *value);
 /* Seconds of a time like "24h"; -1: none ("0"); 0: it is not one, or NULL. */

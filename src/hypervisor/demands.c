@@ -47,28 +47,42 @@ static bool listed(const struct hv_demands *list, const struct hv_demand *d)
     return false;
 }
 
-/* A device that is told twice (a console that is a serial port, too) is one. */
+static int append(struct hv_demands *list, const struct hv_demand *d)
+{
+    struct hv_demand copy = { .danger = d->danger, .kind = d->kind, .text = strdup(d->text) };
+
+    if (listed(list, d)) { /* a device that is told twice, as a console that is a serial port, is one */
+        free(copy.text);
+        return 0;
+    }
+    copy.path = d->path ? strdup(d->path) : NULL;
+    copy.disk = d->disk ? strdup(d->disk) : NULL;
+    struct hv_demand *more = reallocarray(list->list, list->n + 1, sizeof(*more));
+    if (more)
+        list->list = more;
+    if (!more || !copy.text || (d->path && !copy.path) || (d->disk && !copy.disk)) {
+        free(copy.text);
+        free(copy.path);
+        free(copy.disk);
+        return -ENOMEM;
+    }
+    list->list[list->n++] = copy;
+    return 0;
+}
+
+/* What is too much or too long to be read is not known to anybody. */
 int demands_add(struct demands_walk *w, enum hv_danger danger, const char *kind, const char *path, char *text)
 {
-    bool full = text && w->list->n >= DEMANDS_MAX; /* whatever else it demands, nobody has read */
-    _cleanup_free_ char *owned = text, *more = full ? strdup("more than can be listed") : NULL;
-    struct hv_demand d = { .danger = full ? HV_DANGER_UNKNOWN : danger, .kind = full ? "definition" : kind, .text = full ? more : text };
+    static const char much[] = "more than can be listed", longer[] = "a text that is too long to be listed";
+    _cleanup_free_ char *owned = text;
+    bool full = w->list->n >= DEMANDS_MAX;
 
-    if (!d.text)
+    if (!text)
         return -ENOMEM;
-    d.path = full ? NULL : (char *)path; /* copied below */
-    d.disk = full ? NULL : w->disk;
-    if (listed(w->list, &d))
-        return 0;
-    struct hv_demand *list = reallocarray(w->list->list, w->list->n + 1, sizeof(*list));
-    if (!list)
-        return -ENOMEM;
-    w->list->list = list;
-    d.path = d.path ? strdup(d.path) : NULL;
-    d.disk = d.disk ? strdup(d.disk) : NULL;
-    d.text = full ? TAKE_PTR(more) : TAKE_PTR(owned);
-    list[w->list->n++] = d;
-    return (!full && path && !d.path) || (!full && w->disk && !d.disk) ? -ENOMEM : 0;
+    if (full || strlen(text) > DEMAND_TEXT_MAX)
+        return append(w->list, &(struct hv_demand){
+            .danger = HV_DANGER_UNKNOWN, .kind = "definition", .text = (char *)(full ? much : longer) });
+    return append(w->list, &(struct hv_demand){ danger, kind, text, (char *)path, w->disk });
 }
 
 bool demands_is(xmlNodePtr node, const char *parent, const char *name)
@@ -90,13 +104,14 @@ static int add_arguments(struct demands_walk *w, xmlNodePtr commandline)
             continue;
         bool begins = value[0] == '-';
         if (option)
-            r = demands_add(w, HV_DANGER_CODE, "command line", NULL, begins ? strdup(option) : str_format("%s %s", option, value));
+            r = demands_add(w, HV_DANGER_CODE, "argument (qemu:commandline)", NULL,
+                            begins ? strdup(option) : str_format("%s %s", option, value));
         else if (!begins)
-            r = demands_add(w, HV_DANGER_CODE, "command line", NULL, strdup(value));
+            r = demands_add(w, HV_DANGER_CODE, "argument (qemu:commandline)", NULL, strdup(value));
         free(option);
         option = begins ? TAKE_PTR(value) : NULL;
     }
-    return r < 0 || !option ? r : demands_add(w, HV_DANGER_CODE, "command line", NULL, TAKE_PTR(option));
+    return r < 0 || !option ? r : demands_add(w, HV_DANGER_CODE, "argument (qemu:commandline)", NULL, TAKE_PTR(option));
 }
 
 static int add_of_qemu(struct demands_walk *w, xmlNodePtr node)
@@ -107,7 +122,8 @@ static int add_of_qemu(struct demands_walk *w, xmlNodePtr node)
     if (demands_is(node, NULL, "commandline"))
         return add_arguments(w, node);
     if (demands_is(node, "commandline", "env"))
-        return demands_add(w, HV_DANGER_CODE, "environment", NULL, str_format("%s=%s", name ? name : "", value ? value : ""));
+        return demands_add(w, HV_DANGER_CODE, "environment (qemu:commandline)", NULL,
+                           str_format("%s=%s", name ? name : "", value ? value : ""));
     if (demands_is(node, "frontend", "property"))
         return demands_add(w, HV_DANGER_CODE, "property of a device", NULL,
                            str_format("%s=%s (%s)", name ? name : "", value ? value : "", type ? type : "no type"));

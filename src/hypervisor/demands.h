@@ -7,7 +7,8 @@
 #include "hypervisor/hypervisor.h"
 #include <stdbool.h>
 
-#define DEMANDS_MAX 2000u /* more than a definition that somebody can read */
+#define DEMANDS_MAX 500u     /* more than anybody reads */
+#define DEMAND_TEXT_MAX 16384u
 
 /* The list in the making, and where in the definition it is. */
 struct demands_walk {

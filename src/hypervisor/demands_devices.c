@@ -59,7 +59,8 @@ static int of_disk(struct demands_walk *w, xmlNodePtr node)
     if (volume)
         what = str_format("%s of the storage pool %s (%s)", of_pool ? of_pool : "?", pool ? pool : "?", target ? target : "?");
     else if (network)
-        what = str_format("%s:%s%s%s (%s)", protocol ? protocol : "?", host ? host : "", host ? ":" : "", name ? name : "", target ? target : "?");
+        what = str_format("%s:%s%s%s (%s)", protocol ? protocol : "?", host ? host : "", host ? ":" : "", name ? name : "",
+                          target ? target : "?");
     else if (nvme)
         what = in_words(source, "nvme");
     else
@@ -86,7 +87,7 @@ static int of_filesystem(struct demands_walk *w, xmlNodePtr node)
 {
     _cleanup_free_ char *type = xml_attr(node, "type"), *name = xml_get(node, "source/@name | source/@volume");
 
-    return name && type ? demands_add(w, HV_DANGER_HOST, "shared folder", NULL, str_format("%s %s", type, name)) : 0;
+    return name && type ? demands_add(w, HV_DANGER_HOST, "filesystem", NULL, str_format("%s %s", type, name)) : 0;
 }
 
 static bool is_loopback(const char *address)

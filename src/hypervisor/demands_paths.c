@@ -93,8 +93,8 @@ static const struct known {
     { NULL, "log", "file", "log", HV_DANGER_HOST, true },
     { NULL, "entry", "file", "file for the firmware", HV_DANGER_HOST, true },
     { "source", "path", NULL, "file of persistent memory", HV_DANGER_HOST, true },
-    { "filesystem", "source", "dir", "shared folder", HV_DANGER_HOST, true },
-    { "filesystem", "source", NULL, "shared folder", HV_DANGER_HOST, false },
+    { "filesystem", "source", "dir", "filesystem", HV_DANGER_HOST, true },
+    { "filesystem", "source", NULL, "filesystem", HV_DANGER_HOST, false },
     { NULL, "gl", "rendernode", "device", HV_DANGER_HOST, true },
     { NULL, "acceleration", "rendernode", "device", HV_DANGER_HOST, true },
     { NULL, "listen", "socket", "socket", HV_DANGER_HOST, true },
@@ -147,8 +147,9 @@ static int add_image(struct demands_walk *w, xmlNodePtr node, const char *path)
     while (disk && !demands_is(disk, "devices", "disk"))
         disk = disk->parent;
     _cleanup_free_ char *target = disk ? xml_get(disk, "target/@dev") : NULL;
-    bool medium = disk && (attribute_is(disk, "device", "cdrom") || attribute_is(disk, "device", "floppy"));
-    return demands_add(w, HV_DANGER_HOST, medium ? "medium" : "disk image", path, str_format("%s (%s)", path, target ? target : "?"));
+    const char *kind = disk && attribute_is(disk, "device", "cdrom") ? "cdrom" : disk && attribute_is(disk, "device", "floppy") ? "floppy"
+                                                                                                                           : "disk image";
+    return demands_add(w, HV_DANGER_HOST, kind, path, str_format("%s (%s)", path, target ? target : "?"));
 }
 
 /* The far end of a serial port, console, channel ...: what it is, by the port's type. NULL: node is none, or it has no place. */
@@ -179,6 +180,10 @@ int demands_of_value(struct demands_walk *w, xmlNodePtr node, const char *attrib
     if (is_image(node, attribute))
         return add_image(w, node, value);
     enum hv_danger danger = is_everybodys(value) ? HV_DANGER_RESOURCE : known ? known->danger : HV_DANGER_HOST;
+    if (known && demands_is(node, "filesystem", "source")) {
+        _cleanup_free_ char *mode = xml_attr(node->parent, "accessmode");
+        return demands_add(w, danger, known->kind, path, str_format("%s (%s)", value, mode ? mode : "passthrough"));
+    }
     if (port || (known && (path || known->always)))
         return demands_add(w, danger, port ? port : known->kind, path, strdup(value));
     return path ? demands_add(w, danger, "path", path, str_format("%s (%s)", path, (const char *)node->name)) : 0;

@@ -3,6 +3,7 @@
 #include "requester/check.h"
 #include "cluster/cluster.h"
 #include "requester/claim.h"
+#include "requester/demands.h"
 #include <errno.h>
 #include <stdarg.h>
 
@@ -67,16 +68,23 @@ void check_found(struct check *c, json_t *list, struct finding f, const char *fm
                                           json_text(f.remedy)));
 }
 
-static json_t *vm_entry(const struct check_vm *vm)
+static int vm_entry(const struct check_vm *vm, json_t **ret, struct err *err)
 {
     const struct vm_report *r = &vm->report;
     json_t *agent = r->state == HV_RUNNING ? json_string(agent_name(r->agent)) : json_null();
 
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:O, s:o}", "name", r->name, "uuid", r->uuid, "state",
-                     hv_state_name(r->state), "method", vm_method_name(r->method), "level", vm_level_name(r->level), "refused",
-                     json_text(r->refused), "agent", agent, "conditions", conditions(r), "disks", disks(r), "file_systems", file_systems(r),
-                     "warnings", json_strv(r->warnings),
-                     "findings", vm->findings, "confined_by", json_text(vm->confined_by));
+    json_t *demands = NULL;
+    _cleanup_json_ json_t *o =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:O, s:o}", "name", r->name, "uuid", r->uuid, "state",
+                  hv_state_name(r->state), "method", vm_method_name(r->method), "level", vm_level_name(r->level), "refused",
+                  json_text(r->refused), "agent", agent, "conditions", conditions(r), "disks", disks(r), "file_systems", file_systems(r),
+                  "warnings", json_strv(r->warnings), "findings", vm->findings, "confined_by", json_text(vm->confined_by));
+    int rc = o ? demands_of_domain(vm->dom, o, &demands, err) : err_set(err, ENOMEM, "out of memory");
+    if (rc < 0)
+        return err_context(err, "VM %s", r->name);
+    json_object_set_new(o, "demands", demands);
+    *ret = TAKE_PTR(o);
+    return 0;
 }
 
 /* The VMs are looked at side by side: a hung agent costs its deadline once. */
@@ -164,7 +172,12 @@ static int report(struct check *c, json_t *scratch, json_t *repository, json_t *
     size_t refused = 0;
 
     for (size_t i = 0; i < c->n; i++) {
-        json_array_append_new(vms, vm_entry(&c->vms[i]));
+        json_t *entry = NULL;
+        if (vm_entry(&c->vms[i], &entry, err) < 0) {
+            json_decref(vms);
+            return -err->code;
+        }
+        json_array_append_new(vms, entry);
         refused += c->vms[i].report.refused != NULL;
     }
     *ret = json_pack("{s:o, s:O, s:O, s:O, s:O, s:I, s:I}", "vms", vms, "vms_left_out", c->left_out, "scratch", scratch, "repository",

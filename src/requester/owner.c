@@ -59,6 +59,15 @@ int owner_apply(int fd, const json_t *o, uid_t fallback_uid, gid_t fallback_gid,
     return 0;
 }
 
+bool owner_recorded(const json_t *o, uid_t *ret_uid, gid_t *ret_gid)
+{
+    if (!json_is_integer(json_object_get(o, "uid")))
+        return false;
+    *ret_uid = recorded_uid(o);
+    *ret_gid = recorded_gid(o);
+    return true;
+}
+
 bool owner_is_root(const json_t *o)
 {
     return json_is_integer(json_object_get(o, "uid")) && recorded_uid(o) == 0;

@@ -23,5 +23,7 @@ mode_t owner_set_ids(const json_t *o);    /* S_ISUID and S_ISGID, as recorded */
 
 /* Owner of a symbolic link that is open itself (O_PATH). */
 int owner_apply_link(int fd, const json_t *o, struct err *err);
+/* Who it belonged to, as owner_apply() would have it. false: there is no record. */
+bool owner_recorded(const json_t *o, uid_t *ret_uid, gid_t *ret_gid);
 
 #endif

@@ -101,6 +101,7 @@ int requester_list_points(struct requester *r, const char *vm, json_t **ret, str
  *              "conditions": [ { "clause", "name", "ok": bool|null, "why" } ],
  *              "disks": [ { "target", "path", "format", "covered": bool, "why": TEXT|null } ],
  *              "file_systems": [ { "mountpoint", "type", "device", "disks": [ TARGET ] } ], "warnings": [ TEXT ],
+ *              "demands": [ { "kind", "text", "danger": "code|host|resource|unknown" } ],
  *              "findings": [ { "id", "level": "error|warning|note", "text", "remedy" } ] } ],
  *   "scratch": [ { "dir", "free", "reserve", "disks_hold", "worst" } ] (per file system with scratch files; bytes),
  *   "repository": { "path", "state": "ok|missing|wrong-key|not-opened|unreachable", "free" } or null, "findings" (of all others),
@@ -156,7 +157,7 @@ int requester_backup(struct requester *r, const struct requester_backup *job, js
 
 /* Everything recorded of a point: what requester_backup() reported, and
  * { "id", "time", "details": [ per VM what its writer recorded, see writers/vm/vm_writer.h, with "stored_as" added to disks and
- *   parts ], "documents": [ NAME ], "images": [ { "name", "size" } ] } */
+ *   parts, and "demands" as of a check ], "documents": [ NAME ], "images": [ { "name", "size" } ] } */
 int requester_show(struct requester *r, const char *point, json_t **ret, struct err *err);
 
 /* Brings VMs back (vms NULL: all that the point holds, and the command writers' components).
@@ -171,7 +172,9 @@ int requester_show(struct requester *r, const char *point, json_t **ret, struct 
  *     "turn_off": bool, "delete": bool, "register": bool, "state", "memory": bool,
  *     "write": [ { "what": TARGET or part, "path", "format"|null, "size", "replaces": bool, "device": bool } ],
  *     "consistency", "deletes": [ PATH ], "stays": [ PATH ] (old images that are not replaced), "link": { "path", "to" }|null,
- *     "nics": [ { "mac", "was", "to": TEXT|null, "link": bool } ], "warnings": [ TEXT ] } ], "files": as above } */
+ *     "nics": [ { "mac", "was", "to": TEXT|null, "link": bool } ], "warnings": [ TEXT ],
+ *     "demands": [ { "kind", "text", "danger", "here": bool (the VM has it here), "refused": bool } ] (also where it was done) } ],
+ *   "refused": [ { "what", "option": with which it is done } ] (then REQUESTER_REFUSED), "files": as above } */
 struct requester_restore {
     const char *point; /* id, prefix of one, or "latest"; NULL: the newest that holds the VMs ... */
     const char *at;    /* ... of this time (clock_parse_local()) or before; NULL: of all */

@@ -172,7 +172,13 @@ static int plan(struct restore *r, struct err *err)
     if (rc >= 0)
         rc = restore_map_networks(r, err);
     if (rc >= 0)
-        rc = restore_check(r, err);
+        rc = restore_judge_places(r, err);
+    if (rc >= 0)
+        rc = restore_judge_definitions(r, err);
+    if (rc >= 0 && !r->job->dry_run)
+        rc = restore_check_refused(r, err);
+    if (rc >= 0 && (rc = restore_check(r, err)) < 0 && json_array_size(r->refused))
+        rc = restore_check_refused(r, err); /* a dry run that cannot be made: this would have ended the restore */
     if (rc >= 0 && r->s->hv)
         rc = hv_default_image_dir(r->s->hv, &r->default_dir, err);
     return rc;
@@ -186,7 +192,11 @@ static int prepare(struct restore *r, struct err *err)
         rc = load_documents(r, err);
     if (rc >= 0)
         rc = select_components(r, err);
+    if (rc >= 0)
+        rc = restore_judge_files(r, err);
     if (rc < 0 || r->job->dry_run)
+        return rc;
+    if ((rc = restore_check_refused(r, err)) < 0)
         return rc;
     rc = restore_confirm(r, err);
     if (rc >= 0)
@@ -267,6 +277,7 @@ static void vm_clear(struct restore_vm *vm)
     hv_domain_free(vm->now);
     json_decref(vm->nics);
     json_decref(vm->nics_live);
+    json_decref(vm->demands);
     json_decref(vm->notes);
     json_decref(vm->shared);
     strv_free(vm->copy_lacks);
@@ -297,6 +308,7 @@ static void release(struct restore *r, struct err *err)
     free(r->files);
     free(r->default_dir);
     free(r->to_dir);
+    json_decref(r->refused);
     json_decref(r->meta);
     store_point_close(r->point);
 }
@@ -354,8 +366,10 @@ static void refresh_pool(struct restore *r)
 
 static int report(struct restore *r, json_t **ret, struct err *err)
 {
-    if (r->job->dry_run)
+    if (r->job->dry_run) {
+        r->rq->end = json_array_size(r->refused) ? REQUESTER_REFUSED : r->rq->end;
         return restore_dry_report(r, ret, err);
+    }
     *ret = restore_report(r);
     return *ret ? 0 : err_set(err, ENOMEM, "out of memory");
 }

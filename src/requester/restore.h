@@ -54,6 +54,7 @@ struct restore_vm {
     json_t *nics_live;     /* the same of the NICs in live */
     json_t *shared;        /* of a copy: what it will not have, since it is the original's; texts for the plan */
     char **copy_lacks;     /* of a copy: what it will not find on this host; NULL: nothing */
+    json_t *demands;       /* what its definition takes from this host, for the plan; owned; NULL: not looked for */
     json_t *notes;         /* what the user must know, found before anything is done: a list of texts; owned; NULL: nothing */
     char *definition;      /* path of the definition taken out of the point */
     char *live_path;       /* path of the definition that it comes back with until it is turned off; NULL: none, it is started as defined */
@@ -92,6 +93,7 @@ struct restore {
     char *default_dir;     /* M16 */
     char *to_dir;          /* of --to or --pool; NULL: neither */
     bool to_volumes;       /* ... whose images are block devices in that folder */
+    json_t *refused;       /* what it may not do without a further word: [ { "what", "option": that is it } ]; NULL: nothing */
     bool devices_touched;  /* block devices that were no VM's were begun to be written */
     size_t n_vms;
     struct restore_vm *vms;
@@ -132,6 +134,19 @@ int restore_plan_move(struct restore *r, struct err *err);
 bool restore_deletes(const struct restore_vm *vm, const char *path);
 /* Enters its old images as effects of the VM: they go when it is committed. */
 int restore_enter_old(struct restore *r, const struct restore_vm *vm, struct err *err);
+/* restore_allow.c: notes what would be written outside of the places that a restore may write to by itself. */
+int restore_judge_places(struct restore *r, struct err *err);
+/* Notes what is not done unless that option is given; of: "VM web, disk vda". */
+int restore_refuse(struct restore *r, const char *what, const char *option, struct err *err);
+int restore_refuse_place(struct restore *r, const char *of, const char *path, struct err *err);
+/* -EPERM, and REQUESTER_REFUSED, if anything was noted. */
+int restore_check_refused(struct restore *r, struct err *err);
+/* restore_writers.c: notes files of writers that the writer installed here does not have where they would go. After the metadata of those
+ * were gathered. */
+int restore_judge_files(struct restore *r, struct err *err);
+/* restore_trust.c: lists what the stored definitions take from this host, and notes what runs code, or opens what the VM did not have
+ * here before. -EUCLEAN: a definition is of another VM. */
+int restore_judge_definitions(struct restore *r, struct err *err);
 /* restore_network.c: `--network`, resolved to NICs. */
 int restore_map_networks(struct restore *r, struct err *err);
 /* restore_clash.c: two files in one place, and files of others in the way. */
@@ -155,6 +170,8 @@ int restore_stage(struct restore *r, struct err *err);
 /* One more file of the VM's, of a part (its label is what errors call it). */
 int restore_stage_part(struct restore *r, struct restore_vm *vm, const json_t *part, const char *target, const char **ret_made,
                        struct err *err);
+/* restore_owner.c: owner and mode of a new file that will be at target, as far as the record is to be obeyed. */
+int restore_give_away(const struct restore *r, int fd, const json_t *record, const char *target, struct err *err);
 /* After PreRestore (M14): block devices of the VM are written, everything staged goes into place. */
 int restore_files_in_place(struct restore *r, struct err *err);
 /* restore_images.c: all of it where there is no libvirt. */

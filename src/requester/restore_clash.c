@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What would be written over something that must stay: two files of the restore in one place, files and devices of others. */
 #include "base/io.h"
+#include "requester/allow.h"
 #include "requester/restore.h"
 #include <errno.h>
 #include <limits.h>
@@ -18,20 +19,6 @@ bool restore_same_file(const char *a, const char *b)
     if (S_ISBLK(sa.st_mode) && S_ISBLK(sb.st_mode))
         return sa.st_rdev == sb.st_rdev; /* two nodes of one device */
     return sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
-}
-
-/* The path with all links of its folders resolved as far as they exist. NULL: out of memory. Caller frees. */
-static char *plain_place(const char *path)
-{
-    _cleanup_free_ char *base = io_basename(path), *dir = io_dirname(path);
-    char *real = realpath(path, NULL);
-
-    if (real || !base || !dir)
-        return real;
-    if (!strcmp(dir, path)) /* "/" and "." lead nowhere further */
-        return strdup(path);
-    _cleanup_free_ char *up = plain_place(dir);
-    return up ? str_format("%s/%s", strcmp(up, "/") ? up : "", base) : NULL;
 }
 
 struct claim {
@@ -53,8 +40,7 @@ static void places_clear(struct places_taken *c)
 
 static int claim(struct places_taken *c, const char *path, const char *vm, const char *what, struct err *err)
 {
-    _cleanup_free_ char *led = io_follow(path);
-    char *place = led ? plain_place(led) : NULL;
+    char *place = allow_real_place(path);
 
     if (!place)
         return err_set(err, ENOMEM, "out of memory");

@@ -4,7 +4,6 @@
 #include "base/io_at.h"
 #include "base/num.h"
 #include "requester/effects.h"
-#include "requester/owner.h"
 #include "requester/restore.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -16,32 +15,6 @@
 static struct transfer transfer_of(const struct restore *r)
 {
     return (struct transfer){ .progress = r->rq->config.progress, .cancel = r->rq->config.cancel, .log = r->rq->config.log };
-}
-
-/* Who the new files belong to where the restore point does not say. */
-static void default_owner(const struct restore *r, uid_t *uid, gid_t *gid)
-{
-    *uid = geteuid();
-    *gid = getegid();
-    if (r->s->hv)
-        hv_qemu_ids(r->s->hv, uid, gid);
-}
-
-/* An image is of use without its owner, too: on file systems that keep none (exFAT), or let root give nothing away (NFS). */
-static int give_away(struct restore *r, int fd, const json_t *record, const char *path, struct err *err)
-{
-    struct err why = ERR_INIT;
-    uid_t uid;
-    gid_t gid;
-
-    default_owner(r, &uid, &gid);
-    int rc = owner_apply(fd, record, uid, gid, OWNER_PLAIN, &why);
-    if (rc == 0)
-        return 0;
-    if (rc != -EPERM && rc != -EINVAL && rc != -EOPNOTSUPP && rc != -ENOSYS)
-        return err_move(err, &why);
-    log_warning(r->rq->config.log, "%s: %s", path, why.text);
-    return 0;
 }
 
 /* Writes an image of the point to the new, empty file fd. */
@@ -56,7 +29,7 @@ static int write_to_fd(struct restore *r, const char *label, struct store_image 
     return rc < 0 ? rc : fsync(fd) < 0 ? err_errno(err, errno, "cannot restore %s", label) : 0;
 }
 
-/* A part into the new, empty file fd; path is for errors. */
+/* A part into the new, empty file fd, which will be at path. */
 static int part_to_fd(struct restore *r, const struct restore_vm *vm, const json_t *part, const char *path, int fd, struct err *err)
 {
     const char *stored = json_get_text(part, "stored_as"), *kind = json_get_text(part, "kind");
@@ -73,7 +46,7 @@ static int part_to_fd(struct restore *r, const struct restore_vm *vm, const json
     else if (rc >= 0 && (rc = io_write(fd, data.data, data.len)) < 0)
         err_errno(err, -rc, "cannot write %s", path);
     if (rc >= 0)
-        rc = give_away(r, fd, part, path, err);
+        rc = restore_give_away(r, fd, part, path, err);
     if (rc >= 0 && fsync(fd) < 0)
         rc = err_errno(err, errno, "cannot write %s", path);
     return rc;
@@ -230,7 +203,7 @@ static int finish_image(struct restore *r, const struct restore_disk *d, int fd,
     int rc = cut_last_sector(d, fd);
     if (rc < 0)
         return err_errno(err, -rc, "cannot cut %s to its size", d->made);
-    rc = give_away(r, fd, d->record, d->path, err);
+    rc = restore_give_away(r, fd, d->record, d->path, err);
     return rc < 0 ? rc : fsync(fd) < 0 ? err_errno(err, errno, "cannot write %s", d->made) : 0;
 }
 
@@ -354,7 +327,7 @@ int restore_stage_part(struct restore *r, struct restore_vm *vm, const json_t *p
     if (rc >= 0)
         rc = stage_create(r->stage, *ret_made, &fd, err);
     if (rc >= 0)
-        rc = part_to_fd(r, vm, part, *ret_made, fd, err);
+        rc = part_to_fd(r, vm, part, target, fd, err);
     return rc < 0 ? rc : stage_made(r->stage, *ret_made, err);
 }
 

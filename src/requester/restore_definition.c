@@ -2,12 +2,11 @@
 /* The definitions of a VM in a restore point: that for its next start, and the one that it ran with, which may have other devices. Points
  * of earlier versions hold the second only in the head of the saved memory, or not at all; a disk that only the running VM had is in no
  * definition then, and is plugged in again as far as its record tells. */
+#include "requester/demands.h"
 #include "requester/restore.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
-
-#define HEAD_MAX (1u << 20) /* of a saved state: its definition is in there */
 
 int restore_note(struct restore_vm *vm, const char *fmt, ...)
 {
@@ -31,38 +30,6 @@ const struct hv_def *restore_definition(const struct restore_vm *vm)
     bool starts = !strcmp(vm->state, "running") || !strcmp(vm->state, "paused");
 
     return vm->live && (vm->with_memory || (starts && vm->live_differs)) ? vm->live : vm->def;
-}
-
-static int read_part(struct restore *r, const struct restore_vm *vm, const char *name, struct hv_def **ret, struct err *err)
-{
-    const json_t *part = restore_find_part(vm, name);
-    _cleanup_buf_ struct buf b = BUF_INIT;
-
-    if (!part)
-        return err_set(err, ENOENT, "the restore point holds none");
-    int rc = store_read_document(r->point, json_get_text(part, "stored_as"), &b, err);
-    if (rc >= 0 && (!b.len || memchr(b.data, '\0', b.len) || buf_add(&b, "", 1) < 0))
-        rc = err_set(err, EUCLEAN, "it is not text");
-    return rc < 0 ? rc : hv_def_parse((const char *)b.data, ret, err);
-}
-
-/* Of points that do not hold it as a part. */
-static int read_from_memory(struct restore *r, struct restore_vm *vm, struct err *err)
-{
-    const json_t *part = restore_find_part(vm, "memory");
-    _cleanup_(store_image_close_p) struct store_image *image = NULL;
-    _cleanup_free_ char *head = NULL, *xml = NULL;
-
-    int rc = store_image_open(r->point, json_get_text(part, "stored_as"), &image, err);
-    if (rc < 0)
-        return rc;
-    uint64_t size = store_image_size(image);
-    size_t n = size < HEAD_MAX ? (size_t)size : HEAD_MAX;
-    if (!(head = malloc(n + 1)))
-        return err_set(err, ENOMEM, "out of memory");
-    if ((rc = store_image_read(image, 0, head, n, err)) >= 0)
-        rc = hv_save_image_head_xml(head, n, &xml, err);
-    return rc < 0 ? rc : hv_def_parse(xml, &vm->live, err);
 }
 
 const char *restore_disk_in(const struct restore_vm *vm, const struct hv_def *def, const struct restore_disk *d)
@@ -101,9 +68,9 @@ static int find_live(struct restore *r, struct restore_vm *vm, struct err *err)
     int rc = 0;
 
     if (restore_find_part(vm, VM_PART_LIVE))
-        rc = read_part(r, vm, VM_PART_LIVE, &vm->live, &why);
+        rc = demands_read_part(r->point, restore_find_part(vm, VM_PART_LIVE), &vm->live, &why);
     if (!vm->live && restore_find_part(vm, "memory"))
-        rc = read_from_memory(r, vm, &why);
+        rc = demands_read_memory(r->point, restore_find_part(vm, "memory"), &vm->live, &why);
     if (rc < 0 && restore_note(vm, "the definition that the VM ran with cannot be read: %s", why.text) < 0)
         return err_set(err, ENOMEM, "out of memory");
     vm->both = vm->live != NULL;
@@ -124,7 +91,7 @@ int restore_read_definitions(struct restore *r, struct restore_vm *vm, struct er
 {
     struct err why = ERR_INIT;
 
-    int rc = read_part(r, vm, "definition", &vm->def, &why);
+    int rc = demands_read_part(r->point, restore_find_part(vm, "definition"), &vm->def, &why);
     if (rc >= 0)
         return read_live(r, vm, err);
     err_context(&why, "VM %s, definition", vm->name);

@@ -176,6 +176,7 @@ static int vm_plan(const struct restore *r, const struct restore_vm *vm, json_t 
     if (o) {
         json_object_set_new(o, "deletes", deleted(vm));
         json_object_set_new(o, "consistency", consistency(r, vm));
+        json_object_set(o, "demands", vm->demands);
     }
     return o ? 0 : err_set(err, ENOMEM, "out of memory");
 }
@@ -220,6 +221,10 @@ int restore_dry_report(struct restore *r, json_t **ret, struct err *err)
                      (json_int_t)age, "dry_run", true, "vms", vms, "files", components(r));
     if (!*ret)
         return err_set(err, ENOMEM, "out of memory");
+    if (r->refused)
+        json_object_set(*ret, "refused", r->refused);
+    else
+        json_object_set_new(*ret, "refused", json_array());
     json_object_set_new(*ret, "asks", json_boolean(restore_plan_asks(*ret)));
     return 0;
 }

@@ -96,6 +96,7 @@ static json_t *vm_report(const struct restore *r, const struct restore_vm *vm)
     json_object_set_new(o, "files", other_files(r, vm));
     json_object_set_new(o, "steps", steps(vm));
     json_object_set_new(o, "warnings", warnings);
+    json_object_set(o, "demands", vm->demands);
     return o;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Everything that a restore point records. */
 #include "base/clock.h"
+#include "requester/demands.h"
 #include "requester/internal.h"
 #include "requester/point.h"
 #include <errno.h>
@@ -20,6 +21,10 @@ static int add_details(struct store_point *p, json_t *report, struct err *err)
         if (r < 0)
             return err_context(err, "VM %s", uuid);
         json_array_append_new(details, record);
+        json_t *demands = NULL;
+        if ((r = demands_of_record(p, record, &demands, err)) < 0)
+            return err_context(err, "VM %s", uuid);
+        json_object_set_new(record, "demands", demands);
     }
     return 0;
 }

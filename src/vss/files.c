@@ -65,6 +65,17 @@ static bool is_excluded(const struct vss_writer_info *w, const char *folder, con
     return false;
 }
 
+bool vss_writer_has_file(const struct vss_writer_info *w, const char *folder, const char *name)
+{
+    for (size_t i = 0; i < w->n_components; i++)
+        for (size_t k = 0; k < w->components[i].n_files; k++) {
+            const struct vss_file_set *set = &w->components[i].files[k];
+            if (covers(set, folder) && (!name || vss_filespec_match(set->filespec, name)))
+                return !name || !is_excluded(w, folder, name);
+        }
+    return false;
+}
+
 struct walk {
     const struct vss_writer_info *w;
     const struct vss_component_info *c;

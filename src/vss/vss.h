@@ -149,6 +149,9 @@ struct vss_folder {
 typedef int vss_file_fn(void *priv, const struct vss_file_set *set, const char *folder, const char *name, struct err *err);
 int vss_component_files(const struct vss_writer_info *w, size_t component, const struct vss_folder *folder, vss_file_fn *found,
                         void *priv, struct err *err);
+/* Whether the file belongs to a file set of any of the writer's components, and is not excluded. name NULL: whether the folder does. Both
+ * are compared as they are written: absolute, without "." and "..". */
+bool vss_writer_has_file(const struct vss_writer_info *w, const char *folder, const char *name);
 /* True if the pattern of * and ? matches all of the name. */
 bool vss_filespec_match(const char *filespec, const char *name);
 

@@ -14,8 +14,13 @@ export WRITERS EXIT_FAILED EXIT_USAGE EXIT_REFUSED EXIT_DAMAGED EXIT_INTERRUPTED
 
 note() { printf '%4d s  %s\n' $SECONDS "$*"; }
 
-# kvss ...: the command, as whoever owns the guests
-kvss() { as_owner "$KVSS" "$@"; }
+# kvss ...: the command, as whoever owns the guests. The guests boot from kernels in the sandbox and write their consoles to a log, which a
+# restore of one that is gone takes for a stranger's wish; tests about that set STRANGERS=yes.
+kvss() {
+    local more=()
+    [ "${1:-}" != restore ] || [ "${STRANGERS:-no}" = yes ] || more=(--trust-definition)
+    as_owner "$KVSS" "$@" "${more[@]}"
+}
 
 # kvss_setup: password, environment and an empty repository (tests/tools/newrepo.c)
 kvss_setup() {
