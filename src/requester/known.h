@@ -74,6 +74,8 @@ void known_note_kept(struct requester *rq, char *const *ids);
 /* Whether a restore point is the one that this host made with the checkpoint: it is (1), another one is (0), or nobody knows (-1), as
  * without a memory (rq->known NULL). */
 int known_owns(const struct requester *rq, const char *point, const char *vm_uuid, const char *checkpoint);
+/* Whether this host made the restore point: its id is a hash of all that it holds, so nobody can have changed it since. */
+bool known_made(const struct requester *rq, const char *point);
 /* No memory at all: everything has to be taken for true. */
 bool known_nothing(const struct requester *rq);
 

@@ -142,6 +142,14 @@ int known_owns(const struct requester *rq, const char *point, const char *vm_uui
     return -1;
 }
 
+bool known_made(const struct requester *rq, const char *point)
+{
+    const json_t *p = known_nothing(rq) ? NULL : json_object_get(json_object_get(rq->known->doc, "points"), point);
+    const char *state = json_get_text(p, "state");
+
+    return state && (!strcmp(state, "ours") || !strcmp(state, "prepared"));
+}
+
 int known_report(const struct requester *rq, json_t *report, struct err *err)
 {
     json_t *missing = json_array(), *returned = json_array(), *item;

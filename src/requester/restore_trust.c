@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A definition from a restore point may have the host run and open whatever its author liked. What the VM has on this host now it may have
- * again, and so what any VM needs: its own images, firmware and emulator of this host. Everything else needs a person's word. */
+ * again, and so what any VM needs: its own images, firmware and emulator of this host; and what it had here when this host made the point
+ * itself, for nobody can have changed that since. Everything else needs a person's word. */
 #include "base/guid.h"
 #include "base/io.h"
 #include "requester/demands.h"
+#include "requester/known.h"
 #include "requester/restore.h"
 #include <errno.h>
 #include <string.h>
@@ -126,7 +128,8 @@ static int judge_one(struct restore *r, struct restore_vm *vm, const struct hv_d
 {
     _cleanup_json_ json_t *entry = demands_entry(d);
     bool had = has(&now->next, d) || has(&now->live, d);
-    bool refused = !had && !is_ordinary(r, vm, d) && !r->job->trust_definition && !r->job->images_only;
+    bool trusted = r->job->trust_definition || known_made(r->rq, store_point_id(r->point));
+    bool refused = !had && !is_ordinary(r, vm, d) && !trusted && !r->job->images_only;
 
     if (!entry)
         return no_memory(err);

@@ -181,6 +181,24 @@ assert_same_file "$SANDBOX/extracted/shop.raw" "$SANDBOX/saved"
 assert_no_file "$SANDBOX/evil/log"
 note "what it had it may have again"
 
+# what this host made itself is no stranger's: the VM is gone, and had it here; but to a host that does not remember
+backup shop # with the log
+own=$POINT
+lose
+kvss_json restore --yes --no-start --allow-path "$HOME_OF" "$own"
+assert_match "$(definition shop)" '/root/other.log' "the definition of a VM that was gone"
+assert_eq "$(report '[.vms[0].demands[] | select(.refused)] | length')" 0 "refused of a point of this host"
+lose
+POINT=$own
+kvss_fails "$EXIT_REFUSED" restore --yes --no-start --allow-path "$HOME_OF" "$(forge_devices "<frobnicator/>")"
+mv /var/lib/kvss/known "$SANDBOX/known"
+kvss_fails "$EXIT_REFUSED" restore --yes --no-start --allow-path "$HOME_OF" "$own"
+assert_match "$OUTPUT" '/root/other.log.*--trust-definition' "what another host says"
+rm -rf /var/lib/kvss/known
+mv "$SANDBOX/known" /var/lib/kvss/known
+kvss_json restore --yes --no-start --allow-path "$HOME_OF" "$own" --trust-definition
+note "what this host made is no stranger's"
+
 # ---- files of writers: the one that is installed says where they may go
 writer_install clerk < /dev/null
 mkdir -p "$SANDBOX/files-clerk/books"
