@@ -24,7 +24,7 @@ struct qemu_provider_config {
     /* Bytes that have to stay free where scratch files lie: when less are, all jobs are given up (B2: a full disk never stops a
      * guest). 0: a twentieth of the file system, at most 1 GiB. */
     uint64_t scratch_reserve;
-    uint64_t scratch_limit;   /* bytes that the scratch files of one VM may take; where they take more, all jobs are given up too. 0: none */
+    uint64_t scratch_limit;   /* bytes that the scratch files of one VM may take, else all jobs are given up too. 0: no limit */
     const struct log *log;
 };
 int qemu_provider_new(const struct qemu_provider_config *config, struct qemu_provider **ret, struct err *err);

@@ -51,7 +51,8 @@ static int64_t grace_us(const struct requester *rq, bool now)
 int requester_prune(struct requester *rq, const struct requester_prune *job, json_t **ret, struct err *err)
 {
     const struct store_prune o = { .dry_run = job->dry_run, .grace_us = grace_us(rq, job->now),
-                                   .max_unused_percent = job->max_unused_percent, .cancel = rq->config.cancel, .progress = rq->config.progress };
+                                   .max_unused_percent = job->max_unused_percent, .cancel = rq->config.cancel,
+                                   .progress = rq->config.progress };
     const struct patience patience = patience_begin(job->wait_ms);
     struct store_prune_result result = { 0 };
 

@@ -232,7 +232,8 @@ static int open_service(struct session *s, const struct session_options *o, stru
     const struct requester_config *c = &s->rq->config;
     unsigned limit = c->freeze_limit_ms ? c->freeze_limit_ms : FREEZE_LIMIT_MS;
     struct vss_service_config sc = {
-        .volume_of = service_volume_of, .enter_set = enter_set, .leave_set = leave_set, .holding = holding, .priv = s, .side_by_side = VM_WRITER_ID,
+        .volume_of = service_volume_of, .enter_set = enter_set, .leave_set = leave_set, .holding = holding, .priv = s,
+        .side_by_side = VM_WRITER_ID,
         .freeze_limit_ms = limit, .hold_limit_ms = limit, .log = c->log,
     };
 

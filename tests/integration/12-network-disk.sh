@@ -242,9 +242,9 @@ assert_nothing_left
 blocks() { find "$KVSS_REPOSITORY" -type f | wc -l; }
 head -c 64M /dev/urandom | dd of="$S/raw" conv=notrunc status=none
 reading() { [ "$(pgrep -xc qemu-nbd)" = 2 ] && [ "$(du -sm "$KVSS_REPOSITORY" | cut -f 1)" -ge $((start + 2)) ]; }
-held_backup() { # until it reads
+held_backup() { # [RATE]: until it reads
     start=$(du -sm "$KVSS_REPOSITORY" | cut -f 1)
-    env --default-signal=INT "$KVSS" backup net --quiet --bwlimit 4M > "$SANDBOX/out" 2>&1 &
+    env --default-signal=INT "$KVSS" backup net --quiet --bwlimit "${1:-4M}" > "$SANDBOX/out" 2>&1 &
     pid=$!
     until reading; do kill -0 $pid 2> /dev/null || fail "the backup ended early: $(cat "$SANDBOX/out")"; sleep 0.1; done
 }
@@ -257,7 +257,7 @@ assert_nothing_left
 assert_points $points
 
 # ---- nothing locks it: a VM that is started meanwhile spoils the copy
-held_backup
+held_backup 2M # time for the start, on a busy machine too
 guest_start net
 wait $pid && fail "the backup succeeded though the VM was started"
 assert_match "$(cat "$SANDBOX/out")" 'VM net was off and is .* now, and may have written to its disk on the network .*run the backup again' "why"
