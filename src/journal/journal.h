@@ -133,8 +133,8 @@ int journal_watch_start(struct journal *j, char *const *argv, const char *log_pa
 enum journal_held { JOURNAL_HELD_VMS, JOURNAL_HELD_WRITERS, JOURNAL_HELD_MAX };
 
 /* From now on the watchdog waits ms and then undoes; 0: it does not wait for these any more. An owner that does not go on within
- * seconds after that, and has not begun to undo, gets SIGALRM, on which it should end at once, and then SIGKILL. -EPIPE: there is no watchdog
- * left to do so. Without a watchdog: 0, and nothing happens. Thread-safe; writes and allocates nothing but the message. */
+ * seconds after that, and has not begun to undo, gets SIGALRM, on which it should end at once, and then SIGKILL. -EPIPE: there is no
+ * watchdog left to do so. Without a watchdog: 0, and nothing happens. Thread-safe; writes and allocates nothing but the message. */
 int journal_deadline(struct journal *j, enum journal_held who, unsigned ms, struct err *err);
 
 struct journal_watch_config {
