@@ -124,12 +124,16 @@ static json_t *find(const json_t *list, const json_t *entry)
     return NULL;
 }
 
+static bool is_trusted(const struct restore *r)
+{
+    return r->job->trust_definition || r->job->images_only || known_made(r->rq, store_point_id(r->point));
+}
+
 static int judge_one(struct restore *r, struct restore_vm *vm, const struct hv_demand *d, const struct present *now, struct err *err)
 {
     _cleanup_json_ json_t *entry = demands_entry(d);
     bool had = has(&now->next, d) || has(&now->live, d);
-    bool trusted = r->job->trust_definition || known_made(r->rq, store_point_id(r->point));
-    bool refused = !had && !is_ordinary(r, vm, d) && !trusted && !r->job->images_only;
+    bool refused = !had && !is_ordinary(r, vm, d) && !is_trusted(r);
 
     if (!entry)
         return no_memory(err);
@@ -207,9 +211,23 @@ static int judge_memory(struct restore *r, struct restore_vm *vm, const struct p
     return rc;
 }
 
+/* A person names a VM; what is turned off and replaced is the one with its UUID. It may have been renamed, or a stranger means another. */
+static int judge_name(struct restore *r, const struct restore_vm *vm, struct err *err)
+{
+    if (!vm->now || vm->as_uuid || !strcmp(vm->now->name, vm->name) || is_trusted(r))
+        return 0;
+    _cleanup_free_ char *what = str_format("VM %s, as the point has it, is the VM that is called %s here, which would be replaced", vm->name,
+                                           vm->now->name);
+    return what ? restore_refuse(r, what, "--trust-definition", err) : no_memory(err);
+}
+
 static int judge_vm(struct restore *r, struct restore_vm *vm, struct err *err)
 {
     struct present now = { 0 };
+
+    int named = judge_name(r, vm, err);
+    if (named < 0)
+        return named;
 
     if (vm->part) /* it keeps the definition that it has */
         return 0;

@@ -181,6 +181,12 @@ assert_same_file "$SANDBOX/extracted/shop.raw" "$SANDBOX/saved"
 assert_no_file "$SANDBOX/evil/log"
 note "what it had it may have again"
 
+# under the name of one VM, another: a person has to say that it is meant
+virsh -q domrename shop till
+kvss_fails "$EXIT_REFUSED" restore --yes "$(forge_devices "<memballoon model='none'/>")"
+assert_match "$OUTPUT" 'VM shop, as the point has it, is the VM that is called till here' "what is said of a VM with another name here"
+virsh -q domrename till shop
+
 # what this host made itself is no stranger's: the VM is gone, and had it here; but to a host that does not remember
 backup shop # with the log
 own=$POINT
