@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* libvirt's own folder of a VM that runs: the place where QEMU may make a socket, whatever confines it. */
+/* libvirt's own folder of a VM that runs: the place where QEMU may make a socket, whatever confines it. And the number of its process. */
 #include "hypervisor/domain_dir.h"
+#include "base/buf.h"
 #include "base/guid.h"
 #include "base/io.h"
+#include "base/num.h"
 #include "hypervisor/internal.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#define PID_MAX 64
 #define RANDOM_CHARS 7 /* "kvss-1234567" is as long as libvirt's own "monitor.sock", which has to fit as well */
 
 /* Length of the part of the VM's name that the folder has; 0: it is not a folder of this VM. */
@@ -104,4 +108,30 @@ int hv_backup_socket_remove(const char *path, struct err *err)
     if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? !S_ISSOCK(st.st_mode) : errno == ENOENT)
         return 0;
     return unlinkat(fd, name, 0) < 0 && errno != ENOENT ? err_errno(err, errno, "cannot remove the socket %s", path) : 0;
+}
+
+/* ---- Its process ------------------------------------------------------------------------------------------------------------------------*/
+
+char *hv_pid_file(const struct hv_domain *d)
+{
+    const char *run = getenv("XDG_RUNTIME_DIR");
+
+    if (d->hv->root)
+        return str_format("%s/run/qemu/%s.pid", d->hv->root, d->name);
+    if (d->hv->session)
+        return run ? str_format("%s/libvirt/qemu/run/%s.pid", run, d->name) : NULL;
+    return str_format("/run/libvirt/qemu/%s.pid", d->name);
+}
+
+bool hv_domain_process_gone(const struct hv_domain *d)
+{
+    _cleanup_free_ char *file = hv_is_local(d->hv) ? hv_pid_file(d) : NULL;
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    uint64_t pid;
+
+    if (!file || io_read_file(file, PID_MAX, &text, NULL) < 0 || !text.len)
+        return false;
+    char *s = (char *)text.data;
+    s[strcspn(s, "\n")] = '\0';
+    return num_parse_u64(s, 2, INT32_MAX, &pid, NULL) >= 0 && kill((pid_t)pid, 0) < 0 && errno == ESRCH;
 }

@@ -204,6 +204,8 @@ int hv_domain_refresh_state(struct hv_domain *d, struct err *err);
 int hv_domain_busy(struct hv_domain *d, bool *ret, char **ret_what, struct err *err);
 /* 0: its QEMU answers, or has ended. -ETIMEDOUT, -EINTR: as above. */
 int hv_domain_answers(struct hv_domain *d, struct err *err);
+/* Whether the process of its QEMU has certainly ended, which libvirt 9 may not see as long as a backup job runs. Asks nobody. */
+bool hv_domain_process_gone(const struct hv_domain *d);
 /* Whether an earlier call of this process to its QEMU has not been answered yet. Asks nobody. */
 bool hv_domain_hangs(struct hv_domain *d);
 /* Before a moment in which VMs are held: what the next call that changes this one needs is opened. Failures show in that call. */

@@ -68,6 +68,8 @@ int hv_virt_code(void);
 int hv_loop_start(struct hv_loop **ret, struct err *err);
 void hv_loop_stop(struct hv_loop *loop);
 
+/* Where libvirt writes the number of a VM's QEMU (domain_dir.c); NULL: not known. Caller frees. */
+char *hv_pid_file(const struct hv_domain *d);
 /* The folder in which libvirt makes one for each VM that runs (domain_dir.c); NULL: not known. Caller frees. */
 char *hv_lib_dir(const struct hv *hv);
 

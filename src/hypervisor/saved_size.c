@@ -20,17 +20,6 @@
 #define FLASH_MAX ((uint64_t)256 << 20)
 #define OTHER_BLOCKS ((uint64_t)4 << 20) /* firmware, option ROMs, tables of ACPI */
 
-static char *pid_file(const struct hv_domain *d)
-{
-    const char *run = getenv("XDG_RUNTIME_DIR");
-
-    if (d->hv->root)
-        return str_format("%s/run/qemu/%s.pid", d->hv->root, d->name);
-    if (d->hv->session)
-        return run ? str_format("%s/libvirt/qemu/run/%s.pid", run, d->name) : NULL;
-    return str_format("/run/libvirt/qemu/%s.pid", d->name);
-}
-
 /* "RssAnon:     1234 kB" */
 static uint64_t kilobytes(const char *status, const char *key)
 {
@@ -43,7 +32,7 @@ static uint64_t kilobytes(const char *status, const char *key)
 static uint64_t resident(const struct hv_domain *d)
 {
     static const char *const keys[] = { "\nRssAnon:", "\nRssShmem:", "\nVmSwap:", "\nHugetlbPages:" };
-    _cleanup_free_ char *file = pid_file(d), *path = NULL;
+    _cleanup_free_ char *file = hv_pid_file(d), *path = NULL;
     _cleanup_buf_ struct buf pid = BUF_INIT, status = BUF_INIT;
     uint64_t sum = 0;
 

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define END_WAIT_MS 35000u /* libvirt 9 may be busy for 30 s with an event that the backup job keeps from being handled */
+#define END_WAIT_MS 3000u
 #define END_LOOK_MS 50u
 
 static const char *vm_name(const struct backup_component *c)
@@ -248,7 +248,7 @@ static bool has_ended(const struct backup *b, const struct backup_component *c, 
         _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
         struct err none = ERR_INIT;
         int r = hv_domain_find(b->s->hv, c->name, &d, &none);
-        if (r == -ENOENT || (r >= 0 && (d->state == HV_OFF || d->state == HV_SAVED))) {
+        if (r == -ENOENT || (r >= 0 && (d->state == HV_OFF || d->state == HV_SAVED || hv_domain_process_gone(d)))) {
             *ret_d = TAKE_PTR(d);
             return true;
         }
@@ -267,7 +267,7 @@ static void explain_end(const struct backup *b, struct err *err)
         if (!c->vm || !is_active(c) || !has_ended(b, c, could_not_be_read(b, c) ? END_WAIT_MS : 0, &d))
             continue;
         err_set(err, EIO, "VM %s was turned off, or its QEMU ended, while its disks were being read (it is %s now)", vm_name(c),
-                d ? d->state_detail : "gone");
+                !d ? "gone" : d->state == HV_OFF || d->state == HV_SAVED ? d->state_detail : "without a process");
         return;
     }
 }
