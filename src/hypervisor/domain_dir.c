@@ -110,7 +110,7 @@ int hv_backup_socket_remove(const char *path, struct err *err)
     return unlinkat(fd, name, 0) < 0 && errno != ENOENT ? err_errno(err, errno, "cannot remove the socket %s", path) : 0;
 }
 
-/* ---- Its process ------------------------------------------------------------------------------------------------------------------------*/
+/* ---- Its process ----------------------------------------------------------------------------------------------------------------*/
 
 char *hv_pid_file(const struct hv_domain *d)
 {

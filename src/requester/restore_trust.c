@@ -216,8 +216,8 @@ static int judge_name(struct restore *r, const struct restore_vm *vm, struct err
 {
     if (!vm->now || vm->as_uuid || !strcmp(vm->now->name, vm->name) || is_trusted(r))
         return 0;
-    _cleanup_free_ char *what = str_format("VM %s, as the point has it, is the VM that is called %s here, which would be replaced", vm->name,
-                                           vm->now->name);
+    _cleanup_free_ char *what = str_format("VM %s, as the point has it, is the VM that is called %s here, which would be replaced",
+                                           vm->name, vm->now->name);
     return what ? restore_refuse(r, what, "--trust-definition", err) : no_memory(err);
 }
 
