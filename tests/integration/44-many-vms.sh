@@ -12,7 +12,12 @@ COUNT=24
 kvss_setup
 mkdir "$SANDBOX/bin"
 LOG=$SANDBOX/qemu-img.log
-printf '#!/bin/sh\necho "$*" >> %s\nexec %s "$@"\n' "$LOG" "$(command -v qemu-img)" > "$SANDBOX/bin/qemu-img"
+# images come as open files: which ones they are is logged
+cat > "$SANDBOX/bin/qemu-img" << END
+#!/bin/sh
+echo "\$* \$(readlink /proc/\$\$/fd/* | tr '\n' ' ')" >> $LOG
+exec $(command -v qemu-img) "\$@"
+END
 chmod 755 "$SANDBOX/bin/qemu-img"
 
 guest_define one agent=no tokens=off size=8M
