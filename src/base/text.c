@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/text.h"
 #include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
 
 bool text_is_unsafe(uint32_t c)
 {
@@ -55,4 +57,27 @@ void text_clean(char *s, bool keep_newlines)
         from += n ? n : 1;
     }
     *to = '\0';
+}
+
+char *text_shell_word(const char *s)
+{
+    static const char harmless[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:,+@%=";
+    size_t n = strlen(s);
+
+    if (n && strspn(s, harmless) == n)
+        return strdup(s);
+    char *ret = n <= (SIZE_MAX - 3) / 4 ? malloc(4 * n + 3) : NULL, *to = ret;
+    if (!ret)
+        return NULL;
+    *to++ = '\'';
+    for (; *s; s++) {
+        if (*s == '\'') { /* ends the quotes, stands for itself, and begins them again */
+            memcpy(to, "'\\'", 3);
+            to += 3;
+        }
+        *to++ = *s;
+    }
+    *to++ = '\'';
+    *to = '\0';
+    return ret;
 }

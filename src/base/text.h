@@ -13,4 +13,8 @@ void text_clean(char *s, bool keep_newlines);
 /* Whether a code point is one of these; newlines and tabs are. */
 bool text_is_unsafe(uint32_t code_point);
 
+/* s as one word for a shell, in quotes where it needs them: what a person may copy from a message must not run anything. NULL: out of
+ * memory. Caller frees. */
+char *text_shell_word(const char *s);
+
 #endif

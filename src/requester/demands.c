@@ -113,10 +113,22 @@ static int add_unread(json_t *list, const char *name, const struct err *why)
     return !entry || json_array_append_new(list, entry) < 0 ? -ENOMEM : 0;
 }
 
+static int add_definition(const struct hv_def *def, const json_t *record, json_t *list, struct err *err)
+{
+    struct hv_demands demands = { 0 };
+
+    int rc = hv_definition_demands(def, &demands, err);
+    if (rc >= 0) {
+        drop_held(record, &demands);
+        rc = demands_to_list(list, &demands) < 0 ? no_memory(err) : 0;
+    }
+    hv_demands_clear(&demands);
+    return rc;
+}
+
 static int add_part(struct store_point *p, const json_t *record, const json_t *part, json_t *list, struct err *err)
 {
     const char *name = json_get_text(part, "name");
-    struct hv_demands demands = { 0 };
     struct hv_def *def = NULL;
     struct err why = ERR_INIT;
 
@@ -126,12 +138,7 @@ static int add_part(struct store_point *p, const json_t *record, const json_t *p
     int rc = memory ? demands_read_memory(p, part, &def, &why) : demands_read_part(p, part, &def, &why);
     if (rc < 0)
         return add_unread(list, name, &why) < 0 ? no_memory(err) : 0;
-    rc = hv_definition_demands(def, &demands, err);
-    if (rc >= 0) {
-        drop_held(record, &demands);
-        rc = demands_to_list(list, &demands) < 0 ? no_memory(err) : 0;
-    }
-    hv_demands_clear(&demands);
+    rc = add_definition(def, record, list, err);
     hv_def_free(def);
     return rc;
 }
@@ -155,17 +162,11 @@ int demands_of_record(struct store_point *p, const json_t *record, json_t **ret,
 
 static int add_xml(const char *xml, const json_t *record, json_t *list, struct err *err)
 {
-    struct hv_demands demands = { 0 };
     struct hv_def *def = NULL;
 
     int rc = hv_def_parse(xml, &def, err);
     if (rc >= 0)
-        rc = hv_definition_demands(def, &demands, err);
-    if (rc >= 0) {
-        drop_held(record, &demands);
-        rc = demands_to_list(list, &demands) < 0 ? no_memory(err) : 0;
-    }
-    hv_demands_clear(&demands);
+        rc = add_definition(def, record, list, err);
     hv_def_free(def);
     return rc;
 }

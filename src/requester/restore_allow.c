@@ -3,6 +3,7 @@
  * to storage pools, to libvirt's own folders for NVRAM and TPMs, to what the VM has on this host now, and to places that a person has
  * named. */
 #include "base/io.h"
+#include "base/text.h"
 #include "requester/allow.h"
 #include "requester/restore.h"
 #include <errno.h>
@@ -82,7 +83,8 @@ static int places_of(const struct restore *r, const struct restore_vm *vm, char 
 
 int restore_refuse_place(struct restore *r, const char *of, const char *path, struct err *err)
 {
-    _cleanup_free_ char *real = allow_real_place(path), *option = real ? str_format("--allow-path %s", real) : NULL;
+    _cleanup_free_ char *real = allow_real_place(path), *word = real ? text_shell_word(real) : NULL;
+    _cleanup_free_ char *option = word ? str_format("--allow-path %s", word) : NULL;
     bool elsewhere = real && strcmp(real, path) != 0;
     _cleanup_free_ char *what = option ? str_format("%s would be written to %s%s%s%s", of, path, elsewhere ? " (that is " : "",
                                                     elsewhere ? real : "", elsewhere ? ")" : "") : NULL;
@@ -200,6 +202,6 @@ int restore_check_refused(struct restore *r, struct err *err)
         return no_memory(err);
     _cleanup_free_ char *with = options(r->refused);
     r->rq->end = REQUESTER_REFUSED;
-    return err_set(err, EPERM, "restore point %.12s wants what a restore does not do without a further word: %s. If that is what it is "
-                               "to do, give %s", store_point_id(r->point), (const char *)b.data, with ? with : "--allow-path");
+    return err_set(err, EPERM, "restore point %.12s asks for more than a restore may do by default: %s. If that is what you want, add %s",
+                   store_point_id(r->point), (const char *)b.data, with ? with : "--allow-path");
 }

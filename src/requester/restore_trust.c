@@ -149,9 +149,9 @@ static int judge_one(struct restore *r, struct restore_vm *vm, const struct hv_d
         return no_memory(err);
     if (!refused)
         return 0;
-    const char *does = d->danger == HV_DANGER_CODE   ? "has this host run or allow"
-                       : d->danger == HV_DANGER_HOST ? "opens" : "holds the unknown";
-    _cleanup_free_ char *what = str_format("VM %s, as the point defines it, %s: %s %s", vm->name, does, d->kind,
+    const char *does = d->danger == HV_DANGER_CODE   ? "make this host run or allow"
+                       : d->danger == HV_DANGER_HOST ? "open" : "contain the unknown";
+    _cleanup_free_ char *what = str_format("the definition of VM %s would %s: %s %s", vm->name, does, d->kind,
                                            json_get_text(entry, "text"));
     return what ? restore_refuse(r, what, "--trust-definition", err) : no_memory(err);
 }
@@ -216,7 +216,7 @@ static int judge_name(struct restore *r, const struct restore_vm *vm, struct err
 {
     if (!vm->now || vm->as_uuid || !strcmp(vm->now->name, vm->name) || is_trusted(r))
         return 0;
-    _cleanup_free_ char *what = str_format("VM %s, as the point has it, is the VM that is called %s here, which would be replaced",
+    _cleanup_free_ char *what = str_format("VM %s in the restore point has the UUID of VM %s on this host, which would be replaced",
                                            vm->name, vm->now->name);
     return what ? restore_refuse(r, what, "--trust-definition", err) : no_memory(err);
 }

@@ -8,31 +8,34 @@
 #include <stdio.h>
 #include <string.h>
 
-void check_tell(struct checking *c, const char *point, const char *name, const char *fmt, ...)
+static void tell(struct checking *c, struct store_problem p, const char *fmt, va_list ap)
 {
     char text[KVSS_ERR_TEXT_MAX];
+
+    vsnprintf(text, sizeof text, fmt, ap);
+    p.what = text;
+    SCOPED_LOCK(&c->lock);
+    c->result.problems += !p.warning;
+    if (c->fn)
+        c->fn(c->priv, &p);
+}
+
+void check_tell(struct checking *c, const char *point, const char *name, const char *fmt, ...)
+{
     va_list ap;
 
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    tell(c, (struct store_problem){.point = point, .name = name}, fmt, ap);
     va_end(ap);
-    SCOPED_LOCK(&c->lock);
-    c->result.problems++;
-    if (c->fn)
-        c->fn(c->priv, &(struct store_problem){.what = text, .point = point, .name = name});
 }
 
 void check_warn(struct checking *c, const char *fmt, ...)
 {
-    char text[KVSS_ERR_TEXT_MAX];
     va_list ap;
 
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    tell(c, (struct store_problem){.warning = true}, fmt, ap);
     va_end(ap);
-    SCOPED_LOCK(&c->lock);
-    if (c->fn)
-        c->fn(c->priv, &(struct store_problem){.what = text, .warning = true});
 }
 
 /* ---- packs ----------------------------------------------------------------------------------------------------------------*/

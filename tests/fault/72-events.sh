@@ -13,7 +13,6 @@
 
 # at WHEN VERB VM...: starts a backup and stops it there
 at() {
-    rm -f "$FAULT_LOG.go"
     points=$(_points)
     fault_backup "wait:$2:$1" "${@:3}"
     poll 90 _fault_or_end

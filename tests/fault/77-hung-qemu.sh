@@ -23,7 +23,6 @@ cleanup_fn go_on
 
 _begin() { # starts to watch a cell
     _fault_facts web mute off > "$SANDBOX/facts.fault"
-    rm -f "$FAULT_LOG.go"
     points=$(_points)
 }
 

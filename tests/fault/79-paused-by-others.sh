@@ -20,7 +20,6 @@ guest_wait quiet
 
 # paused_at STEP VM: the backup waits there, the VM is paused, the backup goes on; its end is in $status
 paused_at() {
-    rm -f "$FAULT_LOG.go"
     fault_backup "wait:$1" "$2"
     poll 60 _fault_or_end
     fault_happened || fail "the step was not reached: $(cat "$SANDBOX/stderr")"

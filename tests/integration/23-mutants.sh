@@ -30,6 +30,7 @@ mkdir "$SANDBOX/files-keeper/below"
 echo a > "$SANDBOX/files-keeper/below/a"
 ln -s a "$SANDBOX/files-keeper/below/link"
 backup m
+# shellcheck disable=SC2153 # of `backup`
 mapfile -t documents < <("$TOOLS/document" list "$KVSS_REPOSITORY" "$KVSS_PASSWORD_FILE" "$POINT" | grep -E '\.json$' && echo META)
 
 # attempt ARG...: the command ends in one of the ways that it has

@@ -184,7 +184,7 @@ note "what it had it may have again"
 # under the name of one VM, another: a person has to say that it is meant
 virsh -q domrename shop till
 kvss_fails "$EXIT_REFUSED" restore --yes "$(forge_devices "<memballoon model='none'/>")"
-assert_match "$OUTPUT" 'VM shop, as the point has it, is the VM that is called till here' "what is said of a VM with another name here"
+assert_match "$OUTPUT" 'VM shop in the restore point has the UUID of VM till on this host' "what is said of a VM with another name here"
 virsh -q domrename till shop
 
 # what this host made itself is no stranger's: the VM is gone, and had it here; but to a host that does not remember

@@ -61,11 +61,7 @@ slow_backup() {
     poll 20 guest_sh web true
 }
 
-overwrite() {
-    rm -f "$SANDBOX/written"
-    (GUEST_TIMEOUT=200 guest_sh web 'dd if=/dev/zero of=/dev/vdb bs=256k count=384 oflag=direct 2>&1; echo status $?' > "$SANDBOX/dd" 2>&1
-        mv "$SANDBOX/dd" "$SANDBOX/written") &
-}
+overwrite() { overwrite_vdb web "$SANDBOX/written"; }
 
 before=$(kvss list points --json | jq '.points | length')
 slow_backup --scratch-limit 16M --on-failure skip

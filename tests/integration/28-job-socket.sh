@@ -10,15 +10,7 @@
 
 kvss_setup
 vm=web-server-of-the-house-on-the-hill
-guest_image "$IMAGES/$vm.qcow2" 4M
-cat > "$SANDBOX/$vm.xml" <<XML
-<domain type="$GUEST_TYPE"><name>$vm</name><memory unit="MiB">16</memory><vcpu>1</vcpu>
-<os><type arch="x86_64" machine="pc">hvm</type></os>
-<devices><emulator>/usr/bin/qemu-system-x86_64</emulator>
-<disk type="file" device="disk"><driver name="qemu" type="qcow2"/><source file="$IMAGES/$vm.qcow2"/><target dev="vda" bus="virtio"/></disk>
-<controller type="usb" model="none"/><memballoon model="none"/></devices></domain>
-XML
-virsh -q define "$SANDBOX/$vm.xml" > /dev/null
+bare_define $vm
 # of a host that crashed, under the ids to come
 mkdir -p /var/lib/libvirt/qemu/domain-{1,2,3,4,5,6}-web
 chown libvirt-qemu: /var/lib/libvirt/qemu/domain-*-web

@@ -10,16 +10,8 @@
 
 kvss_setup
 vm=ledger
-guest_image "$IMAGES/$vm.qcow2" 4M
+bare_define $vm
 chmod 600 "$IMAGES/$vm.qcow2"
-cat > "$SANDBOX/$vm.xml" <<XML
-<domain type="$GUEST_TYPE"><name>$vm</name><memory unit="MiB">16</memory><vcpu>1</vcpu>
-<os><type arch="x86_64" machine="pc">hvm</type></os>
-<devices><emulator>/usr/bin/qemu-system-x86_64</emulator>
-<disk type="file" device="disk"><driver name="qemu" type="qcow2"/><source file="$IMAGES/$vm.qcow2"/><target dev="vda" bus="virtio"/></disk>
-<controller type="usb" model="none"/><memballoon model="none"/></devices></domain>
-XML
-virsh -q define "$SANDBOX/$vm.xml" > /dev/null
 guest_start $vm
 folder() { echo /var/lib/libvirt/qemu/domain-*-$vm; } # another one after each start, so after Saved State
 group=$(stat -c %g "$(folder)")

@@ -29,12 +29,7 @@ room() { # SIZE: a file system of that size for scratch files
     mount -t tmpfs -o "size=$1,mode=711" tmpfs "$SANDBOX/scratch"
 }
 
-# overwrite: the guest overwrites all of its disk vdb as fast as it can
-overwrite() {
-    rm -f "$SANDBOX/written"
-    (GUEST_TIMEOUT=200 guest_sh web 'dd if=/dev/zero of=/dev/vdb bs=256k count=384 oflag=direct 2>&1; echo status $?' > "$SANDBOX/dd" 2>&1
-        mv "$SANDBOX/dd" "$SANDBOX/written") &
-}
+overwrite() { overwrite_vdb web "$SANDBOX/written"; }
 
 assert_unharmed() {
     poll 200 finished

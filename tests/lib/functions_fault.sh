@@ -38,7 +38,7 @@ _drive_past() { [ "$(_drive_last "$1")" -gt "$2" ]; }
 
 # fault_backup SPEC VM...: starts a backup with the fault in the background; $FAULT_PID
 fault_backup() {
-    rm -f "$FAULT_LOG"
+    rm -f "$FAULT_LOG" "$FAULT_LOG.go" # an earlier fault that waits has one, and this one would not wait
     KVSS_TEST_FAULT=$1 KVSS_TEST_FAULT_LOG=$FAULT_LOG setsid env --default-signal=INT "$KVSS" backup "${@:2}" --json \
         --freeze-limit "$FREEZE_LIMIT" --agent-timeout 5 --retries 0 > "$REPORT" 2> "$SANDBOX/stderr" &
     FAULT_PID=$!

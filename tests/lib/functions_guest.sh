@@ -283,3 +283,22 @@ _show_guests() {
     done
     return 0
 }
+
+# bare_define NAME: a VM with one disk, NAME.qcow2, and nothing that boots
+bare_define() {
+    guest_image "$IMAGES/$1.qcow2" 4M
+    virsh -q define /dev/stdin > /dev/null <<XML
+<domain type="$GUEST_TYPE"><name>$1</name><memory unit="MiB">16</memory><vcpu>1</vcpu>
+<os><type arch="x86_64" machine="pc">hvm</type></os>
+<devices><emulator>/usr/bin/qemu-system-x86_64</emulator>
+<disk type="file" device="disk"><driver name="qemu" type="qcow2"/><source file="$IMAGES/$1.qcow2"/><target dev="vda" bus="virtio"/></disk>
+<controller type="usb" model="none"/><memballoon model="none"/></devices></domain>
+XML
+}
+
+# overwrite_vdb NAME FILE: the guest overwrites its disk vdb, of 96 MiB, as fast as it can; FILE is there with what dd said when it has
+overwrite_vdb() {
+    rm -f "$2"
+    (GUEST_TIMEOUT=200 guest_sh "$1" 'dd if=/dev/zero of=/dev/vdb bs=256k count=384 oflag=direct 2>&1; echo status $?' > "$2.part" 2>&1
+        mv "$2.part" "$2") &
+}

@@ -48,12 +48,34 @@ static void what_is_no_utf8_is_replaced(void **state)
     becomes("cut \xe4\xb8", false, "cut ??");
 }
 
+static void is_word(const char *s, const char *wanted)
+{
+    char *word = text_shell_word(s);
+
+    assert_string_equal(word, wanted);
+    free(word);
+}
+
+static void what_may_be_copied_to_a_shell_is_one_word(void **state)
+{
+    (void)state;
+    is_word("/srv/vms/web-01_vda.qcow2", "/srv/vms/web-01_vda.qcow2");
+    is_word("", "''");
+    is_word("/srv/my vms", "'/srv/my vms'");
+    is_word("/x;reboot", "'/x;reboot'");
+    is_word("$(id)`id`\n", "'$(id)`id`\n'");
+    is_word("a'; id; 'b", "'a'\\''; id; '\\''b'");
+    is_word("~root", "'~root'");
+    is_word("f\xc3\xbcr", "'f\xc3\xbcr'");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_harmless_stays),
         cmocka_unit_test(what_a_terminal_obeys_is_replaced),
         cmocka_unit_test(what_is_no_utf8_is_replaced),
+        cmocka_unit_test(what_may_be_copied_to_a_shell_is_one_word),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
