@@ -283,6 +283,7 @@ static bool holds_without(void **state, unsigned why)
 static void it_holds_without_openat2(void **state)
 {
     const unsigned whys[] = { ENOSYS, EPERM };
+    size_t n = getenv("KVSS_TEST_VALGRIND") ? 1 : ARRAY_SIZE(whys); /* it lets no openat2 through, whatever a filter says */
 
     make_link(state, "link", "real", 0);
     make_link(state, "planted", "real", OTHER);
@@ -290,7 +291,7 @@ static void it_holds_without_openat2(void **state)
     make_folder(state, "real/sub", 0, 0755);
     _cleanup_free_ char *file = at(state, "real/sub/x");
     write_text(file, "x");
-    for (size_t i = 0; i < ARRAY_SIZE(whys); i++) {
+    for (size_t i = 0; i < n; i++) {
         int status = 0;
         pid_t pid = fork();
         if (pid == 0)

@@ -126,7 +126,9 @@ static void keys_are_locked(void **state)
         unsigned long kib = 0;
         assert_ok(io_read_file("/proc/self/status", 1 << 16, &b, &err));
         assert_int_equal(sscanf(strstr((char *)b.data, "VmLck:"), "VmLck: %lu", &kib), 1);
+#ifndef __SANITIZE_ADDRESS__ /* which leaves mlock() out */
         assert_true(kib >= 8);
+#endif
         buf_free(&b);
     }
     crypt_secret_free(p, 5000);
