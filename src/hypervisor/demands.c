@@ -74,15 +74,16 @@ static int append(struct hv_demands *list, const struct hv_demand *d)
 int demands_add(struct demands_walk *w, enum hv_danger danger, const char *kind, const char *path, char *text)
 {
     static const char much[] = "more than can be listed", longer[] = "a text that is too long to be listed";
-    _cleanup_free_ char *owned = text;
+    struct hv_demand d = { danger, kind, text, (char *)path, w->disk };
     bool full = w->list->n >= DEMANDS_MAX;
 
     if (!text)
         return -ENOMEM;
     if (full || strlen(text) > DEMAND_TEXT_MAX)
-        return append(w->list, &(struct hv_demand){
-            .danger = HV_DANGER_UNKNOWN, .kind = "definition", .text = (char *)(full ? much : longer) });
-    return append(w->list, &(struct hv_demand){ danger, kind, text, (char *)path, w->disk });
+        d = (struct hv_demand){ .danger = HV_DANGER_UNKNOWN, .kind = "definition", .text = (char *)(full ? much : longer) };
+    int r = append(w->list, &d);
+    free(text);
+    return r;
 }
 
 bool demands_is(xmlNodePtr node, const char *parent, const char *name)

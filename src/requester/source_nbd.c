@@ -138,8 +138,7 @@ static int next_read(struct reading *r, struct source *s, struct nbd_handle *h, 
 {
     SCOPED_LOCK(&s->lock);
     for (;;) {
-        struct extent_piece *p = (struct extent_piece *)(void *)s->plan.data + s->next;
-        if (s->next == s->plan.len / sizeof(*p)) {
+        if (s->next == s->plan.len / sizeof(struct extent_piece)) {
             if (s->planned == s->in->size)
                 return 0;
             int e = plan_window(r, s, h, err);
@@ -147,6 +146,7 @@ static int next_read(struct reading *r, struct source *s, struct nbd_handle *h, 
                 return e;
             continue;
         }
+        struct extent_piece *p = (struct extent_piece *)(void *)s->plan.data + s->next;
         if (p->kind == EXTENT_READ) {
             b->off = p->off;
             b->len = (size_t)num_min(p->len, blocks_block_size(r->pool));

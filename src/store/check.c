@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void tell(struct checking *c, struct store_problem p, const char *fmt, va_list ap)
+__attribute__((format(printf, 3, 0))) static void tell(struct checking *c, struct store_problem p, const char *fmt, va_list ap)
 {
     char text[KVSS_ERR_TEXT_MAX];
 

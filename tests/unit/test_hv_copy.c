@@ -266,8 +266,7 @@ static const struct { const char *element; bool seen; } shared[] = {
 };
 static const char *const lines[] = {
     "<q:arg value='-drive'/><q:arg value='file=/OURS,if=virtio'/>", "<q:arg value='-chardev'/><q:arg value='socket,id=c,path=/OURS'/>",
-    "<q:arg value='-device'/><q:arg value='vfio-pci,host=OURS'/>", "<q:arg value='-global'/><q:arg value='x.y=1'/><q:arg value='-qmp'/>"
-    "<q:arg value='tcp:OURS'/>",
+    "<q:arg value='-device'/><q:arg value='vfio-pci,host=OURS'/>", "<q:arg value='-qmp'/><q:arg value='tcp:OURS'/>",
 };
 
 /* Status of the copy; its text (or "") in *ret. */
