@@ -60,7 +60,7 @@ static struct cursor cursor_at_start(const struct extent_status *s)
 {
     const struct extent_run *run = (const struct extent_run *)(const void *)s->runs.data;
 
-    return (struct cursor){ run, run + s->runs.len / sizeof(*run), s->start };
+    return (struct cursor){ run, run ? run + s->runs.len / sizeof(*run) : NULL, s->start };
 }
 
 /* The flags that all (AND) and any (OR) of [off, end) have. Successive ranges must not go backwards. */
