@@ -37,6 +37,8 @@ void render_unlock(FILE *f, const json_t *report, bool verbose);
 /* What is damaged, one line each. */
 /* Problems, and which restore points and VMs they touch, and which not. */
 void render_findings(FILE *f, const json_t *report);
+/* Restore points that are "missing", or "returned", by what this host remembers; nothing if there are none. */
+void render_known(FILE *f, const json_t *report);
 /* What a definition takes from its host, and what of it a restore refuses. */
 void render_demands(FILE *f, const json_t *demands);
 /* What a restore refuses, and the options that make it do so all the same. */

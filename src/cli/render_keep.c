@@ -94,11 +94,20 @@ void render_prune(FILE *f, const json_t *report, bool verbose)
 
 /* ---- fsck, repair ---------------------------------------------------------------------------------------------------------*/
 
+void render_known(FILE *f, const json_t *report)
+{
+    json_t *id;
+    size_t i;
+
+    json_array_foreach (json_object_get(report, "missing"), i, id)
+        fprintf(f, "MISSING: restore point %.12s, which this host knows and has not forgotten.\n", json_string_value(id));
+    json_array_foreach (json_object_get(report, "returned"), i, id)
+        fprintf(f, "BACK: restore point %.12s, which this host has forgotten.\n", json_string_value(id));
+}
+
 void render_fsck(FILE *f, const json_t *report, bool verbose)
 {
     char read[16];
-    json_t *id;
-    size_t i;
 
     (void)verbose;
     render_findings(f, report);
@@ -115,10 +124,7 @@ void render_fsck(FILE *f, const json_t *report, bool verbose)
                 number(report, "points_damaged"));
     else
         fputs("No damage was found.\n", f);
-    json_array_foreach (json_object_get(report, "missing"), i, id)
-        fprintf(f, "MISSING: restore point %.12s, which this host knows and has not forgotten.\n", json_string_value(id));
-    json_array_foreach (json_object_get(report, "returned"), i, id)
-        fprintf(f, "BACK: restore point %.12s, which this host has forgotten.\n", json_string_value(id));
+    render_known(f, report);
 }
 
 void render_repair(FILE *f, const json_t *report, bool verbose)

@@ -345,5 +345,7 @@ void render_verify(FILE *f, const json_t *report, bool verbose)
     if (count)
         fprintf(f, "DAMAGED, %llu findings.\n", (unsigned long long)count);
     else
-        fputs("everything was read back and is as it was written.\n", f);
+        fprintf(f, "%s was read back and is as it was written.\n",
+                json_array_size(json_object_get(report, "missing")) ? "what is there" : "everything");
+    render_known(f, report);
 }

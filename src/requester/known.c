@@ -15,6 +15,7 @@
 #define LOCK_TRIES 1000u
 #define LOCK_STEP_MS 20u
 #define VERSION 1
+#define KEY_ID_BYTES 16u
 
 void known_free(struct known *k)
 {
@@ -85,8 +86,10 @@ int known_parse(const char *text, size_t n, json_t **ret, struct err *err)
     if (r < 0)
         return r;
     const char *key = json_get_text(doc, "key");
+    json_t *opened_by = json_object_get(doc, "opened_by");
     points = json_object_get(doc, "points");
-    if (!json_is_boolean(json_object_get(doc, "encrypted")) || !key || (*key && !is_hex(key, STORE_ID_LEN)) || !json_is_object(points) ||
+    if ((opened_by && !is_hex(json_string_value(opened_by), 2 * KEY_ID_BYTES)) ||
+        !json_is_boolean(json_object_get(doc, "encrypted")) || !key || (*key && !is_hex(key, STORE_ID_LEN)) || !json_is_object(points) ||
         json_object_size(points) > KNOWN_POINTS_MAX)
         return err_set(err, EINVAL, "damaged: an entry is missing or not understood");
     json_object_foreach (points, id, point)
@@ -286,4 +289,28 @@ char *known_address(const char *location)
     char *real = absolute ? realpath(absolute, NULL) : NULL;
 
     return real ? real : TAKE_PTR(absolute);
+}
+
+/* ---- Before it is open ------------------------------------------------------------------------------------------------------*/
+
+char *known_first_key(const struct requester *rq)
+{
+    _cleanup_json_ json_t *addresses = NULL;
+    _cleanup_free_ char *dir = NULL, *address = known_address(rq->config.repository), *found = NULL;
+    json_t *guid;
+    size_t i;
+
+    if (!address || folder(rq->config.known_dir, &dir, NULL) < 0 ||
+        known_load_addresses(&(struct known){ .dir = dir }, &addresses, NULL) < 0)
+        return NULL;
+    json_array_foreach (json_object_get(json_object_get(addresses, "addresses"), address), i, guid) {
+        _cleanup_free_ char *path = io_path(dir, json_string_value(guid));
+        _cleanup_json_ json_t *doc = NULL;
+        const struct known k = { .dir = dir, .path = path };
+        if (!path || known_load(&k, &doc, NULL) < 0 || !json_get_text(doc, "opened_by"))
+            continue;
+        free(found);
+        found = strdup(json_get_text(doc, "opened_by"));
+    }
+    return TAKE_PTR(found);
 }

@@ -3,8 +3,8 @@
  * whether it is encrypted, by which key, which restore points are in it, which of them this host made, and to which of them each
  * checkpoint on a VM belongs. A file per repository, in a folder of this user alone:
  *
- *   GUID       { "known": 1, "encrypted": bool, "key": fingerprint or "", "points": { ID: { "state", "made_us", "vms": { UUID:
- *              CHECKPOINT } } } }
+ *   GUID       { "known": 1, "encrypted": bool, "key": fingerprint or "", "opened_by": id of a key object, if encrypted, "points": { ID:
+ *              { "state", "made_us", "vms": { UUID: CHECKPOINT } } } }
  *   addresses  { "known": 1, "addresses": { PATH: [ GUID ] } }
  *
  * "state" is seen (made by others), prepared (by this host; it may never have been published), ours, forgotten (by this host).
@@ -42,6 +42,9 @@ int known_save(const struct known *k, json_t *doc, struct err *err);
 int known_save_addresses(const struct known *k, const json_t *doc, struct err *err);
 /* The place a repository is known by: an absolute path, links followed. Caller frees; NULL: out of memory. */
 char *known_address(const char *location);
+/* Id of the key object that opened, the last time, the repository that is to be opened: store_open() tries it first, so that those planted
+ * beside it cost nothing. NULL: not known, or out of memory. Caller frees. */
+char *known_first_key(const struct requester *rq);
 
 /* ---- known_meet.c -----------------------------------------------------------------------------------------------------------*/
 /* What the repository is opened for, hence what must not be wrong with it. */

@@ -82,6 +82,8 @@ static int acknowledge(struct meeting *m, const char *strange, struct err *err)
     }
     int r = json_object_set_new(m->doc, "encrypted", json_boolean(store_encrypted(m->rq->store)));
     r |= json_object_set_new(m->doc, "key", json_string(m->key));
+    if (*store_key_used(m->rq->store))
+        r |= json_object_set_new(m->doc, "opened_by", json_string(store_key_used(m->rq->store)));
     if (m->moved) {
         if (!here)
             r |= json_object_set_new(all, m->address, here = json_array());

@@ -80,8 +80,9 @@ static int open_store(struct requester *rq, struct err *err)
         return r;
     key_file_look(rq, c->key_file);
 
+    _cleanup_free_ char *first_key = known_first_key(rq);
     struct store_open o = {
-        .key = { .passphrase = passphrase, .key_file = c->key_file }, .key_memory = c->key_memory,
+        .key = { .passphrase = passphrase, .key_file = c->key_file }, .key_memory = c->key_memory, .first_key = first_key,
         .zstd_level = c->compression, .log = c->log,
     };
     struct err why = ERR_INIT; /* kept apart: what is mended by asking has not failed */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Reads back and verifies what the repository holds. */
 #include "requester/findings.h"
-#include "requester/internal.h"
+#include "requester/known.h"
 #include <errno.h>
 
 static int verify(struct requester *rq, const char *id, json_t **ret, struct err *err)
@@ -19,10 +19,13 @@ static int verify(struct requester *rq, const char *id, json_t **ret, struct err
         json_object_set_new(report, "count", json_integer((json_int_t)count));
     if (r >= 0)
         r = findings_report(rq, &f, id, report, err);
+    if (r >= 0 && !id) /* all that is there was read; what is not there counts as it does for fsck */
+        r = known_report(rq, report, err);
     if (r < 0)
         return r;
+    bool rolled_back = !id && rq->known && rq->known->rolled_back;
     *ret = TAKE_PTR(report);
-    rq->end = count ? REQUESTER_DAMAGED : REQUESTER_DONE;
+    rq->end = count || rolled_back ? REQUESTER_DAMAGED : REQUESTER_DONE;
     return 0;
 }
 

@@ -26,6 +26,11 @@ static void plan_one(struct pack_use *u, unsigned max_unused, bool merge_small)
         u->plan = PLAN_REPACK;
 }
 
+uint64_t prune_used_bytes(const struct pack_use *u)
+{
+    return u->raw ? (uint64_t)((double)u->size * (double)u->used / (double)u->raw) : 0;
+}
+
 void prune_plan(struct pruning *p)
 {
     bool mend = p->options->mend != STORE_MEND_ENDS; /* and nothing else */
@@ -38,15 +43,11 @@ void prune_plan(struct pruning *p)
     for (size_t i = 0; i < p->packs_n; i++) {
         struct pack_use *u = &p->packs[i];
         plan_one(u, max_unused, !mend && small >= SMALL_PACKS);
-        uint64_t used = u->raw ? (uint64_t)((double)u->size * (double)u->used / (double)u->raw) : 0;
+        uint64_t used = prune_used_bytes(u);
         r->packs++;
         r->bytes_used += used;
         r->bytes_unused += u->size - used;
         r->packs_repacked += u->plan == PLAN_REPACK;
-        if (p->options->dry_run && (u->plan != PLAN_KEEP || !u->indexed)) {
-            r->packs_deleted++;
-            r->bytes_freed += u->size - used;
-        }
     }
 }
 
@@ -103,7 +104,7 @@ static int run(struct pruning *p, struct err *err)
         return r;
     prune_plan(p);
     if (p->options->dry_run)
-        return 0;
+        return prune_foresee(p, err);
     r = prune_repack(p, err);
     if (r == 0)
         r = prune_mend(p, err);

@@ -31,10 +31,8 @@ static int add_indexed(void *priv, const struct index_entry *e, struct index_pos
     return names_add(x, &e->at.pack) < 0 ? err_errno(err, ENOMEM, "cannot keep track of the packs") : 0;
 }
 
-/* Who runs, then what the index names, in this order: whoever has ended by then has saved its index. */
-static int look(struct collecting *c, struct err *err)
+static int look_at_sessions(struct collecting *c, struct err *err)
 {
-    struct store *s = c->p->store;
     int r = session_others(c->p->session, &c->others, &c->others_n, err);
 
     c->now_us = session_now(c->p->session);
@@ -42,6 +40,15 @@ static int look(struct collecting *c, struct err *err)
         if (names_add(&c->sessions, &c->others[i].name) < 0)
             r = err_errno(err, ENOMEM, "cannot keep track of running backups");
     names_sort(&c->sessions);
+    return r;
+}
+
+/* Who runs, then what the index names, in this order: whoever has ended by then has saved its index. */
+static int look(struct collecting *c, struct err *err)
+{
+    struct store *s = c->p->store;
+    int r = look_at_sessions(c, err);
+
     if (r == 0)
         r = index_reload(s->index, NULL, err);
     if (r < 0)
@@ -175,9 +182,23 @@ static int write_records(struct collecting *c, struct err *err)
     return r == 0 ? garbage_drop(env, &c->p->garbage, err) : r;
 }
 
+/* A pack that was written again has its chunks in use elsewhere now. */
+static void count_doomed(struct collecting *c, const struct object_name *name)
+{
+    const struct pack_use *u = prune_pack(c->p, name);
+
+    c->p->result.packs_deleted++;
+    c->p->result.bytes_freed += u->size - (u->plan == PLAN_REPACK || u->plan == PLAN_MEND ? prune_used_bytes(u) : 0);
+}
+
+static void tell_who_is_waited_for(struct collecting *c)
+{
+    if (c->p->result.bytes_later && c->others_n)
+        lock_owner(&c->others[0], c->p->result.waits_for, sizeof c->p->result.waits_for);
+}
+
 static int delete_doomed(struct collecting *c, struct err *err)
 {
-    struct store_prune_result *result = &c->p->result;
     char path[OBJECT_PATH_SIZE];
 
     for (size_t i = 0; i < c->doomed.n; i++) {
@@ -186,8 +207,7 @@ static int delete_doomed(struct collecting *c, struct err *err)
             r = backend_del(c->p->store->env.backend, object_name_path("packs", &c->doomed.list[i], path), err);
         if (r < 0)
             return r;
-        result->packs_deleted++;
-        result->bytes_freed += prune_pack(c->p, &c->doomed.list[i])->size;
+        count_doomed(c, &c->doomed.list[i]);
     }
     return 0;
 }
@@ -207,9 +227,21 @@ static int collect(struct collecting *c, struct err *err)
         r = write_records(c, err);
     if (r == 0)
         r = delete_doomed(c, err);
-    if (r == 0 && c->p->result.bytes_later && c->others_n)
-        lock_owner(&c->others[0], c->p->result.waits_for, sizeof c->p->result.waits_for);
+    if (r == 0)
+        tell_who_is_waited_for(c);
     return r;
+}
+
+static void clear(struct collecting *c)
+{
+    for (size_t i = 0; c->kept && i < c->p->garbage.n; i++)
+        names_free(&c->kept[i]);
+    free(c->kept);
+    free(c->others);
+    names_free(&c->indexed);
+    names_free(&c->sessions);
+    names_free(&c->doomed);
+    names_free(&c->later);
 }
 
 int prune_collect(struct pruning *p, struct err *err)
@@ -217,13 +249,24 @@ int prune_collect(struct pruning *p, struct err *err)
     struct collecting c = {.p = p};
     int r = collect(&c, err);
 
-    for (size_t i = 0; c.kept && i < p->garbage.n; i++)
-        names_free(&c.kept[i]);
-    free(c.kept);
-    free(c.others);
-    names_free(&c.indexed);
-    names_free(&c.sessions);
-    names_free(&c.doomed);
-    names_free(&c.later);
+    clear(&c);
+    return r;
+}
+
+int prune_foresee(struct pruning *p, struct err *err)
+{
+    struct collecting c = {.p = p};
+    int r = look_at_sessions(&c, err);
+
+    for (size_t i = 0; r == 0 && i < p->packs_n; i++) /* what the new index would name */
+        if (p->packs[i].indexed && p->packs[i].plan == PLAN_KEEP && names_add(&c.indexed, &p->packs[i].name) < 0)
+            r = err_errno(err, ENOMEM, "cannot keep track of the packs");
+    names_sort(&c.indexed);
+    if (r == 0)
+        r = sort_all(&c, err);
+    for (size_t i = 0; r == 0 && i < c.doomed.n; i++)
+        count_doomed(&c, &c.doomed.list[i]);
+    tell_who_is_waited_for(&c);
+    clear(&c);
     return r;
 }

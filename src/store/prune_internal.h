@@ -35,6 +35,8 @@ int prune_adopt_pack(struct store *s, const struct object_name *pack, struct err
 
 /* What there is and what is used: fills points, mark, packs. -EUCLEAN: damage, nothing may be removed. */
 int prune_survey(struct pruning *p, struct err *err);
+/* Of the pack's bytes, the share that its chunks in use have. */
+uint64_t prune_used_bytes(const struct pack_use *u);
 /* Decides about each pack. */
 void prune_plan(struct pruning *p);
 /* Copies what is used of the packs to be repacked into new ones; a damaged pack is kept instead. */
@@ -48,5 +50,7 @@ int prune_mend(struct pruning *p, struct err *err);
 int prune_publish(struct pruning *p, struct err *err);
 /* Deletes the packs that nobody can count on any more; records the others. */
 int prune_collect(struct pruning *p, struct err *err);
+/* Of a dry run: counts what prune_collect() would delete now and what it would leave for later. Nothing is changed. */
+int prune_foresee(struct pruning *p, struct err *err);
 
 #endif

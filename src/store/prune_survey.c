@@ -137,7 +137,7 @@ int prune_survey(struct pruning *p, struct err *err)
     if (r == 0)
         r = list_packs(p, err);
     if (r == 0)
-        r = garbage_load(&p->store->env, &p->garbage, err);
+        r = (p->options->dry_run ? garbage_look : garbage_load)(&p->store->env, &p->garbage, err);
     if (r == 0)
         r = point_list(&p->store->env, &p->points, &p->points_n, err);
     if (r == 0)

@@ -71,7 +71,7 @@ int store_policy_apply(const struct store_policy *policy, struct store_policy_it
  * two are a repair: other packs are not written again. */
 enum store_mend { STORE_MEND_ENDS, STORE_MEND_FOOTERS, STORE_MEND_ALL };
 struct store_prune {
-    bool dry_run;
+    bool dry_run;                /* the result is that of the same without it; nothing is changed (a lost index file aside) */
     enum store_mend mend;
     int64_t grace_us;            /* what has become unused is only deleted when it has been so for that long; 0: at once */
     unsigned max_unused_percent; /* packs with more unused bytes than that are written again; 0: default (20) */

@@ -51,6 +51,9 @@ kvss_fails "$EXIT_REFUSED" check off --json
 assert_match "$(report '.findings[] | select(.id == "repository-rolled-back").level')" error "what check finds"
 kvss_fails "$EXIT_DAMAGED" fsck
 assert_match "$(cat "$REPORT")" "MISSING: restore point ${second:0:12}" "what fsck reports"
+kvss_fails "$EXIT_DAMAGED" verify
+assert_match "$(cat "$REPORT")" "MISSING: restore point ${second:0:12}" "what verify reports"
+kvss -q verify "$first" > /dev/null 2>&1 # that one is all there
 for job in "backup off" "forget $first" prune; do
     # shellcheck disable=SC2086 # words
     kvss_fails "$EXIT_REFUSED" $job
@@ -70,6 +73,8 @@ assert_match "$(cat "$SANDBOX/stderr")" "not in the repository any more .*${firs
 kvss -q backup off > "$SANDBOX/out1" 2> "$SANDBOX/stderr"
 kvss backup off 2>&1 > "$SANDBOX/out1" | { grep kvss: || :; } > "$SANDBOX/stderr"
 assert_eq "$(cat "$SANDBOX/stderr")" "" "what the next one warns of"
+kvss_json verify
+assert_eq "$(report '.missing[]')" "$first" "what verify reports"
 unhide "$first"
 
 note "a point that was forgotten is put back"

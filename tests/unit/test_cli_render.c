@@ -112,6 +112,7 @@ static void verify_names_what_is_damaged(void **state)
     (void)state;
     golden("verify-sound", render_verify);
     golden("verify-damaged", render_verify);
+    golden("verify-missing", render_verify);
 }
 
 static void keeping_a_repository_is_told(void **state)

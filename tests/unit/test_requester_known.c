@@ -2,7 +2,9 @@
 /* What a host remembers of a repository: meeting it again, and what must not be believed (B3, B4). */
 #include "test.h"
 
+#include "base/io.h"
 #include "requester/known.h"
+#include <dirent.h>
 #include <sys/stat.h>
 
 #define VM "0b0a2f3e-7c11-4a7e-9d9c-1f2a3b4c5d6e"
@@ -219,6 +221,63 @@ static void b3_a_folder_that_others_can_write_is_not_used(void **state)
     leave(&rq);
 }
 
+static void count_line(void *priv, enum log_level level, const char *line)
+{
+    (void)line;
+    *(unsigned *)priv += level <= LOG_LEVEL_WARNING;
+}
+
+static void copy_keys(const char *from, const char *to)
+{
+    _cleanup_free_ char *of = str_format("%s/keys", from), *there = str_format("%s/keys", to);
+    _cleanup_closedir_ DIR *d = opendir(of);
+    struct err err = ERR_INIT;
+
+    assert_non_null(d);
+    for (struct dirent *e; (e = readdir(d));) {
+        _cleanup_free_ char *source = io_path(of, e->d_name), *target = io_path(there, e->d_name);
+        _cleanup_buf_ struct buf b = BUF_INIT;
+        if (e->d_name[0] == '.')
+            continue;
+        assert_ok(io_read_file(source, 4096, &b, &err));
+        assert_ok(io_replace_file(target, b.data, b.len, 0600, &err));
+    }
+}
+
+/* Key objects of another repository with the same passphrase are planted, and cost less than the right one: a host that has opened the
+ * repository before does not even try them. */
+static void b3_the_key_that_opened_it_before_is_tried_first(void **state)
+{
+    const struct store_init dear = { .key.passphrase = "a test", .scrypt_log_n = 12 };
+    _cleanup_free_ char *known = io_path(*state, "known"), *path = io_path(*state, "dear"), *other = repository(*state, "cheap", true);
+    unsigned warnings = 0;
+    const struct log log = { count_line, &warnings, LOG_LEVEL_WARNING };
+    struct requester rq;
+    struct err err = ERR_INIT;
+
+    assert_ok(store_create(path, &dear, &err));
+    host(&rq, known, path, true);
+    rq.config.log = &log;
+    assert_null(known_first_key(&rq));
+    assert_ok(repository_open(&rq, &err));
+    _cleanup_free_ char *key = known_first_key(&rq);
+    assert_string_equal(key, store_key_used(rq.store));
+    leave(&rq);
+    copy_keys(other, path);
+    assert_ok(repository_open(&rq, &err));
+    assert_int_equal(warnings, 0);
+    leave(&rq);
+    assert_ok(io_remove_tree(known, &err));
+    assert_ok(repository_open(&rq, &err)); /* without a memory it does: this test can fail */
+    assert_int_equal(warnings, 1);
+    leave(&rq);
+    copy_keys(other, path);
+    _cleanup_free_ char *of = str_format("%s/keys/%s", path, key);
+    assert_int_equal(unlink(of), 0); /* one that is not there any more is no hindrance */
+    assert_fails(EACCES, repository_open(&rq, &err));
+    leave(&rq);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -229,6 +288,7 @@ int main(void)
         test_in_dir(b4_a_point_that_was_only_prepared),
         test_in_dir(b3_a_damaged_file_stops_what_writes_only),
         test_in_dir(b3_a_folder_that_others_can_write_is_not_used),
+        test_in_dir(b3_the_key_that_opened_it_before_is_tried_first),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

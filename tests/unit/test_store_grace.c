@@ -123,6 +123,54 @@ static void b4_what_was_garbage_for_long_enough_goes(void **state)
     free(data);
 }
 
+/* A dry run, and then the same in earnest: both tell the same. */
+static void assert_foreseen(struct store *s, int64_t grace_us, bool some_goes, bool some_waits)
+{
+    struct store_prune o = { .grace_us = grace_us, .dry_run = true };
+    struct store_prune_result dry, r;
+    struct err err = ERR_INIT;
+
+    assert_ok(store_prune(s, &o, &dry, &err));
+    r = prune(s, grace_us);
+    assert_int_equal(dry.packs_deleted, r.packs_deleted);
+    assert_int_equal(dry.packs_repacked, r.packs_repacked);
+    assert_int_equal(dry.bytes_freed, r.bytes_freed);
+    assert_int_equal(dry.bytes_later, r.bytes_later);
+    assert_int_equal(dry.later_us > 0, r.later_us > 0);
+    assert_true(llabs(dry.later_us - r.later_us) < 60 * INT64_C(1000000));
+    assert_int_equal(dry.bytes_freed > 0, some_goes);
+    assert_int_equal(dry.bytes_later > 0, some_waits);
+}
+
+static void b4_a_dry_run_counts_what_the_grace_keeps(void **state)
+{
+    char whole[STORE_ID_LEN + 1], part[STORE_ID_LEN + 1], other[STORE_ID_LEN + 1];
+    const char *forgotten[] = { whole, other };
+    uint8_t *data = malloc(N);
+    struct store *s = test_repo(*state, false);
+    struct err err = ERR_INIT;
+
+    fill(data, N, 1);
+    test_backup(s, data, N, NULL, whole);
+    test_backup(s, data, N / 4, NULL, part);
+    fill(data, N, 2);
+    test_backup(s, data, N, NULL, other);
+    assert_foreseen(s, DAY_US, false, false);
+    assert_ok(store_forget(s, forgotten, 2, &err)); /* a pack to write again, and one of which nothing is used */
+    assert_foreseen(s, DAY_US, false, true);
+    assert_foreseen(s, DAY_US, false, true);
+    assert_foreseen(s, 0, true, false);
+    assert_foreseen(s, DAY_US, false, false);
+    test_backup(s, data, N, NULL, other);
+    assert_ok(store_forget(s, forgotten + 1, 1, &err));
+    assert_foreseen(s, 1500000, false, true);
+    usleep(1700000);
+    assert_foreseen(s, 1500000, true, false);
+    assert_sound(s);
+    store_close(s);
+    free(data);
+}
+
 /* Records of an older kvss, and such that a wrong clock made, count from now on. */
 static void b4_a_record_without_a_sane_time_counts_from_now(void **state)
 {
@@ -202,6 +250,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         test_in_dir(b4_a_hidden_point_comes_back_whole),
         test_in_dir(b4_what_was_garbage_for_long_enough_goes),
+        test_in_dir(b4_a_dry_run_counts_what_the_grace_keeps),
         test_in_dir(b4_a_record_without_a_sane_time_counts_from_now),
         test_in_dir(b2_a_lock_from_the_future_that_nobody_holds_blocks_nothing),
     };
