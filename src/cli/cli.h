@@ -78,7 +78,8 @@ struct cli_command {
 };
 
 extern const struct cli_command cmd_init, cmd_list, cmd_check, cmd_backup, cmd_show, cmd_restore, cmd_verify, cmd_forget, cmd_protect,
-    cmd_prune, cmd_copy, cmd_stats, cmd_checkpoint, cmd_fsck, cmd_repair, cmd_key, cmd_unlock, cmd_recover, cmd_watchdog, cmd_keeper;
+    cmd_prune, cmd_copy, cmd_stats, cmd_checkpoint, cmd_fsck, cmd_repair, cmd_key, cmd_unlock, cmd_upgrade, cmd_recover, cmd_watchdog,
+    cmd_keeper;
 
 /* Makes the requester ready, from the settings; commands may have set some of those from their options. */
 int cli_prepare(struct cli *cli, struct err *err);

@@ -18,7 +18,7 @@
 
 static const struct cli_command *const commands[] = {
     &cmd_init,   &cmd_list, &cmd_check, &cmd_backup, &cmd_show,   &cmd_restore, &cmd_verify,  &cmd_forget,   &cmd_protect, &cmd_prune,
-    &cmd_copy,   &cmd_stats, &cmd_fsck, &cmd_repair, &cmd_key, &cmd_unlock,  &cmd_checkpoint, &cmd_recover, &cmd_watchdog,
+    &cmd_copy,   &cmd_stats, &cmd_fsck, &cmd_repair, &cmd_key, &cmd_unlock, &cmd_upgrade,  &cmd_checkpoint, &cmd_recover, &cmd_watchdog,
     &cmd_keeper,
 };
 

@@ -32,6 +32,7 @@ void render_repair(FILE *f, const json_t *report, bool verbose);
 void render_stats(FILE *f, const json_t *report, bool verbose);
 void render_copy(FILE *f, const json_t *report, bool verbose);
 void render_key(FILE *f, const json_t *report, bool verbose);
+void render_upgrade(FILE *f, const json_t *report, bool verbose);
 void render_unlock(FILE *f, const json_t *report, bool verbose);
 
 /* What is damaged, one line each. */

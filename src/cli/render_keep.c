@@ -216,7 +216,8 @@ void render_key(FILE *f, const json_t *report, bool verbose)
         json_array_foreach (json_object_get(report, "keys"), i, k) {
             char created[40];
             const char *cells[] = { out_get(k, "id"), out_get(k, "kind"), out_time(k, "created", created),
-                                    json_is_true(json_object_get(k, "current")) ? "used now" : NULL };
+                                    json_is_true(json_object_get(k, "removed"))   ? "removed: it opens nothing"
+                                    : json_is_true(json_object_get(k, "current")) ? "used now" : NULL };
             table_add(t, cells);
         }
         table_print(t, f);
@@ -226,6 +227,24 @@ void render_key(FILE *f, const json_t *report, bool verbose)
         fprintf(f, "Key %s added.\n", out_get(report, "added"));
     if (json_is_string(json_object_get(report, "removed")))
         fprintf(f, "Key %s removed.\n", out_get(report, "removed"));
+    json_array_foreach (json_object_get(report, "removed_keys"), i, k)
+        fprintf(f, "Key %s removed.\n", json_string_value(k));
+    if (json_is_true(json_object_get(report, "rotated")))
+        fputs("The repository has a new master key.\n", f);
+}
+
+void render_upgrade(FILE *f, const json_t *report, bool verbose)
+{
+    size_t i, n = json_array_size(json_object_get(report, "keys"));
+    json_t *k;
+
+    (void)verbose;
+    fputs("Repository ", f);
+    out_text(f, out_get(report, "repository"));
+    fprintf(f, " %s of version %llu%s\n", json_is_true(json_object_get(report, "upgraded")) ? "is now" : "is already",
+            number(report, "version"), n ? ". These keys open it:" : ".");
+    json_array_foreach (json_object_get(report, "keys"), i, k)
+        fprintf(f, "  %s\n", json_string_value(k));
 }
 
 void render_unlock(FILE *f, const json_t *report, bool verbose)

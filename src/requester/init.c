@@ -22,7 +22,7 @@ int requester_init(struct requester *rq, const struct requester_init *job, json_
         return job_end(rq, r, err);
     key_file_look(rq, job->no_encryption ? NULL : c->key_file);
 
-    struct store_init init = { .no_encryption = job->no_encryption, .make_parents = job->make_parents };
+    struct store_init init = { .no_encryption = job->no_encryption, .make_parents = job->make_parents, .version = job->version };
     if (!job->no_encryption)
         init.key = (struct store_key){ .passphrase = passphrase, .key_file = c->key_file };
     struct store_open o = { .key = init.key, .log = c->log };
@@ -31,8 +31,8 @@ int requester_init(struct requester *rq, const struct requester_init *job, json_
         r = store_open(c->repository, &o, &rq->store, err);
     if (r >= 0)
         r = known_meet(rq, KNOWN_FOUNDED, err);
-    if (r >= 0 && !(*ret = json_pack("{s:s, s:s, s:b}", "repository", store_location(rq->store), "guid", store_guid(rq->store),
-                                     "encrypted", !job->no_encryption)))
+    if (r >= 0 && !(*ret = json_pack("{s:s, s:s, s:b, s:i}", "repository", store_location(rq->store), "guid", store_guid(rq->store),
+                                     "encrypted", !job->no_encryption, "version", store_version(rq->store))))
         r = err_set(err, ENOMEM, "out of memory");
     return job_end(rq, r, err);
 }

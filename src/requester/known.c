@@ -88,7 +88,8 @@ int known_parse(const char *text, size_t n, json_t **ret, struct err *err)
     const char *key = json_get_text(doc, "key");
     json_t *opened_by = json_object_get(doc, "opened_by");
     points = json_object_get(doc, "points");
-    if ((opened_by && !is_hex(json_string_value(opened_by), 2 * KEY_ID_BYTES)) ||
+    const json_t *generation = json_object_get(doc, "generation");
+    if ((opened_by && !is_hex(json_string_value(opened_by), 2 * KEY_ID_BYTES)) || (generation && !json_is_integer(generation)) ||
         !json_is_boolean(json_object_get(doc, "encrypted")) || !key || (*key && !is_hex(key, STORE_ID_LEN)) || !json_is_object(points) ||
         json_object_size(points) > KNOWN_POINTS_MAX)
         return err_set(err, EINVAL, "damaged: an entry is missing or not understood");

@@ -3,7 +3,8 @@
  * whether it is encrypted, by which key, which restore points are in it, which of them this host made, and to which of them each
  * checkpoint on a VM belongs. A file per repository, in a folder of this user alone:
  *
- *   GUID       { "known": 1, "encrypted": bool, "key": fingerprint or "", "opened_by": id of a key object, if encrypted, "points": { ID:
+ *   GUID       { "known": 1, "encrypted": bool, "key": fingerprint or "", "opened_by": id of a key object, if encrypted,
+ *              "generation": of the list of its keys, "points": { ID:
  *              { "state", "made_us", "vms": { UUID: CHECKPOINT } } } }
  *   addresses  { "known": 1, "addresses": { PATH: [ GUID ] } }
  *
@@ -73,6 +74,9 @@ void known_note_made(struct requester *rq, const char *id);
 /* Before they are removed; and if that failed. */
 void known_note_forgotten(struct requester *rq, char *const *ids);
 void known_note_kept(struct requester *rq, char *const *ids);
+
+/* This host has changed its keys or its version. */
+void known_note_keys(struct requester *rq);
 
 /* Whether a restore point is the one that this host made with the checkpoint: it is (1), another one is (0), or nobody knows (-1), as
  * without a memory (rq->known NULL). */

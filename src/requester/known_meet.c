@@ -54,6 +54,14 @@ static bool is_encrypted(const json_t *doc)
     return json_is_true(json_object_get(doc, "encrypted"));
 }
 
+/* Another master key than the one that is remembered, and not one that it was rotated to: that has the older one with it. */
+static bool is_other_key(const struct meeting *m)
+{
+    const char *known = json_get_text(m->doc, "key");
+
+    return strcmp(known, m->key) != 0 && !(*known && store_had_fingerprint(m->rq->store, known));
+}
+
 /* NULL: it is. */
 static const char *what_is_strange(struct meeting *m)
 {
@@ -63,8 +71,10 @@ static const char *what_is_strange(struct meeting *m)
     m->moved = !list_has(here, store_guid(m->rq->store));
     if (!m->fresh && is_encrypted(m->doc) && !encrypted)
         return "it was encrypted, and what is there now is not";
-    if (!m->fresh && strcmp(json_get_text(m->doc, "key"), m->key) != 0)
+    if (!m->fresh && is_other_key(m))
         return "its master key is another one";
+    if (!m->fresh && json_get_u64(m->doc, "generation") > store_generation(m->rq->store))
+        return "its list of keys is an older one that was put back";
     /* One that this host has the key of is what it says it is, wherever it has been moved to. */
     if (m->moved && json_array_size(here) && (m->fresh || !encrypted))
         return encrypted ? "another repository was there before" : "another repository was there before, and this one is not encrypted";
@@ -76,7 +86,7 @@ static int acknowledge(struct meeting *m, const char *strange, struct err *err)
 {
     json_t *all = json_object_get(m->addresses, "addresses"), *here = json_object_get(all, m->address);
 
-    if (strange && !m->fresh && strcmp(json_get_text(m->doc, "key"), m->key) != 0) {
+    if (strange && !m->fresh && is_other_key(m)) {
         json_object_clear(json_object_get(m->doc, "points")); /* nothing that was remembered holds */
         m->fresh = true;
     }
@@ -84,6 +94,7 @@ static int acknowledge(struct meeting *m, const char *strange, struct err *err)
     r |= json_object_set_new(m->doc, "key", json_string(m->key));
     if (*store_key_used(m->rq->store))
         r |= json_object_set_new(m->doc, "opened_by", json_string(store_key_used(m->rq->store)));
+    r |= json_object_set_new(m->doc, "generation", json_integer((json_int_t)store_generation(m->rq->store)));
     if (m->moved) {
         if (!here)
             r |= json_object_set_new(all, m->address, here = json_array());

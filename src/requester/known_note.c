@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* Reads the file again, as another kvss may have written it meanwhile, and changes it. */
-static void change(struct requester *rq, int (*fn)(json_t *points, void *priv), void *priv)
+static void change_doc(struct requester *rq, int (*fn)(json_t *doc, void *priv), void *priv)
 {
     struct known *k = rq->known;
     _cleanup_close_ int lock = -1;
@@ -21,7 +21,7 @@ static void change(struct requester *rq, int (*fn)(json_t *points, void *priv), 
         json_decref(doc);
         return;
     }
-    if (r >= 0 && fn(json_object_get(doc, "points"), priv) < 0)
+    if (r >= 0 && fn(doc, priv) < 0)
         r = err_set(&why, ENOMEM, "out of memory");
     if (r >= 0)
         r = known_save(k, doc, &why);
@@ -32,6 +32,25 @@ static void change(struct requester *rq, int (*fn)(json_t *points, void *priv), 
         log_warning(rq->config.log, "what this host does to the repository could not be written down: %s", why.text);
     }
     json_decref(doc);
+}
+
+struct of_points {
+    int (*fn)(json_t *points, void *priv);
+    void *priv;
+};
+
+static int in_points(json_t *doc, void *priv)
+{
+    const struct of_points *x = priv;
+
+    return x->fn(json_object_get(doc, "points"), x->priv);
+}
+
+static void change(struct requester *rq, int (*fn)(json_t *points, void *priv), void *priv)
+{
+    struct of_points x = { fn, priv };
+
+    change_doc(rq, in_points, &x);
 }
 
 struct preparing {
@@ -74,6 +93,22 @@ static int made(json_t *points, void *priv)
 void known_note_made(struct requester *rq, const char *id)
 {
     change(rq, made, (void *)(uintptr_t)id);
+}
+
+static int new_keys(json_t *doc, void *priv)
+{
+    struct store *s = priv;
+    char key[STORE_ID_LEN + 1];
+
+    if (store_fingerprint(s, key, NULL) < 0)
+        return -1;
+    return json_object_set_new(doc, "key", json_string(key)) |
+           json_object_set_new(doc, "generation", json_integer((json_int_t)store_generation(s)));
+}
+
+void known_note_keys(struct requester *rq)
+{
+    change_doc(rq, new_keys, rq->store);
 }
 
 /* What it was before stands beside it, for the case that it stays. */

@@ -75,10 +75,11 @@ bool requester_carries_on(const struct requester *r);
 /* The candidate that looks most like `name`, or NULL if none does: "did you mean". */
 const char *requester_similar(const char *name, const char *const *candidates, size_t n);
 
-/* { "repository", "guid", "encrypted": bool } */
+/* { "repository", "guid", "encrypted": bool, "version": NUMBER } */
 struct requester_init {
     bool no_encryption;
     bool make_parents; /* of the repository's folder, where they are missing */
+    int version;       /* of the format; 0: the newest */
 };
 int requester_init(struct requester *r, const struct requester_init *job, json_t **ret, struct err *err);
 

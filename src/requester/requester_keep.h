@@ -74,12 +74,18 @@ int requester_key_list(struct requester *r, json_t **ret, struct err *err);
 /* The new key is a file, the passphrase in a file, or asked for. { "added": ID } */
 struct requester_new_key {
     const char *password_file, *key_file;
+    bool remove_others; /* of a rotation: keys other than the one that is used are removed too; else it is refused if there are any */
 };
 int requester_key_add(struct requester *r, const struct requester_new_key *key, json_t **ret, struct err *err);
 /* { "removed": ID }; id: or the begin of one */
 int requester_key_remove(struct requester *r, const char *id, json_t **ret, struct err *err);
 /* Adds a key, then removes the one that this repository was opened with. { "added": ID, "removed": ID } */
 int requester_key_change(struct requester *r, const struct requester_new_key *key, json_t **ret, struct err *err);
+/* A new master key, opened by the new key alone. { "rotated": true, "added": ID, "removed_keys": [ ID ] }. M17 */
+int requester_key_rotate(struct requester *r, const struct requester_new_key *key, json_t **ret, struct err *err);
+/* Makes the repository one of the newest version.
+ * { "repository", "version": NUMBER, "upgraded": bool, "keys": [ ID ] (those that open it) } */
+int requester_upgrade(struct requester *r, json_t **ret, struct err *err);
 
 /* Removes locks whose owners are gone; all: every lock; ids (NULL: none): just these, whosever they are.
  * { "removed": NUMBER, "locks": [ { "id", "owner", "stale", "maintenance" } ] (those that are left) } */

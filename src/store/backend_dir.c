@@ -18,7 +18,8 @@
 #define NAME_SIZE BACKEND_NAME_MAX
 #define OPEN_FILES 64
 
-static const char *const folders[] = {"keys", "packs", "index", "points", "locks", "gc", "protected", "tmp"};
+static const char *const folders[] = {"keys", "packs", "index", "points", "locks", "gc", "protected", "ring", "catalogue", "tmp"};
+static const char *const added[] = {"protected", "ring", "catalogue"}; /* older repositories have none; made when needed */
 
 struct open_file {
     char name[NAME_SIZE];
@@ -197,6 +198,19 @@ static int move(struct dir *d, const char *tmp, const char *path, enum backend_p
     return renameat(d->fd, tmp, d->fd, path) < 0 ? -errno : 0;
 }
 
+/* The folder of an object that may have to be made first: length of its name, or 0. */
+static size_t folder_to_make(const char *path)
+{
+    if (strncmp(path, "packs/", 6) == 0)
+        return 8;
+    for (size_t i = 0; i < ARRAY_SIZE(added); i++) {
+        size_t n = strlen(added[i]);
+        if (strncmp(path, added[i], n) == 0 && path[n] == '/')
+            return n;
+    }
+    return 0;
+}
+
 /* Moves the finished temporary file into place, making the folder of a pack where it is not there yet. */
 static int place(struct dir *d, const char *tmp, const char *path, enum backend_put how)
 {
@@ -204,11 +218,11 @@ static int place(struct dir *d, const char *tmp, const char *path, enum backend_
         int r = move(d, tmp, path, how);
         if (r == 0)
             break;
-        bool pack = strncmp(path, "packs/", 6) == 0;
-        if (r != -ENOENT || attempt > 0 || (!pack && strncmp(path, "protected/", 10) != 0)) /* older repositories have none */
+        size_t n = folder_to_make(path);
+        if (r != -ENOENT || attempt > 0 || n == 0)
             return r;
         char folder[16];
-        snprintf(folder, sizeof folder, "%.*s", pack ? 8 : 9, path);
+        snprintf(folder, sizeof folder, "%.*s", (int)n, path);
         if (mkdirat(d->fd, folder, 0700) < 0 && errno != EEXIST)
             return -errno;
         r = sync_parent(d, folder);

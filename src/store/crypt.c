@@ -18,8 +18,15 @@ struct crypt_ctx {
     EVP_CIPHER_CTX *cipher;
 };
 
+/* An older master key, and the key for objects that follows from it. */
+struct older {
+    uint8_t master[CRYPT_KEY_LEN], object[CRYPT_KEY_LEN];
+};
+
 struct crypt {
     bool encrypted, locked;
+    unsigned epoch;      /* how many of these: */
+    struct older *older; /* the oldest first; in memory for secrets */
     uint8_t master[CRYPT_KEY_LEN];
     uint8_t key[MAC_COUNT][CRYPT_KEY_LEN];
     EVP_MAC *mac;
@@ -82,18 +89,31 @@ static void ctx_put(struct crypt *c, struct crypt_ctx *x)
     pthread_mutex_unlock(&c->lock);
 }
 
-static int derive_keys(struct crypt *c)
+/* HMAC of n bytes with a key of its own. */
+static int mac_once(struct crypt *c, const uint8_t *key, const void *p, size_t n, uint8_t *ret)
 {
-    static const char *const names[MAC_COUNT] = {"kvss key chunk", "kvss key node", "kvss key object", "kvss key config"};
     EVP_MAC_CTX *x = EVP_MAC_CTX_new(c->mac);
-    size_t n;
-    bool ok = mac_start(x, c->master);
+    size_t got;
+    bool ok = mac_start(x, key) && EVP_MAC_update(x, p, n) == 1 && EVP_MAC_final(x, ret, &got, CRYPT_KEY_LEN) == 1;
 
-    for (size_t i = 0; ok && i < MAC_COUNT; i++)
-        ok = EVP_MAC_init(x, NULL, 0, NULL) == 1 && EVP_MAC_update(x, (const uint8_t *)names[i], strlen(names[i])) == 1 &&
-             EVP_MAC_final(x, c->key[i], &n, CRYPT_KEY_LEN) == 1;
     EVP_MAC_CTX_free(x);
     return ok ? 0 : -EIO;
+}
+
+static int derive(struct crypt *c, const uint8_t *master, unsigned which, uint8_t *ret)
+{
+    static const char *const names[MAC_COUNT] = {"kvss key chunk", "kvss key node", "kvss key object", "kvss key config"};
+
+    return mac_once(c, master, names[which], strlen(names[which]), ret);
+}
+
+static int derive_keys(struct crypt *c)
+{
+    int r = 0;
+
+    for (unsigned i = 0; r == 0 && i < MAC_COUNT; i++)
+        r = derive(c, c->master, i, c->key[i]);
+    return r;
 }
 
 int crypt_new(const uint8_t *master, struct crypt **ret, struct err *err)
@@ -122,15 +142,53 @@ int crypt_new(const uint8_t *master, struct crypt **ret, struct err *err)
     return 0;
 }
 
-void crypt_free(struct crypt *c)
+static void drop_idle(struct crypt *c)
 {
-    if (!c)
-        return;
     while (c->idle) {
         struct crypt_ctx *x = c->idle;
         c->idle = x->next;
         ctx_free(x);
     }
+}
+
+int crypt_add_older(struct crypt *c, const uint8_t *masters, unsigned epoch)
+{
+    int r = 0;
+
+    if (!c->encrypted || c->older || epoch == 0 || epoch > CRYPT_EPOCH_MAX)
+        return -EINVAL;
+    c->older = crypt_secret_new(epoch * sizeof *c->older, NULL);
+    if (!c->older)
+        return -ENOMEM;
+    c->epoch = epoch;
+    for (unsigned i = 0; r == 0 && i < epoch; i++) {
+        memcpy(c->older[i].master, masters + (size_t)i * CRYPT_KEY_LEN, CRYPT_KEY_LEN);
+        r = derive(c, c->older[i].master, MAC_OBJECT, c->older[i].object);
+    }
+    if (r == 0)
+        r = derive(c, masters, MAC_CHUNK, c->key[MAC_CHUNK]);
+    if (r == 0)
+        r = derive(c, masters, MAC_NODE, c->key[MAC_NODE]);
+    drop_idle(c); /* made with other keys */
+    return r;
+}
+
+unsigned crypt_epoch(const struct crypt *c)
+{
+    return c->epoch;
+}
+
+const uint8_t *crypt_master_of(const struct crypt *c, unsigned epoch)
+{
+    return epoch < c->epoch ? c->older[epoch].master : c->master;
+}
+
+void crypt_free(struct crypt *c)
+{
+    if (!c)
+        return;
+    drop_idle(c);
+    crypt_secret_free(c->older, c->epoch * sizeof *c->older);
     EVP_MD_free(c->sha256);
     EVP_MAC_free(c->mac);
     EVP_CIPHER_free(c->gcm);
@@ -195,9 +253,20 @@ int crypt_sha256(struct crypt *c, const void *p, size_t n, struct chunk_id *ret)
     return digest(c, -1, &(struct piece){p, n}, 1, ret->b);
 }
 
+unsigned crypt_header_epoch(const uint8_t header[static CRYPT_HEADER_LEN])
+{
+    return num_get_le16(header + 10);
+}
+
 int crypt_object_init(struct crypt *c, const uint8_t header[static CRYPT_HEADER_LEN], struct crypt_object *ret)
 {
+    unsigned epoch = crypt_header_epoch(header);
+
     memcpy(ret->header, header, CRYPT_HEADER_LEN);
+    if (epoch > c->epoch)
+        return -EBADMSG;
+    if (epoch < c->epoch)
+        return mac_once(c, c->older[epoch].object, header, CRYPT_HEADER_LEN, ret->key);
     return digest(c, MAC_OBJECT, &(struct piece){header, CRYPT_HEADER_LEN}, 1, ret->key);
 }
 

@@ -16,6 +16,7 @@
 #define CRYPT_TAG_LEN 16
 #define CRYPT_HEADER_LEN 32
 #define CRYPT_NONCE_LEN 12
+#define CRYPT_EPOCH_MAX 1000u /* rotations of the master key in the life of a repository */
 #define CRYPT_WRAPPED_LEN (CRYPT_NONCE_LEN + CRYPT_KEY_LEN + CRYPT_TAG_LEN)
 
 /* Id of a chunk or node, or the name of an object. */
@@ -33,13 +34,22 @@ void crypt_free(struct crypt *c);
 bool crypt_encrypted(const struct crypt *c);
 /* The master key, for wrapping it once more; NULL if unencrypted. Valid as long as c. */
 const uint8_t *crypt_master(const struct crypt *c);
+/* Gives a new crypt the master keys that came before its own: `epoch` of them, the oldest first (copied). Ids are made with keys of the
+ * oldest for ever, so that what is stored is found again; objects of each epoch are opened with their own, and new ones get the newest. */
+int crypt_add_older(struct crypt *c, const uint8_t *masters, unsigned epoch);
+/* How many older master keys there are: what new objects carry in their headers. */
+unsigned crypt_epoch(const struct crypt *c);
+/* The master key of an epoch up to crypt_epoch(). Valid as long as c. */
+const uint8_t *crypt_master_of(const struct crypt *c, unsigned epoch);
 
 int crypt_id(struct crypt *c, enum crypt_kind kind, const void *p, size_t n, struct chunk_id *ret);
 /* Authenticates the text of `config`. */
 int crypt_config_mac(struct crypt *c, const void *p, size_t n, uint8_t ret[static CRYPT_ID_LEN]);
 int crypt_sha256(struct crypt *c, const void *p, size_t n, struct chunk_id *ret);
 
-/* The key of one object, from the object's header. Wipe with crypt_object_wipe(). */
+/* The epoch that an object's header tells. */
+unsigned crypt_header_epoch(const uint8_t header[static CRYPT_HEADER_LEN]);
+/* The key of one object, from the object's header. -EBADMSG: of an epoch that is not known. Wipe with crypt_object_wipe(). */
 struct crypt_object {
     uint8_t header[CRYPT_HEADER_LEN];
     uint8_t key[CRYPT_KEY_LEN];

@@ -13,23 +13,24 @@ char *object_path(const char *folder, const uint8_t *name, size_t n, char out[st
     return out;
 }
 
-void object_header(const char magic[static 8], const uint8_t *salt, uint8_t ret[static CRYPT_HEADER_LEN])
+void object_header(const char magic[static 8], const uint8_t *salt, unsigned epoch, uint8_t ret[static CRYPT_HEADER_LEN])
 {
     memcpy(ret, magic, 8);
     num_put_le16(ret + 8, OBJECT_VERSION);
-    memset(ret + 10, 0, 6);
+    num_put_le16(ret + 10, (uint16_t)epoch);
+    memset(ret + 12, 0, 4);
     memcpy(ret + 16, salt, CRYPT_SALT_LEN);
 }
 
 int object_header_check(const uint8_t *p, size_t n, const char magic[static 8], const uint8_t *salt)
 {
-    static const uint8_t zero[6];
+    static const uint8_t zero[4];
 
     if (n < CRYPT_HEADER_LEN || memcmp(p, magic, 8) != 0)
         return -EBADMSG;
     if (num_get_le16(p + 8) > OBJECT_VERSION)
         return -EPROTONOSUPPORT;
-    if (num_get_le16(p + 8) != OBJECT_VERSION || memcmp(p + 10, zero, sizeof zero) != 0)
+    if (num_get_le16(p + 8) != OBJECT_VERSION || memcmp(p + 12, zero, sizeof zero) != 0)
         return -EBADMSG;
     return salt && memcmp(p + 16, salt, CRYPT_SALT_LEN) != 0 ? -EBADMSG : 0;
 }

@@ -9,12 +9,15 @@
 #include "store/pool.h"
 #include "store/zip.h"
 
+struct ring;
+
 struct env {
     struct backend *backend;
     struct crypt *crypt;
     struct zip *zip;
     struct pool *pool;
     const struct log *log;
+    struct ring *ring; /* what is known of the epochs before this one (ring.h); NULL: there are none */
 };
 
 #define CHUNK_SIZE ((size_t)65536)
@@ -35,8 +38,8 @@ static inline char *object_name_path(const char *folder, const struct object_nam
     return object_path(folder, name->b, sizeof name->b, out);
 }
 
-/* A fresh header with that magic and salt. */
-void object_header(const char magic[static 8], const uint8_t *salt, uint8_t ret[static CRYPT_HEADER_LEN]);
+/* A header with that magic and salt; epoch: of the master key, for new objects crypt_epoch(). */
+void object_header(const char magic[static 8], const uint8_t *salt, unsigned epoch, uint8_t ret[static CRYPT_HEADER_LEN]);
 /* -EBADMSG not such an object; -EPROTONOSUPPORT written by a newer kvss. salt NULL: any. */
 int object_header_check(const uint8_t *p, size_t n, const char magic[static 8], const uint8_t *salt);
 /* The last 12 bytes: length of the sealed unit before them. -EBADMSG. size: of the object. */

@@ -38,7 +38,7 @@ int store_lock_list(struct store *s, struct store_lock_info **ret, size_t *ret_n
         crypt_hex(locks[i].name.b, sizeof locks[i].name.b, list[i].id);
         lock_owner(&locks[i], list[i].owner, sizeof list[i].owner);
         list[i].stale = locks[i].stale;
-        list[i].maintenance = locks[i].readable && locks[i].text.kind == LOCK_MAINTENANCE;
+        list[i].maintenance = locks[i].readable && locks[i].text.kind != LOCK_SESSION;
     }
     *ret = list;
     *ret_n = n;

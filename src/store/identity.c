@@ -2,6 +2,7 @@
 /* By what a host knows a repository again: its kind, its key, its restore points. */
 #include "store/internal.h"
 #include <errno.h>
+#include <string.h>
 
 /* No object of a repository begins so: its check value stands for the key and for nothing else. */
 #define FINGERPRINT_TEXT "kvss fingerprint 1\n"
@@ -24,6 +25,31 @@ int store_fingerprint(struct store *s, char ret[static STORE_ID_LEN + 1], struct
         return err_errno(err, -r, "cannot make the fingerprint of the key");
     crypt_hex(mac, sizeof mac, ret);
     return 0;
+}
+
+static int fingerprint_of(const uint8_t *master, char ret[static STORE_ID_LEN + 1])
+{
+    uint8_t mac[CRYPT_ID_LEN];
+    struct crypt *crypt;
+    int r = crypt_new(master, &crypt, NULL);
+
+    if (r < 0)
+        return r;
+    r = crypt_config_mac(crypt, FINGERPRINT_TEXT, sizeof FINGERPRINT_TEXT - 1, mac);
+    crypt_free(crypt);
+    if (r == 0)
+        crypt_hex(mac, sizeof mac, ret);
+    return r;
+}
+
+bool store_had_fingerprint(struct store *s, const char *fingerprint)
+{
+    char older[STORE_ID_LEN + 1];
+
+    for (unsigned i = 0; i < crypt_epoch(s->env.crypt); i++)
+        if (fingerprint_of(crypt_master_of(s->env.crypt, i), older) == 0 && strcmp(older, fingerprint) == 0)
+            return true;
+    return false;
 }
 
 int store_point_ids(struct store *s, struct store_id **ret, size_t *ret_n, struct err *err)

@@ -140,7 +140,7 @@ int index_merge(const struct index_merge *m, uint64_t *ret_entries, struct err *
     free(g.sources);
     free(g.heap);
     free(g.out);
-    for (size_t i = 0; r == 0 && i < m->set->present_n; i++)
+    for (size_t i = 0; r == 0 && !m->keep_old && i < m->set->present_n; i++)
         r = backend_del(m->env->backend, object_name_path("index", &m->set->present[i], path), err);
     if (r == 0 && ret_entries)
         *ret_entries = g.total;

@@ -13,6 +13,7 @@ struct index_merge {
     /* Whether an entry of the set is taken over. NULL: all are. */
     bool (*keep)(void *priv, const struct index_entry *e);
     void *priv;
+    bool keep_old;                   /* the old files are not removed: the new ones are of an epoch that is not in force yet */
 };
 /* Writes the new files, the superseding one last, and then removes the old ones. A crash in between leaves a whole index. */
 int index_merge(const struct index_merge *m, uint64_t *ret_entries, struct err *err);

@@ -98,7 +98,8 @@ static int load_one(struct index_set *set, struct env *env, atomic_size_t *budge
         ++*bad;
         return 0;
     }
-    return r == -ENOENT ? 0 : r; /* -ENOENT: merged away since it was listed */
+    /* Merged away since it was listed; left over from a rotation of the master key, or planted by whoever has an older one. */
+    return r == -ENOENT || r == -EKEYREVOKED ? 0 : r;
 }
 
 static bool superseded(const struct index_set *set, const struct object_name *name)

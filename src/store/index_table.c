@@ -72,6 +72,8 @@ static int damaged(struct index_table *t, int r, struct err *err)
     case -EBADMSG:
     case -ENODATA:
         return err_set(err, EUCLEAN, "%s is damaged; `kvss repair index` makes a new one from the packs", path);
+    case -EKEYREVOKED:
+        return err_set(err, EKEYREVOKED, "%s is of a master key that is not the one in force", path);
     case -EPROTONOSUPPORT:
         return err_set(err, EPROTONOSUPPORT, "%s was written by a newer kvss", path);
     case -ENOMEM:
@@ -99,6 +101,8 @@ static int read_top(struct index_table *t, struct err *err)
     r = backend_get(b, path, 0, header, sizeof header, err);
     if (r == 0)
         r = object_header_check(header, sizeof header, INDEX_MAGIC, t->name.b);
+    if (r == 0 && crypt_header_epoch(header) != crypt_epoch(t->env->crypt))
+        return -EKEYREVOKED;
     if (r == 0)
         r = backend_get(b, path, st.size - sizeof tail, tail, sizeof tail, err);
     if (r == 0)

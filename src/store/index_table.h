@@ -46,7 +46,7 @@ struct index_table {
     _Atomic(uint8_t *) *kept;       /* opened blocks, by number */
 };
 
-/* -EUCLEAN damaged; -ENOENT gone; -EPROTONOSUPPORT. */
+/* -EUCLEAN damaged; -ENOENT gone; -EKEYREVOKED of another epoch; -EPROTONOSUPPORT. */
 int index_table_open(struct env *env, const struct object_name *name, atomic_size_t *budget, struct index_table **ret,
                      struct err *err);
 void index_table_unref(struct index_table *t); /* NULL is fine */

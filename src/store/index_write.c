@@ -139,7 +139,7 @@ int index_table_write(struct env *env, const struct index_entry *entries, size_t
     uint8_t header[CRYPT_HEADER_LEN];
     int r = crypt_random(&name, sizeof name);
 
-    object_header(INDEX_MAGIC, name.b, header);
+    object_header(INDEX_MAGIC, name.b, crypt_epoch(env->crypt), header);
     if (r == 0)
         r = crypt_object_init(env->crypt, header, &m.key);
     if (r == 0)

@@ -5,6 +5,7 @@
 
 #include "base/guid.h"
 #include "store/chunks.h"
+#include "store/config.h"
 #include "store/index.h"
 #include "store/packer.h"
 #include "store/point.h"
@@ -15,7 +16,8 @@
 struct store {
     struct env env;
     char *location;
-    struct guid guid;
+    struct config config;
+    struct buf config_text;      /* as it was read */
     struct object_name key_name; /* of the key that opened it */
     char key_id[33];             /* the same as text; "": not encrypted */
     struct index *index;
@@ -43,6 +45,11 @@ int store_put_document(struct store *s, const void *p, size_t n, struct tree_roo
 /* A session for writing is held from the first call to the matching last store_unhold(). */
 int store_hold(struct store *s, struct err *err);
 void store_unhold(struct store *s);
+
+/* As session_begin(). -ESTALE: since config was read the master key or the version has changed; s->config is as it is now. */
+int store_begin(struct store *s, enum lock_kind kind, const char *purpose, struct session **ret, struct err *err);
+/* Replaces config by a newer one (its generation is counted up here), checked by `crypt`. With a lock that keeps others from it. */
+int store_put_config(struct store *s, struct crypt *crypt, struct config *config, struct err *err);
 
 /* publish.c: makes sure that the index in force names all that the point needs, which is published by a session that is still held.
  * -EUCLEAN: it does not, and cannot be made to. */

@@ -4,11 +4,11 @@
 #define STORE_KEY_H
 
 #include "base/buf.h"
-#include "store/env.h"
+#include "store/config.h"
 #include "store/store.h"
 
 #define KEY_BYTES_MAX 4096
-#define KEY_COUNT_MAX 64
+#define KEY_COUNT_MAX CONFIG_KEYS_MAX
 #define KEY_FILE_MAX ((size_t)64 << 10)
 #define KEY_LOG_N_DEFAULT 16
 #define KEY_LOG_N_MIN 10
@@ -47,6 +47,7 @@ struct key_trial {
     uint64_t memory;    /* one that takes more is passed over; 0: KEY_MEMORY_DEFAULT */
     const char *first;  /* id of the one that opened the repository here the last time, which is tried first; NULL or "": not known */
     const struct log *log;
+    const struct config *config; /* which key objects count */
     /* Whether this master key is the repository's; a key object that holds another one is passed over. */
     bool (*fits)(void *priv, const uint8_t *master);
     void *priv;

@@ -18,7 +18,7 @@ struct trying {
     uint64_t memory;
     struct candidate *list;
     size_t n, room;
-    size_t seen, bad, dear, foreign;
+    size_t seen, bad, dear, foreign, unlisted;
 };
 
 /* *ret's text is freed by the caller. */
@@ -66,6 +66,10 @@ static int look(void *priv, const char *text)
 
     if (!crypt_unhex(text, name.b, sizeof name.b))
         return 0;
+    if (!config_has_key(t->trial->config, &name)) {
+        t->unlisted++;
+        return 0;
+    }
     bool first = is_first(t->trial, &name);
     if (!first && ++t->seen > KEY_LISTED_MAX)
         return 0;
@@ -123,8 +127,14 @@ static int none_opens(const struct trying *t, struct err *err)
     if (t->foreign)
         return err_set(err, EACCES, "the %s opens a key that is no longer the repository's: it was rotated (give the new one), "
                        "or config was altered", kind);
+    if (t->n && t->unlisted)
+        return err_set(err, EACCES, "the %s does not open the repository (%zu key objects that were removed from it, or never belonged to "
+                       "it, were not tried)", kind, t->unlisted);
     if (t->n)
         return err_set(err, EACCES, "the %s does not open the repository", kind);
+    if (t->unlisted)
+        return err_set(err, EACCES, "the repository has no key for a %s any more: those in keys/ were removed from it, or never "
+                       "belonged to it", kind);
     if (t->dear)
         return err_set(err, EACCES, "the repository's key for a %s takes more memory than key-memory allows; if it is yours, "
                        "set key-memory in kvss.conf", kind);

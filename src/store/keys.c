@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The keys of an open repository. The master key stays, so no data is touched. */
+/* The keys of an open repository. The master key stays, so no data is touched. From version 2 on config tells which key objects count, so
+ * that one that is removed stays so whatever the storage puts back. */
 #include "base/strv.h"
 #include "store/internal.h"
 #include "store/key.h"
@@ -38,6 +39,7 @@ static int add_info(void *priv, const char *name)
     if (r == -ENOENT)
         return 0;
     snprintf(info.id, sizeof info.id, "%s", name);
+    info.removed = !config_has_key(&x->store->config, &id);
     info.current = memcmp(&id, &x->store->key_name, sizeof id) == 0;
     if (r < 0 || key_parse(b.data, b.len, &k, NULL) < 0) {
         snprintf(info.label, sizeof info.label, "(damaged)");
@@ -71,22 +73,50 @@ int store_key_list(struct store *s, struct store_key_info **ret, size_t *ret_n, 
     return 0;
 }
 
+/* With a lock: config names the key objects that count, and is replaced. In version 1 it is left alone. */
+static int change_config(struct store *s, const char *purpose, int (*change)(struct config *c, const struct object_name *name),
+                         const struct object_name *name, struct err *err)
+{
+    struct session *session = NULL;
+
+    if (s->config.version < 2)
+        return 0;
+    int r = store_begin(s, LOCK_MAINTENANCE, purpose, &session, err);
+    struct config config = s->config;
+    if (r == 0 && change(&config, name) < 0)
+        r = err_set(err, E2BIG, "the repository has %d keys already; remove one first", CONFIG_KEYS_MAX);
+    if (r == 0)
+        r = store_put_config(s, s->env.crypt, &config, err);
+    session_end(session);
+    return r;
+}
+
+static int drop(struct config *config, const struct object_name *name)
+{
+    config_drop_key(config, name);
+    return 0;
+}
+
 int store_key_add(struct store *s, const struct store_key *key, unsigned scrypt_log_n, char ret_id[static 33], struct err *err)
 {
     _cleanup_secret_ struct key_secret secret = {0};
     _cleanup_free_ struct store_key_info *list = NULL;
     struct object_name name;
-    size_t n;
+    size_t n, counting = 0;
     int r = store_key_list(s, &list, &n, err);
 
-    if (r == 0 && n >= KEY_COUNT_MAX)
-        return err_set(err, E2BIG, "the repository has %zu keys already; remove one first", n);
+    for (size_t i = 0; r == 0 && i < n; i++)
+        counting += !list[i].removed;
+    if (r == 0 && counting >= KEY_COUNT_MAX)
+        return err_set(err, E2BIG, "the repository has %zu keys already; remove one first", counting);
     if (r == 0)
         r = key_secret_get(key, &secret, err);
     if (r == -EACCES)
         return err_set(err, EINVAL, "no passphrase or key file was given for the new key");
     if (r == 0)
         r = key_put(s->env.backend, &secret, scrypt_log_n, crypt_master(s->env.crypt), &name, err);
+    if (r == 0)
+        r = change_config(s, "key add", config_add_key, &name, err);
     if (r == 0)
         crypt_hex(name.b, sizeof name.b, ret_id);
     return r;
@@ -95,6 +125,7 @@ int store_key_add(struct store *s, const struct store_key *key, unsigned scrypt_
 int store_key_remove(struct store *s, const char *id, struct err *err)
 {
     _cleanup_free_ struct store_key_info *list = NULL;
+    struct object_name name;
     char path[OBJECT_PATH_SIZE];
     size_t n, usable = 0, found = 0;
     int r = store_key_list(s, &list, &n, err);
@@ -104,12 +135,12 @@ int store_key_remove(struct store *s, const char *id, struct err *err)
     for (size_t i = 0; i < n; i++) {
         bool it = strcmp(list[i].id, id) == 0;
         found += it;
-        usable += !it && list[i].created[0];
+        usable += !it && list[i].created[0] && !list[i].removed;
     }
-    if (!found)
+    if (!found || !crypt_unhex(id, name.b, sizeof name.b))
         return err_set(err, ENOENT, "the repository has no key %.40s", id);
     if (!usable)
         return err_set(err, EBUSY, "%s is the only key that opens the repository; add another one first", id);
-    snprintf(path, sizeof path, "keys/%s", id);
-    return backend_del(s->env.backend, path, err);
+    r = change_config(s, "key remove", drop, &name, err);
+    return r < 0 ? r : backend_del(s->env.backend, object_name_path("keys", &name, path), err);
 }

@@ -13,6 +13,8 @@
 
 #define TITLE "kvss lock 1"
 
+static const char *const kinds[] = { [LOCK_SESSION] = "session", [LOCK_MAINTENANCE] = "maintenance", [LOCK_EXCLUSIVE] = "exclusive" };
+
 /* Start time of a process in clock ticks since boot (field 22 of /proc/PID/stat); 0: there is none. */
 static uint64_t start_of(uint64_t pid)
 {
@@ -50,7 +52,7 @@ int lock_make(struct crypt *crypt, const struct lock_text *t, struct buf *ret)
     buf_reset(ret);
     int r = buf_adds(ret, TITLE "\n");
     if (r == 0)
-        r = lines_add(ret, "kind", t->kind == LOCK_MAINTENANCE ? "maintenance" : "session");
+        r = lines_add(ret, "kind", kinds[t->kind]);
     if (r == 0)
         r = lines_add(ret, "purpose", t->purpose);
     if (r == 0)
@@ -89,7 +91,9 @@ int lock_parse(const void *p, size_t n, struct lock_text *ret, struct err *err)
         !get_text(&l, "since", t.since, sizeof t.since) || lines_get_u64(&l, "pid", 1, INT32_MAX, &t.pid) < 0 ||
         lines_get_u64(&l, "start", 0, UINT64_MAX, &t.start) < 0 || lines_get_u64(&l, "pidns", 0, UINT64_MAX, &t.pidns) < 0)
         return err_set(err, EBADMSG, "the lock is damaged");
-    t.kind = strcmp(kind, "maintenance") == 0 ? LOCK_MAINTENANCE : LOCK_SESSION;
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+        if (strcmp(kind, kinds[i]) == 0)
+            t.kind = (enum lock_kind)i;
     *ret = t;
     return 0;
 }

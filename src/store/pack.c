@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "store/pack.h"
 #include "base/num.h"
+#include "store/ring.h"
 #include <errno.h>
 #include <string.h>
 
@@ -46,12 +47,16 @@ static int read_key(struct env *env, const struct object_name *pack, struct cryp
     return damaged(r, pack, 0, err);
 }
 
-/* The key of a pack follows from its name alone: its header has no other contents. */
-static int pack_key(struct env *env, const struct object_name *pack, struct crypt_object *ret)
+/* The key of a pack follows from its name and epoch: its header has no other contents. */
+static int pack_key(struct env *env, const struct object_name *pack, struct crypt_object *ret, struct err *err)
 {
     uint8_t header[CRYPT_HEADER_LEN];
+    unsigned epoch;
+    int r = ring_pack_epoch(env, pack, &epoch, err);
 
-    object_header(PACK_MAGIC, pack->b, header);
+    if (r < 0)
+        return r;
+    object_header(PACK_MAGIC, pack->b, epoch, header);
     return crypt_object_init(env->crypt, header, ret);
 }
 
@@ -98,7 +103,7 @@ int pack_read_segment(struct env *env, const struct object_name *pack, uint32_t 
                       struct err *err)
 {
     char path[OBJECT_PATH_SIZE];
-    struct crypt_object key;
+    struct crypt_object key = {0};
 
     if (len < SEGMENT_HEAD(1) + CRYPT_TAG_LEN || len > SEGMENT_UNIT_MAX)
         return damaged(-EBADMSG, pack, off, err);
@@ -108,7 +113,7 @@ int pack_read_segment(struct env *env, const struct object_name *pack, uint32_t 
     int r = backend_get(env->backend, object_name_path("packs", pack, path), off, bytes, len, err);
     if (r < 0)
         return damaged(r, pack, off, err);
-    r = pack_key(env, pack, &key);
+    r = pack_key(env, pack, &key, err);
     if (r == 0)
         r = crypt_open(env->crypt, &key, off, bytes, len, bytes);
     crypt_object_wipe(&key);

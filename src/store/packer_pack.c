@@ -26,7 +26,7 @@ static struct pack *pack_new(struct packer *p)
     k->bytes = p->spares ? p->spare[--p->spares] : malloc(PACK_TARGET);
     bool ok = k->bytes && crypt_random(&k->name, sizeof k->name) == 0 && footer_begin(&k->footer) == 0;
     if (ok) {
-        object_header(PACK_MAGIC, k->name.b, k->bytes);
+        object_header(PACK_MAGIC, k->name.b, crypt_epoch(p->env->crypt), k->bytes);
         ok = crypt_object_init(p->env->crypt, k->bytes, &k->key) == 0;
     }
     if (!ok) {

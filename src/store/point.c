@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "store/point.h"
 #include "base/num.h"
+#include "store/ring.h"
 #include <errno.h>
 #include <string.h>
 
@@ -225,7 +226,7 @@ int point_prepare(struct env *env, const struct point_data *d, struct chunk_id *
     struct chunk_id id;
     int r = crypt_random(salt, sizeof salt);
 
-    object_header(POINT_MAGIC, salt, header);
+    object_header(POINT_MAGIC, salt, crypt_epoch(env->crypt), header);
     if (r == 0)
         r = crypt_object_init(env->crypt, header, &key);
     if (r == 0)
@@ -259,6 +260,9 @@ static int open_object(struct env *env, const struct chunk_id *id, struct buf *o
     if (r < 0 || memcmp(&have, id, sizeof have) != 0)
         return r < 0 ? r : -EBADMSG;
     r = object_header_check(object->data, object->len, POINT_MAGIC, NULL);
+    /* Who has an older master key could have made it since. */
+    if (r == 0 && crypt_header_epoch(object->data) < crypt_epoch(env->crypt) && !ring_has_point(env->ring, id))
+        r = -EKEYREVOKED;
     if (r == 0)
         r = crypt_object_init(env->crypt, object->data, &key);
     if (r < 0)
@@ -283,6 +287,8 @@ int point_get(struct env *env, const struct chunk_id *id, struct point_data *ret
         r = open_object(env, id, &object, ret);
     if (r == -EPROTONOSUPPORT)
         return err_set(err, EPROTONOSUPPORT, "restore point %s was written by a newer kvss", path + 7);
+    if (r == -EKEYREVOKED)
+        return err_set(err, EUCLEAN, "restore point %s is not trusted: it was made with a master key that had been rotated out", path + 7);
     if (r == -EBADMSG)
         return err_set(err, EUCLEAN, "restore point %s is damaged: the bytes are not those that were written", path + 7);
     return r < 0 ? err_errno(err, -r, "cannot read restore point %s", path + 7) : 0;

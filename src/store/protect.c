@@ -160,6 +160,35 @@ const struct store_protection *store_protection_find(const struct store_protecti
     return NULL;
 }
 
+static int sign_again(struct store *s, struct crypt *crypt, const char *point, struct err *err)
+{
+    _cleanup_buf_ struct buf b = BUF_INIT;
+    char path[OBJECT_PATH_SIZE];
+    size_t covered = 0;
+
+    snprintf(path, sizeof path, FOLDER "/%s", point);
+    int r = backend_read(s->env.backend, path, PROTECT_BYTES_MAX, &b, err);
+    if (r == 0)
+        r = signed_check(s->env.crypt, b.data, b.len, &covered);
+    if (r < 0)
+        return r == -EBADMSG ? 0 : r;
+    b.len = covered;
+    r = signed_end(crypt, &b);
+    return r < 0 ? err_errno(err, -r, "cannot protect restore point %.12s", point)
+                 : backend_put(s->env.backend, path, b.data, b.len, BACKEND_REPLACE, err);
+}
+
+int protect_sign_again(struct store *s, struct crypt *crypt, struct err *err)
+{
+    _cleanup_free_ struct store_protection *list = NULL;
+    size_t n = 0;
+    int r = store_protections(s, &list, &n, err);
+
+    for (size_t i = 0; r == 0 && i < n; i++)
+        r = list[i].damaged ? 0 : sign_again(s, crypt, list[i].point, err);
+    return r;
+}
+
 int protect_refuse(struct store *s, const char *const *ids, size_t n, struct err *err)
 {
     _cleanup_free_ struct store_protection *list = NULL;

@@ -15,6 +15,9 @@ struct protect_text {
 /* Its text without the line "mac". -EBADMSG. */
 int protect_parse(const void *p, size_t n, struct protect_text *ret, struct err *err);
 
+/* Puts all that can be checked once more, with the check values of another master key. */
+int protect_sign_again(struct store *s, struct crypt *crypt, struct err *err);
+
 /* Refuses (-EPERM) where one of these points is protected now. */
 int protect_refuse(struct store *s, const char *const *ids, size_t n, struct err *err);
 /* Refuses (-EUCLEAN) where a point is protected and not among these: then the storage has lost it, and nothing may be removed. */

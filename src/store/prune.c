@@ -116,7 +116,7 @@ static int run(struct pruning *p, struct err *err)
 int store_prune(struct store *s, const struct store_prune *options, struct store_prune_result *ret, struct err *err)
 {
     struct pruning p = {.store = s, .options = options};
-    int r = session_begin(&s->env, LOCK_MAINTENANCE, "prune", &p.session, err);
+    int r = store_begin(s, LOCK_MAINTENANCE, "prune", &p.session, err);
 
     if (r == 0)
         r = run(&p, err);

@@ -147,7 +147,7 @@ int store_repair_index(struct store *s, bool read_data, const struct par_cancel 
 {
     struct repairing x = {.store = s, .read_data = read_data, .cancel = cancel};
     struct session *session = NULL;
-    int r = session_begin(&s->env, LOCK_MAINTENANCE, "repair index", &session, err);
+    int r = store_begin(s, LOCK_MAINTENANCE, "repair index", &session, err);
 
     if (r == 0)
         r = run(&x, err);

@@ -119,6 +119,16 @@ int session_others(struct session *s, struct lock **ret, size_t *ret_n, struct e
     return 0;
 }
 
+/* Whether a lock of that kind cannot stand beside a live one. */
+static bool in_the_way(const struct lock *l, enum lock_kind kind)
+{
+    if (kind == LOCK_EXCLUSIVE)
+        return true;
+    if (kind == LOCK_MAINTENANCE)
+        return !l->readable || l->text.kind != LOCK_SESSION;
+    return l->readable && l->text.kind == LOCK_EXCLUSIVE;
+}
+
 /* Removes stale locks; fails if a live one stands in the way of `kind`. Both of two that begin at once see the other. */
 static int look_around(struct session *s, enum lock_kind kind, struct err *err)
 {
@@ -127,8 +137,8 @@ static int look_around(struct session *s, enum lock_kind kind, struct err *err)
     size_t n;
     int r = session_others(s, &others, &n, err);
 
-    for (size_t i = 0; r == 0 && kind == LOCK_MAINTENANCE && i < n; i++) {
-        if (others[i].readable && others[i].text.kind != LOCK_MAINTENANCE)
+    for (size_t i = 0; r == 0 && i < n; i++) {
+        if (!in_the_way(&others[i], kind))
             continue;
         lock_owner(&others[i], owner, sizeof owner);
         r = err_set(err, EBUSY, "the repository is locked by %s; try again when that has ended", owner);

@@ -15,7 +15,11 @@
 #define LOCK_BYTES_MAX 4096
 #define LOCKS_MAX 4096
 
-enum lock_kind { LOCK_SESSION, LOCK_MAINTENANCE };
+enum lock_kind {
+    LOCK_SESSION,
+    LOCK_MAINTENANCE,
+    LOCK_EXCLUSIVE, /* nobody else writes while it stands: what objects are sealed with is about to change */
+};
 
 struct lock_text {
     enum lock_kind kind;
@@ -40,8 +44,8 @@ void lock_owner(const struct lock *l, char *ret, size_t n);
 
 struct session;
 
-/* Puts a lock and keeps it fresh; stale ones of others are removed on the way. LOCK_MAINTENANCE: -EBUSY if another is live (its
- * owner is named). `purpose` is a word for people. */
+/* Puts a lock and keeps it fresh; stale ones of others are removed on the way. -EBUSY if another is live that it cannot stand beside
+ * (its owner is named). `purpose` is a word for people. */
 int session_begin(struct env *env, enum lock_kind kind, const char *purpose, struct session **ret, struct err *err);
 /* -ESTALE: the lock is no longer ours (it was found stale and broken). s NULL: 0. */
 int session_still_ours(struct session *s, struct err *err);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Making, opening and closing a repository. */
 #include "store/store.h"
-#include "store/config.h"
+#include "base/clock.h"
 #include "store/internal.h"
 #include "store/key.h"
+#include "store/ring.h"
 #include <errno.h>
 #include <string.h>
 
@@ -17,7 +18,8 @@ static int random_master(uint8_t master[static CRYPT_KEY_LEN], struct err *err)
 }
 
 /* The key objects of a new repository. */
-static int create_key(struct backend *b, const struct store_init *init, uint8_t master[static CRYPT_KEY_LEN], struct err *err)
+static int create_key(struct backend *b, const struct store_init *init, uint8_t master[static CRYPT_KEY_LEN],
+                      struct object_name *ret_name, struct err *err)
 {
     _cleanup_secret_ struct key_secret secret = {0};
     int r = key_secret_get(&init->key, &secret, err);
@@ -26,7 +28,7 @@ static int create_key(struct backend *b, const struct store_init *init, uint8_t 
         return err_set(err, EINVAL, "an encrypted repository needs a passphrase or a key file");
     if (r == 0)
         r = random_master(master, err);
-    return r < 0 ? r : key_put(b, &secret, init->scrypt_log_n, master, NULL, err);
+    return r < 0 ? r : key_put(b, &secret, init->scrypt_log_n, master, ret_name, err);
 }
 
 int store_create_backend(struct backend *b, const struct store_init *init, struct err *err)
@@ -34,14 +36,23 @@ int store_create_backend(struct backend *b, const struct store_init *init, struc
     _cleanup_buf_ struct buf text = BUF_INIT;
     uint8_t master[CRYPT_KEY_LEN];
     struct crypt *crypt = NULL;
-    struct guid guid = guid_new();
-    int r = init->no_encryption ? 0 : create_key(b, init, master, err);
+    struct config config = {.version = init->version ? init->version : CONFIG_VERSION, .guid = guid_new(),
+                            .encrypted = !init->no_encryption, .generation = 1};
+    struct object_name key;
+
+    if (config.version < CONFIG_VERSION_OLDEST || config.version > CONFIG_VERSION)
+        return err_set(err, EINVAL, "this kvss makes repositories of the versions %d to %d, not %d", CONFIG_VERSION_OLDEST, CONFIG_VERSION,
+                       config.version);
+    clock_format(clock_wall_us(), config.created);
+    int r = init->no_encryption ? 0 : create_key(b, init, master, &key, err);
+    if (r == 0 && !init->no_encryption)
+        r = config_add_key(&config, &key);
 
     if (r == 0)
         r = crypt_new(init->no_encryption ? NULL : master, &crypt, err);
     crypt_wipe(master, sizeof master);
     if (r == 0)
-        r = config_make(crypt, &guid, &text, err);
+        r = config_make(crypt, &config, &text, err);
     /* Last, and exclusive: a folder without config is no repository, and two that create at once do not both think they did. */
     if (r == 0)
         r = backend_put(b, "config", text.data, text.len, BACKEND_EXCLUSIVE, err);
@@ -80,10 +91,11 @@ static bool master_fits(void *priv, const uint8_t *master)
     return fits;
 }
 
-static int open_keys(struct store *s, const struct config *c, const struct store_open *o, struct buf *text, struct err *err)
+static int open_keys(struct store *s, const struct store_open *o, struct err *err)
 {
+    const struct config *c = &s->config;
     const struct store_key *key = &o->key;
-    const struct key_trial trial = {o->key_memory, o->first_key, s->env.log, master_fits, text};
+    const struct key_trial trial = {o->key_memory, o->first_key, s->env.log, c, master_fits, &s->config_text};
     _cleanup_secret_ struct key_secret secret = {0};
     uint8_t master[CRYPT_KEY_LEN];
     int r = 0;
@@ -101,29 +113,26 @@ static int open_keys(struct store *s, const struct config *c, const struct store
     crypt_wipe(master, sizeof master);
     if (r == 0 && c->encrypted && !crypt_is_locked(s->env.crypt))
         log_warning(s->env.log, "the keys of the repository may be written to swap space: this user may not lock memory (RLIMIT_MEMLOCK)");
-    return r < 0 ? r : config_check(s->env.crypt, text->data, text->len, err);
+    if (r == 0)
+        r = config_check(s->env.crypt, s->config_text.data, s->config_text.len, err);
+    return r == 0 && c->encrypted && c->epoch ? ring_load(&s->env, &c->ring, c->epoch, err) : r;
 }
 
 static int open_config(struct store *s, const struct store_open *o, struct err *err)
 {
-    _cleanup_buf_ struct buf text = BUF_INIT;
-    struct config c;
-    int r = backend_read(s->env.backend, "config", 4096, &text, err);
+    int r = backend_read(s->env.backend, "config", CONFIG_BYTES_MAX, &s->config_text, err);
 
     if (r == -ENOENT)
         return err_set(err, ENOENT, "there is no repository in %s", s->location);
     if (r == -EFBIG)
         return err_set(err, EUCLEAN, "config is damaged: it is too long");
     if (r == 0)
-        r = config_parse(text.data, text.len, &c, err);
+        r = config_parse(s->config_text.data, s->config_text.len, &s->config, err);
     if (r == -EBADMSG) {
         err->code = EUCLEAN;
         return -EUCLEAN;
     }
-    if (r < 0)
-        return r;
-    s->guid = c.guid;
-    return open_keys(s, &c, o, &text, err);
+    return r < 0 ? r : open_keys(s, o, err);
 }
 
 static int open_parts(struct store *s, const struct store_open *o, struct err *err)
@@ -194,8 +203,10 @@ void store_close(struct store *s)
     session_end(s->session);
     pool_stop(s->env.pool);
     zip_free(s->env.zip);
+    ring_free(s->env.ring);
     crypt_free(s->env.crypt);
     backend_close(s->env.backend);
+    buf_free(&s->config_text);
     pthread_mutex_destroy(&s->lock);
     free(s->location);
     free(s);
@@ -203,7 +214,7 @@ void store_close(struct store *s)
 
 const char *store_guid(const struct store *s)
 {
-    return s->guid.text;
+    return s->config.guid.text;
 }
 
 const char *store_location(const struct store *s)
@@ -217,11 +228,57 @@ uint64_t store_chunk_size(const struct store *s)
     return CHUNK_SIZE;
 }
 
+int store_version(const struct store *s)
+{
+    return s->config.version;
+}
+
+uint64_t store_generation(const struct store *s)
+{
+    return s->config.generation;
+}
+
+/* ---- Sessions -------------------------------------------------------------------------------------------------------------*/
+
+/* The lock stands now, so that what changes config from here on waits for us. Keys may have come and gone since it was read. */
+static int read_config_again(struct store *s, struct err *err)
+{
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    struct config now;
+    int r = backend_read(s->env.backend, "config", CONFIG_BYTES_MAX, &text, err);
+
+    if (r < 0 || (text.len == s->config_text.len && memcmp(text.data, s->config_text.data, text.len) == 0))
+        return r;
+    r = config_parse(text.data, text.len, &now, err);
+    if (r == 0 && (now.version != s->config.version || now.epoch != s->config.epoch ||
+                   config_check(s->env.crypt, text.data, text.len, NULL) < 0))
+        return err_set(err, ESTALE, "the master key or the version of the repository has just been changed by another kvss; run the "
+                       "command again");
+    if (r < 0)
+        return r;
+    s->config = now;
+    buf_free(&s->config_text);
+    s->config_text = text;
+    text = (struct buf)BUF_INIT;
+    return 0;
+}
+
+int store_begin(struct store *s, enum lock_kind kind, const char *purpose, struct session **ret, struct err *err)
+{
+    int r = session_begin(&s->env, kind, purpose, ret, err);
+
+    if (r == 0)
+        r = read_config_again(s, err);
+    if (r < 0)
+        session_end(TAKE_PTR(*ret));
+    return r;
+}
+
 int store_hold(struct store *s, struct err *err)
 {
     SCOPED_LOCK(&s->lock);
     if (s->writers == 0) {
-        int r = session_begin(&s->env, LOCK_SESSION, "backup", &s->session, err);
+        int r = store_begin(s, LOCK_SESSION, "backup", &s->session, err);
         /* The index is read after the lock stands: what it tells from now on no prune takes away. What this process knows
          * from an earlier session (none, unless saving it failed) is not protected. */
         index_forget_unsaved(s->index);

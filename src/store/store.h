@@ -38,6 +38,7 @@ struct store_init {
     bool make_parents;      /* folders above it are made too */
     struct store_key key;   /* needed unless no_encryption */
     unsigned scrypt_log_n;  /* work factor, 0: default; tests use a small one */
+    int version;            /* of the format; 0: the newest */
 };
 
 /* Makes an empty repository in the folder `location` (made if absent, must be empty: -ENOTEMPTY; -EEXIST already one; -ENOENT the folder
@@ -58,9 +59,14 @@ void store_close(struct store *s); /* NULL is fine */
 /* GUID of the repository, fixed at its creation; VMs' checkpoints are named after it. */
 const char *store_guid(const struct store *s);
 const char *store_location(const struct store *s);
+/* Version of its format. And from version 2 on: how many times its keys, or the version, were changed, plus one; else 0. */
+int store_version(const struct store *s);
+uint64_t store_generation(const struct store *s);
 bool store_encrypted(const struct store *s);
 /* By what a host knows the master key again: derived from it with a key, so that it tells nothing of it. Hex; "" if not encrypted. */
 int store_fingerprint(struct store *s, char ret[static STORE_ID_LEN + 1], struct err *err);
+/* Whether a master key from before a rotation has that fingerprint. */
+bool store_had_fingerprint(struct store *s, const char *fingerprint);
 
 /* ---- Writing one restore point --------------------------------------------------------------------------------------------
  * Nothing of it is visible to readers before store_write_publish(), which makes it visible atomically, and last. */

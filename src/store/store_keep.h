@@ -14,11 +14,12 @@ struct store;
 struct store_key;
 struct store_problem;
 
-/* ---- Keys: each opens the repository; none of these calls touches data. -ENOTSUP if the repository is not encrypted. --------*/
+/* ---- Keys: each opens the repository; only rotation touches more than them. -ENOTSUP if it is not encrypted. ----------------*/
 struct store_key_info {
     char id[33];
     bool key_file;      /* else a passphrase */
     bool current;       /* the one that opened this handle */
+    bool removed;       /* it does not count any more, or never did: the storage has put it there (from version 2 on) */
     char created[32], label[128];
 };
 /* Caller frees with free(). */
@@ -26,8 +27,14 @@ int store_key_list(struct store *s, struct store_key_info **ret, size_t *ret_n, 
 /* Id of the key that opened this handle, for the next time (first_key of struct store_open); "": it is not encrypted. */
 const char *store_key_used(const struct store *s);
 int store_key_add(struct store *s, const struct store_key *key, unsigned scrypt_log_n, char ret_id[static 33], struct err *err);
-/* -EBUSY: it is the only one. -ENOENT. Who has seen the master key before can still use it: removal is for lost passphrases. */
+/* -EBUSY: it is the only one. -ENOENT. Who has seen the master key before can still use it: that is what store_key_rotate() is for. In a
+ * repository of version 1 a key object that is put back opens it again. */
 int store_key_remove(struct store *s, const char *id, struct err *err);
+/* Makes a new master key that `key` alone opens; all others are removed. What is stored stays readable, and what an older master key could
+ * forge from now on is not taken. -ENOTSUP in version 1; -EBUSY while anybody writes. */
+int store_key_rotate(struct store *s, const struct store_key *key, unsigned scrypt_log_n, char ret_id[static 33], struct err *err);
+/* Makes it a repository of the newest version; 0: it was one already, 1: done. -EBUSY while anybody writes. */
+int store_upgrade(struct store *s, struct err *err);
 
 /* ---- Forgetting -----------------------------------------------------------------------------------------------------------*/
 /* Protected points: neither forgotten, nor are their chunks pruned. id: full. until_us 0: for good. Replaces an earlier protection. */

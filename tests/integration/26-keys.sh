@@ -74,8 +74,11 @@ for mode in 600 644 640; do
 done
 note "files that others can read"
 
-# ---- key objects that a storage plants
+# ---- key objects that a storage plants: in version 1, where any of them might be a key; then in one where they are not even tried
 export KVSS_PASSWORD_FILE=$file
+two=$KVSS_REPOSITORY
+export KVSS_REPOSITORY=$SANDBOX/one
+kvss init --repository-version 1 > /dev/null
 zeros=$(printf '0%.0s' {1..120})
 plant() { # ID LOG_N R P
     printf 'kvss key 1\nkind=passphrase\ncreated=2026-01-01T00:00:00Z\nlabel=x\nkdf=scrypt\nlog_n=%s\nr=%s\np=%s\nsalt=%.32s\nwrapped=%s\n' \
@@ -90,6 +93,9 @@ begun=$(date +%s%N)
 assert_le $((($(date +%s%N) - begun) / 1000000)) 5000 "ms with 70 planted keys"
 assert_le "$(tail -n 1 "$SANDBOX/memory")" 200000 "KiB of memory"
 assert_match "$(cat "$SANDBOX/stderr")" 'passed over: it asks for 512 MiB of memory, and key-memory allows 128 MiB' "what is said of them"
+cp "$KVSS_REPOSITORY"/keys/????????????????????????00* "$two/keys"
+KVSS_REPOSITORY=$two "$KVSS" list points > /dev/null 2> "$SANDBOX/stderr"
+assert_eq "$(cat "$SANDBOX/stderr")" "" "what is said of them in version 2"
 printf 'key-memory = 512K\n' > "$SANDBOX/kvss.conf"
 "$KVSS" --config "$SANDBOX/kvss.conf" list points > /dev/null 2>&1 && fail "key-memory does not count"
 

@@ -98,12 +98,18 @@ static inline void test_same(struct store *s, const char *id, const uint8_t *wan
     free(got);
 }
 
+static inline void test_tell(void *priv, const struct store_problem *p)
+{
+    (void)priv;
+    print_message("found: %s\n", p->what);
+}
+
 static inline void test_clean(struct store *s)
 {
     struct err err = ERR_INIT;
     uint64_t problems;
 
-    assert_ok(store_verify(s, NULL, NULL, NULL, NULL, &problems, &err));
+    assert_ok(store_verify(s, NULL, test_tell, NULL, NULL, &problems, &err));
     assert_int_equal(problems, 0);
 }
 

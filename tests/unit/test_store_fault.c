@@ -281,12 +281,46 @@ static void repair_fails(void **state)
     scene_end(&x);
 }
 
+/* Until it has come to its one decisive step nothing has changed for anybody; afterwards all has. The passphrase stays the same. */
+static void rotation_fails(const char *dir, enum fault how)
+{
+    const struct store_key key = {.passphrase = "correct horse"};
+    struct err err = ERR_INIT;
+    struct scene x;
+    struct faulty *f;
+    char id[33];
+    int r = -1;
+
+    scene_begin(&x, dir);
+    for (int n = 0; r < 0; n++) {
+        struct store *s = open_faulty(x.path, how, n, &f);
+        r = store_key_rotate(s, &key, 10, id, &err);
+        assert_true(r == 0 || r == -ENOSPC || how == CUT_OFF);
+        store_close(s);
+        scene_check(&x, 0, 2);
+        remove_locks(x.path);
+        s = test_open(x.path, true);
+        assert_ok(try_backup(s, x.data[1], x.id[0], x.id[2], &err));
+        assert_ok(store_forget(s, (const char *const[]){x.id[2]}, 1, &err));
+        store_close(s);
+        assert_true(n < 1000);
+    }
+    struct store *s = test_open(x.path, true);
+    assert_ok(try_backup(s, x.data[2], x.id[1], x.id[2], &err));
+    store_close(s);
+    scene_check(&x, 0, 3);
+    scene_end(&x);
+}
+
+static void rotation_no_space(void **state) { rotation_fails(*state, FAIL_ON); }
+static void rotation_cut_off(void **state) { rotation_fails(*state, CUT_OFF); }
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         test_in_dir(backup_no_space_once), test_in_dir(backup_no_space), test_in_dir(backup_cut_off),
         test_in_dir(prune_no_space),       test_in_dir(prune_cut_off),   test_in_dir(repair_fails),
-        test_in_dir(read_only_is_readable),
+        test_in_dir(read_only_is_readable), test_in_dir(rotation_no_space), test_in_dir(rotation_cut_off),
     };
 
     return cmocka_run_group_tests_name("store_fault", tests, NULL, NULL);

@@ -85,13 +85,17 @@ static void the_last_one_goes_first(void **state)
 /* The same passphrase, another master key. */
 static void another_master_key_is_refused(void **state)
 {
-    struct store *s = test_repo(*state, true);
+    struct store *s;
+    struct store_init init = test_init(true);
     struct key_secret secret;
     uint8_t master[CRYPT_KEY_LEN];
     struct err err = ERR_INIT;
     char *repo = io_path(*state, "repo");
     struct object_name name;
 
+    init.version = 1; /* any key object may open it */
+    assert_ok(store_create(repo, &init, &err));
+    s = test_open(repo, true);
     assert_ok(key_secret_get(&(struct store_key){.passphrase = "correct horse"}, &secret, &err));
     for (unsigned i = 0; i < 8; i++) {
         assert_int_equal(crypt_random(master, sizeof master), 0);
