@@ -248,7 +248,7 @@ static void copy_keys(const char *from, const char *to)
  * repository before does not even try them. */
 static void b3_the_key_that_opened_it_before_is_tried_first(void **state)
 {
-    const struct store_init dear = { .key.passphrase = "a test", .scrypt_log_n = 12 };
+    const struct store_init dear = { .key.passphrase = "a test", .scrypt_log_n = 12, .version = 1 }; /* 2 knows its keys */
     _cleanup_free_ char *known = io_path(*state, "known"), *path = io_path(*state, "dear"), *other = repository(*state, "cheap", true);
     unsigned warnings = 0;
     const struct log log = { count_line, &warnings, LOG_LEVEL_WARNING };
