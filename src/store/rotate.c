@@ -5,7 +5,6 @@
 #include "store/index_merge.h"
 #include "store/internal.h"
 #include "store/key.h"
-#include "store/names.h"
 #include "store/protect.h"
 #include "store/ring.h"
 #include <errno.h>
@@ -18,7 +17,6 @@ struct rotation {
     struct env env;       /* as the store's, with the new keys */
     uint8_t *masters;     /* the older ones, from now on; in memory for secrets */
     unsigned epoch;
-    struct names old_index;
 };
 
 static int copy_masters(struct rotation *o, struct err *err)
@@ -73,7 +71,8 @@ static int remove_leftover(struct rotation *o, const struct object_name *name, s
     return backend_del(o->env.backend, path, err);
 }
 
-/* The index once more, since one of an older master key tells nothing that can be counted on. */
+/* The index once more, since one of an older master key tells nothing that can be counted on. The old one stays until the next prune:
+ * somebody may be reading by it. */
 static int write_index(struct rotation *o, struct err *err)
 {
     _cleanup_(index_set_unref_p) struct index_set *set = NULL;
@@ -87,15 +86,12 @@ static int write_index(struct rotation *o, struct err *err)
         return r;
     set = index_set_get(s->index);
     const struct index_merge merge = {.env = &o->env, .set = set, .keep_old = true};
-    for (size_t i = 0; r == 0 && i < set->present_n; i++) {
+    for (size_t i = 0; r == 0 && i < set->present_n; i++)
         r = remove_leftover(o, &set->present[i], err);
-        if (r == 0 && names_add(&o->old_index, &set->present[i]) < 0)
-            r = err_errno(err, ENOMEM, "cannot list the index");
-    }
     return r < 0 ? r : index_merge(&merge, NULL, err);
 }
 
-/* From here on all is done; what fails is tidied up by the next prune, or harmless. */
+/* From here on all is done; what cannot be removed is passed over from now on. */
 static void remove_old(struct rotation *o, const struct config *old)
 {
     struct backend *b = o->env.backend;
@@ -103,8 +99,6 @@ static void remove_old(struct rotation *o, const struct config *old)
     struct err err = ERR_INIT;
     int r = protect_sign_again(o->store, o->env.crypt, &err);
 
-    for (size_t i = 0; r == 0 && i < o->old_index.n; i++)
-        r = backend_del(b, object_name_path("index", &o->old_index.list[i], path), &err);
     for (size_t i = 0; r == 0 && i < old->keys_n; i++)
         r = backend_del(b, object_name_path("keys", &old->keys[i], path), &err);
     if (r == 0 && old->epoch)
@@ -167,7 +161,6 @@ int store_key_rotate(struct store *s, const struct store_key *key, unsigned scry
     session_end(o.session);
     crypt_free(o.env.crypt);
     crypt_secret_free(o.masters, (size_t)o.epoch * CRYPT_KEY_LEN);
-    names_free(&o.old_index);
     if (r < 0)
         return err_context(err, "cannot rotate the master key of the repository %s", s->location), r;
     memcpy(ret_id, s->key_id, sizeof s->key_id);

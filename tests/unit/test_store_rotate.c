@@ -6,6 +6,7 @@
 #include "store/index_table.h"
 #include "store/internal.h"
 #include "store/key.h"
+#include "store/names.h"
 #include <dirent.h>
 
 #define N (20 * CHUNK)
@@ -98,6 +99,37 @@ static void old_data_stays_and_the_old_key_goes(void **state)
     store_close(s);
     free(key);
     free(path);
+    free(repo);
+}
+
+/* A restore that has begun goes on, whoever rotates beside it: it may have to open an index file yet. */
+static void the_old_index_stays_until_the_next_prune(void **state)
+{
+    uint8_t data[N];
+    char first[STORE_ID_LEN + 1], *repo = scene(state, data, first);
+    struct store *reader = open_with(repo, &old_key), *s = open_with(repo, &old_key);
+    struct names before = {0}, after = {0}, pruned = {0};
+    struct store_prune_result result;
+    struct store_prune o = {0};
+    struct err err = ERR_INIT;
+
+    assert_ok(names_list(&s->env, "index", &before, &err));
+    rotate(s, &new_key);
+    test_same(reader, first, data, N);
+    assert_ok(names_list(&s->env, "index", &after, &err));
+    assert_int_equal(after.n, before.n + 1);
+    for (size_t i = 0; i < before.n; i++)
+        assert_true(names_has(&after, &before.list[i]));
+    assert_ok(store_prune(s, &o, &result, &err));
+    assert_ok(names_list(&s->env, "index", &pruned, &err));
+    for (size_t i = 0; i < before.n; i++)
+        assert_false(names_has(&pruned, &before.list[i]));
+    test_same(s, first, data, N);
+    names_free(&before);
+    names_free(&after);
+    names_free(&pruned);
+    store_close(s);
+    store_close(reader);
     free(repo);
 }
 
@@ -278,6 +310,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         test_in_dir(old_data_stays_and_the_old_key_goes),
+        test_in_dir(the_old_index_stays_until_the_next_prune),
         test_in_dir(prune_and_repair_know_the_epochs),
         test_in_dir(what_the_old_key_forges_is_not_taken),
         test_in_dir(nobody_writes_beside_it),
