@@ -28,21 +28,20 @@ bool ring_has_point(const struct ring *ring, const struct chunk_id *id)
 /* ---- Writing ----------------------------------------------------------------------------------------------------------------*/
 
 /* The sealed object, into `object`, whose room suffices. The payload has secrets in it: it is sealed where it stands. */
-static int seal(struct crypt *crypt, const uint8_t *masters, unsigned epoch, const struct chunk_id *ids, size_t n, uint8_t *object,
-                size_t *ret_n)
+static int seal(struct crypt *crypt, const struct ring_content *c, uint8_t *object, size_t *ret_n)
 {
     uint8_t salt[CRYPT_SALT_LEN], *p = object + CRYPT_HEADER_LEN;
-    size_t keys = (size_t)epoch * CRYPT_KEY_LEN, len = FIXED + keys + n * sizeof *ids;
+    size_t keys = (size_t)c->epoch * CRYPT_KEY_LEN, len = FIXED + keys + c->n * CRYPT_ID_LEN;
     struct crypt_object key = {0};
     int r = crypt_random(salt, sizeof salt);
 
     /* Epoch 0: its reader knows no older keys yet, and takes the only one it has. */
     object_header(RING_MAGIC, salt, 0, object);
-    num_put_le32(p, epoch);
-    num_put_le32(p + 4, (uint32_t)n);
-    memcpy(p + FIXED, masters, keys);
-    if (n)
-        memcpy(p + FIXED + keys, ids, n * sizeof *ids);
+    num_put_le32(p, c->epoch);
+    num_put_le32(p + 4, (uint32_t)c->n);
+    memcpy(p + FIXED, c->masters, keys);
+    if (c->n)
+        memcpy(p + FIXED + keys, c->points, c->n * CRYPT_ID_LEN);
     if (r == 0)
         r = crypt_object_init(crypt, object, &key);
     if (r == 0)
@@ -52,20 +51,19 @@ static int seal(struct crypt *crypt, const uint8_t *masters, unsigned epoch, con
     return r;
 }
 
-int ring_put(struct env *env, struct crypt *crypt, const uint8_t *masters, unsigned epoch, struct chunk_id *ids, size_t n,
-             struct chunk_id *ret_name, struct err *err)
+int ring_put(struct env *env, struct crypt *crypt, const struct ring_content *content, struct chunk_id *ret_name, struct err *err)
 {
-    size_t room = CRYPT_HEADER_LEN + FIXED + (size_t)epoch * CRYPT_KEY_LEN + n * sizeof *ids + CRYPT_TAG_LEN, len = 0;
+    size_t room = CRYPT_HEADER_LEN + FIXED + (size_t)content->epoch * CRYPT_KEY_LEN + content->n * CRYPT_ID_LEN + CRYPT_TAG_LEN, len = 0;
     char path[OBJECT_PATH_SIZE];
 
-    if (epoch > CRYPT_EPOCH_MAX || n > RING_POINTS_MAX)
+    if (content->epoch > CRYPT_EPOCH_MAX || content->n > RING_POINTS_MAX)
         return err_set(err, E2BIG, "the master key was rotated too often, or there are too many restore points");
     uint8_t *object = crypt_secret_new(room, NULL);
     if (!object)
         return err_errno(err, ENOMEM, "cannot keep the older master keys");
-    if (n)
-        qsort(ids, n, sizeof *ids, id_compare);
-    int r = seal(crypt, masters, epoch, ids, n, object, &len);
+    if (content->n)
+        qsort(content->points, content->n, sizeof *content->points, id_compare);
+    int r = seal(crypt, content, object, &len);
     if (r == 0)
         r = crypt_sha256(crypt, object, len, ret_name);
     if (r < 0)

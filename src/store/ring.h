@@ -17,10 +17,15 @@ struct ring {
     _Atomic uint64_t packs[RING_PACKS]; /* 6 bytes of a pack's name, and its epoch + 1 */
 };
 
-/* Puts the object, sealed for the master key of `crypt`, which is a new one (without older ones). masters: `epoch` of them, oldest first.
- * `ids` is sorted on the way. *ret_name: by which config names it. */
-int ring_put(struct env *env, struct crypt *crypt, const uint8_t *masters, unsigned epoch, struct chunk_id *ids, size_t n,
-             struct chunk_id *ret_name, struct err *err);
+/* What goes into one. Borrowed. */
+struct ring_content {
+    const uint8_t *masters; /* `epoch` of them, the oldest first */
+    unsigned epoch;
+    struct chunk_id *points; /* sorted on the way */
+    size_t n;
+};
+/* Puts the object, sealed for the master key of `crypt`, which is a new one (without older ones). *ret_name: by which config names it. */
+int ring_put(struct env *env, struct crypt *crypt, const struct ring_content *content, struct chunk_id *ret_name, struct err *err);
 /* Reads it with env->crypt, which gets the older master keys, and sets env->ring. -EUCLEAN: damaged, lost, or not what config names. */
 int ring_load(struct env *env, const struct chunk_id *name, unsigned epoch, struct err *err);
 void ring_free(struct ring *ring); /* NULL is fine */

@@ -46,8 +46,9 @@ static int make_keys(struct rotation *o, const struct key_secret *secret, unsign
     r = r < 0 ? err_errno(err, -r, "cannot make a master key") : crypt_new(master, &o->env.crypt, err);
     if (r == 0)
         r = point_list(&o->store->env, &ids, &n, err);
+    const struct ring_content ring = {o->masters, o->epoch, ids, n};
     if (r == 0)
-        r = ring_put(&o->env, o->env.crypt, o->masters, o->epoch, ids, n, &o->config.ring, err);
+        r = ring_put(&o->env, o->env.crypt, &ring, &o->config.ring, err);
     if (r == 0)
         r = key_put(o->env.backend, secret, log_n, master, &name, err);
     crypt_wipe(master, sizeof master);
