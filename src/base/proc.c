@@ -113,7 +113,7 @@ int proc_start_with(char *const *argv, char *const *env, const char *log_path, c
     if (in < 0 || out < 0)
         return err_errno(err, errno, "cannot start %s: cannot open %s", argv[0], log_path ? log_path : "/dev/null");
     const struct proc_spawn spawn = { .argv = argv, .env = env, .in = in, .out = out, .err = out, .die_with_thread = true,
-                                      .pass = pass->fds, .n_pass = pass->n };
+                                      .pass = pass->fds, .n_pass = pass->n, .confine = pass->confine };
     struct proc *p = proc_new();
     if (!p)
         return err_errno(err, ENOMEM, "cannot start %s", argv[0]);

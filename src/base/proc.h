@@ -4,6 +4,7 @@
 #define BASE_PROC_H
 
 #include "base/buf.h"
+#include "base/confine.h"
 #include "base/par.h"
 #include <kvss/error.h>
 #include <stdbool.h>
@@ -22,6 +23,7 @@ struct proc_run {
     const struct par_cancel *cancel; /* raised: the same, but -EINTR; may be NULL */
     const int *pass;        /* descriptors that the child gets as 3, 4 ...; NULL: none */
     size_t n_pass;
+    const struct confine *confine; /* NULL: it has all that we have */
     bool die_with_us;       /* the child gets SIGTERM if the calling thread dies, as it does with the process */
 };
 
@@ -35,7 +37,12 @@ struct proc; /* a running child */
 struct proc_pass {
     const int *fds;
     size_t n;
+    const struct confine *confine; /* NULL: it has all that we have */
 };
+
+/* In env: the child finds its own process number in the place of the zeros, as systemd's way to hand over sockets (LISTEN_FDS) wants it. */
+#define PROC_LISTEN_PID "LISTEN_PID="
+#define PROC_LISTEN_PID_ROOM PROC_LISTEN_PID "00000000000000000000"
 
 /* Starts argv in a process group of its own with stdin from /dev/null, stdout and stderr appended to the file at log_path (NULL:
  * dropped). The child gets SIGTERM if this process dies, whichever thread called. No other descriptors are inherited. */

@@ -3,6 +3,7 @@
 #ifndef BASE_PROC_INTERNAL_H
 #define BASE_PROC_INTERNAL_H
 
+#include "base/confine.h"
 #include <kvss/error.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,6 +16,7 @@ struct proc_spawn {
     bool die_with_thread; /* SIGTERM to the child when the thread that called ends */
     const int *pass;      /* descriptors that become 3, 4 ... in the child; the caller closes its own */
     size_t n_pass;
+    const struct confine *confine; /* NULL: it has all that we have */
     bool outlives_endings; /* SIGINT, SIGTERM, SIGHUP and SIGQUIT are ignored in the child from the start */
 };
 

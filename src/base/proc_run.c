@@ -79,7 +79,8 @@ static int start(struct run *r, bool want_out, bool want_err, struct err *err)
     if (errs < 0)
         return err_errno(err, errno, "cannot start %s", r->ask->argv[0]);
     const struct proc_spawn s = { .argv = r->ask->argv, .env = r->ask->env, .in = in, .out = out, .err = errs,
-                                  .die_with_thread = r->ask->die_with_us, .pass = r->ask->pass, .n_pass = r->ask->n_pass };
+                                  .die_with_thread = r->ask->die_with_us, .pass = r->ask->pass, .n_pass = r->ask->n_pass,
+                                  .confine = r->ask->confine };
     int result = proc_spawn(&s, &r->pid, err);
     if (result < 0)
         return result;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/cleanup.h"
+#include "base/confine_internal.h"
 #include "base/io.h"
+#include "base/proc.h"
 #include "base/proc_internal.h"
 #include "base/strv.h"
 #include <errno.h>
@@ -73,62 +75,127 @@ static void hide_other_fds(unsigned from)
         fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
-static _Noreturn void child(const struct proc_spawn *s, char *const *env, int report, pid_t parent, int *room)
+/* All that the child needs, made before the fork. */
+struct launch {
+    const struct proc_spawn *spawn;
+    char **env;
+    struct confine_site site; /* where it is confined */
+    int *room;                /* for place_passed() */
+    pid_t parent;
+    int report; /* the child tells here what it goes without (0 or less), then an errno if it does not get as far as exec */
+};
+
+static void launch_done(struct launch *l)
 {
-    int above = fcntl(report, F_DUPFD_CLOEXEC, 3 + (int)s->n_pass); /* the pipe may have been given a number that is needed */
+    strv_free(l->env);
+    free(l->room);
+    confine_site_clear(&l->site);
+}
+
+static void tell(int report, int what)
+{
+    (void)io_write(report, &what, sizeof(what));
+}
+
+/* systemd's protocol for handing over a socket wants the process's own number in its environment; proc_spawn() has left room for it. */
+static void enter_own_pid(char *const *env)
+{
+    static const char name[] = PROC_LISTEN_PID;
+    const size_t len = sizeof(name) - 1;
+    char digits[20];
+
+    for (; *env; env++) {
+        if (strncmp(*env, name, len) != 0)
+            continue;
+        size_t n = 0;
+        for (pid_t rest = getpid(); rest; rest /= 10)
+            digits[n++] = (char)('0' + rest % 10);
+        for (size_t i = 0; i < n; i++)
+            (*env)[len + i] = digits[n - 1 - i];
+        (*env)[len + n] = '\0';
+    }
+}
+
+/* If the parent died before prctl(), no signal will come. What changes who a process is takes the signal away again. */
+static bool die_with(const struct launch *l)
+{
+    return !l->spawn->die_with_thread || (prctl(PR_SET_PDEATHSIG, SIGTERM) == 0 && getppid() == l->parent);
+}
+
+static void run(const struct launch *l, int report)
+{
+    const struct proc_spawn *s = l->spawn;
+    unsigned lacks = s->confine ? confine_enter(s->confine, &l->site) : 0;
+
+    if (!die_with(l))
+        _exit(127);
+    reset_signals(s->outlives_endings);
+    if (!s->confine) {
+        execvpe(s->argv[0], s->argv, l->env);
+        return;
+    }
+    lacks |= confine_filter(s->confine);
+    tell(report, -(int)lacks);
+    execve(l->site.program, s->argv, l->env);
+}
+
+static _Noreturn void child(const struct launch *l)
+{
+    const struct proc_spawn *s = l->spawn;
+    int above = fcntl(l->report, F_DUPFD_CLOEXEC, 3 + (int)s->n_pass); /* the pipe may have been given a number that is needed */
 
     if (above < 0)
         _exit(127);
-    if (setpgid(0, 0) == 0 && place_stdio(s) && place_passed(s, room)) {
+    if (setpgid(0, 0) == 0 && place_stdio(s) && place_passed(s, l->room)) {
         hide_other_fds(3 + (unsigned)s->n_pass);
-        /* If the parent died before prctl(), no signal will come. */
-        if (s->die_with_thread && (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0 || getppid() != parent))
-            _exit(127);
-        reset_signals(s->outlives_endings);
-        execvpe(s->argv[0], s->argv, env);
+        enter_own_pid(l->env);
+        run(l, above);
     }
-    int e = errno;
-    (void)io_write(above, &e, sizeof e);
+    tell(above, errno > 0 ? errno : EIO);
     _exit(127);
 }
 
 /* ---- In the parent ---- */
 
 /* The child's errno if it failed before or in exec; 0: the pipe was closed by a successful exec. */
-static int exec_result(int report)
+static int exec_result(int report, unsigned *ret_lacks)
 {
-    int e = 0;
-    int r = io_read(report, &e, sizeof e);
-
-    return r == -ENODATA ? 0 : r < 0 ? r : e > 0 ? -e : -EIO;
+    for (;;) {
+        int what = 0;
+        int r = io_read(report, &what, sizeof what);
+        if (r < 0)
+            return r == -ENODATA ? 0 : r;
+        if (what > 0)
+            return -what;
+        if (ret_lacks)
+            *ret_lacks = (unsigned)-what;
+    }
 }
 
-int proc_spawn(const struct proc_spawn *s, pid_t *ret, struct err *err)
+static int launch(struct launch *l, pid_t *ret, struct err *err)
 {
-    _cleanup_strv_ char **env = make_env(s->env);
-    _cleanup_free_ int *room = calloc(s->n_pass + 1, sizeof(*room));
-    int fds[2];
+    const struct proc_spawn *s = l->spawn;
     sigset_t all, saved;
+    int fds[2];
 
-    if (!env || !room)
-        return err_errno(err, ENOMEM, "cannot start %s", s->argv[0]);
     if (pipe2(fds, O_CLOEXEC) < 0)
         return err_errno(err, errno, "cannot start %s", s->argv[0]);
     _cleanup_close_ int report_in = fds[0];
     _cleanup_close_ int report_out = fds[1];
-    pid_t parent = getpid();
+    l->report = report_out;
+    l->parent = getpid();
     /* Our signal handlers must not run in the child. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &saved);
     pid_t pid = fork();
     int e = errno;
     if (pid == 0)
-        child(s, env, report_out, parent, room);
+        child(l);
     pthread_sigmask(SIG_SETMASK, &saved, NULL);
     if (pid < 0)
         return err_errno(err, e, "cannot start %s", s->argv[0]);
     close(TAKE_FD(report_out));
-    int r = exec_result(report_in);
+    int r = exec_result(report_in, s->confine ? s->confine->ret_lacks : NULL);
     if (r < 0) {
         while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
             ;
@@ -136,6 +203,25 @@ int proc_spawn(const struct proc_spawn *s, pid_t *ret, struct err *err)
     }
     *ret = pid;
     return 0;
+}
+
+int proc_spawn(const struct proc_spawn *s, pid_t *ret, struct err *err)
+{
+    _cleanup_(launch_done) struct launch l = { .spawn = s, .env = make_env(s->env), .room = calloc(s->n_pass + 1, sizeof(*l.room)) };
+
+    if (!l.env || !l.room)
+        return err_errno(err, ENOMEM, "cannot start %s", s->argv[0]);
+    if (!s->confine)
+        return launch(&l, ret, err);
+    int r = confine_find(s->argv[0], &l.site);
+    if (r < 0)
+        return err_errno(err, -r, "cannot start %s", s->argv[0]);
+    l.site.n_fds = s->n_pass;
+    if (launch(&l, ret, NULL) == 0)
+        return 0;
+    /* It may need something that is not there. */
+    l.site.host_root = true;
+    return launch(&l, ret, err);
 }
 
 int proc_status(int how, int value)

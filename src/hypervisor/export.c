@@ -6,17 +6,22 @@
 #include "base/proc.h"
 #include "hypervisor/image.h"
 #include "hypervisor/internal.h"
+#include "hypervisor/tool.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <libnbd.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #define READY_TIMEOUT_MS 30000u
 #define FLUSH_TIMEOUT_MS 600000u
 #define LOG_MAX ((size_t)64 << 10)
 /* Connections that qemu-nbd lets in at once: a worker pool opens several to one image. */
 #define CLIENTS "16"
+#define BACKLOG 64 /* no less than these */
+#define FIRST_IMAGE 4 /* after the socket */
 
 struct hv_export {
     char *dir, *socket, *log_path, *uri, *image, *bitmap, *dirty_context;
@@ -80,17 +85,53 @@ static int export_new(const char *dir, const char *path, enum hv_export_mode mod
     return 0;
 }
 
-/* what: options of the image, or the name of a disk's node. */
-static int start_server(struct hv_export *e, const char *what, struct err *err)
+/* qemu-nbd is handed the socket, listening, so it needs no folder of the host to put it in. */
+static int listen_at(const char *path, int *ret, struct err *err)
 {
-    _cleanup_free_ char *socket = str_format("--socket=%s", e->socket);
+    _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_un at = { .sun_family = AF_UNIX };
+
+    if (fd < 0)
+        return err_errno(err, errno, "cannot make a socket");
+    if (strlen(path) >= sizeof(at.sun_path))
+        return err_errno(err, ENAMETOOLONG, "cannot make the socket %s", path);
+    strcpy(at.sun_path, path);
+    if (bind(fd, (const struct sockaddr *)&at, sizeof(at)) < 0 || listen(fd, BACKLOG) < 0)
+        return err_errno(err, errno, "cannot make the socket %s", path);
+    *ret = TAKE_FD(fd);
+    return 0;
+}
+
+/* argv: of the server. Descriptor 3 is the socket; then come the images. */
+static int launch(struct hv_export *e, char *const *argv, const struct confine *confine, struct err *err)
+{
+    /* It takes a buffer for every request. glibc would get each from the kernel, page by page, and give it back: that is two thirds of
+     * its CPU time (measured). */
+    char *env[] = { (char *)"MALLOC_MMAP_THRESHOLD_=33554432", (char *)"MALLOC_TRIM_THRESHOLD_=268435456", (char *)"LISTEN_FDS=1",
+                    (char *)PROC_LISTEN_PID_ROOM, NULL };
+    _cleanup_free_ int *fds = calloc(2 * e->chain.n + 1, sizeof(*fds));
+    _cleanup_close_ int socket_fd = -1;
+
+    if (!fds)
+        return err_errno(err, ENOMEM, "cannot serve the image %s", e->image);
+    int r = listen_at(e->socket, &socket_fd, err);
+    if (r < 0)
+        return r;
+    fds[0] = socket_fd;
+    const struct proc_pass pass = { .fds = fds, .n = 1 + image_chain_fds(&e->chain, fds + 1), .confine = confine };
+    return proc_start_with(argv, env, e->log_path, &pass, &e->proc, err);
+}
+
+/* what: options of the image, or the name of a disk's node. */
+static int start_server(struct hv_export *e, const char *what, const struct confine *confine, struct err *err)
+{
     _cleanup_free_ char *bitmap = e->bitmap ? str_format("--bitmap=%s", e->bitmap) : NULL;
     /* The page cache is used: O_DIRECT is refused by some file systems (tmpfs). What was written is flushed when it ends. */
     char *argv[12] = { (char *)"qemu-nbd", (char *)"--persistent", (char *)"--shared=" CLIENTS, (char *)"--cache=writeback",
-                       (char *)"--aio=threads", socket };
-    size_t n = 6;
+                       (char *)"--aio=threads" };
+    size_t n = 5;
 
-    if (!socket || (e->bitmap && !bitmap))
+    if (e->bitmap && !bitmap)
         return err_errno(err, ENOMEM, "cannot serve the image %s", e->image);
     if (bitmap)
         argv[n++] = bitmap;
@@ -99,17 +140,7 @@ static int start_server(struct hv_export *e, const char *what, struct err *err)
     if (!e->network)
         argv[n++] = (char *)"--image-opts";
     argv[n++] = (char *)what;
-    /* It takes a buffer for every request. glibc would get each from the kernel, page by page, and give it back: that is two thirds of
-     * its CPU time (measured). */
-    _cleanup_free_ int *fds = calloc(e->chain.n + 1, sizeof(*fds));
-    struct proc_pass pass = { .fds = fds };
-    for (size_t i = 0; fds && i < e->chain.n; i++)
-        if (e->chain.layers[i].fd >= 0)
-            fds[pass.n++] = e->chain.layers[i].fd;
-    if (!fds)
-        return err_errno(err, ENOMEM, "cannot serve the image %s", e->image);
-    char *env[] = { (char *)"MALLOC_MMAP_THRESHOLD_=33554432", (char *)"MALLOC_TRIM_THRESHOLD_=268435456", NULL };
-    return proc_start_with(argv, env, e->log_path, &pass, &e->proc, err);
+    return launch(e, argv, confine, err);
 }
 
 /* Why qemu-nbd ended, from its log. */
@@ -133,7 +164,7 @@ static void nbd_close_p(struct nbd_handle **h)
     nbd_close(*h); /* NULL is fine */
 }
 
-/* qemu-nbd listens before it has opened the image, so only a finished handshake tells that it serves it. 1 yes, 0 not yet. */
+/* The socket listens before the image is open, so only a finished handshake tells that it is served. 1 yes, 0 not yet. */
 static int try_handshake(struct hv_export *e, uint64_t deadline, struct err *err)
 {
     _cleanup_(nbd_close_p) struct nbd_handle *h = nbd_create();
@@ -153,7 +184,7 @@ static int wait_ready(struct hv_export *e, struct err *err)
     uint64_t deadline = clock_mono_ms() + READY_TIMEOUT_MS;
 
     for (unsigned pause = 1;; pause = pause < 20 ? pause * 2 : 20) {
-        int r = io_exists(e->socket) ? try_handshake(e, deadline, err) : 0;
+        int r = try_handshake(e, deadline, err);
         if (r != 0)
             return r < 0 ? r : 0;
         if (!proc_alive(e->proc, NULL))
@@ -179,15 +210,17 @@ static int open_images(struct hv_export *e, struct err *err)
 
 static int serve(struct hv_export *e, const char *format, struct err *err)
 {
+    const struct confine confine = tool_confine(e->mode == HV_EXPORT_WRITE);
+    const unsigned flags = (e->mode != HV_EXPORT_WRITE ? IMAGE_READ_ONLY : 0) | (e->mode == HV_EXPORT_READ_SHARED ? IMAGE_SHARE : 0);
     _cleanup_free_ char *options = NULL;
 
     int r = e->fd >= 0 ? image_chain_one(e->image, format, &e->chain, err) : image_chain_read(e->image, format, &e->chain, err);
     if (r == 0)
         r = open_images(e, err);
     if (r == 0)
-        r = image_options(&e->chain, e->mode != HV_EXPORT_WRITE, e->mode == HV_EXPORT_READ_SHARED, &options, err);
+        r = image_options(&e->chain, FIRST_IMAGE, flags, &options, err);
     if (r == 0)
-        r = start_server(e, options, err);
+        r = start_server(e, options, &confine, err);
     return r < 0 ? r : wait_ready(e, err);
 }
 
@@ -223,7 +256,9 @@ int hv_export_start_new(const char *dir, int fd, const char *path, const char *f
 int hv_export_start_disk(struct hv_domain *d, const char *dir, const struct hv_disk *disk, struct hv_export **ret, struct err *err)
 {
     _cleanup_(export_free_p) struct hv_export *e = NULL;
+    _cleanup_(tool_reach_clear) struct tool_reach reach = { 0 };
     _cleanup_free_ char *name = disk->node ? network_disk_name(disk) : NULL;
+    struct confine confine;
 
     if (!name)
         return err_set(err, disk->node ? ENOMEM : EOPNOTSUPP, "cannot read %s from the network: %s", disk->locator,
@@ -233,7 +268,9 @@ int hv_export_start_disk(struct hv_domain *d, const char *dir, const struct hv_d
         return r;
     e->network = true;
     e->cancel = d->hv->cancel;
-    r = start_server(e, name, err);
+    if (tool_confine_network(disk->node, &reach, &confine) < 0)
+        return err_errno(err, ENOMEM, "cannot read %s from the network", disk->locator);
+    r = start_server(e, name, &confine, err);
     if (r == 0)
         r = wait_ready(e, err);
     if (r < 0)

@@ -416,12 +416,11 @@ struct hv_image_info {
 /* qemu-img info; format NULL: probed (only where the definition does not say). share: also while a VM has it open. */
 int hv_image_info(const char *path, const char *format, bool share, struct hv_image_info *ret, struct err *err);
 void hv_image_info_clear(struct hv_image_info *i);
-/* qemu-img create. options: "cluster_size=65536,compat=1.1" or NULL; backing may be NULL. Must not exist. */
-int hv_image_create(const char *path, const char *format, uint64_t size, const char *options, const char *backing,
-                    const char *backing_format, struct err *err);
-
-/* The same, of the new, empty, open file fd; path is for errors. */
+/* qemu-img create, of the new, empty, open file fd; path is for errors. options: "cluster_size=65536,compat=1.1" or NULL. */
 int hv_image_make(int fd, const char *path, const char *format, uint64_t size, const char *options, struct err *err);
+
+/* QEMU's tools run confined (base/confine.h). *ret: what they go without on this host, in words; NULL: nothing. Caller frees. */
+int hv_tools_lack(char **ret, struct err *err);
 
 struct hv_export;             /* a qemu-nbd that dies with us */
 enum hv_export_mode { HV_EXPORT_READ, HV_EXPORT_READ_SHARED, HV_EXPORT_WRITE };

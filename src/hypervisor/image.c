@@ -6,6 +6,7 @@
 #include "base/proc.h"
 #include "hypervisor/domain_xml.h"
 #include "hypervisor/internal.h"
+#include "hypervisor/tool.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -45,11 +46,13 @@ static const char *tail(struct buf *b)
     return b->len ? s : "it gave no reason";
 }
 
-/* Runs qemu-img; a non-zero exit is a failure that says `what`. fd: the image, which it knows by IMAGE_TOOL_FD; -1: by its name. */
-static int run_tool(char *const *argv, int fd, const char *what, const char *path, struct buf *out, struct err *err)
+/* Runs qemu-img, confined to its images: descriptors, which it knows as 3, 4 ... A non-zero exit is a failure that says `what`. */
+static int run_tool(char *const *argv, const struct proc_pass *images, const char *what, const char *path, struct buf *out,
+                    struct err *err)
 {
     _cleanup_buf_ struct buf said = BUF_INIT;
-    struct proc_run run = { .argv = argv, .out_max = INFO_MAX, .timeout_ms = TOOL_TIMEOUT_MS, .pass = &fd, .n_pass = fd >= 0 };
+    struct proc_run run = { .argv = argv, .out_max = INFO_MAX, .timeout_ms = TOOL_TIMEOUT_MS, .pass = images->fds, .n_pass = images->n,
+                            .confine = images->confine };
     int status = 0;
 
     int r = proc_run(&run, out, &said, &status, err);
@@ -59,6 +62,13 @@ static int run_tool(char *const *argv, int fd, const char *what, const char *pat
         return 0;
     const char *why = tail(&said);
     return err_set(err, strstr(why, "lock") ? EBUSY : EIO, "cannot %s %s: %s", what, path, why);
+}
+
+static int run_on(char *const *argv, int fd, bool write, const char *what, const char *path, struct buf *out, struct err *err)
+{
+    const struct confine confine = tool_confine(write);
+
+    return run_tool(argv, &(const struct proc_pass){ .fds = &fd, .n = fd >= 0, .confine = &confine }, what, path, out, err);
 }
 
 /* A thin image that a guest has filled looks like one that was allocated beforehand, and may as well be allocated again. */
@@ -105,7 +115,7 @@ int hv_image_info(const char *path, const char *format, bool share, struct hv_im
         return fd;
     if (!name)
         return err_errno(err, ENOMEM, "cannot examine the image %s", path);
-    int r = run_tool(argv, fd, "examine the image", path, &out, err);
+    int r = run_on(argv, fd, false, "examine the image", path, &out, err);
     if (r < 0)
         return r;
     struct hv_image_info info = { 0 };
@@ -125,34 +135,6 @@ bool image_is_written(const char *path)
     return fd >= 0 && fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
 
-int hv_image_create(const char *path, const char *format, uint64_t size, const char *options, const char *backing,
-                    const char *backing_format, struct err *err)
-{
-    _cleanup_free_ char *name = image_file_name(path), *bytes = str_format("%llu", (unsigned long long)size);
-    _cleanup_buf_ struct buf out = BUF_INIT;
-    char *argv[16] = { (char *)"qemu-img", (char *)"create", (char *)"-q", (char *)"-f", (char *)format };
-    struct stat st;
-    size_t n = 5;
-
-    if (!name || !bytes)
-        return err_errno(err, ENOMEM, "cannot create the image %s", path);
-    if (lstat(path, &st) == 0)
-        return err_errno(err, EEXIST, "cannot create the image %s", path);
-    if (options && options[0]) {
-        argv[n++] = (char *)"-o";
-        argv[n++] = (char *)options;
-    }
-    if (backing) {
-        argv[n++] = (char *)"-b";
-        argv[n++] = (char *)backing;
-        argv[n++] = (char *)"-F";
-        argv[n++] = (char *)(backing_format ? backing_format : "raw");
-    }
-    argv[n++] = name;
-    argv[n++] = bytes;
-    return run_tool(argv, -1, "create the image", path, &out, err);
-}
-
 int hv_image_make(int fd, const char *path, const char *format, uint64_t size, const char *options, struct err *err)
 {
     _cleanup_free_ char *bytes = str_format("%llu", (unsigned long long)size);
@@ -168,22 +150,38 @@ int hv_image_make(int fd, const char *path, const char *format, uint64_t size, c
     }
     argv[n++] = (char *)IMAGE_TOOL_FD;
     argv[n++] = bytes;
-    return run_tool(argv, fd, "create the image", path, &out, err);
+    return run_on(argv, fd, true, "create the image", path, &out, err);
+}
+
+/* The image alone: what is behind it is not opened, and its data file only as the open file 4. */
+static char *alone(bool data_file)
+{
+    return str_format("json:{\"driver\":\"qcow2\",\"file\":{\"filename\":\"" IMAGE_TOOL_FD "\"},\"backing\":null%s}",
+                      data_file ? ",\"data-file\":{\"filename\":\"/proc/self/fd/4\"}" : "");
 }
 
 int image_bitmap_remove(const char *path, const char *bitmap, struct err *err)
 {
-    _cleanup_close_ int fd = io_open_file(path, O_PATH, err);
-    char *argv[] = { (char *)"qemu-img", (char *)"bitmap", (char *)"--remove", (char *)"-f", (char *)"qcow2", (char *)IMAGE_TOOL_FD,
-                     (char *)(uintptr_t)bitmap, NULL };
+    _cleanup_chain_ struct image_chain chain = { 0 };
+    _cleanup_free_ char *name = NULL;
     _cleanup_buf_ struct buf out = BUF_INIT;
+    const struct confine confine = tool_confine(true);
     struct err why = ERR_INIT;
 
-    if (fd < 0)
-        return fd;
     if (bitmap[0] == '-')
         return err_errno(err, EINVAL, "cannot remove bitmap %s of %s", bitmap, path);
-    int r = run_tool(argv, fd, "remove a bitmap of", path, &out, &why);
+    int r = image_chain_top(path, "qcow2", &chain, err);
+    if (r == 0)
+        r = image_chain_open(&chain, -1, err);
+    if (r < 0)
+        return r;
+    int fds[2];
+    size_t n_fds = image_chain_fds(&chain, fds);
+    if (!(name = alone(n_fds > 1)))
+        return err_errno(err, ENOMEM, "cannot remove bitmap %s of %s", bitmap, path);
+    char *argv[] = { (char *)"qemu-img", (char *)"bitmap", (char *)"--remove", name, (char *)(uintptr_t)bitmap, NULL };
+    r = run_tool(argv, &(const struct proc_pass){ .fds = fds, .n = n_fds, .confine = &confine }, "remove a bitmap of", path,
+                 &out, &why);
     if (r == -EIO && strstr(why.text, "not found"))
         return 0;
     return r < 0 ? err_move(err, &why) : 0;

@@ -27,9 +27,11 @@ bool image_is_written(const char *path);
 #define IMAGE_TOOL_FD "/proc/self/fd/3" /* the first descriptor that a tool of QEMU's is handed */
 
 struct image_layer {
-    int fd;               /* of the file, for a tool of QEMU's to open it by; -1: none, it goes by its path */
+    int fd;               /* of the file, for a tool of QEMU's to open it by; -1: none */
+    int data_fd;          /* of the file that holds its data; -1: they are in the image itself */
     char *path;           /* or the URI of what is no file */
     char *format;
+    char *data;           /* the path of the file that holds its data, as recorded; NULL: none */
     bool format_recorded; /* false: found by its content, as libvirt does it where the image above records none; QEMU must be told */
 };
 struct image_chain {
@@ -42,6 +44,8 @@ struct image_chain {
 int image_chain_read(const char *path, const char *format, struct image_chain *ret, struct err *err);
 /* The image alone: one that was just made has nothing behind it. */
 int image_chain_one(const char *path, const char *format, struct image_chain *ret, struct err *err);
+/* The image and the file that holds its data, without what it is backed by. */
+int image_chain_top(const char *path, const char *format, struct image_chain *ret, struct err *err);
 /* Opens all of them that are files of this host, so that the tools open what was found. The image itself: a duplicate of fd, if that is not
  * negative. */
 int image_chain_open(struct image_chain *c, int fd, struct err *err);
@@ -66,8 +70,11 @@ int network_disks_lost(struct hv_domain *d, char ***lacks, char ***unsure, struc
 /* Frees what servers failed at. */
 void network_disk_forget(struct hv *hv);
 
-/* --image-opts for QEMU's tools: everything explicit, commas doubled. Layers that are open are handed over as descriptors 3, 4 ... Caller
- * frees. */
-int image_options(const struct image_chain *chain, bool read_only, bool share, char **ret, struct err *err);
+/* --image-opts for QEMU's tools: everything explicit, commas doubled. What is open is handed over as the descriptors that
+ * image_chain_fds() lists, the first of them as number `first`. Caller frees. */
+enum { IMAGE_READ_ONLY = 1 << 0, IMAGE_SHARE = 1 << 1 };
+int image_options(const struct image_chain *chain, unsigned first, unsigned flags, char **ret, struct err *err);
+/* Writes at most 2 * chain->n descriptors; how many. They stay the chain's. */
+size_t image_chain_fds(const struct image_chain *chain, int *fds);
 
 #endif

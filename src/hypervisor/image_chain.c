@@ -14,6 +14,8 @@ void image_chain_clear(struct image_chain *c)
 {
     for (size_t i = 0; i < c->n; i++) {
         cleanup_close_p(&c->layers[i].fd);
+        cleanup_close_p(&c->layers[i].data_fd);
+        free(c->layers[i].data);
         free(c->layers[i].path);
         free(c->layers[i].format);
     }
@@ -90,7 +92,7 @@ static int push(struct image_chain *c, char *path, const char *format, bool reco
         free(copy);
         return -ENOMEM;
     }
-    layers[c->n++] = (struct image_layer){ .fd = -1, .path = path, .format = copy, .format_recorded = recorded };
+    layers[c->n++] = (struct image_layer){ .fd = -1, .data_fd = -1, .path = path, .format = copy, .format_recorded = recorded };
     return 0;
 }
 
@@ -130,7 +132,7 @@ static int check_there(const struct image_chain *c, const struct image_layer *to
 /* Adds what the last layer is backed by. 1: there was something. */
 static int extend(struct image_chain *c, struct err *err)
 {
-    const struct image_layer *top = &c->layers[c->n - 1];
+    struct image_layer *top = &c->layers[c->n - 1];
     struct hv_image_info info = { 0 };
     _cleanup_free_ char *backing = NULL, *format = NULL;
 
@@ -143,6 +145,7 @@ static int extend(struct image_chain *c, struct err *err)
     bool more = info.backing, recorded = info.backing_format;
     backing = more ? resolve(top->path, info.backing) : NULL;
     format = TAKE_PTR(info.backing_format);
+    top->data = TAKE_PTR(info.data_file);
     hv_image_info_clear(&info);
     if (!more)
         return 0;
@@ -193,6 +196,19 @@ int image_chain_one(const char *path, const char *format, struct image_chain *re
     return 0;
 }
 
+int image_chain_top(const char *path, const char *format, struct image_chain *ret, struct err *err)
+{
+    struct hv_image_info info = { 0 };
+
+    int r = hv_image_info(path, format, true, &info, err);
+    if (r == 0)
+        r = image_chain_one(path, format, ret, err);
+    if (r == 0)
+        ret->layers[0].data = TAKE_PTR(info.data_file);
+    hv_image_info_clear(&info);
+    return r;
+}
+
 int image_chain_open(struct image_chain *c, int fd, struct err *err)
 {
     for (size_t i = 0; i < c->n; i++) {
@@ -201,8 +217,23 @@ int image_chain_open(struct image_chain *c, int fd, struct err *err)
             return err_errno(err, errno, "cannot open the image %s", l->path);
         if (l->fd < 0 && l->path[0] == '/' && (l->fd = io_open_file(l->path, O_PATH, err)) < 0)
             return l->fd;
+        if (l->data && l->data[0] == '/' && (l->data_fd = io_open_file(l->data, O_PATH, err)) < 0)
+            return l->data_fd;
     }
     return 0;
+}
+
+size_t image_chain_fds(const struct image_chain *chain, int *fds)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < chain->n; i++) {
+        if (chain->layers[i].fd >= 0)
+            fds[n++] = chain->layers[i].fd;
+        if (chain->layers[i].data_fd >= 0)
+            fds[n++] = chain->layers[i].data_fd;
+    }
+    return n;
 }
 
 /* Value of an option: a comma ends it unless doubled. */
@@ -215,14 +246,21 @@ static int add_value(struct buf *b, const char *s)
     return r;
 }
 
-/* Where its file is. Older versions of qemu-img recorded the protocol as the format of what is raw. */
+/* Where its files are; the path alone lets QEMU tell a file from a block device. */
+static int add_files(struct buf *b, const char *prefix, const struct image_layer *l, unsigned *number)
+{
+    int r = buf_addf(b, ",%sfile.filename=/proc/self/fd/%u", prefix, (*number)++);
+
+    return r < 0 || l->data_fd < 0 ? r : buf_addf(b, ",%sdata-file.filename=/proc/self/fd/%u", prefix, (*number)++);
+}
+
+/* Older versions of qemu-img recorded the protocol as the format of what is raw. */
 static int add_layer(struct buf *b, const char *prefix, const struct image_layer *l, unsigned *number)
 {
     bool raw = !strcmp(l->format, "file") || !strcmp(l->format, "host_device");
 
-    if (l->fd < 0)
-        return 0;
-    return buf_addf(b, ",%sdriver=%s,%sfile.filename=/proc/self/fd/%u", prefix, raw ? "raw" : l->format, prefix, (*number)++);
+    int r = buf_addf(b, ",%sdriver=%s", prefix, raw ? "raw" : l->format);
+    return r < 0 ? r : add_files(b, prefix, l, number);
 }
 
 static int add_backing(struct buf *b, const struct image_chain *chain, unsigned number)
@@ -241,26 +279,31 @@ static int add_backing(struct buf *b, const struct image_chain *chain, unsigned 
     return r;
 }
 
-int image_options(const struct image_chain *chain, bool read_only, bool share, char **ret, struct err *err)
+/* By its name where it is not open. */
+static int add_name(struct buf *b, const char *path)
+{
+    _cleanup_free_ char *name = image_file_name(path);
+    int r = name ? buf_adds(b, ",file.filename=") : -ENOMEM;
+
+    return r < 0 ? r : add_value(b, name);
+}
+
+int image_options(const struct image_chain *chain, unsigned first, unsigned flags, char **ret, struct err *err)
 {
     _cleanup_buf_ struct buf b = BUF_INIT;
     const struct image_layer *top = &chain->layers[0];
-    _cleanup_free_ char *name = top->fd >= 0 ? strdup(IMAGE_TOOL_FD) : image_file_name(top->path);
 
-    int r = name ? buf_adds(&b, "driver=") : -ENOMEM;
+    int r = buf_adds(&b, "driver=");
     if (r == 0)
         r = add_value(&b, top->format);
-    /* The path alone lets QEMU tell a file from a block device. */
     if (r == 0)
-        r = buf_adds(&b, ",file.filename=");
+        r = top->fd >= 0 ? add_files(&b, "", top, &first) : add_name(&b, top->path);
     if (r == 0)
-        r = add_value(&b, name);
-    if (r == 0)
-        r = buf_adds(&b, read_only ? ",read-only=on" : ",discard=unmap,detect-zeroes=unmap");
-    if (r == 0 && share)
+        r = buf_adds(&b, flags & IMAGE_READ_ONLY ? ",read-only=on" : ",discard=unmap,detect-zeroes=unmap");
+    if (r == 0 && flags & IMAGE_SHARE)
         r = buf_adds(&b, ",force-share=on");
     if (r == 0)
-        r = add_backing(&b, chain, 3 + (top->fd >= 0));
+        r = add_backing(&b, chain, first);
     if (r < 0)
         return err_errno(err, -r, "cannot open the image %s", top->path);
     *ret = buf_take_str(&b);

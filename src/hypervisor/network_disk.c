@@ -3,6 +3,7 @@
 #include "base/proc.h"
 #include "hypervisor/image.h"
 #include "hypervisor/internal.h"
+#include "hypervisor/tool.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,11 +81,13 @@ static int ask(struct hv *hv, const struct hv_disk *disk, unsigned limit_ms, str
 {
     _cleanup_free_ char *name = network_disk_name(disk);
     _cleanup_buf_ struct buf out = BUF_INIT, said = BUF_INIT;
-    struct proc_run run = { .argv = PROC_ARGV("qemu-img", "info", "--output=json", name), .out_max = INFO_MAX,
-                            .timeout_ms = limit_ms, .cancel = hv->cancel, .die_with_us = true };
+    _cleanup_(tool_reach_clear) struct tool_reach reach = { 0 };
+    struct confine confine;
+    const struct proc_run run = { .argv = PROC_ARGV("qemu-img", "info", "--output=json", name), .out_max = INFO_MAX,
+                                  .timeout_ms = limit_ms, .cancel = hv->cancel, .die_with_us = true, .confine = &confine };
     int status = 0;
 
-    if (!name)
+    if (!name || tool_confine_network(disk->node, &reach, &confine) < 0)
         return err_errno(err, ENOMEM, "cannot examine the image");
     int r = proc_run(&run, &out, &said, &status, err);
     if (r == -ETIMEDOUT)

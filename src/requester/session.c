@@ -50,11 +50,21 @@ static int open_journal(struct session *s, const char *dir, const char *id, stru
     return r < 0 || !dir ? r : session_watch(rq, s->journal, id, s->hv, err);
 }
 
+static void tell_what_tools_lack(const struct requester *rq)
+{
+    _cleanup_free_ char *lack = NULL;
+
+    if (rq->config.log && rq->config.log->max >= LOG_LEVEL_INFO && hv_tools_lack(&lack, NULL) == 0 && lack)
+        log_info(rq->config.log, "qemu-img and qemu-nbd are kept in bounds here without %s", lack);
+}
+
 static int open_effects(struct session *s, const struct session_options *o, struct err *err)
 {
     _cleanup_free_ char *dir = NULL;
     struct guid id = guid_new();
 
+    if (o->effects || o->restore)
+        tell_what_tools_lack(s->rq);
     int r = o->effects || o->restore ? sessions_dir(&dir, err) : 0;
     if (r >= 0)
         r = open_journal(s, dir, id.text, err);

@@ -10,15 +10,10 @@
 COUNT=24
 [ -z "${KVSS_TEST_FULL:-}" ] || COUNT=200
 kvss_setup
-mkdir "$SANDBOX/bin"
 LOG=$SANDBOX/qemu-img.log
 # images come as open files: which ones they are is logged
-cat > "$SANDBOX/bin/qemu-img" << END
-#!/bin/sh
-echo "\$* \$(readlink /proc/\$\$/fd/* | tr '\n' ' ')" >> $LOG
-exec $(command -v qemu-img) "\$@"
-END
-chmod 755 "$SANDBOX/bin/qemu-img"
+log_images() { echo "$2 $(readlink "/proc/$1"/fd/* | tr '\n' ' ')" >> "$LOG"; }
+tool_watch qemu-img log_images
 
 guest_define one agent=no tokens=off size=8M
 guest_define broken agent=no tokens=off size=8M

@@ -59,14 +59,11 @@ note "known beforehand"
 
 # ---- the agent stops after it was asked: before the VM writer prepares, which reads the disk right after its question ...
 hang="'$(guestctl_path)' sh '$(guest_port two shell)' 'agentctl hang'"
-mkdir "$SANDBOX/bin"
-cat > "$SANDBOX/bin/qemu-nbd" << END
-#!/bin/bash
-PATH=$PATH
-case "\$(readlink /proc/\$\$/fd/*)" in *two*) mkdir "$SANDBOX/asked" 2> /dev/null && . "$SANDBOX/between" ;; esac
-exec qemu-nbd "\$@"
-END
-chmod +x "$SANDBOX/bin/qemu-nbd"
+before_export() {
+    # shellcheck disable=SC1091 # what between() wrote
+    case $(readlink "/proc/$1"/fd/*) in *two*) mkdir "$SANDBOX/asked" 2> /dev/null && . "$SANDBOX/between" ;; esac
+}
+tool_watch qemu-nbd before_export
 between() { # WHAT COMMAND [ARG...]: with WHAT done in between
     echo "$1" > "$SANDBOX/between"
     PATH=$SANDBOX/bin:$PATH "${@:2}"

@@ -17,6 +17,31 @@ image_encrypted() {
     fail "$1 was not made in $try tries"
 }
 
+# tool_watch TOOL FUNCTION: with $SANDBOX/bin first in PATH, each run of TOOL (qemu-img, qemu-nbd) stops before it begins, and goes on after
+# FUNCTION PID ARGUMENTS, which is called here: such a tool can reach nothing of the host, so it cannot do this itself.
+tool_watch() {
+    local at=$SANDBOX/bin/$1
+    mkdir -p "$SANDBOX/bin"
+    mkfifo -m 666 "$at.asks"
+    cat > "$at" <<END
+#!/bin/bash
+echo "\$\$ \$*" > "$at.asks"
+kill -STOP \$\$
+exec $(command -v "$1") "\$@"
+END
+    chmod 755 "$at"
+    _tool_watcher "$2" <> "$at.asks" &
+    cleanup_fn kill $!
+}
+_tool_watcher() {
+    local pid arguments
+    while read -r pid arguments; do
+        while [[ $(< "/proc/$pid/stat") == *") "[RSD]" "* ]]; do sleep 0.01; done 2> /dev/null
+        "$1" "$pid" "$arguments" || :
+        kill -CONT "$pid" 2> /dev/null || :
+    done
+}
+
 _fs_type() { blkid -p -s TYPE -o value "$1" || :; }
 
 # Puts the file system with the data into $2: the image itself, or its last partition.

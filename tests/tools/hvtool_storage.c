@@ -168,12 +168,6 @@ static int cmd_image_info(struct call *c, struct err *err)
     return 0;
 }
 
-static int cmd_image_create(struct call *c, struct err *err)
-{
-    return hv_image_create(c->argv[0], c->argv[1], strtoull(c->argv[2], NULL, 10), argument(c, 3, NULL), argument(c, 4, NULL),
-                           argument(c, 5, NULL), err);
-}
-
 /* Serves the image while the command given runs, which finds the URI in $uri. */
 static int cmd_export(struct call *c, struct err *err)
 {
@@ -267,7 +261,6 @@ const struct command hvtool_storage_commands[] = {
     { "checkpoint-xml", "VM NAME", 2, false, cmd_checkpoint_xml },
     { "checkpoint-redefine", "VM FILE", 2, false, cmd_checkpoint_redefine },
     { "image-info", "PATH [FORMAT [share]]", 1, true, cmd_image_info },
-    { "image-create", "PATH FORMAT SIZE [OPTIONS [BACKING [FORMAT]]]", 3, true, cmd_image_create },
     { "export", "PATH FORMAT read|shared|write [COMMAND]", 3, true, cmd_export },
     { "peek", "PATH FORMAT OFFSET COUNT", 4, true, cmd_peek },
     { "connection", "", 0, false, cmd_connection },

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The data path, through real NBD servers and a real repository: what comes out is what went in, byte for byte, and holes stay holes. */
 #include "test.h"
+#include "test_image.h"
 
 #include "base/num.h"
 #include "base/proc.h"
@@ -123,7 +124,7 @@ static void an_image_is_written_as_qcow2_and_stays_sparse(void **state)
     item.path = w.disk;
     read_items(&w, &item, 1);
     assert_ok(store_image_open(w.point, "disk", &image, &err));
-    assert_ok(hv_image_create(w.out, "qcow2", SIZE, "cluster_size=65536", NULL, NULL, &err));
+    test_image_create(w.out, "qcow2", SIZE, "cluster_size=65536", NULL, NULL);
     assert_ok(hv_export_start(NULL, w.out, "qcow2", HV_EXPORT_WRITE, &e, &err));
     struct transfer_out out = { .label = "vm vda", .image = image, .nbd_uri = hv_export_uri(e), .fd = -1, .fresh = true };
     assert_ok(transfer_write(&t, &out, &err));
