@@ -102,20 +102,3 @@ size_t transfer_threads(void)
         return 2;
     return (size_t)CPU_COUNT(&cpus);
 }
-
-int transfer_data_bytes(struct store_image *image, uint64_t *ret, struct err *err)
-{
-    uint64_t size = store_image_size(image), sum = 0;
-
-    for (uint64_t off = 0, len; off < size; off += len) {
-        bool hole;
-        int r = store_image_extent(image, off, &len, &hole, err);
-        if (r < 0)
-            return r;
-        if (len == 0 || len > size - off)
-            return err_set(err, EUCLEAN, "an extent of the image is impossible");
-        sum += hole ? 0 : len;
-    }
-    *ret = sum;
-    return 0;
-}

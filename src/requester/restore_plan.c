@@ -36,7 +36,7 @@ static int plan_disk(struct restore *r, struct restore_vm *vm, json_t *record, s
     if (e < 0)
         return err_context(err, "VM %s, disk %s", vm->name, d->target);
     d->size = store_image_size(d->content);
-    e = transfer_data_bytes(d->content, &d->data, err);
+    e = store_image_data(d->content, &d->data, err);
     return e < 0 ? err_context(err, "VM %s, disk %s", vm->name, d->target) : 0;
 }
 

@@ -86,8 +86,6 @@ static inline void nbd_close_p(struct nbd_handle **h) { nbd_close(*h); }
 /* err from libnbd's own, per thread; `doing` is what was tried. */
 int nbd_failed(struct err *err, const char *doing);
 
-/* How many bytes of an image are data (no holes). */
-int transfer_data_bytes(struct store_image *image, uint64_t *ret, struct err *err);
 /* Workers to use: one per core that this process may use, at least 2. */
 size_t transfer_threads(void);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The points' side of a check. First all trees are walked silently, each branch once however many points share it. Only if something
- * is found they are walked again, whole, to name every point and image that it touches. */
+ * is found they are walked again, each image's whole, to name every point and image that it touches. */
 #include "base/par.h"
 #include "store/check.h"
 #include "store/walk.h"
@@ -16,7 +16,7 @@ struct point_check {
     uint64_t found;          /* in this stream */
     bool quiet;              /* the first walk */
     bool any;                /* it found something */
-    struct fresh seen;       /* nodes of the first walk */
+    struct fresh seen;       /* nodes of the first walk; of the second, those of this stream */
 };
 
 static void tell(struct point_check *x, const char *what)
@@ -68,9 +68,7 @@ static int enter(void *priv, const struct chunk_id *id, unsigned level, struct e
     (void)level;
     if (par_cancelled(x->c->options->cancel))
         return err_set(err, ECANCELED, "cancelled");
-    if (!x->quiet)
-        return 1;
-    int r = x->any ? 0 : fresh_add(&x->seen, id);
+    int r = x->quiet && x->any ? 0 : fresh_add(&x->seen, id);
     return r < 0 ? err_errno(err, -r, "cannot check") : r;
 }
 
@@ -102,6 +100,8 @@ static int check_stream(struct point_check *x, const struct point_stream *s, str
 
     x->name = s->name;
     x->found = 0;
+    if (!x->quiet) /* each image is told of, but in none the same branch again and again */
+        fresh_free(&x->seen);
     int r = walk_tree(&walk, &s->root, err);
     if (x->found > TOLD_MAX)
         check_tell(x->c, x->point, x->name, "%llu more chunks are missing or damaged", (unsigned long long)(x->found - TOLD_MAX));
@@ -203,6 +203,7 @@ int check_points(struct checking *c, struct err *err)
     if (r == 0 && x.any) {
         x.quiet = false;
         r = walk_points(&x, ids, n, err);
+        fresh_free(&x.seen);
     }
     c->result.points = n;
     return r < 0 ? r : check_protected(c, ids, n, err);

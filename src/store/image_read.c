@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Images being read. Large reads are shared out among the workers, so one caller keeps all cores busy. */
 #include "base/num.h"
+#include "store/data_count.h"
 #include "store/read.h"
 #include <errno.h>
 #include <string.h>
@@ -19,6 +20,7 @@ int store_image_open(struct store_point *p, const char *name, struct store_image
         return err_errno(err, ENOMEM, "cannot open image %s", name);
     i->store = p->store;
     i->size = s->size;
+    i->root = s->root;
     strcpy(i->name, s->name);
     strcpy(i->point, p->id);
     int r = tree_reader_new(p->store->chunks, &s->root, &i->tree, err);
@@ -101,6 +103,20 @@ int store_image_read(struct store_image *i, uint64_t off, void *p, size_t n, str
         return 0;
     size_t pieces = (size_t)((end - 1) / PIECE - off / PIECE + 1);
     return pieces == 1 ? read_piece(&x, 0, err) : pool_split(i->store->env.pool, pieces, read_piece, &x, err);
+}
+
+int store_image_data(struct store_image *i, uint64_t *ret, struct err *err)
+{
+    struct data_count *count = NULL;
+    uint64_t bytes = 0;
+    int r = data_count_new(i->store->chunks, &count, err);
+
+    if (r == 0 && (r = data_count_tree(count, &i->root, &bytes, err)) < 0)
+        err_context(err, "image %s of restore point %.12s", i->name, i->point);
+    data_count_free(count);
+    if (r == 0)
+        *ret = num_min(bytes, i->size);
+    return r;
 }
 
 int store_image_extent(struct store_image *i, uint64_t off, uint64_t *ret_len, bool *ret_hole, struct err *err)

@@ -14,6 +14,7 @@ struct store_point {
 struct store_image {
     struct store *store;
     struct tree_reader *tree;
+    struct tree_root root;
     char name[STORE_NAME_MAX + 1];
     char point[STORE_ID_LEN + 1];
     uint64_t size;

@@ -155,6 +155,8 @@ int store_image_whole(struct store_point *p, const char *name, struct err *err);
 uint64_t store_image_size(const struct store_image *i);
 /* Reads and verifies n bytes at off; the range must lie within the image. Many calls may run at once. */
 int store_image_read(struct store_image *i, uint64_t off, void *p, size_t n, struct err *err);
+/* How many bytes of it are no holes, in whole chunks but for the end. Takes as long as the tree has different nodes, whatever it claims. */
+int store_image_data(struct store_image *i, uint64_t *ret, struct err *err);
 /* *ret_len: how far from off the image is all data or all hole. */
 int store_image_extent(struct store_image *i, uint64_t off, uint64_t *ret_len, bool *ret_hole, struct err *err);
 
