@@ -17,7 +17,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-const char *const confine_system[] = { "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc/ld.so.cache", NULL };
+const char *const confine_system[] = { "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc/ld.so.cache",
+                                       "/nix/store", "/gnu/store", NULL };
 const char *const confine_names[] = { "/etc/resolv.conf", "/etc/hosts", "/etc/host.conf", "/etc/nsswitch.conf", "/etc/gai.conf",
                                       "/etc/services",    "/etc/protocols", "/etc/ssl",   "/etc/pki",           "/etc/ceph", NULL };
 
@@ -59,26 +60,44 @@ static bool is_systems(const char *path)
     return false;
 }
 
+/* Its folder, and of "/opt/qemu/bin" also /opt/qemu/lib and lib64. */
+static int find_folders(const char *program, struct confine_site *ret)
+{
+    static const char *const beside[] = { "/../lib", "/../lib64" };
+    int len = (int)(strrchr(program, '/') - program);
+    size_t n = 0;
+
+    if (is_systems(program) || len == 0)
+        return 0;
+    if (!(ret->folders[n++] = strndup(program, (size_t)len)))
+        return -ENOMEM;
+    for (size_t i = 0; i < ARRAY_SIZE(beside); i++) {
+        _cleanup_free_ char *name = str_format("%.*s%s", len, program, beside[i]);
+        if (!name)
+            return -ENOMEM;
+        if ((ret->folders[n] = realpath(name, NULL)))
+            n++;
+    }
+    return 0;
+}
+
 int confine_find(const char *name, struct confine_site *ret)
 {
-    _cleanup_free_ char *found = NULL, *program = NULL, *folder = NULL;
+    _cleanup_free_ char *found = NULL;
 
     int r = strchr(name, '/') ? ((found = strdup(name)) ? 0 : -ENOMEM) : search(name, &found);
     if (r < 0)
         return r;
-    if (!(program = realpath(found, NULL)))
+    if (!(ret->program = realpath(found, NULL)))
         return -errno;
-    if (!is_systems(program) && !(folder = strndup(program, (size_t)(strrchr(program, '/') - program))))
-        return -ENOMEM;
-    ret->program = TAKE_PTR(program);
-    ret->folder = folder && folder[0] ? TAKE_PTR(folder) : NULL;
-    return 0;
+    return find_folders(ret->program, ret);
 }
 
 void confine_site_clear(struct confine_site *s)
 {
     free(s->program);
-    free(s->folder);
+    for (size_t i = 0; i < ARRAY_SIZE(s->folders); i++)
+        free(s->folders[i]);
     *s = (struct confine_site){ 0 };
 }
 
@@ -97,10 +116,11 @@ static bool set_capabilities(uint64_t permitted, uint64_t effective, uint64_t in
     return syscall(SYS_capset, &head, data) == 0;
 }
 
-/* As the file system sees it: of a network file system the server is asked. */
+/* As the file system sees it: of a network file system the server is asked. For real and effective user, which are one; with
+ * SECBIT_NO_SETUID_FIXUP capabilities count as they are. */
 static bool may_open(const char *path, int how)
 {
-    return syscall(SYS_faccessat2, AT_FDCWD, path, how, AT_EACCESS) == 0 || errno == ENOSYS;
+    return access(path, how) == 0;
 }
 
 static bool may_open_all(const struct confine *c, const struct confine_site *site)
@@ -147,11 +167,11 @@ static bool become(const struct confine *c, const struct confine_site *site)
     const uint64_t own = ((MASK(CAP_SETUID) | MASK(CAP_SETGID)) & has) | open_all;
     uint64_t keep = 0;
 
-    if (prctl(PR_SET_SECUREBITS, SECBIT_KEEP_CAPS | SECBIT_NO_SETUID_FIXUP | SECBIT_NOROOT) < 0)
+    if (prctl(PR_SET_SECUREBITS, (long)(SECBIT_KEEP_CAPS | SECBIT_NO_SETUID_FIXUP | SECBIT_NOROOT), 0L, 0L, 0L) < 0)
         return false;
-    for (int cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++)
+    for (long cap = 0; prctl(PR_CAPBSET_READ, cap, 0L, 0L, 0L) >= 0; cap++)
         if (cap != CAP_DAC_OVERRIDE) /* what is not in there cannot be inherited */
-            (void)prctl(PR_CAPBSET_DROP, cap);
+            (void)prctl(PR_CAPBSET_DROP, cap, 0L, 0L, 0L);
     if (syscall(SYS_setgroups, (size_t)0, NULL) < 0 || syscall(SYS_setresgid, c->gid, c->gid, c->gid) < 0 ||
         syscall(SYS_setresuid, c->uid, c->uid, c->uid) < 0 || !set_capabilities(own, 0, 0))
         return false;
@@ -163,7 +183,7 @@ static bool become(const struct confine *c, const struct confine_site *site)
                                        syscall(SYS_setresuid, 0, 0, 0) < 0))
             return false;
     }
-    if (!set_capabilities(keep, keep, keep) || (keep && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_OVERRIDE, 0, 0) < 0))
+    if (!set_capabilities(keep, keep, keep) || (keep && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, (long)CAP_DAC_OVERRIDE, 0L, 0L) < 0))
         return false;
     return true;
 }
@@ -183,17 +203,17 @@ unsigned confine_enter(const struct confine *c, const struct confine_site *site)
     bool root = geteuid() == 0, own_root = false;
     unsigned lacks = 0;
 
-    limit(c);
     if (!c->network && unshare(CLONE_NEWNET) < 0)
         lacks |= CONFINE_NET;
     if (unshare(CLONE_NEWIPC | CLONE_NEWUTS) < 0)
         lacks |= CONFINE_IPC;
-    if (!site->host_root)
+    if (!site->all_files)
         own_root = unshare(CLONE_NEWNS) == 0 && confine_root(c, site);
     lacks |= own_root ? 0 : CONFINE_ROOT;
     if (root && !become(c, site))
         lacks |= CONFINE_USER;
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || !confine_landlock(c, site, own_root))
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) < 0 || site->all_files || !confine_landlock(c, site, own_root))
         lacks |= CONFINE_LANDLOCK;
+    limit(c); /* last: this process may have more memory than that, and its stack could not grow any more */
     return lacks;
 }

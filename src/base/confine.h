@@ -18,7 +18,7 @@ enum confine_lack {
 };
 
 /* It always gets no core file, no new privileges and no other descriptors; the rest as far as it can be had. A program that does not start
- * in a root folder of its own is started in the host's: a backup does not fail for it. */
+ * because it is kept from a file is started without: a backup does not fail for it. */
 struct confine {
     uid_t uid;                /* who it runs as, if root starts it and this user can open the descriptors; 0: root, without its rights */
     gid_t gid;

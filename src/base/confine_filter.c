@@ -141,5 +141,5 @@ unsigned confine_filter(const struct confine *c)
         return CONFINE_SECCOMP;
     write_program(c, &p, (unsigned)getpid());
     const struct sock_fprog prog = { .len = p.n, .filter = p.code };
-    return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog, 0, 0) < 0 ? CONFINE_SECCOMP : 0;
+    return prctl(PR_SET_SECCOMP, (long)SECCOMP_MODE_FILTER, &prog, 0L, 0L) < 0 ? CONFINE_SECCOMP : 0;
 }

@@ -16,6 +16,7 @@
 #define SCAFFOLD "/sys"
 #define DESCRIPTORS "/proc/self/fd"
 #define NULL_DEVICE "/dev/null"
+#define NO_TYPE "none"
 
 /* ---- A root folder of its own -----------------------------------------------------------------------------------------------------*/
 
@@ -55,8 +56,8 @@ static bool show(const char *path, unsigned long flags)
     if (stat(path, &st) < 0)
         return true;
     bool made = S_ISDIR(st.st_mode) ? mkdir(to, 0755) == 0 : mknod(to, S_IFREG | 0644, 0) == 0;
-    return (made || errno == EEXIST) && mount(path, to, NULL, MS_BIND, NULL) == 0 &&
-           mount(NULL, to, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | flags, NULL) == 0;
+    return (made || errno == EEXIST) && mount(path, to, NO_TYPE, MS_BIND, NULL) == 0 &&
+           mount(NO_TYPE, to, NO_TYPE, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | flags, NULL) == 0;
 }
 
 static bool show_all(const char *const *paths)
@@ -70,13 +71,13 @@ static bool show_all(const char *const *paths)
 static bool furnish(const struct confine *c, const struct confine_site *site)
 {
     return show_all(confine_system) && (!c->network || show_all(confine_names)) && show_all(c->reach) &&
-           (!site->folder || show(site->folder, MS_NODEV)) && show(DESCRIPTORS, MS_NODEV | MS_NOEXEC) && show(NULL_DEVICE, MS_NOEXEC) &&
-           mount(NULL, SCAFFOLD, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) == 0;
+           show_all((const char *const *)site->folders) && show(DESCRIPTORS, MS_NODEV | MS_NOEXEC) && show(NULL_DEVICE, MS_NOEXEC) &&
+           mount(NO_TYPE, SCAFFOLD, NO_TYPE, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) == 0;
 }
 
 bool confine_root(const struct confine *c, const struct confine_site *site)
 {
-    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+    if (mount(NO_TYPE, "/", NO_TYPE, MS_REC | MS_PRIVATE, NULL) < 0 ||
         mount("kvss", SCAFFOLD, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755,size=64k") < 0)
         return false;
     /* The old root comes to lie on the new one, and goes. */
@@ -142,8 +143,8 @@ bool confine_landlock(const struct confine *c, const struct confine_site *site, 
     for (const char *const *p = c->reach; p && *p; p++)
         allow(rules, *p, READ);
     /* A program that an administrator put there may have pipes beside it; in a root folder of its own, files cannot be written. */
-    if (site->folder)
-        allow(rules, site->folder, own_root ? READ | LANDLOCK_ACCESS_FS_WRITE_FILE : READ);
+    for (char *const *p = site->folders; *p; p++)
+        allow(rules, *p, own_root ? READ | LANDLOCK_ACCESS_FS_WRITE_FILE : READ);
     allow(rules, NULL_DEVICE, LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE);
     allow(rules, DESCRIPTORS, LANDLOCK_ACCESS_FS_READ_DIR);
     for (size_t i = 0; i < site->n_fds; i++)

@@ -219,8 +219,8 @@ int proc_spawn(const struct proc_spawn *s, pid_t *ret, struct err *err)
     l.site.n_fds = s->n_pass;
     if (launch(&l, ret, NULL) == 0)
         return 0;
-    /* It may need something that is not there. */
-    l.site.host_root = true;
+    /* It may need a file that it is kept from. */
+    l.site.all_files = true;
     return launch(&l, ret, err);
 }
 
