@@ -44,7 +44,8 @@ static struct tree_root make_tree(struct store *s, bool missing)
 
 static void make_point(struct store *s, bool missing, char id[static STORE_ID_LEN + 1])
 {
-    struct point_stream stream = { .kind = STREAM_IMAGE, .name = "disk", .size = (uint64_t)CHUNK_SIZE << 40, .root = make_tree(s, missing) };
+    struct point_stream stream = { .kind = STREAM_IMAGE, .name = "disk", .size = (uint64_t)CHUNK_SIZE << 40,
+                                   .root = make_tree(s, missing) };
     struct point_data d = { .meta = strdup("{}"), .time_us = 1 };
     struct backend_prepared prepared;
     struct chunk_id name;
