@@ -142,7 +142,7 @@ int prune_survey(struct pruning *p, struct err *err)
         r = point_list(&p->store->env, &p->points, &p->points_n, err);
     if (r == 0)
         r = mark_all(p, err);
-    if (r == -EUCLEAN) {
+    if (r == -EUCLEAN && p->mark.set) { /* the index could be read, and lacks something */
         struct err first = ERR_INIT;
         err_move(&first, err);
         r = adopt_all(p, err);

@@ -1,15 +1,31 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* mutate json SEED PATH < DOCUMENT: the JSON document with one to four changes somewhere in its structure; PATH is one of the values.
- * mutate run KIB SECONDS PROGRAM [ARG...]: runs it; ends as it does, or with 99 if it took more memory, 98 if more time, 97 by a signal. */
+ * mutate xml SEED PATH < DOCUMENT: the same of an XML document; what is added may run PATH.
+ * mutate run KIB SECONDS FILE PROGRAM [ARG...]: runs it, and writes into the file how much memory (KiB) and time (ms) it took; ends as it
+ * does, or with 99 if it took more memory, 98 if more time, 97 by a signal. */
+#include "mutate_xml.h"
 #include <jansson.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
+
+/* What is a path is likely to lead to where somebody wants it. */
+static bool is_path(const char *key)
+{
+    static const char *const keys[] = { "path", "restore_path", "from", "link", "backing", "below", "dir", "folder" };
+
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+        if (strcmp(key, keys[i]) == 0)
+            return true;
+    return false;
+}
 
 static json_t *value(const char *path)
 {
@@ -51,7 +67,7 @@ static void change_in_object(json_t *j, const char *key, const char *path)
     if (random() % 10 < 3)
         json_object_del(j, key);
     else
-        json_object_set_new(j, key, value(path));
+        json_object_set_new(j, key, is_path(key) && random() % 2 ? json_string(path) : value(path));
 }
 
 static void change_in_array(json_t *j, size_t i, const char *path)
@@ -103,11 +119,26 @@ static int mutate(const char *seed, const char *path)
     return json_dumpf(j, stdout, JSON_COMPACT);
 }
 
-static int run(long kib, unsigned seconds, char **argv)
+/* What it took goes into a file: KiB, ms. */
+static void note_use(const char *file, const struct rusage *used, const struct timespec *began)
 {
+    FILE *f = fopen(file, "we");
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (f) {
+        fprintf(f, "%ld %lld\n", used->ru_maxrss, (long long)(now.tv_sec - began->tv_sec) * 1000 + (now.tv_nsec - began->tv_nsec) / 1000000);
+        fclose(f);
+    }
+}
+
+static int run(long kib, unsigned seconds, const char *file, char **argv)
+{
+    struct timespec began;
     struct rusage used;
     int status;
 
+    clock_gettime(CLOCK_MONOTONIC, &began);
     pid_t pid = fork();
     if (pid == 0) {
         alarm(seconds);
@@ -116,6 +147,7 @@ static int run(long kib, unsigned seconds, char **argv)
     }
     if (pid < 0 || wait4(pid, &status, 0, &used) < 0)
         return 1;
+    note_use(file, &used, &began);
     if (WIFSIGNALED(status))
         return WTERMSIG(status) == SIGALRM ? 98 : 97;
     return used.ru_maxrss > kib ? 99 : WEXITSTATUS(status);
@@ -125,8 +157,10 @@ int main(int argc, char **argv)
 {
     if (argc == 4 && strcmp(argv[1], "json") == 0)
         return mutate(argv[2], argv[3]);
-    if (argc > 4 && strcmp(argv[1], "run") == 0)
-        return run(atol(argv[2]), (unsigned)atoi(argv[3]), argv + 4);
-    fputs("Usage: mutate json SEED PATH | mutate run KIB SECONDS PROGRAM [ARG...]\n", stderr);
+    if (argc == 4 && strcmp(argv[1], "xml") == 0)
+        return mutate_xml(argv[2], argv[3]);
+    if (argc > 5 && strcmp(argv[1], "run") == 0)
+        return run(atol(argv[2]), (unsigned)atoi(argv[3]), argv[4], argv + 5);
+    fputs("Usage: mutate json|xml SEED PATH | mutate run KIB SECONDS FILE PROGRAM [ARG...]\n", stderr);
     return 2;
 }

@@ -323,6 +323,31 @@ static void damaged_locks_and_records_do_no_harm(void **state)
 }
 
 /* Damage is told with the points and images it touches, and only these. */
+/* Nothing is removed, and the message says what to do. */
+static void prune_with_a_damaged_index_file(void **state)
+{
+    _cleanup_free_ char *folder = str_format("%s/repo/index", (const char *)*state);
+    _cleanup_strv_ char **files = NULL;
+    struct err err = ERR_INIT;
+    struct world w = {0};
+
+    build(&w, *state, false);
+    gather(folder, &files);
+    assert_non_null(files);
+    assert_int_equal(truncate(files[0], 10), 0);
+    struct store *s = test_open(w.path, false);
+    for (int dry = 1; dry >= 0; dry--) {
+        struct store_prune o = {.dry_run = dry};
+        struct store_prune_result r;
+        assert_fails(EUCLEAN, store_prune(s, &o, &r, &err));
+        assert_non_null(strstr(err.text, "kvss repair index"));
+    }
+    store_close(s);
+    for (unsigned i = 0; i < 2; i++)
+        free(w.data[i]);
+    free(w.path);
+}
+
 static void check_names_what_is_touched(void **state)
 {
     struct world w = {0};
@@ -367,7 +392,7 @@ int main(void)
         test_in_dir(index_plain),     test_in_dir(points_encrypted), test_in_dir(points_plain),
         test_in_dir(keys_encrypted),  test_in_dir(config_encrypted), test_in_dir(config_plain),
         test_in_dir(exchanged_files_are_noticed), test_in_dir(repair_and_heal), test_in_dir(check_names_what_is_touched),
-        test_in_dir(damaged_locks_and_records_do_no_harm),
+        test_in_dir(damaged_locks_and_records_do_no_harm), test_in_dir(prune_with_a_damaged_index_file),
     };
 
     return cmocka_run_group_tests_name("store_damage", tests, NULL, NULL);
