@@ -69,3 +69,14 @@ int store_point_ids(struct store *s, struct store_id **ret, size_t *ret_n, struc
     *ret_n = n;
     return 0;
 }
+
+int64_t store_point_put_us(struct store *s, const char *id)
+{
+    char path[OBJECT_PATH_SIZE];
+    struct backend_stat st;
+    struct chunk_id name;
+
+    if (!crypt_unhex(id, name.b, sizeof name.b))
+        return 0;
+    return backend_stat(s->env.backend, object_path("points", name.b, sizeof name.b, path), &st, NULL) < 0 ? 0 : st.mtime_us;
+}

@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/par.h"
+#include "store/store_catalogue.h"
 #include "store/store_keep.h"
 #include <kvss/error.h>
 #include <stdbool.h>
