@@ -41,7 +41,7 @@ struct bar;
 struct cli {
     struct settings settings;
     char *passphrase;          /* from the environment; wiped */
-    bool json, verbose, quiet, accept_new_repository, accept_rollback;
+    bool json, verbose, quiet, accept_new_repository, accept_rollback, accept_host_keys;
     const char *config_file;
     struct log log;
     struct par_cancel cancel;  /* raised by SIGINT, SIGTERM, SIGHUP */

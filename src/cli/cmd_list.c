@@ -26,6 +26,12 @@ static int vms(struct cli *cli, char **args, json_t **ret, struct err *err)
     return requester_list_vms(cli->rq, ret, err);
 }
 
+static int hosts(struct cli *cli, char **args, json_t **ret, struct err *err)
+{
+    (void)args;
+    return requester_list_hosts(cli->rq, ret, err);
+}
+
 static const struct {
     const char *name;
     int (*list)(struct cli *cli, char **args, json_t **ret, struct err *err);
@@ -36,6 +42,7 @@ static const struct {
     { "providers", providers, render_providers, 1 },
     { "vms", vms, render_vms, 1 },
     { "points", points, render_points, 2 },
+    { "hosts", hosts, render_hosts, 1 },
 };
 
 static int run(struct cli *cli, const void *options, char **args, struct err *err)
@@ -47,7 +54,7 @@ static int run(struct cli *cli, const void *options, char **args, struct err *er
     while (i < ARRAY_SIZE(lists) && strcmp(lists[i].name, args[0]))
         i++;
     if (i == ARRAY_SIZE(lists))
-        return cli_usage(err, "kvss list takes writers, providers, vms or points, not '%s'", args[0]);
+        return cli_usage(err, "kvss list takes writers, providers, vms, points or hosts, not '%s'", args[0]);
     if (lists[i].max_args == 1 && args[1])
         return cli_usage(err, "kvss list %s takes no further argument", args[0]);
     int r = cli_prepare(cli, err);
@@ -59,9 +66,10 @@ static int run(struct cli *cli, const void *options, char **args, struct err *er
 
 const struct cli_command cmd_list = {
     .name = "list",
-    .args = "writers|providers|vms|points [VM]",
-    .summary = "list writers, providers, VMs or restore points",
-    .about = "points VM lists only the restore points that hold the VM.",
+    .args = "writers|providers|vms|points [VM]|hosts",
+    .summary = "list writers, providers, VMs, restore points or hosts",
+    .about = "points VM lists only the restore points that hold the VM. hosts lists the hosts\n"
+             "that sign for what they do to the repository.",
     .min_args = 1,
     .max_args = 2,
     .run = run,

@@ -24,7 +24,7 @@ static const struct cli_command *const commands[] = {
 
 struct globals {
     const char *repository, *connect, *config, *password_file, *password_command, *key_file;
-    bool json, verbose, quiet, help, version, accept_new_repository, accept_rollback;
+    bool json, verbose, quiet, help, version, accept_new_repository, accept_rollback, accept_host_keys;
 };
 
 static const struct cli_option global_options[] = {
@@ -41,6 +41,8 @@ static const struct cli_option global_options[] = {
       offsetof(struct globals, accept_new_repository), NULL },
     { "accept-rollback", 0, NULL, "take it for right that restore points are missing, or back",
       offsetof(struct globals, accept_rollback), NULL },
+    { "accept-host-keys", 0, NULL, "believe hosts that sign with another key than before",
+      offsetof(struct globals, accept_host_keys), NULL },
     { "json", 0, NULL, "print a report as JSON", offsetof(struct globals, json), NULL },
     { "verbose", 'v', NULL, "say each step", offsetof(struct globals, verbose), NULL },
     { "quiet", 'q', NULL, "no progress, no warnings", offsetof(struct globals, quiet), NULL },
@@ -228,6 +230,7 @@ static int make_requester(struct cli *cli, struct err *err)
         .encryption_required = s->encryption && !strcmp(s->encryption, "required"),
         .accept_new_repository = cli->accept_new_repository,
         .accept_rollback = cli->accept_rollback,
+        .accept_host_keys = cli->accept_host_keys,
         .scratch_reserve = settings_size(s->scratch_reserve),
         .scratch_limit = settings_size(s->scratch_limit),
         .writer_copy_limit = settings_size(s->writer_copy_limit),
@@ -336,6 +339,7 @@ static int run_with(struct cli *cli, const struct cli_command *c, struct globals
     cli->quiet = g->quiet;
     cli->accept_new_repository = g->accept_new_repository;
     cli->accept_rollback = g->accept_rollback;
+    cli->accept_host_keys = g->accept_host_keys;
     cli->log.max = g->quiet ? LOG_LEVEL_ERROR : g->verbose ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING;
     if (collect_settings(cli, g, err) < 0)
         return EXIT_USAGE;

@@ -11,6 +11,7 @@ void render_init(FILE *f, const json_t *report, bool verbose);
 void render_writers(FILE *f, const json_t *report, bool verbose);
 void render_providers(FILE *f, const json_t *report, bool verbose);
 void render_vms(FILE *f, const json_t *report, bool verbose);
+void render_hosts(FILE *f, const json_t *report, bool verbose);
 void render_points(FILE *f, const json_t *report, bool verbose);
 void render_check(FILE *f, const json_t *report, bool verbose);
 void render_backup(FILE *f, const json_t *report, bool verbose);

@@ -100,9 +100,13 @@ void render_known(FILE *f, const json_t *report)
     size_t i;
 
     json_array_foreach (json_object_get(report, "missing"), i, id)
-        fprintf(f, "MISSING: restore point %.12s, which this host knows and has not forgotten.\n", json_string_value(id));
+        fprintf(f, "MISSING: restore point %.12s, which this host knows, and which was not forgotten.\n", json_string_value(id));
     json_array_foreach (json_object_get(report, "returned"), i, id)
-        fprintf(f, "BACK: restore point %.12s, which this host has forgotten.\n", json_string_value(id));
+        fprintf(f, "BACK: restore point %.12s, which was forgotten.\n", json_string_value(id));
+    json_array_foreach (json_object_get(report, "unsigned"), i, id)
+        fprintf(f, "UNSIGNED: restore point %.12s, for which no host has signed.\n", json_string_value(id));
+    json_array_foreach (json_object_get(json_object_get(report, "catalogue"), "cut"), i, id)
+        fprintf(f, "MISSING: %s.\n", json_string_value(id));
 }
 
 void render_fsck(FILE *f, const json_t *report, bool verbose)

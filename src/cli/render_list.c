@@ -71,6 +71,27 @@ void render_vms(FILE *f, const json_t *report, bool verbose)
     table_print(t, f);
 }
 
+void render_hosts(FILE *f, const json_t *report, bool verbose)
+{
+    static const char *const header[] = { "HOST", "KEY", "POINTS", "LAST SIGNED", "" };
+    struct table *t = table_new(header, ARRAY_SIZE(header));
+    size_t i;
+    json_t *h;
+
+    json_array_foreach (json_object_get(report, "hosts"), i, h) {
+        char key[65], points[24], time[40];
+        snprintf(key, verbose ? sizeof(key) : 17, "%s", out_get(h, "key"));
+        snprintf(points, sizeof(points), "%llu", (unsigned long long)out_number(h, "points"));
+        const char *what = json_is_true(json_object_get(h, "this_host")) ? "this host" :
+                           json_is_false(json_object_get(h, "believed")) ? "not believed" : "";
+        const char *cells[] = { out_get(h, "name"), key, points, out_time(h, "time", time), what };
+        table_add(t, cells);
+    }
+    table_print(t, f);
+    if (out_number(report, "version") < 2)
+        fputs("The repository has format version 1, in which hosts do not sign; kvss upgrade changes that.\n", f);
+}
+
 /* "web01 (file-system), app01 (saved-state), Orders: files (application)" */
 static char *vm_names(const json_t *point)
 {

@@ -188,6 +188,7 @@ static int commit(struct backup *b, json_t **ret_report, struct err *err)
     if (r < 0)
         return r;
     known_note_made(b->rq, id);
+    (void)known_sign(b->rq, STORE_ENTRY_COMMIT, NULL);
     json_object_set_new(report, "point", json_string(id));
     *ret_report = TAKE_PTR(report);
     return 0;

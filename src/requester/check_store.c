@@ -161,17 +161,33 @@ static void look_at_index(struct check *c)
                 (unsigned long long)u.packs, (unsigned long long)u.points, u.points == 1 ? "point needs" : "points need");
 }
 
+/* What hosts have signed. */
+static void look_at_catalogue(struct check *c, const struct known *k)
+{
+    json_t *text;
+    size_t i;
+
+    json_array_foreach (k->cut, i, text)
+        check_found(c, c->findings,
+                    FOUND(FINDING_WARNING, "repository-catalogue-cut", "find out what happened to it; a prune would be refused"), "%s",
+                    json_string_value(text));
+    json_array_foreach (k->notes, i, text)
+        check_found(c, c->findings, FOUND(FINDING_NOTE, "repository-hosts", "kvss list hosts shows all of them"), "%s",
+                    json_string_value(text));
+}
+
 /* Whether it is the one that this host knows, and has all that it should. */
 static void look_at_known(struct check *c)
 {
-    _cleanup_buf_ struct buf missing = BUF_INIT, returned = BUF_INIT;
+    _cleanup_buf_ struct buf missing = BUF_INIT, returned = BUF_INIT, of_nobody = BUF_INIT;
     const struct known *k = c->rq->known;
 
     if (k && k->strange)
         check_found(c, c->findings,
                     FOUND(FINDING_ERROR, "repository-changed", "find out what happened to the repository; a backup would be refused"), "%s",
                     k->strange);
-    if (!k || known_missing_text(k, false, &missing) < 0 || known_returned_text(k, &returned) < 0)
+    if (!k || known_missing_text(k, false, &missing) < 0 || known_returned_text(k, &returned) < 0 ||
+        known_unsigned_text(k, false, &of_nobody) < 0)
         return;
     if (missing.len && k->rolled_back)
         check_found(c, c->findings,
@@ -183,6 +199,10 @@ static void look_at_known(struct check *c)
     if (returned.len)
         check_found(c, c->findings, FOUND(FINDING_WARNING, "repository-points-returned", "find out who put them there"), "%s",
                     (char *)returned.data);
+    if (of_nobody.len)
+        check_found(c, c->findings, FOUND(FINDING_WARNING, "repository-points-unsigned", "find out who made them"), "%s",
+                    (char *)of_nobody.data);
+    look_at_catalogue(c, k);
 }
 
 static void look_at_locks(struct check *c)

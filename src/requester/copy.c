@@ -57,8 +57,10 @@ static int copy_all(struct requester *rq, struct requester *to, char *const *ids
         int r = store_copy_point(rq->store, *ids, to->store, rq->config.progress, rq->config.cancel, id, err);
         if (r < 0)
             return err_context(err, "restore point %.12s", *ids);
-        if (r == 0)
+        if (r == 0) {
             known_note_made(to, id);
+            (void)known_sign(to, STORE_ENTRY_COMMIT, NULL);
+        }
         json_array_append_new(points, json_pack("{s:s, s:s, s:b}", "id", *ids, "copy", id, "copied", r == 0));
     }
     return 0;

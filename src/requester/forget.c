@@ -185,12 +185,21 @@ static int tell(const struct forget *f, char *const *ids, json_t **ret, struct e
     return *ret ? 0 : err_set(err, ENOMEM, "out of memory");
 }
 
+/* What is gone is never missed, by this host or by others: they are told first. */
 static int remove_points(struct forget *f, char *const *ids, struct err *err)
 {
-    known_note_forgotten(f->rq, ids); /* first, so that what is gone is never missed */
+    (void)known_sign(f->rq, STORE_ENTRY_FORGET, ids);
+    known_note_forgotten(f->rq, ids);
     int r = store_forget(f->rq->store, (const char *const *)ids, strv_len(ids), err);
-    if (r < 0)
-        known_note_kept(f->rq, ids);
+    if (r >= 0) {
+        known_note_removed(f->rq, ids);
+        return 0;
+    }
+    known_note_kept(f->rq, ids);
+    if (r == -EPERM) { /* protected meanwhile, and none was removed */
+        known_note_accepted(f->rq, ids);
+        (void)known_sign(f->rq, STORE_ENTRY_ACCEPT, NULL);
+    }
     return r;
 }
 
@@ -220,6 +229,8 @@ int requester_forget(struct requester *rq, const struct requester_forget *job, j
 
     rq->end = REQUESTER_DONE;
     int r = repository_open_for(rq, KNOWN_CHANGE, err);
+    if (r >= 0 && !job->dry_run)
+        r = known_finish(rq, err);
     if (r >= 0)
         r = forget(&f, &report, err);
     if (r >= 0 && job->prune && !job->dry_run) {

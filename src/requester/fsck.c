@@ -37,7 +37,7 @@ int requester_fsck(struct requester *rq, unsigned read_data_percent, json_t **re
         r = known_report(rq, report, err);
     if (r >= 0) {
         *ret = TAKE_PTR(report);
-        rq->end = result.problems || (rq->known && rq->known->rolled_back) ? REQUESTER_DAMAGED : REQUESTER_DONE;
+        rq->end = result.problems || known_is_short(rq) ? REQUESTER_DAMAGED : REQUESTER_DONE;
     }
     return job_end(rq, r, err);
 }

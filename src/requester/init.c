@@ -31,6 +31,8 @@ int requester_init(struct requester *rq, const struct requester_init *job, json_
         r = store_open(c->repository, &o, &rq->store, err);
     if (r >= 0)
         r = known_meet(rq, KNOWN_FOUNDED, err);
+    if (r >= 0)
+        (void)known_sign(rq, STORE_ENTRY_BASE, NULL);
     if (r >= 0 && !(*ret = json_pack("{s:s, s:s, s:b, s:i}", "repository", store_location(rq->store), "guid", store_guid(rq->store),
                                      "encrypted", !job->no_encryption, "version", store_version(rq->store))))
         r = err_set(err, ENOMEM, "out of memory");

@@ -59,8 +59,10 @@ static int add(struct requester *rq, const struct requester_new_key *key, char i
         r = new_secret(rq, key, &passphrase, &k, err);
     if (r >= 0)
         r = store_key_add(rq->store, &k, 0, id, err);
-    if (r >= 0)
+    if (r >= 0) {
         known_note_keys(rq);
+        (void)known_sign(rq, STORE_ENTRY_BASE, NULL); /* under the new master key, with what it has seen of the other hosts */
+    }
     return r;
 }
 
@@ -217,8 +219,10 @@ int requester_upgrade(struct requester *rq, json_t **ret, struct err *err)
     int r = repository_open_for(rq, KNOWN_CHANGE, err);
     if (r >= 0)
         r = done = store_upgrade(rq->store, err);
-    if (r > 0)
+    if (r > 0) {
         known_note_keys(rq);
+        known_begin(rq);
+    }
     if (r >= 0 && store_encrypted(rq->store))
         r = store_key_list(rq->store, &list, &n, err);
     for (size_t i = 0; r >= 0 && i < n; i++)

@@ -27,6 +27,12 @@ void known_free(struct known *k)
     free(k->strange);
     json_decref(k->missing);
     json_decref(k->returned);
+    json_decref(k->unsigned_points);
+    json_decref(k->unfinished);
+    json_decref(k->cut);
+    json_decref(k->notes);
+    store_catalogue_free(k->catalogue);
+    store_host_key_free(k->key);
     free(k);
 }
 
@@ -76,6 +82,25 @@ static int parse(const char *text, size_t n, json_t **ret, struct err *err)
     return 0;
 }
 
+static bool hosts_ok(json_t *hosts)
+{
+    json_t *h, *seq, *waived;
+    const char *key;
+
+    if (!hosts)
+        return true;
+    if (!json_is_object(hosts))
+        return false;
+    json_object_foreach (hosts, key, h) {
+        seq = json_object_get(h, "seq");
+        waived = json_object_get(h, "waived");
+        if (!is_hex(key, STORE_HOST_KEY_LEN) || !json_get_text(h, "name") || strlen(json_get_text(h, "name")) > STORE_HOST_NAME_MAX ||
+            (seq && (!json_is_integer(seq) || !is_hex(json_get_text(h, "head"), STORE_ID_LEN))) || (waived && !json_is_integer(waived)))
+            return false;
+    }
+    return true;
+}
+
 int known_parse(const char *text, size_t n, json_t **ret, struct err *err)
 {
     _cleanup_json_ json_t *doc = NULL;
@@ -91,7 +116,7 @@ int known_parse(const char *text, size_t n, json_t **ret, struct err *err)
     const json_t *generation = json_object_get(doc, "generation");
     if ((opened_by && !is_hex(json_string_value(opened_by), 2 * KEY_ID_BYTES)) || (generation && !json_is_integer(generation)) ||
         !json_is_boolean(json_object_get(doc, "encrypted")) || !key || (*key && !is_hex(key, STORE_ID_LEN)) || !json_is_object(points) ||
-        json_object_size(points) > KNOWN_POINTS_MAX)
+        json_object_size(points) > KNOWN_POINTS_MAX || !hosts_ok(json_object_get(doc, "hosts")))
         return err_set(err, EINVAL, "damaged: an entry is missing or not understood");
     json_object_foreach (points, id, point)
         if (!point_ok(id, point))

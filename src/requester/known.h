@@ -5,11 +5,17 @@
  *
  *   GUID       { "known": 1, "encrypted": bool, "key": fingerprint or "", "opened_by": id of a key object, if encrypted,
  *              "generation": of the list of its keys, "points": { ID:
- *              { "state", "made_us", "vms": { UUID: CHECKPOINT } } } }
+ *              { "state", "made_us", "vms": { UUID: CHECKPOINT } } },
+ *              "hosts": { KEY: { "name", "seq", "head", "waived", "doubted": bool } } }
  *   addresses  { "known": 1, "addresses": { PATH: [ GUID ] } }
  *
  * "state" is seen (made by others), prepared (by this host; it may never have been published), ours, forgotten (by this host).
- * "told" of a point: that it is missing has been reported by a command that writes. A host without the file trusts what it finds. */
+ * "told" of a point: that it is missing has been reported by a command that writes. A host without the file trusts what it finds.
+ *
+ * Where the repository has a catalogue (store/store_catalogue.h), "hosts" are those that have signed it, each with its newest entry; what
+ * is missing of a chain up to "waived" was accepted; a "doubted" one signs under the name of another. Of points: "absent", it was forgotten
+ * and has been seen to be gone; "accepted", what no host has signed for is right; "unsigned_us", when that was first seen. The private key
+ * of this host is in the folder above. */
 #ifndef REQUESTER_KNOWN_H
 #define REQUESTER_KNOWN_H
 
@@ -24,7 +30,14 @@ struct known {
     char *strange;      /* why this is not the repository it was, if so; NULL */
     json_t *missing;    /* [ { "id", "ours": bool, "told": bool } ]: points that were there, are not, and this host has not forgotten */
     json_t *returned;   /* [ ID ]: those that this host has forgotten, and that are there again */
-    bool rolled_back;   /* the newest that this host made is among the missing */
+    bool rolled_back;   /* the newest that this host made is among the missing, or this host's own chain was cut short */
+    struct store_catalogue *catalogue; /* NULL: the repository has none, or it cannot be read */
+    struct store_host_key *key;        /* of this host; NULL: it has none yet */
+    json_t *unsigned_points; /* [ { "id", "told" } ]: that are there, and no host has signed for */
+    json_t *unfinished; /* [ ID ]: signed to be forgotten, and not removed yet */
+    json_t *cut;        /* [ TEXT ]: what is missing of the catalogue */
+    json_t *notes;      /* [ TEXT ]: what else is to be said of it */
+    bool lost;          /* points are missing that some host has signed for */
 };
 void known_free(struct known *k); /* NULL is fine */
 
@@ -66,14 +79,18 @@ int known_meet(struct requester *rq, enum known_use use, struct err *err);
  * well. 0 or -ENOMEM. */
 int known_missing_text(const struct known *k, bool untold_only, struct buf *ret);
 int known_returned_text(const struct known *k, struct buf *ret);
+int known_unsigned_text(const struct known *k, bool untold_only, struct buf *ret);
 
 /* ---- known_note.c -----------------------------------------------------------------------------------------------------------*/
 /* A restore point of this host that is about to be published; `report` is its listing. And: it was. Failures are warnings. */
 void known_note_prepared(struct requester *rq, const char *id, const json_t *report);
 void known_note_made(struct requester *rq, const char *id);
-/* Before they are removed; and if that failed. */
+/* Before they are removed; when they are; and if that failed. */
 void known_note_forgotten(struct requester *rq, char *const *ids);
+void known_note_removed(struct requester *rq, char *const *ids);
 void known_note_kept(struct requester *rq, char *const *ids);
+/* Points that are there though a host has signed to forget them, or that none has signed for: that is right. */
+void known_note_accepted(struct requester *rq, char *const *ids);
 
 /* This host has changed its keys or its version. */
 void known_note_keys(struct requester *rq);
@@ -86,7 +103,31 @@ bool known_made(const struct requester *rq, const char *point);
 /* No memory at all: everything has to be taken for true. */
 bool known_nothing(const struct requester *rq);
 
-/* Adds "missing" and "returned", lists of ids, to a report. */
+/* ---- known_report.c ---------------------------------------------------------------------------------------------------------*/
+/* Adds "missing", "returned", "unsigned", lists of ids, and "catalogue", as of requester_list_hosts(), or null where there is none, to a
+ * report. */
 int known_report(const struct requester *rq, json_t *report, struct err *err);
+/* Whether something is missing that was certainly there: of the restore points, or of the catalogue. */
+bool known_is_short(const struct requester *rq);
+/* Whether all points that some host has signed for, and all entries of the catalogue that anybody has seen, are there. -EPERM, refused. */
+int known_refuse_prune(struct requester *rq, struct err *err);
+
+/* ---- known_sign.c -----------------------------------------------------------------------------------------------------------*/
+/* Signs for what this host has done to the repository since it signed the last time: points that it made, or accepted, and those that it
+ * has forgotten; `gone` (ids, NULL: none) are to be forgotten now. A base says all that it has ever said again. The first host that ever
+ * signs takes over all points there are. Does nothing where there is no catalogue. Failures are warnings, and are made up for the next
+ * time. 0, or -errno: it has failed. */
+int known_sign(struct requester *rq, enum store_entry_kind kind, char *const *gone);
+/* The repository has a catalogue from now on: this host begins it. Failures are warnings. */
+void known_begin(struct requester *rq);
+/* Removes points that a host has signed to be forgotten, and that are still there since it was interrupted. One that is protected stays,
+ * and this host signs for it. */
+int known_finish(struct requester *rq, struct err *err);
+
+/* ---- host_key.c -------------------------------------------------------------------------------------------------------------*/
+/* The key of this host, in the folder above k->dir. 1: there is none, and none is to be made (make). */
+int host_key_load(const struct known *k, bool make, struct store_host_key **ret, struct err *err);
+/* How this host is called in the catalogue: for people. */
+void host_name(const struct requester *rq, char ret[static STORE_HOST_NAME_MAX + 1]);
 
 #endif

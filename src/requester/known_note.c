@@ -136,6 +136,40 @@ void known_note_forgotten(struct requester *rq, char *const *ids)
         change(rq, forgotten, (void *)(uintptr_t)ids);
 }
 
+static int removed(json_t *points, void *priv)
+{
+    int r = 0;
+
+    for (char *const *id = priv; *id; id++)
+        if (json_object_get(points, *id))
+            r |= json_object_set_new(json_object_get(points, *id), "absent", json_true());
+    return r;
+}
+
+void known_note_removed(struct requester *rq, char *const *ids)
+{
+    if (ids)
+        change(rq, removed, (void *)(uintptr_t)ids);
+}
+
+static int accepted(json_t *points, void *priv)
+{
+    int r = 0;
+
+    for (char *const *id = priv; *id; id++) {
+        if (!json_object_get(points, *id))
+            r |= json_object_set_new(points, *id, json_pack("{s:s}", "state", "seen"));
+        r |= json_object_set_new(json_object_get(points, *id), "accepted", json_true());
+    }
+    return r;
+}
+
+void known_note_accepted(struct requester *rq, char *const *ids)
+{
+    if (ids)
+        change(rq, accepted, (void *)(uintptr_t)ids);
+}
+
 static int kept(json_t *points, void *priv)
 {
     int r = 0;
@@ -143,8 +177,10 @@ static int kept(json_t *points, void *priv)
     for (char *const *id = priv; *id; id++) {
         json_t *p = json_object_get(points, *id);
         const char *was = json_get_text(p, "was");
-        if (was && (!strcmp(was, "ours") || !strcmp(was, "seen")))
+        if (was && (!strcmp(was, "ours") || !strcmp(was, "seen"))) {
             r |= json_object_set_new(p, "state", json_string(was));
+            json_object_del(p, "absent");
+        }
     }
     return r;
 }
@@ -183,19 +219,4 @@ bool known_made(const struct requester *rq, const char *point)
     const char *state = json_get_text(p, "state");
 
     return state && (!strcmp(state, "ours") || !strcmp(state, "prepared"));
-}
-
-int known_report(const struct requester *rq, json_t *report, struct err *err)
-{
-    json_t *missing = json_array(), *returned = json_array(), *item;
-    size_t i;
-
-    if (rq->known) {
-        json_array_foreach (rq->known->missing, i, item)
-            json_array_append(missing, json_object_get(item, "id"));
-        json_array_extend(returned, rq->known->returned);
-    }
-    int r = json_object_set_new(report, "missing", missing);
-    r |= json_object_set_new(report, "returned", returned);
-    return r < 0 ? err_set(err, ENOMEM, "out of memory") : 0;
 }

@@ -199,3 +199,22 @@ int requester_list_points(struct requester *rq, const char *vm, json_t **ret, st
         r = known_report(rq, *ret, err);
     return job_end(rq, r, err);
 }
+
+/* ---- Hosts that sign ------------------------------------------------------------------------------------------------------*/
+
+int requester_list_hosts(struct requester *rq, json_t **ret, struct err *err)
+{
+    _cleanup_json_ json_t *report = json_object();
+
+    rq->end = REQUESTER_DONE;
+    int r = repository_open(rq, err);
+    if (r >= 0)
+        r = known_report(rq, report, err);
+    if (r >= 0) {
+        json_t *catalogue = json_object_get(report, "catalogue");
+        r = give(json_is_object(catalogue) ? json_incref(catalogue) : json_pack("{s:[], s:[], s:[]}", "hosts", "cut", "notes"), ret, err);
+    }
+    if (r >= 0)
+        json_object_set_new(*ret, "version", json_integer(store_version(rq->store)));
+    return job_end(rq, r, err);
+}

@@ -59,6 +59,12 @@ int requester_prune(struct requester *rq, const struct requester_prune *job, jso
     rq->end = REQUESTER_DONE;
     int r = repository_open_for(rq, KNOWN_CHANGE, err);
     if (r >= 0)
+        r = known_refuse_prune(rq, err);
+    if (r >= 0 && !job->dry_run)
+        r = known_finish(rq, err);
+    if (r >= 0 && !job->dry_run)
+        (void)known_sign(rq, STORE_ENTRY_ACCEPT, NULL);
+    if (r >= 0)
         r = prune(rq, &o, &patience, &result, err);
     if (r >= 0 && !(*ret = prune_report(job, &result)))
         r = err_set(err, ENOMEM, "out of memory");
@@ -89,6 +95,8 @@ int requester_repair_packs(struct requester *rq, bool read_data, json_t **ret, s
 
     rq->end = REQUESTER_DONE;
     int r = repository_open_for(rq, KNOWN_TRUST, err);
+    if (r >= 0)
+        r = known_refuse_prune(rq, err);
     if (r >= 0)
         r = store_prune(rq->store, &o, &x, err);
     if (r >= 0 && !(*ret = json_pack("{s:I, s:I, s:I, s:I}", "packs", (json_int_t)x.packs, "packs_damaged", (json_int_t)x.packs_damaged,

@@ -51,9 +51,11 @@ struct requester_config {
     uint64_t writer_copy_limit; /* bytes of other writers' files that are copied at most while they are held; 0: FILES_HOLD_BYTES */
     int compression;           /* zstd's level for what is written; 0: the default; below 0: none */
     const char *known_dir;     /* where this host remembers repositories; NULL: below /var/lib/kvss, or the user's folder for state */
+    const char *host_name;     /* how this host is called where it signs; NULL: by its host name */
     int64_t prune_grace_s;     /* how long prune keeps what is no longer in use; 0: PRUNE_GRACE_S; below 0: not at all */
     bool encryption_required;  /* no repository without encryption is made, read or written */
     bool accept_new_repository, accept_rollback; /* what this host remembers otherwise (known.h) is given up */
+    bool accept_host_keys;     /* hosts are believed that sign under the name of another */
     uint64_t scratch_limit;    /* bytes of scratch files that one VM may take; 0: no limit */
     uint64_t scratch_reserve;  /* bytes that have to stay free where scratch files lie; 0: the provider's default */
     const struct log *log;
@@ -92,9 +94,15 @@ int requester_list_providers(struct requester *r, json_t **ret, struct err *err)
 int requester_list_vms(struct requester *r, json_t **ret, struct err *err);
 /* { "points": [ { "id", "time", "host", "type", "instant", "vms": [ as in requester_backup() ] } ], "unreadable": NUMBER,
  *   "missing": [ ID ] (points that this host knows, has not forgotten, and that are not there), "returned": [ ID ] (those that it has
- *   forgotten, and that are there again) };
+ *   forgotten, and that are there again), "unsigned": [ ID ] (those that no host has signed for), "catalogue": as of
+ *   requester_list_hosts(), or null };
  * oldest first. vm (name or UUID): only points that hold it; NULL: all. */
 int requester_list_points(struct requester *r, const char *vm, json_t **ret, struct err *err);
+/* The hosts that sign for what they do to the repository: { "version" of its format (below 2 there is nothing to sign),
+ *   "hosts": [ { "name", "key", "this_host": bool, "believed": bool, "points": NUMBER, "entries": NUMBER, "last": NUMBER of its newest
+ *                entry, "head": id and "time" of that } ],
+ *   "cut": [ TEXT ] (what of it is missing), "notes": [ TEXT ] } */
+int requester_list_hosts(struct requester *r, json_t **ret, struct err *err);
 
 /* What a backup of the VMs would do, told without touching them. vms NULL: all.
  * { "vms": [ { "name", "uuid", "state", "method", "level", "refused": TEXT|null,

@@ -44,8 +44,9 @@ int requester_prune(struct requester *r, const struct requester_prune *job, json
 
 /* Checks the repository's own structure, and reads back that share of its packs. 0 also where damage is found: REQUESTER_DAMAGED.
  * { "points", "points_damaged", "packs", "packs_read", "unused_packs", "chunks", "bytes_read",
- *   "count", "problems", "damaged", "whole": findings.h, "missing", "returned": as of
- *   requester_list_points(); damage too if the newest point that this host made is among the missing } */
+ *   "count", "problems", "damaged", "whole": findings.h, "missing", "returned", "unsigned",
+ *   "catalogue": as of requester_list_points(); damage too if the newest point that this host made is among the missing, or one that a
+ *   host has signed for, or if something of the catalogue is missing } */
 int requester_fsck(struct requester *r, unsigned read_data_percent, json_t **ret, struct err *err);
 
 /* Makes the index anew from the packs. { "packs", "chunks", "packs_damaged", "chunks_lost" } */

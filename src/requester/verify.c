@@ -23,9 +23,9 @@ static int verify(struct requester *rq, const char *id, json_t **ret, struct err
         r = known_report(rq, report, err);
     if (r < 0)
         return r;
-    bool rolled_back = !id && rq->known && rq->known->rolled_back;
+    bool is_short = !id && known_is_short(rq);
     *ret = TAKE_PTR(report);
-    rq->end = count || rolled_back ? REQUESTER_DAMAGED : REQUESTER_DONE;
+    rq->end = count || is_short ? REQUESTER_DAMAGED : REQUESTER_DONE;
     return 0;
 }
 

@@ -73,7 +73,7 @@ assert_match "$(cat "$SANDBOX/stderr")" "not in the repository any more .*${firs
 kvss -q backup off > "$SANDBOX/out1" 2> "$SANDBOX/stderr"
 kvss backup off 2>&1 > "$SANDBOX/out1" | { grep kvss: || :; } > "$SANDBOX/stderr"
 assert_eq "$(cat "$SANDBOX/stderr")" "" "what the next one warns of"
-kvss_json verify
+kvss_fails "$EXIT_DAMAGED" verify --json # hosts have signed for it, and none for removing it
 assert_eq "$(report '.missing[]')" "$first" "what verify reports"
 unhide "$first"
 
