@@ -159,6 +159,12 @@ static uint64_t permitted_now(void)
     return syscall(SYS_capget, &head, data) < 0 ? 0 : data[0].permitted | (uint64_t)data[1].permitted << 32;
 }
 
+static bool change_user(uid_t uid, gid_t gid)
+{
+    return syscall(SYS_setgroups, (size_t)0, NULL) == 0 && syscall(SYS_setresgid, gid, gid, gid) == 0 &&
+           syscall(SYS_setresuid, uid, uid, uid) == 0;
+}
+
 /* The user with nothing; with the right to open what others own; and as root, where a file system lets nobody else in (FUSE, NFS). Never
  * CAP_DAC_READ_SEARCH: with it files are opened by their handles, wherever they are. */
 static bool become(const struct confine *c, const struct confine_site *site)
@@ -172,20 +178,17 @@ static bool become(const struct confine *c, const struct confine_site *site)
     for (long cap = 0; prctl(PR_CAPBSET_READ, cap, 0L, 0L, 0L) >= 0; cap++)
         if (cap != CAP_DAC_OVERRIDE) /* what is not in there cannot be inherited */
             (void)prctl(PR_CAPBSET_DROP, cap, 0L, 0L, 0L);
-    if (syscall(SYS_setgroups, (size_t)0, NULL) < 0 || syscall(SYS_setresgid, c->gid, c->gid, c->gid) < 0 ||
-        syscall(SYS_setresuid, c->uid, c->uid, c->uid) < 0 || !set_capabilities(own, 0, 0))
-        return false;
+    bool changed = change_user(c->uid, c->gid), done = set_capabilities(own, 0, 0);
     if (!may_open_all(c, site)) {
-        keep = c->network ? 0 : open_all;
-        if (!set_capabilities(own, keep, 0))
-            return false;
-        if (!may_open_all(c, site) && (!set_capabilities(own, own, 0) || syscall(SYS_setresgid, 0, 0, 0) < 0 ||
-                                       syscall(SYS_setresuid, 0, 0, 0) < 0))
-            return false;
+        keep = open_all;
+        done = set_capabilities(own, keep, 0) && done;
+        if (!may_open_all(c, site))
+            done = set_capabilities(own, own, 0) && change_user(0, 0) && done;
     }
-    if (!set_capabilities(keep, keep, keep) || (keep && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, (long)CAP_DAC_OVERRIDE, 0L, 0L) < 0))
-        return false;
-    return true;
+    done = set_capabilities(keep, keep, keep) && done;
+    if (keep)
+        done = prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, (long)CAP_DAC_OVERRIDE, 0L, 0L) == 0 && done;
+    return changed && done;
 }
 
 static void limit(const struct confine *c)

@@ -3,7 +3,7 @@
 # qemu-img and qemu-nbd, which parse what strangers have written, have nothing but the images they are handed: a root folder, a network and
 # an IPC namespace of their own, QEMU's user, no new privileges, a filter for system calls, no capability but to open those images. So an
 # image that names other files or servers yields nothing even where nobody has looked at it. A user's own session goes
-# without namespaces. Relative backing names and data files in another file are read as before. B3, M22.
+# without namespaces, a container without what it refuses. Relative backing names and data files in another file are read as before. B3, M22.
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 # shellcheck source=tests/lib/functions_kvss.sh
@@ -145,3 +145,10 @@ if [ $((lacks & 32)) = 0 ]; then
     as_user "$C" "$E/harmless" -- cat "$SECRET" > /dev/null 2>&1 && fail "a user's tool reads files it was not handed"
     note "a user's tool: Landlock"
 fi
+
+# ---- root in a container may lack what it takes: the tool goes without, and works
+for lack in sys_admin setuid,-setgid setpcap all; do
+    setpriv --bounding-set="-$lack" "$C" -w "$E/harmless" -- qemu-img info -f qcow2 /proc/self/fd/3 > "$SANDBOX/said" 2>&1 ||
+        fail "without $lack: $(cat "$SANDBOX/said")"
+    note "without $lack: $(grep lacks= "$SANDBOX/said")"
+done
