@@ -188,11 +188,13 @@ static int tell(const struct forget *f, char *const *ids, json_t **ret, struct e
 /* What is gone is never missed, by this host or by others: they are told first. */
 static int remove_points(struct forget *f, char *const *ids, struct err *err)
 {
-    (void)known_sign(f->rq, STORE_ENTRY_FORGET, ids);
+    bool is_signed = known_sign(f->rq, STORE_ENTRY_FORGET, ids) >= 0;
     known_note_forgotten(f->rq, ids);
     int r = store_forget(f->rq->store, (const char *const *)ids, strv_len(ids), err);
     if (r >= 0) {
         known_note_removed(f->rq, ids);
+        if (!is_signed) /* where the storage was full there is some room now */
+            (void)known_sign(f->rq, STORE_ENTRY_FORGET, NULL);
         return 0;
     }
     known_note_kept(f->rq, ids);
