@@ -5,7 +5,9 @@
 #include "base/cleanup.h"
 #include "base/guid.h"
 #include "base/io.h"
+#include "base/io_at.h"
 #include "base/num.h"
+#include "store/spot.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -54,6 +56,9 @@ static int fail(struct dir *d, int code, const char *what, const char *name, str
     if (code == ENOSPC || code == EDQUOT)
         return err_set(err, code, "cannot %s %s in the repository %s: %s; make room and try again (what was finished is kept)",
                        what, name, d->path, code == ENOSPC ? "no space left" : "the quota is used up");
+    if (code == ELOOP)
+        return err_set(err, code, "cannot %s %s in the repository %s: its folder is a symbolic link of another user, which is not followed",
+                       what, name, d->path);
     if (code == EROFS)
         return err_set(err, code, "cannot %s %s in the repository %s: it is read-only", what, name, d->path);
     return err_errno(err, code, "cannot %s %s in the repository %s", what, name, d->path);
@@ -169,33 +174,29 @@ static int write_all(int fd, const struct iovec *iov, size_t iovs)
 /* fsync of the folder that holds path (relative to the repository). */
 static int sync_parent(struct dir *d, const char *path)
 {
-    char folder[NAME_SIZE];
-    const char *slash = strrchr(path, '/');
+    _cleanup_spot_ struct spot at = SPOT_NONE;
+    int r = spot_open(d->fd, path, &at);
 
-    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
-    _cleanup_close_ int fd = openat(d->fd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return fd < 0 || fsync(fd) < 0 ? -errno : 0;
+    return r < 0 ? r : io_fsync_at(at.fd);
 }
 
 static int move(struct dir *d, const char *tmp, const char *path, enum backend_put how)
 {
     if (how == BACKEND_REPLACE)
-        return renameat(d->fd, tmp, d->fd, path) < 0 ? -errno : 0;
-    if (linkat(d->fd, tmp, d->fd, path, 0) == 0) {
-        unlinkat(d->fd, tmp, 0);
+        return spot_rename(d->fd, tmp, path, 0);
+    int r = spot_link(d->fd, tmp, path);
+    if (r == 0) {
+        (void)spot_remove(d->fd, tmp);
         return 0;
     }
-    if (errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS)
-        return -errno;
+    if (r != -EPERM && r != -EOPNOTSUPP && r != -ENOSYS)
+        return r;
     /* A file system without hard links: exFAT, say, of a disk that is carried away. */
-    if (renameat2(d->fd, tmp, d->fd, path, RENAME_NOREPLACE) == 0)
-        return 0;
-    if (errno != EINVAL && errno != ENOSYS)
-        return -errno;
+    r = spot_rename(d->fd, tmp, path, RENAME_NOREPLACE);
+    if (r != -EINVAL && r != -ENOSYS)
+        return r;
     /* Through FUSE not even that. Two who make a repository in one place at the very same moment are not told apart then. */
-    if (faccessat(d->fd, path, F_OK, 0) == 0)
-        return -EEXIST;
-    return renameat(d->fd, tmp, d->fd, path) < 0 ? -errno : 0;
+    return spot_is_there(d->fd, path) ? -EEXIST : spot_rename(d->fd, tmp, path, 0);
 }
 
 /* The folder of an object that may have to be made first: length of its name, or 0. */
@@ -211,6 +212,14 @@ static size_t folder_to_make(const char *path)
     return 0;
 }
 
+static int make_below(struct dir *d, const char *folder)
+{
+    _cleanup_spot_ struct spot at = SPOT_NONE;
+    int r = spot_open(d->fd, folder, &at);
+
+    return r < 0 ? r : mkdirat(at.fd, at.name, 0700) < 0 && errno != EEXIST ? -errno : 0;
+}
+
 /* Moves the finished temporary file into place, making the folder of a pack where it is not there yet. */
 static int place(struct dir *d, const char *tmp, const char *path, enum backend_put how)
 {
@@ -223,9 +232,9 @@ static int place(struct dir *d, const char *tmp, const char *path, enum backend_
             return r;
         char folder[16];
         snprintf(folder, sizeof folder, "%.*s", (int)n, path);
-        if (mkdirat(d->fd, folder, 0700) < 0 && errno != EEXIST)
-            return -errno;
-        r = sync_parent(d, folder);
+        r = make_below(d, folder);
+        if (r == 0)
+            r = sync_parent(d, folder);
         if (r < 0)
             return r;
     }
@@ -236,12 +245,16 @@ static int place(struct dir *d, const char *tmp, const char *path, enum backend_
 static int write_tmp(struct dir *d, const struct iovec *iov, size_t iovs, char tmp[static NAME_SIZE])
 {
     snprintf(tmp, NAME_SIZE, "tmp/%s-%u", d->token.text, atomic_fetch_add(&d->counter, 1));
-    _cleanup_close_ int fd = openat(d->fd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    _cleanup_spot_ struct spot at = SPOT_NONE;
+    int r = spot_open(d->fd, tmp, &at);
+    if (r < 0)
+        return r;
+    _cleanup_close_ int fd = openat(at.fd, at.name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return -errno;
-    int r = write_all(fd, iov, iovs);
+    r = write_all(fd, iov, iovs);
     if (r < 0)
-        unlinkat(d->fd, tmp, 0);
+        unlinkat(at.fd, at.name, 0);
     return r;
 }
 
@@ -259,7 +272,7 @@ static int dir_put(struct backend *b, const char *name, const struct iovec *iov,
     r = place(d, tmp, path, how);
     if (r == 0)
         return 0;
-    unlinkat(d->fd, tmp, 0);
+    (void)spot_remove(d->fd, tmp);
     return fail(d, -r, "write", name, err);
 }
 
@@ -275,7 +288,7 @@ static int dir_prepare(struct backend *b, const char *name, const struct iovec *
     if (r == 0)
         r = write_tmp(d, iov, iovs, p.at);
     if (r == 0 && (r = sync_parent(d, p.at)) < 0)
-        unlinkat(d->fd, p.at, 0);
+        (void)spot_remove(d->fd, p.at);
     if (r < 0)
         return fail(d, -r, "write", name, err);
     *ret = p;
@@ -287,26 +300,27 @@ static int dir_prepare(struct backend *b, const char *name, const struct iovec *
 static int dir_publish(struct backend *b, const struct backend_prepared *p, struct err *err)
 {
     struct dir *d = (struct dir *)b;
-    int r = renameat(d->fd, p->at, d->fd, p->name) < 0 ? -errno : 0;
+    int r = spot_rename(d->fd, p->at, p->name, 0);
 
-    if (r < 0 && faccessat(d->fd, p->name, F_OK, 0) == 0 && faccessat(d->fd, p->at, F_OK, 0) < 0)
+    if (r < 0 && spot_is_there(d->fd, p->name) && !spot_is_there(d->fd, p->at))
         r = 0;
-    if (r == 0 && (r = sync_parent(d, p->name)) < 0 && renameat(d->fd, p->name, d->fd, p->at) < 0)
-        unlinkat(d->fd, p->name, 0);
+    if (r == 0 && (r = sync_parent(d, p->name)) < 0 && spot_rename(d->fd, p->name, p->at, 0) < 0)
+        (void)spot_remove(d->fd, p->name);
     return r < 0 ? fail(d, -r, "publish", p->name, err) : 0;
 }
 
 static void dir_abandon(struct backend *b, const struct backend_prepared *p)
 {
-    unlinkat(((struct dir *)b)->fd, p->at, 0);
+    (void)spot_remove(((struct dir *)b)->fd, p->at);
 }
 
 static int list_folder(struct dir *d, const char *folder, int (*fn)(void *priv, const char *name), void *priv)
 {
-    int fd = openat(d->fd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_close_ int there = spot_enter(d->fd, folder);
+    int fd = there < 0 ? there : openat(there, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-    if (fd < 0)
-        return errno == ENOENT ? 0 : -errno;
+    if (there < 0 || fd < 0)
+        return there == -ENOENT ? 0 : there < 0 ? there : -errno;
     _cleanup_closedir_ DIR *dir = fdopendir(fd);
     if (!dir) {
         close(fd);
@@ -347,9 +361,8 @@ static int dir_del(struct backend *b, const char *name, struct err *err)
     if (r < 0)
         return fail(d, -r, "delete", name, err);
     file_forget(d, path);
-    if (unlinkat(d->fd, path, 0) < 0 && errno != ENOENT)
-        return fail(d, errno, "delete", name, err);
-    return 0;
+    r = spot_remove(d->fd, path);
+    return r < 0 && r != -ENOENT ? fail(d, -r, "delete", name, err) : 0;
 }
 
 static int dir_stat(struct backend *b, const char *name, struct backend_stat *ret, struct err *err)
@@ -461,8 +474,11 @@ int64_t backend_dir_now(struct backend *b)
 
     if (b->ops != &dir_ops || write_tmp(d, &byte, 1, tmp) < 0)
         return 0;
-    int r = fstatat(d->fd, tmp, &st, AT_SYMLINK_NOFOLLOW);
-    unlinkat(d->fd, tmp, 0);
+    _cleanup_spot_ struct spot at = SPOT_NONE;
+    int r = spot_open(d->fd, tmp, &at);
+    if (r == 0)
+        r = fstatat(at.fd, at.name, &st, AT_SYMLINK_NOFOLLOW);
+    (void)spot_remove(d->fd, tmp);
     return r < 0 ? 0 : st.st_mtim.tv_sec * 1000000LL + st.st_mtim.tv_nsec / 1000;
 }
 
@@ -473,8 +489,8 @@ void backend_dir_tidy(struct backend *b, int64_t age_us)
 
     if (now_us == 0)
         return;
-    _cleanup_close_ int fd = openat(d->fd, "tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int copy = fd < 0 ? -1 : dup(fd);
+    _cleanup_close_ int fd = spot_enter(d->fd, "tmp");
+    int copy = fd < 0 ? -1 : openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     _cleanup_closedir_ DIR *dir = copy < 0 ? NULL : fdopendir(copy);
     for (struct dirent *e; dir && (e = readdir(dir));) {
         struct stat st;
