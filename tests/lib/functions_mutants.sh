@@ -9,7 +9,7 @@ mutants_begin() {
     MUTANTS=${MUTANTS:-$1} SEED=${SEED:-1}
     [ -z "${KVSS_TEST_FULL:-}" ] || MUTANTS=200
     MEMORY=$((300 * 1024)) # KiB; ASan keeps what was freed, and a shadow of all
-    ! nm "$KVSS" 2> /dev/null | grep -q __asan_init || MEMORY=$((1200 * 1024))
+    [ "$(nm "$KVSS" 2> /dev/null | grep -c __asan_init)" = 0 ] || MEMORY=$((1200 * 1024))
     problems=() ends=() most=0 longest=0
     mkdir -p "$SANDBOX/evil" "$MINE"
     printf '#!/bin/sh\necho run >> %s/evil/log\n' "$SANDBOX" > "$PROGRAM"
@@ -66,13 +66,13 @@ assert_outside_untouched() {
     done
 }
 
-# mutants_end: what came of it; all ways to end were reached
+# mutants_end: what came of it; where there are many, all ways to end were reached
 mutants_end() {
     local code
     note "$MUTANTS mutants; exit codes: $(for code in "${!ends[@]}"; do printf '%s: %s  ' "$code" "${ends[code]}"; done)"
     note "at most $((most / 1024)) MiB, at most $longest ms (${longest_of:-})"
     [ ${#problems[@]} = 0 ] || fail "${#problems[@]} problems: $(printf '%s\n' "${problems[@]}" | cut -c 1-2000)"
-    [ -n "${ONLY:-}" ] || for code in 0 3 4; do
+    [ -n "${ONLY:-}" ] || [ "$MUTANTS" -lt 50 ] || for code in 0 3 4; do
         [ "${ends[code]:-0}" -gt 0 ] || fail "no command ended with exit code $code"
     done
 }

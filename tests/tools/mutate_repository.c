@@ -15,6 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define STRANGER 64777
+
 /* ---- Objects ---------------------------------------------------------------------------------------------------------------------*/
 
 /* Below a folder, packs lie one deeper. */
@@ -190,8 +192,10 @@ static int change_pack(struct mutation *m)
 
 static void put_value(struct buf *out, const char *line, size_t name_n)
 {
-    static const char *const values[] = { "", "0", "-1", "1", "18446744073709551616", "9223372036854775807", "4294967295", "../../x",
-                                          "\x1b[31mred\xe2\x80\xae", "none", "maintenance", "2999-01-01T00:00:00Z", "1969-01-01T00:00:00Z" };
+    static const char *const values[] = {
+        "", "0", "-1", "1", "18446744073709551616", "9223372036854775807", "4294967295", "../../x", "\x1b[31mred\xe2\x80\xae", "none",
+        "maintenance", "2999-01-01T00:00:00Z", "1969-01-01T00:00:00Z",
+    };
 
     (void)buf_add(out, line, name_n + 1);
     if (random() % 8)
@@ -315,7 +319,10 @@ static int change_folder(struct mutation *m)
     printf("the folder %s: way %d\n", folder, how);
     if (rename(path, away) < 0 && mkdir(away, 0700) < 0)
         return -1;
-    return how == 0 ? 0 : how == 1 ? symlink(m->outside, path) : mkfifo(path, 0600);
+    if (how == 0)
+        return 0;
+    /* A link of somebody else's: an administrator's own is followed. */
+    return how == 1 ? symlink(m->outside, path) < 0 ? -1 : lchown(path, STRANGER, STRANGER) : mkfifo(path, 0600);
 }
 
 /* ---- All -------------------------------------------------------------------------------------------------------------------------*/

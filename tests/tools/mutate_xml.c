@@ -53,7 +53,8 @@ static void add_evil(xmlNodePtr root, const char *path)
         "<devices><filesystem type='mount'><source dir='%s'/><target dir='x'/></filesystem></devices>",
         "<os><kernel>%s</kernel></os>",
         "<devices><serial type='file'><source path='%s'/><target port='1'/></serial></devices>",
-        "<devices><hostdev mode='subsystem' type='pci'><source><address domain='0' bus='0' slot='1' function='0'/></source></hostdev></devices>",
+        "<devices><hostdev mode='subsystem' type='pci'><source><address domain='0' bus='0' slot='1' function='0'/></source></hostdev>"
+        "</devices>",
     };
     char text[4096];
     xmlNodePtr into = root;
