@@ -18,12 +18,13 @@ static void look(const struct hv_image_info *info)
 /* As options of QEMU's tools: whatever the path is, it is one value, and the options that follow it are kvss's. */
 static void options(const char *path)
 {
-    struct image_layer layer = { .fd = -1, .path = (char *)(uintptr_t)path, .format = (char *)(uintptr_t)"raw", .format_recorded = true };
+    struct image_layer layer = { .fd = -1, .data_fd = -1, .path = (char *)(uintptr_t)path, .format = (char *)(uintptr_t)"raw",
+                                  .format_recorded = true };
     const struct image_chain chain = { 1, &layer };
     const char *const begin = "driver=raw,file.filename=";
     _cleanup_free_ char *text = NULL, *name = image_file_name(path);
 
-    if (!name || image_options(&chain, true, false, &text, NULL) < 0)
+    if (!name || image_options(&chain, 3, IMAGE_READ_ONLY, &text, NULL) < 0)
         return;
     FUZZ_REQUIRE(strncmp(text, begin, strlen(begin)) == 0);
     const char *s = text + strlen(begin);

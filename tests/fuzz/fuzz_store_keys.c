@@ -133,7 +133,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const struct object *o = &f.objects[f.n / 2];
     if (f.n && key_parse(o->p, o->n, &k, NULL) == 0 && k.file == secret.file && key_memory(&k.kdf) <= KEY_MEMORY_DEFAULT)
         tried.first = k.aad;
-    const struct key_trial trial = { .first = first, .fits = fits };
+    const struct config config = { .version = 1 }; /* where any key object may open it */
+    const struct key_trial trial = { .first = first, .config = &config, .fits = fits };
     FUZZ_REQUIRE(key_open(&f.base, &secret, &trial, master, NULL, &err) < 0 && err.text[0]);
     FUZZ_REQUIRE(tried.n <= f.n && (!tried.first || tried.n));
     key_text_free(&k);
