@@ -71,6 +71,7 @@ asks_nothing() {
 
 asks_in list points
 asks_in list points vm
+asks_in list hosts
 asks_in show latest
 asks_in protect latest
 asks_in protect --off latest
@@ -79,6 +80,7 @@ asks_in stats
 asks_in fsck
 asks_in repair index
 asks_in unlock
+asks_in upgrade
 asks_in prune
 asks_in forget --keep-last 9
 asks_in backup vm
@@ -115,6 +117,11 @@ id=$(report '[.keys[] | select(.current | not)][0].id')
 typed 0 "$ASKS" "$RIGHT" -- "$KVSS" key remove "$id" --json
 assert_eq "$(complaints)" 0 "complaints of key remove: $(cat "$SHOWN")"
 one_document key remove
+# ---- and a new master key: the last passphrase, and then the one that replaced it
+MORE=("$NEW" fourth "$REPEAT" fourth)
+again() { RIGHT=fourth && MORE=("$NEW" fifth "$REPEAT" fifth); }
+asks_in key rotate --remove-other-keys
+typed 0 "$ASKS" fifth -- "$KVSS" list points --json
 # ---- a new repository
 SEEN[init]=1
 KVSS_REPOSITORY=$SANDBOX/third typed 0 'Passphrase for the new' one "$REPEAT" one -- "$KVSS" init --json
