@@ -178,7 +178,7 @@ static void backup_fails(const char *dir, enum fault how)
     int r = -1;
 
     scene_begin(&x, dir);
-    for (int n = 0; r < 0; n++) {
+    for (int n = 0; r < 0; n += (int)test_stride(6)) {
         struct store *s = open_faulty(x.path, how, n, &f);
         r = try_backup(s, x.data[2], x.id[1], x.id[2], &err);
         assert_true(r == 0 || r == -ENOSPC || how == CUT_OFF);
@@ -221,7 +221,7 @@ static void prune_fails(const char *dir, enum fault how)
     struct store *s = test_open(x.path, true);
     assert_ok(store_forget(s, (const char *const[]){x.id[0]}, 1, &err));
     store_close(s);
-    for (int n = 0; r < 0; n++) {
+    for (int n = 0; r < 0; n += (int)test_stride(6)) {
         struct store_prune o = {0};
         struct store_prune_result result;
         s = open_faulty(x.path, how, n, &f);
@@ -269,7 +269,7 @@ static void repair_fails(void **state)
     int r = -1;
 
     scene_begin(&x, *state);
-    for (int n = 0; r < 0; n++) {
+    for (int n = 0; r < 0; n += (int)test_stride(6)) {
         struct store_repair_result result;
         struct store *s = open_faulty(x.path, CUT_OFF, n, &f);
         r = store_repair_index(s, true, NULL, &result, &err);
@@ -292,7 +292,7 @@ static void rotation_fails(const char *dir, enum fault how)
     int r = -1;
 
     scene_begin(&x, dir);
-    for (int n = 0; r < 0; n++) {
+    for (int n = 0; r < 0; n += (int)test_stride(6)) {
         struct store *s = open_faulty(x.path, how, n, &f);
         r = store_key_rotate(s, &key, 10, id, &err);
         assert_true(r == 0 || r == -ENOSPC || how == CUT_OFF);
