@@ -245,7 +245,7 @@ void render_upgrade(FILE *f, const json_t *report, bool verbose)
     (void)verbose;
     fputs("Repository ", f);
     out_text(f, out_get(report, "repository"));
-    fprintf(f, " %s of version %llu%s\n", json_is_true(json_object_get(report, "upgraded")) ? "is now" : "is already",
+    fprintf(f, " %s format version %llu%s\n", json_is_true(json_object_get(report, "upgraded")) ? "now has" : "already has",
             number(report, "version"), n ? ". These keys open it:" : ".");
     json_array_foreach (json_object_get(report, "keys"), i, k)
         fprintf(f, "  %s\n", json_string_value(k));

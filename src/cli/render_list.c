@@ -89,7 +89,7 @@ void render_hosts(FILE *f, const json_t *report, bool verbose)
     }
     table_print(t, f);
     if (out_number(report, "version") < 2)
-        fputs("The repository has format version 1, in which hosts do not sign; kvss upgrade changes that.\n", f);
+        fputs("Hosts do not sign in a repository of format version 1; kvss upgrade makes it version 2.\n", f);
 }
 
 /* "web01 (file-system), app01 (saved-state), Orders: files (application)" */

@@ -75,8 +75,8 @@ static int take_away(struct requester *rq, const char *id, struct err *err)
         return r;
     known_note_keys(rq);
     if (store_version(rq->store) < 2)
-        log_warning(rq->config.log, "the repository is of version 1: if its storage puts the file of the removed key back, that key "
-                                    "opens it again. kvss upgrade ends that");
+        log_warning(rq->config.log, "the repository has format version 1: if its storage puts the file of the removed key back, that "
+                                    "key opens it again. kvss upgrade prevents that");
     return 0;
 }
 

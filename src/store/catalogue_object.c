@@ -171,42 +171,9 @@ int catalogue_put(struct store *s, const struct store_host_key *key, struct cata
     return backend_put(s->env.backend, object_path(FOLDER, e->id.b, sizeof e->id.b, path), object.data, object.len, BACKEND_REPLACE, err);
 }
 
-struct ids {
-    struct chunk_id *list;
-    size_t n;
-};
-
-static int add_id(void *priv, const char *name)
-{
-    struct ids *x = priv;
-    struct chunk_id id;
-
-    if (!crypt_unhex(name, id.b, sizeof id.b))
-        return 0;
-    if (x->n == CATALOGUE_OBJECTS_MAX)
-        return -E2BIG;
-    if ((x->n & (x->n - 1)) == 0) {
-        struct chunk_id *list = reallocarray(x->list, x->n ? 2 * x->n : 1, sizeof *list);
-        if (!list)
-            return -ENOMEM;
-        x->list = list;
-    }
-    x->list[x->n++] = id;
-    return 0;
-}
-
 int catalogue_list(struct store *s, struct chunk_id **ret, size_t *ret_n, struct err *err)
 {
-    struct ids x = {0};
-    int r = backend_list(s->env.backend, FOLDER, add_id, &x, err);
-
-    if (r < 0) {
-        free(x.list);
-        return r;
-    }
-    *ret = x.list;
-    *ret_n = x.n;
-    return 0;
+    return object_ids(&s->env, FOLDER, CATALOGUE_OBJECTS_MAX, ret, ret_n, err);
 }
 
 int catalogue_delete(struct store *s, const struct chunk_id *id, struct err *err)

@@ -13,6 +13,44 @@ char *object_path(const char *folder, const uint8_t *name, size_t n, char out[st
     return out;
 }
 
+struct ids {
+    struct chunk_id *list;
+    size_t n, max;
+};
+
+static int add_id(void *priv, const char *name)
+{
+    struct ids *x = priv;
+    struct chunk_id id;
+
+    if (!crypt_unhex(name, id.b, sizeof id.b))
+        return 0;
+    if (x->n == x->max)
+        return -E2BIG;
+    if ((x->n & (x->n - 1)) == 0) { /* 0, 1, 2, 4 ...: full */
+        struct chunk_id *list = reallocarray(x->list, x->n ? 2 * x->n : 1, sizeof *list);
+        if (!list)
+            return -ENOMEM;
+        x->list = list;
+    }
+    x->list[x->n++] = id;
+    return 0;
+}
+
+int object_ids(struct env *env, const char *folder, size_t max, struct chunk_id **ret, size_t *ret_n, struct err *err)
+{
+    struct ids x = {.max = max};
+    int r = backend_list(env->backend, folder, add_id, &x, err);
+
+    if (r < 0) {
+        free(x.list);
+        return r;
+    }
+    *ret = x.list;
+    *ret_n = x.n;
+    return 0;
+}
+
 void object_header(const char magic[static 8], const uint8_t *salt, unsigned epoch, uint8_t ret[static CRYPT_HEADER_LEN])
 {
     memcpy(ret, magic, 8);

@@ -38,6 +38,9 @@ static inline char *object_name_path(const char *folder, const struct object_nam
     return object_path(folder, name->b, sizeof name->b, out);
 }
 
+/* Objects of a folder that are named by their SHA-256, in no order; others are passed over. -E2BIG: more than max. Caller frees. */
+int object_ids(struct env *env, const char *folder, size_t max, struct chunk_id **ret, size_t *ret_n, struct err *err);
+
 /* A header with that magic and salt; epoch: of the master key, for new objects crypt_epoch(). */
 void object_header(const char magic[static 8], const uint8_t *salt, unsigned epoch, uint8_t ret[static CRYPT_HEADER_LEN]);
 /* -EBADMSG not such an object; -EPROTONOSUPPORT written by a newer kvss. salt NULL: any. */

@@ -294,36 +294,7 @@ int point_get(struct env *env, const struct chunk_id *id, struct point_data *ret
     return r < 0 ? err_errno(err, -r, "cannot read restore point %s", path + 7) : 0;
 }
 
-struct ids {
-    struct chunk_id *list;
-    size_t n;
-};
-
-static int add_id(void *priv, const char *name)
-{
-    struct ids *ids = priv;
-    struct chunk_id id;
-
-    if (!crypt_unhex(name, id.b, sizeof id.b))
-        return 0;
-    struct chunk_id *list = reallocarray(ids->list, ids->n + 1, sizeof *list);
-    if (!list)
-        return -ENOMEM;
-    ids->list = list;
-    list[ids->n++] = id;
-    return 0;
-}
-
 int point_list(struct env *env, struct chunk_id **ret, size_t *ret_n, struct err *err)
 {
-    struct ids ids = {0};
-    int r = backend_list(env->backend, "points", add_id, &ids, err);
-
-    if (r < 0) {
-        free(ids.list);
-        return r;
-    }
-    *ret = ids.list;
-    *ret_n = ids.n;
-    return 0;
+    return object_ids(env, "points", SIZE_MAX, ret, ret_n, err);
 }

@@ -60,7 +60,8 @@ static int make_keys(struct rotation *o, const struct key_secret *secret, unsign
     return r < 0 ? err_errno(err, -r, "cannot set up the new keys") : config_add_key(&o->config, &name);
 }
 
-/* What a rotation that was given up has left: it would be of the coming epoch, and sealed with a master key that nobody has. */
+/* What a rotation that was given up has left (it removes nothing itself, for it cannot always tell that config was not replaced). It would
+ * be of the coming epoch, and sealed with a master key that nobody has. */
 static int remove_leftover(struct rotation *o, const struct object_name *name, struct err *err)
 {
     uint8_t header[CRYPT_HEADER_LEN];
@@ -140,30 +141,37 @@ static int rotate(struct rotation *o, const struct key_secret *secret, unsigned 
     if (r < 0)
         return r;
     remove_old(o, &old);
-    return take_over(o, err);
+    r = take_over(o, err);
+    if (r < 0)
+        err_context(err, "the master key is rotated, and only the new key opens the repository, but it cannot be read back");
+    return r;
 }
 
 int store_key_rotate(struct store *s, const struct store_key *key, unsigned scrypt_log_n, char ret_id[static 33], struct err *err)
 {
     struct rotation o = {.store = s, .config = s->config, .env = s->env};
     _cleanup_secret_ struct key_secret secret = {0};
+    const uint64_t generation = s->config.generation;
 
     o.env.crypt = NULL;
     if (!crypt_encrypted(s->env.crypt))
         return err_set(err, ENOTSUP, "the repository %s is not encrypted: it has no keys", s->location);
     if (s->config.version < 2)
-        return err_set(err, ENOTSUP, "the repository %s is of version 1, which knows one master key only: run `kvss upgrade` first",
-                       s->location);
+        return err_set(err, ENOTSUP, "the repository %s has format version 1, in which the master key cannot be changed: run "
+                       "`kvss upgrade` first", s->location);
     int r = key_secret_get(key, &secret, err);
     if (r == 0)
         r = store_begin(s, LOCK_EXCLUSIVE, "key rotate", &o.session, err);
+    /* Whoever asked has said yes to the keys that it knew of. */
+    if (r == 0 && s->config.generation != generation)
+        r = err_set(err, ESTALE, "the keys of the repository have just been changed by another kvss; look at kvss key list");
     if (r == 0)
         r = rotate(&o, &secret, scrypt_log_n, err);
     session_end(o.session);
     crypt_free(o.env.crypt);
     crypt_secret_free(o.masters, (size_t)o.epoch * CRYPT_KEY_LEN);
     if (r < 0)
-        return err_context(err, "cannot rotate the master key of the repository %s", s->location), r;
+        return err_context(err, "rotating the master key of the repository %s", s->location), r;
     memcpy(ret_id, s->key_id, sizeof s->key_id);
     return 0;
 }

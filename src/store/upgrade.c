@@ -3,17 +3,32 @@
 #include "store/internal.h"
 #include "store/key.h"
 #include <errno.h>
+#include <string.h>
+
+/* Whether it got there all the same, as where only the last fsync failed. */
+static bool is_there(struct store *s, const struct buf *text)
+{
+    _cleanup_buf_ struct buf now = BUF_INIT;
+
+    return backend_read(s->env.backend, "config", CONFIG_BYTES_MAX, &now, NULL) == 0 && now.len == text->len &&
+           memcmp(now.data, text->data, now.len) == 0;
+}
 
 int store_put_config(struct store *s, struct crypt *crypt, struct config *config, struct err *err)
 {
     _cleanup_buf_ struct buf text = BUF_INIT;
+    struct err why = ERR_INIT;
 
     config->generation++;
     int r = config_make(crypt, config, &text, err);
     if (r == 0)
-        r = backend_put(s->env.backend, "config", text.data, text.len, BACKEND_REPLACE, err);
+        r = backend_put(s->env.backend, "config", text.data, text.len, BACKEND_REPLACE, &why);
+    if (r < 0 && why.code && is_there(s, &text)) {
+        log_warning(s->env.log, "config is replaced, but may not outlive a power failure: %s", why.text);
+        r = 0;
+    }
     if (r < 0)
-        return r;
+        return why.code ? err_move(err, &why) : r;
     s->config = *config;
     buf_free(&s->config_text);
     s->config_text = text;

@@ -6,7 +6,7 @@
 
 #define N (30 * CHUNK)
 
-enum fault { FAIL_ONCE, FAIL_ON, CUT_OFF, READ_ONLY };
+enum fault { FAIL_ONCE, FAIL_ON, CUT_OFF, READ_ONLY, CONFIG_IN_DOUBT, NO_RING };
 
 struct faulty {
     struct backend backend;
@@ -29,7 +29,11 @@ static int no_space(struct err *err)
 
 static int f_get(struct backend *b, const char *name, uint64_t off, void *p, size_t n, struct err *err)
 {
-    return backend_get(((struct faulty *)b)->real, name, off, p, n, err);
+    struct faulty *f = (struct faulty *)b;
+
+    if (f->how == NO_RING && strncmp(name, "ring/", 5) == 0)
+        return err_set(err, EIO, "a bad spot");
+    return backend_get(f->real, name, off, p, n, err);
 }
 
 static int f_put(struct backend *b, const char *name, const struct iovec *iov, size_t iovs, enum backend_put how, struct err *err)
@@ -38,7 +42,11 @@ static int f_put(struct backend *b, const char *name, const struct iovec *iov, s
 
     if (f->how == READ_ONLY)
         return err_set(err, EROFS, "cannot write: it is read-only");
-    return fails(f) ? no_space(err) : f->real->ops->put(f->real, name, iov, iovs, how, err);
+    if (f->how == CONFIG_IN_DOUBT && strcmp(name, "config") == 0) { /* it is there, but nobody knows for how long */
+        assert_int_equal(f->real->ops->put(f->real, name, iov, iovs, how, err), 0);
+        return err_set(err, EIO, "the last fsync failed");
+    }
+    return f->how < CONFIG_IN_DOUBT && fails(f) ? no_space(err) : f->real->ops->put(f->real, name, iov, iovs, how, err);
 }
 
 static int f_prepare(struct backend *b, const char *name, const struct iovec *iov, size_t iovs, struct backend_prepared *ret,
@@ -315,12 +323,57 @@ static void rotation_fails(const char *dir, enum fault how)
 static void rotation_no_space(void **state) { rotation_fails(*state, FAIL_ON); }
 static void rotation_cut_off(void **state) { rotation_fails(*state, CUT_OFF); }
 
+/* Once config is replaced the old key opens nothing, and nobody may be told that nothing has changed. */
+static void a_rotation_that_is_done_says_so(void **state)
+{
+    const struct store_key key = {.passphrase = "battery staple"}, old = {.passphrase = "correct horse"};
+    struct store_open o = {.key = old, .threads = 1};
+    struct err err = ERR_INIT;
+    struct scene x;
+    struct faulty *f;
+    char id[33];
+
+    scene_begin(&x, *state);
+    struct store *s = open_faulty(x.path, CONFIG_IN_DOUBT, 0, &f);
+    assert_ok(store_key_rotate(s, &key, 10, id, &err));
+    store_close(s);
+    assert_fails(EACCES, store_open(x.path, &o, &s, &err));
+    o.key = key;
+    assert_ok(store_open(x.path, &o, &s, &err));
+    assert_ok(store_key_rotate(s, &old, 10, id, &err));
+    store_close(s);
+    s = NULL;
+    scene_check(&x, 0, 2);
+    scene_end(&x);
+}
+
+static void a_rotation_that_cannot_be_read_back(void **state)
+{
+    const struct store_key key = {.passphrase = "battery staple"};
+    struct store_open o = {.key = key, .threads = 1};
+    struct err err = ERR_INIT;
+    struct scene x;
+    struct faulty *f;
+    char id[33];
+
+    scene_begin(&x, *state);
+    struct store *s = open_faulty(x.path, NO_RING, 0, &f);
+    assert_fails(EIO, store_key_rotate(s, &key, 10, id, &err));
+    assert_non_null(strstr(err.text, "is rotated, and only the new key opens"));
+    store_close(s);
+    assert_ok(store_open(x.path, &o, &s, &err));
+    test_same(s, x.id[0], x.data[0], N);
+    store_close(s);
+    scene_end(&x);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         test_in_dir(backup_no_space_once), test_in_dir(backup_no_space), test_in_dir(backup_cut_off),
         test_in_dir(prune_no_space),       test_in_dir(prune_cut_off),   test_in_dir(repair_fails),
         test_in_dir(read_only_is_readable), test_in_dir(rotation_no_space), test_in_dir(rotation_cut_off),
+        test_in_dir(a_rotation_that_is_done_says_so), test_in_dir(a_rotation_that_cannot_be_read_back),
     };
 
     return cmocka_run_group_tests_name("store_fault", tests, NULL, NULL);

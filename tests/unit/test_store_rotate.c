@@ -214,6 +214,8 @@ static void nobody_writes_beside_it(void **state)
     assert_fails(EBUSY, store_write_begin(s, &w, &err));
     assert_fails(EBUSY, store_key_rotate(s, &new_key, 10, key, &err));
     session_end(session);
+    assert_ok(store_key_add(other, &(struct store_key){.passphrase = "of another host"}, 10, key, &err));
+    assert_fails(ESTALE, store_key_rotate(s, &new_key, 10, key, &err)); /* it would be removed, and nobody was asked */
     rotate(s, &new_key);
     store_close(other);
     store_close(s);
