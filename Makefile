@@ -19,6 +19,7 @@ help:
 #: make test-full      the slow ones too
 #: make test-asan      unit and integration tests under AddressSanitizer and UBSan
 #: make test-valgrind  unit tests under valgrind
+#: make coverage       how much of the source unit tests and fuzzers' inputs reach (KINDS="--unit --integration")
 #: make fuzz           look for new inputs of the parsers, SECONDS=60 each (needs clang)
 #: make demo           three virtual machines backed up, destroyed and brought back
 #: make bench          measurements
@@ -43,6 +44,10 @@ test-asan: test-deps
 test-valgrind: deps
 	@tests/run --valgrind
 
+coverage: test-deps
+	@tools/deps tools/coverage-packages.txt
+	@tools/coverage $(KINDS)
+
 fuzz: deps
 	@tests/fuzz/run --seconds $(or $(SECONDS),60)
 
@@ -54,10 +59,10 @@ bench: deps all
 	@for run in bench/*/run; do $$run || exit 1; done
 
 install: all
-	@meson configure -Dprefix=$(PREFIX) -Dfault_points=false $(BUILD)
+	@meson configure -Dprefix=$(PREFIX) -Dfault_points=false -Dwerror=false $(BUILD)
 	@meson install -C $(BUILD)
 
 clean:
-	@rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-valgrind $(BUILD)-fuzz
+	@rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-valgrind $(BUILD)-fuzz $(BUILD)-coverage
 
-.PHONY: all help deps test-deps test test-full test-asan test-valgrind fuzz demo bench install clean
+.PHONY: all help deps test-deps test test-full test-asan test-valgrind coverage fuzz demo bench install clean

@@ -57,15 +57,17 @@ static void prepare(struct vm *vm, virConnectPtr conn, int number)
     xmlXPathObjectPtr found = xmlXPathEval((xmlChar *)"/domain/devices/disk[@device='disk']/target/@dev", context);
     for (int i = 0; found->nodesetval && i < found->nodesetval->nodeNr; i++) {
         xmlChar *dev = xmlNodeGetContent(found->nodesetval->nodeTab[i]);
-        if (asprintf(&more, "%s<disk name='%s' backup='yes' type='file'><scratch file='%s/%d-%s.scratch'/></disk>", disks, dev,
-                     vm->folder, number, dev) < 0)
+        if (asprintf(&more, "%s<disk name='%s' backup='yes' type='file'><scratch file='%s/%d-%s.scratch'/></disk>", disks, dev, vm->folder,
+                     number, dev) < 0)
             exit(1);
         free(disks);
         disks = more;
         xmlFree(dev);
     }
-    if (asprintf(&vm->backup, "<domainbackup mode='pull'><server transport='unix' socket='%s/%d.sock'/><disks>%s</disks>"
-                 "</domainbackup>", vm->folder, number, disks) < 0 ||
+    if (asprintf(&vm->backup,
+                 "<domainbackup mode='pull'><server transport='unix' socket='%s/%d.sock'/><disks>%s</disks>"
+                 "</domainbackup>",
+                 vm->folder, number, disks) < 0 ||
         asprintf(&vm->checkpoint, "<domaincheckpoint><name>plain</name></domaincheckpoint>") < 0)
         exit(1);
     free(disks);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Drives the repository directly on image files, without libvirt, for measuring. Reads with pread into a few buffers, as the
  * requester does from NBD; holes of the file are passed over, as allocation maps allow there.
- *   image init REPO | put REPO FILE | inc REPO FILE PARENT OFFSET... | get REPO POINT FILE | verify REPO
+ *   image init REPO | put REPO FILE | inc REPO FILE PARENT OFFSET... | get REPO POINT FILE | copy REPO POINT OTHER | verify REPO
  * put stores all data of the file, inc the 64 KiB at each offset over what PARENT has.
  * The passphrase is in KVSS_BENCH_PASSPHRASE; without it the repository is not encrypted. */
 #include "base/cleanup.h"
@@ -78,7 +78,7 @@ static int put_clusters(struct job *j, char **offsets, struct err *err)
 /* parent NULL: all. */
 static int put(struct store *s, const char *path, const char *parent, char **offsets, struct err *err)
 {
-    struct job j = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    struct job j = { .lock = PTHREAD_MUTEX_INITIALIZER };
     _cleanup_close_ int fd = j.fd = open(path, O_RDONLY | O_CLOEXEC);
     char id[STORE_ID_LEN + 1];
     struct store_stats st;
@@ -146,7 +146,7 @@ static int get_some(void *ctx, size_t i, struct err *err)
 
 static int get(struct store *s, const char *point, const char *path, struct err *err)
 {
-    struct job j = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    struct job j = { .lock = PTHREAD_MUTEX_INITIALIZER };
     _cleanup_close_ int fd = j.fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     struct store_point *p;
 
@@ -164,6 +164,20 @@ static int get(struct store *s, const char *point, const char *path, struct err 
     return r;
 }
 
+/* To another repository, which has the same passphrase. */
+static int copy(struct store *s, const char *point, const char *other, const struct store_open *o, struct err *err)
+{
+    char id[STORE_ID_LEN + 1];
+    struct store *to;
+    int r = store_open(other, o, &to, err);
+
+    if (r < 0)
+        return r;
+    r = store_copy_point(s, point, to, NULL, id, err);
+    store_close(to);
+    return r;
+}
+
 static int verify(struct store *s, struct err *err)
 {
     uint64_t problems = 0;
@@ -175,13 +189,13 @@ static int verify(struct store *s, struct err *err)
 static int run(int argc, char **argv, struct err *err)
 {
     const char *pass = getenv("KVSS_BENCH_PASSPHRASE"), *verb = argc > 2 ? argv[1] : "", *level = getenv("KVSS_BENCH_LEVEL");
-    struct store_init init = {.no_encryption = !pass, .key.passphrase = pass};
-    struct store_open o = {.key.passphrase = pass, .zstd_level = level ? atoi(level) : 0};
+    struct store_init init = { .no_encryption = !pass, .key.passphrase = pass };
+    struct store_open o = { .key.passphrase = pass, .zstd_level = level ? atoi(level) : 0 };
     struct store *s;
 
     if (strcmp(verb, "init") == 0)
         return store_create(argv[2], &init, err);
-    int r = argc > 2 ? store_open(argv[2], &o, &s, err) : err_set(err, EINVAL, "usage: image init|put|inc|get|verify REPO ...");
+    int r = argc > 2 ? store_open(argv[2], &o, &s, err) : err_set(err, EINVAL, "usage: image init|put|inc|get|copy|verify REPO ...");
     if (r < 0)
         return r;
     if (strcmp(verb, "put") == 0 && argc > 3)
@@ -190,6 +204,8 @@ static int run(int argc, char **argv, struct err *err)
         r = put(s, argv[3], argv[4], argv + 5, err);
     else if (strcmp(verb, "get") == 0 && argc > 4)
         r = get(s, argv[3], argv[4], err);
+    else if (strcmp(verb, "copy") == 0 && argc > 4)
+        r = copy(s, argv[3], argv[4], &o, err);
     else if (strcmp(verb, "verify") == 0)
         r = verify(s, err);
     else

@@ -14,6 +14,7 @@
 #define KVSS_WRITER_H
 
 #include <kvss/error.h>
+#include <kvss/provider.h>
 #include <kvss/vss_codes.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,10 +27,10 @@ struct kvss_event;     /* one event of one session: its facts and the writer's c
 struct kvss_component; /* one component of that session (IVssComponent); owned by the event */
 
 struct kvss_writer {
-    size_t struct_size;    /* sizeof(struct kvss_writer) */
-    unsigned api;          /* KVSS_WRITER_API */
-    const char *name;      /* "Microsoft Hyper-V VSS Writer" */
-    const char *id;        /* class GUID, fixed for all time */
+    size_t struct_size; /* sizeof(struct kvss_writer) */
+    unsigned api;       /* KVSS_WRITER_API */
+    const char *name;   /* "Microsoft Hyper-V VSS Writer" */
+    const char *id;     /* class GUID, fixed for all time */
     enum vss_usage usage;
     enum vss_source source;
     unsigned freeze_limit_ms; /* longest time between freeze and thaw, 0: 60000 (CVssWriter::Initialize dwTimeoutFreeze) */
@@ -63,34 +64,45 @@ struct kvss_md_component {
     const char *name;         /* unique with logical_path among all components of all writers */
     const char *caption;      /* what a person reads */
     bool restore_metadata, notify_on_backup_complete, selectable, selectable_for_restore;
-    uint32_t flags;           /* VSS_CF_* */
+    uint32_t flags;      /* VSS_CF_* */
+    const char *vm_name; /* of the VM whose UUID is its name; not in documents; NULL: no VM */
 };
 int kvss_md_add_component(struct kvss_metadata *md, const struct kvss_md_component *c, struct err *err);
 
 enum kvss_file_kind { KVSS_FILES_GROUP, KVSS_FILES_DATABASE, KVSS_FILES_DATABASE_LOG };
 struct kvss_md_files {
     enum kvss_file_kind kind;
-    const char *path;           /* folder, or an NBD/RBD-like locator of a network disk */
-    const char *filespec;       /* name, wildcards * and ? allowed */
+    const char *path;     /* folder, or an NBD/RBD-like locator of a network disk */
+    const char *filespec; /* name, wildcards * and ? allowed */
     bool recursive;
     const char *alternate_path; /* NULL: none */
     uint32_t backup_type_mask;  /* VSS_FSBT_*; 0: VSS_FSBT_DEFAULT */
+    const char *vm_disk;        /* it is the image of this disk ("vda") of the VM whose UUID is the component's name; NULL: files */
 };
-int kvss_md_add_files(struct kvss_metadata *md, const char *logical_path, const char *component,
-                      const struct kvss_md_files *files, struct err *err);
-int kvss_md_add_dependency(struct kvss_metadata *md, const char *logical_path, const char *component,
-                           const char *on_writer_id, const char *on_logical_path, const char *on_component, struct err *err);
+int kvss_md_add_files(struct kvss_metadata *md, const char *logical_path, const char *component, const struct kvss_md_files *files,
+                      struct err *err);
+int kvss_md_add_dependency(struct kvss_metadata *md, const char *logical_path, const char *component, const char *on_writer_id,
+                           const char *on_logical_path, const char *on_component, struct err *err);
 
 /* ---- Facts of the session, for every handler but identify ----------------------------------------------------------------*/
-const char *kvss_event_session_id(const struct kvss_event *ev); /* GUID of the requester's session */
-const char *kvss_event_set_id(const struct kvss_event *ev);     /* GUID of the snapshot set; "" before StartSnapshotSet */
+const char *kvss_event_session_id(const struct kvss_event *ev);           /* GUID of the requester's session */
+const char *kvss_event_set_id(const struct kvss_event *ev);               /* GUID of the snapshot set; "" before StartSnapshotSet */
 enum vss_backup_type kvss_event_backup_type(const struct kvss_event *ev); /* this writer's: FULL where its schema lacks the asked */
-uint32_t kvss_event_context(const struct kvss_event *ev);       /* VSS_CTX_* | VSS_VOLSNAP_ATTR_* */
+uint32_t kvss_event_context(const struct kvss_event *ev);                 /* VSS_CTX_* | VSS_VOLSNAP_ATTR_* */
 bool kvss_event_bootable_state(const struct kvss_event *ev);
 bool kvss_event_components_selected(const struct kvss_event *ev);
 bool kvss_event_path_affected(const struct kvss_event *ev, const char *path); /* its volume is in the snapshot set */
-bool kvss_event_succeeded(const struct kvss_event *ev); /* in backup_shutdown: BackupComplete had come before, and holds */
+bool kvss_event_succeeded(const struct kvss_event *ev);       /* in backup_shutdown: BackupComplete had come before, and holds */
 int64_t kvss_event_time_left_ms(const struct kvss_event *ev); /* freeze, thaw: until the service aborts; else -1 */
+/* The shadow copies, from PostSnapshot on, as long as they exist. Strings live as long as the session. */
+size_t kvss_event_snapshot_count(const struct kvss_event *ev);
+struct kvss_snapshot_properties kvss_event_snapshot(const struct kvss_event *ev, size_t i);
+/* GetSnapshotDeviceName: where the shadow copy of the volume's files is; NULL: there is none, or none with a place. */
+const char *kvss_event_snapshot_device(const struct kvss_event *ev, const char *volume);
+/* For the writer of VMs: the points in time of a VM's disks, by the providers that shadow them. The calls are the providers', in the
+ * caller's thread; several VMs at once. */
+int kvss_event_prepare_point(struct kvss_event *ev, const struct kvss_point *point, struct err *err);
+int kvss_event_take_point(struct kvss_event *ev, const struct kvss_point *point, struct err *err);
 /* What the writer keeps for this session; NULL until set. The service never touches it. */
 void *kvss_event_data(const struct kvss_event *ev);
 void kvss_event_set_data(struct kvss_event *ev, void *data);
@@ -100,8 +112,7 @@ size_t kvss_event_component_count(const struct kvss_event *ev);
 struct kvss_component *kvss_event_component(struct kvss_event *ev, size_t i);
 
 /* VSS_E_WRITERERROR_*; text names what failed and why. Not in identify. The first failure of an event counts. */
-void kvss_set_writer_failure(struct kvss_event *ev, uint32_t hresult, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
+void kvss_set_writer_failure(struct kvss_event *ev, uint32_t hresult, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* ---- One component: IVssComponent. Strings returned live as long as the event; NULL where none was set. -------------------*/
 const char *kvss_component_name(const struct kvss_component *c);
@@ -130,7 +141,7 @@ int kvss_component_set_post_restore_failure(struct kvss_component *c, const char
 struct kvss_new_target {
     const char *path, *filespec; /* as in the stored file set */
     bool recursive;
-    const char *new_path;        /* where it was restored to: folder, or folder/file where a single file was renamed */
+    const char *new_path; /* where it was restored to: folder, or folder/file where a single file was renamed */
 };
 size_t kvss_component_new_target_count(const struct kvss_component *c);
 struct kvss_new_target kvss_component_new_target(const struct kvss_component *c, size_t i);

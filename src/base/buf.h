@@ -13,7 +13,10 @@ struct buf {
     size_t cap;
 };
 
-#define BUF_INIT { 0 }
+#define BUF_INIT \
+    {            \
+        0        \
+    }
 
 void buf_free(struct buf *b); /* releases the contents and leaves an empty buf; NULL is fine */
 #define _cleanup_buf_ _cleanup_(buf_free)

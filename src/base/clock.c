@@ -42,8 +42,8 @@ char *clock_format(int64_t wall_us, char buf[static 32])
     }
     time_t t = (time_t)s;
     gmtime_r(&t, &tm);
-    snprintf(buf, 32, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
-             tm.tm_min, tm.tm_sec, (int)(us / 1000));
+    snprintf(buf, 32, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
+             (int)(us / 1000));
     return buf;
 }
 
@@ -62,7 +62,7 @@ static bool take_field(const char **s, int n, char end, int *ret)
 }
 
 /* Consumes ".123" to microseconds; digits past the sixth are dropped. */
-static bool take_fraction(const char **s, int64_t *ret)
+static bool clock_take_fraction(const char **s, int64_t *ret)
 {
     int64_t scale = 100000;
 
@@ -90,14 +90,14 @@ int clock_parse(const char *s, int64_t *ret_wall_us, struct err *err)
 
     bool ok = take_field(&p, 4, '-', &tm.tm_year) && take_field(&p, 2, '-', &tm.tm_mon) && take_field(&p, 2, 'T', &tm.tm_mday) &&
               take_field(&p, 2, ':', &tm.tm_hour) && take_field(&p, 2, ':', &tm.tm_min) && take_field(&p, 2, 0, &tm.tm_sec) &&
-              take_fraction(&p, &us) && strcmp(p, "Z") == 0;
+              clock_take_fraction(&p, &us) && strcmp(p, "Z") == 0;
     tm.tm_year -= 1900;
     tm.tm_mon -= 1;
     struct tm given = tm;
     time_t t = ok ? timegm(&tm) : 0;
     /* timegm() turns the 31st of February into a day in March; a record that says so is wrong. */
     if (!ok || !same_time(&given, &tm))
-        return err_set(err, EINVAL, "\"%s\" is not a time like 2026-11-22T21:13:05.123Z", s);
+        return err_set(err, EINVAL, "\"%s\" is not a time such as 2026-11-22T21:13:05.123Z", s);
     *ret_wall_us = (int64_t)t * 1000000 + us;
     return 0;
 }
@@ -109,8 +109,8 @@ char *clock_format_local(int64_t wall_us, char buf[static 40])
 
     localtime_r(&t, &tm);
     long minutes = labs(tm.tm_gmtoff) / 60;
-    snprintf(buf, 40, "%04d-%02d-%02d %02d:%02d:%02d %c%02ld:%02ld", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
-             tm.tm_min, tm.tm_sec, tm.tm_gmtoff < 0 ? '-' : '+', minutes / 60, minutes % 60);
+    snprintf(buf, 40, "%04d-%02d-%02d %02d:%02d:%02d %c%02ld:%02ld", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
+             tm.tm_sec, tm.tm_gmtoff < 0 ? '-' : '+', minutes / 60, minutes % 60);
     return buf;
 }
 
@@ -130,7 +130,7 @@ static bool take_part(const char **s, struct written *w)
 
     if (**s != '.')
         return true;
-    if (!take_fraction(s, &w->us))
+    if (!clock_take_fraction(s, &w->us))
         return false;
     w->rest_us = 1000000;
     for (ptrdiff_t n = *s - digits; n > 0 && w->rest_us > 1; n--)
@@ -203,10 +203,10 @@ int clock_parse_local(const char *s, int64_t *ret_wall_us, struct err *err)
     struct tm given = w.tm;
     int64_t us = ok ? to_wall_us(&w) : 0;
     /* A day that does not exist is wrong. */
-    if (!ok || given.tm_mday != w.tm.tm_mday || given.tm_mon != w.tm.tm_mon || given.tm_hour > 23 || given.tm_min > 59 ||
-        given.tm_sec > 59)
-        return err_set(err, EINVAL, "\"%s\" is not a time like 2026-11-22, 2026-11-22 21:13, \"2026-11-22 21:13:05 +01:00\" or "
-                                    "2026-11-22T20:13:05Z", s);
+    if (!ok || given.tm_mday != w.tm.tm_mday || given.tm_mon != w.tm.tm_mon || given.tm_hour > 23 || given.tm_min > 59 || given.tm_sec > 59)
+        return err_set(err, EINVAL,
+                       "\"%s\" is not a time such as 2026-11-22, 2026-11-22 21:13, \"2026-11-22 21:13:05 +01:00\" or 2026-11-22T20:13:05Z",
+                       s);
     *ret_wall_us = us;
     return 0;
 }

@@ -17,10 +17,19 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-const char *const confine_system[] = { "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc/ld.so.cache",
+const char *const confine_system[] = { "/usr",       "/bin",       "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc/ld.so.cache",
                                        "/nix/store", "/gnu/store", NULL };
-const char *const confine_names[] = { "/etc/resolv.conf", "/etc/hosts", "/etc/host.conf", "/etc/nsswitch.conf", "/etc/gai.conf",
-                                      "/etc/services",    "/etc/protocols", "/etc/ssl",   "/etc/pki",           "/etc/ceph", NULL };
+const char *const confine_names[] = { "/etc/resolv.conf",
+                                      "/etc/hosts",
+                                      "/etc/host.conf",
+                                      "/etc/nsswitch.conf",
+                                      "/etc/gai.conf",
+                                      "/etc/services",
+                                      "/etc/protocols",
+                                      "/etc/ssl",
+                                      "/etc/pki",
+                                      "/etc/ceph",
+                                      NULL };
 
 /* ---- Before the fork --------------------------------------------------------------------------------------------------------------*/
 

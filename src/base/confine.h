@@ -20,7 +20,7 @@ enum confine_lack {
 /* It always gets no core file, no new privileges and no other descriptors; the rest as far as it can be had. A program that does not start
  * because it is kept from a file is started without: a backup does not fail for it. */
 struct confine {
-    uid_t uid;                /* who it runs as, if root starts it and this user can open the descriptors; 0: root, without its rights */
+    uid_t uid; /* who it runs as, if root starts it and this user can open the descriptors; 0: root, without its rights */
     gid_t gid;
     bool write;               /* its descriptors are opened for writing, too */
     bool network;             /* it may use the host's network, and has what looking up names takes */

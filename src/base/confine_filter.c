@@ -26,11 +26,11 @@
 #endif
 
 #define X32_BIT 0x40000000u
-#define NAMESPACES                                                                                                                        \
-    (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
+#define NAMESPACES (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
 
 /* Other processes, the kernel, mounts and namespaces, keys, files by handle (a way out of any root folder), and io_uring, whose requests
  * no filter sees. */
+/* clang-format off */
 static const unsigned never[] = {
     SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev, SYS_kcmp, SYS_pidfd_open, SYS_pidfd_getfd, SYS_pidfd_send_signal,
     SYS_process_madvise, SYS_rt_sigqueueinfo, SYS_rt_tgsigqueueinfo, SYS_tkill, SYS_setpriority, SYS_sched_setscheduler,
@@ -52,6 +52,7 @@ static const unsigned never[] = {
     SYS_mknod,
 #endif
 };
+/* clang-format on */
 /* It has its connections, or none. */
 static const unsigned network[] = { SYS_socket, SYS_connect, SYS_bind };
 
@@ -60,20 +61,20 @@ struct program {
     unsigned short n;
 };
 
-static void add(struct program *p, unsigned code, unsigned k, unsigned char yes, unsigned char no)
+static void filter_add(struct program *p, unsigned code, unsigned k, unsigned char yes, unsigned char no)
 {
     if (p->n < ARRAY_SIZE(p->code))
         p->code[p->n++] = (struct sock_filter){ (unsigned short)code, yes, no, k };
 }
 
-static void load(struct program *p, size_t at)
+static void filter_load(struct program *p, size_t at)
 {
-    add(p, BPF_LD | BPF_W | BPF_ABS, (unsigned)at, 0, 0);
+    filter_add(p, BPF_LD | BPF_W | BPF_ABS, (unsigned)at, 0, 0);
 }
 
 static void end_with(struct program *p, unsigned what)
 {
-    add(p, BPF_RET | BPF_K, what, 0, 0);
+    filter_add(p, BPF_RET | BPF_K, what, 0, 0);
 }
 
 #define REFUSE(e) (SECCOMP_RET_ERRNO | (unsigned)(e))
@@ -86,17 +87,17 @@ static void end_with(struct program *p, unsigned what)
 /* The call's number is loaded, before and after. */
 static void refuse_call(struct program *p, unsigned call, int error)
 {
-    add(p, BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1);
+    filter_add(p, BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1);
     end_with(p, REFUSE(error));
 }
 
 /* Refused unless argument i is one of two values: another process is never signalled, nor its limits changed. */
 static void only_with(struct program *p, unsigned call, unsigned i, unsigned a, unsigned b)
 {
-    add(p, BPF_JMP | BPF_JEQ | BPF_K, call, 0, 5);
-    load(p, LOW_OF_ARG(i));
-    add(p, BPF_JMP | BPF_JEQ | BPF_K, a, 2, 0);
-    add(p, BPF_JMP | BPF_JEQ | BPF_K, b, 1, 0);
+    filter_add(p, BPF_JMP | BPF_JEQ | BPF_K, call, 0, 5);
+    filter_load(p, LOW_OF_ARG(i));
+    filter_add(p, BPF_JMP | BPF_JEQ | BPF_K, a, 2, 0);
+    filter_add(p, BPF_JMP | BPF_JEQ | BPF_K, b, 1, 0);
     end_with(p, REFUSE(EPERM));
     end_with(p, SECCOMP_RET_ALLOW);
 }
@@ -105,21 +106,21 @@ static void only_with(struct program *p, unsigned call, unsigned i, unsigned a, 
 static void threads_only(struct program *p)
 {
     refuse_call(p, SYS_clone3, ENOSYS);
-    add(p, BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 0, 4);
-    load(p, LOW_OF_ARG(0));
-    add(p, BPF_JMP | BPF_JSET | BPF_K, NAMESPACES, 0, 1);
+    filter_add(p, BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 0, 4);
+    filter_load(p, LOW_OF_ARG(0));
+    filter_add(p, BPF_JMP | BPF_JSET | BPF_K, NAMESPACES, 0, 1);
     end_with(p, REFUSE(EPERM));
     end_with(p, SECCOMP_RET_ALLOW);
 }
 
 static void write_program(const struct confine *c, struct program *p, unsigned self)
 {
-    load(p, offsetof(struct seccomp_data, arch));
-    add(p, BPF_JMP | BPF_JEQ | BPF_K, ARCH, 1, 0);
+    filter_load(p, offsetof(struct seccomp_data, arch));
+    filter_add(p, BPF_JMP | BPF_JEQ | BPF_K, ARCH, 1, 0);
     end_with(p, SECCOMP_RET_KILL_PROCESS); /* numbers of another kind would mean other calls */
-    load(p, offsetof(struct seccomp_data, nr));
+    filter_load(p, offsetof(struct seccomp_data, nr));
     if (ARCH == AUDIT_ARCH_X86_64) {
-        add(p, BPF_JMP | BPF_JGE | BPF_K, X32_BIT, 0, 1);
+        filter_add(p, BPF_JMP | BPF_JGE | BPF_K, X32_BIT, 0, 1);
         end_with(p, SECCOMP_RET_KILL_PROCESS);
     }
     for (size_t i = 0; i < ARRAY_SIZE(never); i++)

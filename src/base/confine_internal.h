@@ -8,7 +8,7 @@
 
 /* Made before the fork: a child of a process with threads may ask for no memory. */
 struct confine_site {
-    char *program; /* its real path */
+    char *program;    /* its real path */
     char *folders[4]; /* where it lies, and libraries may beside it, if that is none of the system's own folders; ends with NULL */
     size_t n_fds;     /* it has this many descriptors, from 3 on */
     bool all_files;   /* neither a root folder of its own nor Landlock */

@@ -21,7 +21,7 @@
 /* ---- A root folder of its own -----------------------------------------------------------------------------------------------------*/
 
 /* path below SCAFFOLD, with the folders on the way to it. */
-static bool make_way(const char *path, char to[PATH_MAX])
+static bool root_make_way(const char *path, char to[PATH_MAX])
 {
     size_t len = strlen(path);
 
@@ -39,14 +39,14 @@ static bool make_way(const char *path, char to[PATH_MAX])
 }
 
 /* The same file or folder, to be read only; what is mounted below it is not there. flags: further ones. What does not exist is left out. */
-static bool show(const char *path, unsigned long flags)
+static bool root_show(const char *path, unsigned long flags)
 {
     char to[PATH_MAX], target[PATH_MAX];
     struct stat st;
 
     if (lstat(path, &st) < 0)
         return errno == ENOENT || errno == ENOTDIR;
-    if (!make_way(path, to))
+    if (!root_make_way(path, to))
         return false;
     ssize_t len = S_ISLNK(st.st_mode) ? readlink(path, target, sizeof(target) - 1) : -1;
     if (len > 0 && strncmp(path, "/etc/", 5) != 0 && strcmp(path, DESCRIPTORS) != 0) { /* "/bin" is mostly a link to "usr/bin" */
@@ -63,7 +63,7 @@ static bool show(const char *path, unsigned long flags)
 static bool show_all(const char *const *paths)
 {
     for (; paths && *paths; paths++)
-        if (!show(*paths, MS_NODEV))
+        if (!root_show(*paths, MS_NODEV))
             return false;
     return true;
 }
@@ -71,7 +71,8 @@ static bool show_all(const char *const *paths)
 static bool furnish(const struct confine *c, const struct confine_site *site)
 {
     return show_all(confine_system) && (!c->network || show_all(confine_names)) && show_all(c->reach) &&
-           show_all((const char *const *)site->folders) && show(DESCRIPTORS, MS_NODEV | MS_NOEXEC) && show(NULL_DEVICE, MS_NOEXEC) &&
+           show_all((const char *const *)site->folders) && root_show(DESCRIPTORS, MS_NODEV | MS_NOEXEC) &&
+           root_show(NULL_DEVICE, MS_NOEXEC) &&
            mount(NO_TYPE, SCAFFOLD, NO_TYPE, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) == 0;
 }
 

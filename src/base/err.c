@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/text.h"
 #include <errno.h>
+#pragma GCC visibility push(default) /* for providers that are shared objects */
 #include <kvss/error.h>
+#pragma GCC visibility pop
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -62,6 +64,11 @@ int err_set(struct err *err, int code, const char *fmt, ...)
     return r;
 }
 
+int err_nomem(struct err *err)
+{
+    return err_set(err, ENOMEM, "out of memory");
+}
+
 int err_errno(struct err *err, int code, const char *fmt, ...)
 {
     va_list ap;
@@ -90,10 +97,54 @@ int err_vss(struct err *err, uint32_t hresult, int code, const char *fmt, ...)
     return r;
 }
 
-/* "VM x: VM x: ..." tells nobody more. */
+/* "VM x: VM x: ..." tells nobody more, nor does "VM x: VM x, disk vda: ...". */
 static bool begins_with(const char *text, const char *context, size_t n)
 {
-    return n > 0 && n < KVSS_ERR_TEXT_MAX - 2 && strncmp(text, context, n) == 0 && text[n] == ':' && text[n + 1] == ' ';
+    return n > 0 && n < KVSS_ERR_TEXT_MAX - 2 && strncmp(text, context, n) == 0 && (text[n] == ':' || text[n] == ',') && text[n + 1] == ' ';
+}
+
+static bool ends_word(char c)
+{
+    return c == '\0' || strchr(" :,;.)", c) != NULL;
+}
+
+/* Whether the text before `at` ends in "cannot VERB", as of "cannot start VM x". */
+static bool after_verb(const char *text, const char *at)
+{
+    const char *verb = at;
+
+    while (verb > text && verb[-1] != ' ')
+        verb--;
+    return verb - text >= 7 && verb < at && strncmp(verb - 7, "cannot ", 7) == 0 && (verb - text == 7 || verb[-8] == ' ');
+}
+
+/* Takes " of VM x", " in VM x" and ": VM x" before a colon out of the text, and makes it of "cannot start VM x": the object is named once,
+ * by the context before it. */
+static void drop_object(char *text, const char *object, size_t n)
+{
+    for (char *at = strpbrk(text, " :"); at; at = strpbrk(at, " :")) {
+        size_t link = strncmp(at, " of ", 4) == 0 || strncmp(at, " in ", 4) == 0 ? 4 : strncmp(at, ": ", 2) == 0 ? 2 : 0;
+        if (link && strncmp(at + link, object, n) == 0 && (link == 4 ? ends_word(at[4 + n]) : at[2 + n] == ':')) {
+            memmove(at, at + link + n, strlen(at + link + n) + 1);
+        } else if (n >= 2 && *at == ' ' && strncmp(at + 1, object, n) == 0 && ends_word(at[1 + n]) && after_verb(text, at)) {
+            memcpy(at + 1, "it", 2);
+            memmove(at + 3, at + 1 + n, strlen(at + 1 + n) + 1);
+            at += 3;
+        } else {
+            at++;
+        }
+    }
+}
+
+/* Each of "VM x, disk vda" that is a kind and a name. */
+static void name_once(char *text, const char *context)
+{
+    for (const char *object = context; *object; object += strspn(object, ", ")) {
+        size_t n = strcspn(object, ",");
+        if (memchr(object, ' ', n) && !memchr(object, ':', n))
+            drop_object(text, object, n);
+        object += n;
+    }
 }
 
 int err_context(struct err *err, const char *fmt, ...)
@@ -110,6 +161,7 @@ int err_context(struct err *err, const char *fmt, ...)
         n = 0;
     if (begins_with(err->text, text, (size_t)n))
         return -(err->code ? err->code : EIO);
+    name_once(err->text, text);
     if ((size_t)n < sizeof text && err->text[0])
         snprintf(text + n, sizeof text - (size_t)n, ": %s", err->text);
     sanitise(text, sizeof text);

@@ -106,7 +106,7 @@ int io_read_file(const char *path, size_t max, struct buf *ret, struct err *err)
         max = SIZE_MAX / 2;
     int r = read_all(fd, max, &b);
     if (r == -EFBIG)
-        return err_set(err, EFBIG, "cannot read %s: it is longer than the %zu bytes allowed for such a file", path, max);
+        return err_set(err, EFBIG, "cannot read %s: it is longer than the %zu bytes allowed", path, max);
     if (r < 0)
         return err_errno(err, -r, "cannot read %s", path);
     buf_free(ret);
@@ -138,7 +138,7 @@ int io_replace_file(const char *path, const void *p, size_t n, mode_t mode, stru
     }
     snprintf(made, sizeof(made), IO_TEMPORARY_PREFIX "%.13s", id.text);
     if ((fd = openat(dir, made, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600)) < 0)
-        return err_errno(err, errno, "cannot write %s: cannot make a temporary file beside it", path);
+        return err_errno(err, errno, "cannot write %s: cannot create a temporary file next to it", path);
     r = write_temporary(fd, p, n, mode);
     if (r == 0 && renameat(dir, made, dir, name) < 0)
         r = -errno;
@@ -154,9 +154,9 @@ int io_fsync_dir(const char *path, struct err *err)
     _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     if (fd < 0)
-        return err_errno(err, errno, "cannot open the folder %s", path);
+        return err_errno(err, errno, "cannot open folder %s", path);
     if (fsync(fd) < 0 && errno != EINVAL) /* EINVAL: a file system that does not know this for folders */
-        return err_errno(err, errno, "cannot make changes to the folder %s durable", path);
+        return err_errno(err, errno, "cannot sync folder %s to disk", path);
     return 0;
 }
 
@@ -165,11 +165,11 @@ int io_fsync_parent(const char *path, struct err *err)
     _cleanup_free_ char *dir = io_dirname(path);
 
     if (!dir)
-        return err_errno(err, ENOMEM, "cannot make %s durable", path);
+        return err_nomem(err);
     return io_fsync_dir(dir, err);
 }
 
-static int make_dir(const char *path, mode_t mode)
+static int io_make_dir(const char *path, mode_t mode)
 {
     struct stat st;
 
@@ -187,18 +187,18 @@ int io_mkdir_p(const char *path, mode_t mode, struct err *err)
     _cleanup_free_ char *part = strdup(path);
 
     if (!part)
-        return err_errno(err, ENOMEM, "cannot make the folder %s", path);
+        return err_nomem(err);
     for (char *p = part; *p; p++) {
         if (*p != '/' || p == part)
             continue;
         *p = '\0';
-        int r = make_dir(part, mode);
+        int r = io_make_dir(part, mode);
         if (r < 0)
-            return err_errno(err, -r, "cannot make the folder %s (for %s)", part, path);
+            return err_errno(err, -r, "cannot create folder %s (for %s)", part, path);
         *p = '/';
     }
-    int r = make_dir(part, mode);
-    return r < 0 ? err_errno(err, -r, "cannot make the folder %s", path) : 0;
+    int r = io_make_dir(part, mode);
+    return r < 0 ? err_errno(err, -r, "cannot create folder %s", path) : 0;
 }
 
 int io_unlink(const char *path, struct err *err)
@@ -246,7 +246,7 @@ char *io_basename(const char *path)
 }
 
 /* One link further; NULL: out of memory. */
-static char *step(const char *at, const char *target)
+static char *io_step(const char *at, const char *target)
 {
     _cleanup_free_ char *dir = io_dirname(at);
 
@@ -264,7 +264,7 @@ char *io_follow(const char *path)
         return real;
     for (unsigned i = 0; at && i < LINKS_MAX && (n = readlink(at, target, sizeof target - 1)) >= 0; i++) {
         target[n] = '\0';
-        char *next = step(at, target);
+        char *next = io_step(at, target);
         free(at);
         at = next;
     }
@@ -290,7 +290,7 @@ static int private_parent(char **ret, struct err *err)
     if (!dir || dir[0] != '/')
         dir = "/tmp";
     *ret = strdup(dir);
-    return *ret ? 0 : err_errno(err, ENOMEM, "cannot make a private folder");
+    return *ret ? 0 : err_nomem(err);
 }
 
 int io_private_dir(const char *prefix, char **ret_path, struct err *err)
@@ -302,9 +302,9 @@ int io_private_dir(const char *prefix, char **ret_path, struct err *err)
         return r;
     _cleanup_free_ char *path = str_format("%s/%s-XXXXXX", parent, prefix);
     if (!path)
-        return err_errno(err, ENOMEM, "cannot make a private folder in %s", parent);
+        return err_nomem(err);
     if (!mkdtemp(path))
-        return err_errno(err, errno, "cannot make a private folder in %s", parent);
+        return err_errno(err, errno, "cannot create a private folder in %s", parent);
     *ret_path = TAKE_PTR(path);
     return 0;
 }
@@ -314,7 +314,7 @@ int io_space(const char *path, uint64_t *ret_free, uint64_t *ret_total, struct e
     struct statvfs st;
 
     if (statvfs(path, &st) < 0)
-        return err_errno(err, errno, "cannot ask for the free space at %s", path);
+        return err_errno(err, errno, "cannot determine the free space at %s", path);
     if (!num_mul(st.f_bavail, st.f_frsize, ret_free))
         *ret_free = UINT64_MAX;
     if (!num_mul(st.f_blocks, st.f_frsize, ret_total))

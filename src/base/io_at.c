@@ -95,7 +95,7 @@ int io_id_at(int dir, const char *name, struct io_id *ret)
 }
 
 /* The value of " key=", and its length; NULL: it has none. */
-static const char *value_of(const char *id, const char *key, size_t *ret_len)
+static const char *io_at_value_of(const char *id, const char *key, size_t *ret_len)
 {
     size_t n = strlen(key);
 
@@ -110,10 +110,10 @@ static const char *value_of(const char *id, const char *key, size_t *ret_len)
 }
 
 /* 1: they are equal; -1: they differ; 0: one of them does not say. */
-static int compare(const char *a, const char *b, const char *key)
+static int io_at_compare(const char *a, const char *b, const char *key)
 {
     size_t na, nb;
-    const char *va = value_of(a, key, &na), *vb = value_of(b, key, &nb);
+    const char *va = io_at_value_of(a, key, &na), *vb = io_at_value_of(b, key, &nb);
 
     if (!va || !vb)
         return 0;
@@ -124,16 +124,17 @@ static int compare(const char *a, const char *b, const char *key)
 static bool born_at_one_moment(const char *a, const char *b)
 {
     size_t n;
-    const char *born = value_of(a, "born", &n);
+    const char *born = io_at_value_of(a, "born", &n);
 
-    return compare(a, b, "born") > 0 && n > 10 && strncmp(born + n - 9, "000000000", 9) != 0;
+    return io_at_compare(a, b, "born") > 0 && n > 10 && strncmp(born + n - 9, "000000000", 9) != 0;
 }
 
 bool io_id_same(const char *a, const char *b)
 {
-    int ino = compare(a, b, "ino"), born = compare(a, b, "born"), dev = compare(a, b, "dev"), fs = compare(a, b, "fs");
+    int ino = io_at_compare(a, b, "ino"), born = io_at_compare(a, b, "born"), dev = io_at_compare(a, b, "dev"),
+        fs = io_at_compare(a, b, "fs");
 
-    if (ino < 0 || born < 0 || compare(a, b, "handle") < 0 || compare(a, b, "boot") < 0 || (ino == 0 && born == 0))
+    if (ino < 0 || born < 0 || io_at_compare(a, b, "handle") < 0 || io_at_compare(a, b, "boot") < 0 || (ino == 0 && born == 0))
         return false;
     if (dev > 0)
         return fs >= 0;
@@ -145,7 +146,7 @@ bool io_id_is_lost(const char *id)
 {
     char boot[BOOT_MAX] = "";
     size_t n;
-    const char *was = value_of(id, "boot", &n);
+    const char *was = io_at_value_of(id, "boot", &n);
 
     if (!was)
         return false;

@@ -38,7 +38,7 @@ int io_open_folder(const char *path, int *ret, struct err *err);
 
 /* A name in an open folder (O_PATH). */
 struct io_place {
-    int dir;        /* -1: none */
+    int dir; /* -1: none */
     char *name;
     unsigned links; /* that were followed on the way; 0 where there is none */
 };

@@ -11,7 +11,7 @@
 #define COPY_STEP ((size_t)1 << 20)
 
 /* Copies [off, end) through the buffer of COPY_STEP bytes. A source that became shorter meanwhile ends the copy early. */
-static int copy_range(int in, int out, uint64_t off, uint64_t end, void *buffer)
+static int io_copy_range(int in, int out, uint64_t off, uint64_t end, void *buffer)
 {
     while (off < end) {
         ssize_t got = pread(in, buffer, num_min(COPY_STEP, end - off), (off_t)off);
@@ -47,7 +47,7 @@ static int copy_data(int in, int out, uint64_t size)
             data = (off_t)off;
             hole = (off_t)size;
         }
-        int r = copy_range(in, out, (uint64_t)data, num_min((uint64_t)hole, size), buffer);
+        int r = io_copy_range(in, out, (uint64_t)data, num_min((uint64_t)hole, size), buffer);
         if (r < 0)
             return r;
         off = (uint64_t)hole;
@@ -82,7 +82,7 @@ int io_copy_file(const char *src, const char *dst, mode_t mode, struct err *err)
     }
     _cleanup_close_ int out = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (out < 0)
-        return err_errno(err, errno, "cannot copy %s: cannot make %s", src, dst);
+        return err_errno(err, errno, "cannot copy %s: cannot create %s", src, dst);
     if ((r = copy_to(in, out, mode)) < 0) {
         (void)unlinkat(dir, name, 0);
         return err_errno(err, -r, "cannot copy %s to %s", src, dst);
@@ -103,9 +103,7 @@ int io_link_or_copy(const char *src, const char *dst, mode_t mode, struct err *e
     case EXDEV: /* other file system */
     case EPERM: /* file system without links, or a protected file (fs.protected_hardlinks) */
     case EMLINK:
-    case EOPNOTSUPP:
-        return io_copy_file(src, dst, mode, err);
-    default:
-        return err_errno(err, errno, "cannot give %s the second name %s", src, dst);
+    case EOPNOTSUPP: return io_copy_file(src, dst, mode, err);
+    default: return err_errno(err, errno, "cannot link %s as %s", src, dst);
     }
 }

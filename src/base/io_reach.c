@@ -15,7 +15,7 @@
 #define LINKS_MAX 40u /* as the kernel */
 #define LEVELS_MAX 256u
 
-struct walk {
+struct reach_walk {
     const char *path; /* as it was asked for */
     unsigned links;   /* followed so far */
 };
@@ -29,14 +29,14 @@ static int open_how(int dir, const char *path, uint64_t flags, uint64_t resolve)
 }
 
 /* An old kernel; or a filter of system calls, which refuses what it does not know. */
-static bool is_unknown(int r)
+static bool reach_is_unknown(int r)
 {
     return r == -ENOSYS || r == -EPERM;
 }
 
-static int cannot_reach(const struct walk *w, int why, struct err *err)
+static int cannot_reach(const struct reach_walk *w, int why, struct err *err)
 {
-    return err_errno(err, why, "cannot reach the folder %s", w->path);
+    return err_errno(err, why, "cannot access folder %s", w->path);
 }
 
 static char *place_text(int dir, const char *name)
@@ -53,7 +53,7 @@ static char *place_text(int dir, const char *name)
 
 /* ---- Whom to believe --------------------------------------------------------------------------------------------------------*/
 
-static bool is_ours(uid_t uid)
+static bool reach_is_ours(uid_t uid)
 {
     return uid == 0 || uid == geteuid();
 }
@@ -63,7 +63,7 @@ static bool is_kept(const struct stat *st, uid_t also)
 {
     bool group = (st->st_mode & S_IWGRP) && st->st_gid != 0 && (geteuid() == 0 || st->st_gid != getegid());
 
-    if (!is_ours(st->st_uid) && st->st_uid != also)
+    if (!reach_is_ours(st->st_uid) && st->st_uid != also)
         return false;
     return (!group && !(st->st_mode & S_IWOTH)) || (st->st_mode & S_ISVTX);
 }
@@ -75,35 +75,35 @@ bool io_is_kept(int dir, uid_t also)
     return fstat(dir, &st) == 0 && S_ISDIR(st.st_mode) && is_kept(&st, also);
 }
 
-static int refuse_link(const struct walk *w, int dir, const char *name, const char *target, uid_t owner, struct err *err)
+static int refuse_link(const struct reach_walk *w, int dir, const char *name, const char *target, uid_t owner, struct err *err)
 {
     _cleanup_free_ char *at = place_text(dir, name);
     const char *link = at ? at : name;
-    bool itself = !strcmp(link, w->path), others = !is_ours(owner);
+    bool itself = !strcmp(link, w->path), others = !reach_is_ours(owner);
     char whose[64];
 
-    snprintf(whose, sizeof(whose), others ? "belongs to user %u" : "is in a folder where others can exchange it", (unsigned)owner);
-    return err_set(err, EPERM, "%s%s%s is a symbolic link to %s that %s. Such links are not followed: name the real place, or %s",
-                   itself ? "" : w->path, itself ? "" : " is not reached: ", link, target, whose,
-                   others ? "make the link root's" : "let nobody but root write to that folder");
+    snprintf(whose, sizeof(whose), others ? "belongs to user %u" : "is in a folder where other users can replace it", (unsigned)owner);
+    return err_set(err, EPERM, "%s%s%s is a symbolic link to %s that %s. Such links are not followed: name the actual path, or %s",
+                   itself ? "" : w->path, itself ? "" : " cannot be accessed: ", link, target, whose,
+                   others ? "change the owner of the link to root" : "let only root write to that folder");
 }
 
 /* What the open link (O_PATH) in dir holds, if it may be followed. Caller frees. */
-static int read_link(struct walk *w, int dir, const char *name, int link, char **ret, struct err *err)
+static int read_link(struct reach_walk *w, int dir, const char *name, int link, char **ret, struct err *err)
 {
     char target[PATH_MAX];
     struct stat st, up;
     ssize_t n = readlinkat(link, "", target, sizeof(target) - 1);
 
     if (n < 0 || fstat(link, &st) < 0 || fstat(dir, &up) < 0)
-        return err_errno(err, errno, "cannot reach %s: the symbolic link %s cannot be read", w->path, name);
+        return err_errno(err, errno, "cannot access %s: cannot read the symbolic link %s", w->path, name);
     target[n] = '\0';
-    if (!is_ours(st.st_uid) || !is_kept(&up, 0))
+    if (!reach_is_ours(st.st_uid) || !is_kept(&up, 0))
         return refuse_link(w, dir, name, target, st.st_uid, err);
     if (++w->links > LINKS_MAX)
         return cannot_reach(w, ELOOP, err);
     *ret = strdup(target);
-    return *ret ? 0 : err_set(err, ENOMEM, "out of memory");
+    return *ret ? 0 : err_nomem(err);
 }
 
 /* ---- The way ----------------------------------------------------------------------------------------------------------------*/
@@ -127,7 +127,7 @@ static char *next_name(char **rest)
 }
 
 /* One name further. 0: *dir is the folder; 1: it is a link, *ret_target is what it holds. O_DIRECTORY has an automount mounted. */
-static int step(struct walk *w, int *dir, const char *name, char **ret_target, struct err *err)
+static int reach_step(struct reach_walk *w, int *dir, const char *name, char **ret_target, struct err *err)
 {
     int fd = openat(*dir, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
@@ -148,7 +148,7 @@ static int step(struct walk *w, int *dir, const char *name, char **ret_target, s
     return r < 0 ? r : 1;
 }
 
-static int walk_links(struct walk *w, int base, const char *path, int *ret, struct err *err)
+static int walk_links(struct reach_walk *w, int base, const char *path, int *ret, struct err *err)
 {
     _cleanup_free_ char *left = strdup(path);
     _cleanup_close_ int dir = open_top(base, path);
@@ -156,10 +156,10 @@ static int walk_links(struct walk *w, int base, const char *path, int *ret, stru
     const char *name;
 
     if (!left || dir < 0)
-        return left ? cannot_reach(w, errno, err) : err_set(err, ENOMEM, "out of memory");
+        return left ? cannot_reach(w, errno, err) : err_nomem(err);
     while ((name = next_name(&rest))) {
         _cleanup_free_ char *target = NULL;
-        int r = step(w, &dir, name, &target, err);
+        int r = reach_step(w, &dir, name, &target, err);
         if (r < 0)
             return r;
         if (r == 0)
@@ -181,7 +181,7 @@ static int walk_links(struct walk *w, int base, const char *path, int *ret, stru
 }
 
 /* base: where a path that is relative begins. */
-static int walk_folder(struct walk *w, int base, const char *path, int *ret, struct err *err)
+static int walk_folder(struct reach_walk *w, int base, const char *path, int *ret, struct err *err)
 {
     int fd = open_how(base, path, O_PATH | O_DIRECTORY | O_CLOEXEC, RESOLVE_NO_SYMLINKS);
 
@@ -189,16 +189,16 @@ static int walk_folder(struct walk *w, int base, const char *path, int *ret, str
         *ret = fd;
         return 0;
     }
-    return fd == -ELOOP || is_unknown(fd) ? walk_links(w, base, path, ret, err) : cannot_reach(w, -fd, err);
+    return fd == -ELOOP || reach_is_unknown(fd) ? walk_links(w, base, path, ret, err) : cannot_reach(w, -fd, err);
 }
 
-static int walk_parent(struct walk *w, int base, const char *path, struct io_place *ret, struct err *err)
+static int walk_parent(struct reach_walk *w, int base, const char *path, struct io_place *ret, struct err *err)
 {
     _cleanup_free_ char *dir = io_dirname(path), *name = io_basename(path);
     int fd = -1;
 
     if (!dir || !name)
-        return err_set(err, ENOMEM, "out of memory");
+        return err_nomem(err);
     int r = walk_folder(w, base, dir, &fd, err);
     if (r < 0)
         return r;
@@ -218,7 +218,7 @@ void io_place_close(struct io_place *p)
 
 int io_open_folder(const char *path, int *ret, struct err *err)
 {
-    struct walk w = { .path = path };
+    struct reach_walk w = { .path = path };
 
     return walk_folder(&w, AT_FDCWD, path, ret, err);
 }
@@ -227,9 +227,9 @@ int io_open_parent(const char *path, int *ret_dir, char **ret_name, struct err *
 {
     struct io_place p = { .dir = -1 };
     _cleanup_free_ char *dir = io_dirname(path);
-    struct walk w = { .path = dir };
+    struct reach_walk w = { .path = dir };
 
-    int r = dir ? walk_parent(&w, AT_FDCWD, path, &p, err) : err_set(err, ENOMEM, "out of memory");
+    int r = dir ? walk_parent(&w, AT_FDCWD, path, &p, err) : err_nomem(err);
     if (r < 0)
         return r;
     *ret_dir = p.dir;
@@ -238,15 +238,15 @@ int io_open_parent(const char *path, int *ret_dir, char **ret_name, struct err *
 }
 
 /* 1 and what it holds: there is a link, to be followed. */
-static int link_at_end(struct walk *w, const struct io_place *p, char **ret, struct err *err)
+static int link_at_end(struct reach_walk *w, const struct io_place *p, char **ret, struct err *err)
 {
     _cleanup_close_ int fd = openat(p->dir, p->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     struct stat st;
 
     if (fd < 0)
-        return errno == ENOENT ? 0 : err_errno(err, errno, "cannot look at %s", w->path);
+        return errno == ENOENT ? 0 : err_errno(err, errno, "cannot access %s", w->path);
     if (fstat(fd, &st) < 0)
-        return err_errno(err, errno, "cannot look at %s", w->path);
+        return err_errno(err, errno, "cannot access %s", w->path);
     if (!S_ISLNK(st.st_mode))
         return 0;
     int r = read_link(w, p->dir, p->name, fd, ret, err);
@@ -256,7 +256,7 @@ static int link_at_end(struct walk *w, const struct io_place *p, char **ret, str
 int io_open_place(const char *path, struct io_place *ret, struct err *err)
 {
     _cleanup_(io_place_close) struct io_place p = { .dir = -1 };
-    struct walk w = { .path = path };
+    struct reach_walk w = { .path = path };
 
     int r = walk_parent(&w, AT_FDCWD, path, &p, err);
     while (r >= 0) {
@@ -286,7 +286,7 @@ int io_real_path(const char *path, char **ret, struct err *err)
     if (r < 0)
         return r;
     *ret = io_place_path(&p);
-    return *ret ? 0 : err_errno(err, errno, "cannot tell where %s leads", path);
+    return *ret ? 0 : err_errno(err, errno, "cannot determine where %s leads", path);
 }
 
 int io_open_entry(const char *path, int flags, struct err *err)
@@ -296,7 +296,7 @@ int io_open_entry(const char *path, int flags, struct err *err)
     _cleanup_free_ char *name = NULL;
 
     int fd = open_how(AT_FDCWD, path, (uint64_t)(unsigned)all, RESOLVE_NO_SYMLINKS);
-    if (fd >= 0 || (fd != -ELOOP && !is_unknown(fd)))
+    if (fd >= 0 || (fd != -ELOOP && !reach_is_unknown(fd)))
         return fd >= 0 ? fd : err_errno(err, -fd, "cannot open %s", path);
     int r = io_open_parent(path, &dir, &name, err);
     if (r < 0)
@@ -311,7 +311,7 @@ int io_open_file(const char *path, int flags, struct err *err)
     const int all = flags | O_CLOEXEC | ((flags & O_PATH) ? 0 : O_NOCTTY | O_NONBLOCK);
 
     int fd = open_how(AT_FDCWD, path, (uint64_t)(unsigned)all, RESOLVE_NO_SYMLINKS);
-    if (fd >= 0 || (fd != -ELOOP && !is_unknown(fd)))
+    if (fd >= 0 || (fd != -ELOOP && !reach_is_unknown(fd)))
         return fd >= 0 ? fd : err_errno(err, -fd, "cannot open %s", path);
     int r = io_open_place(path, &p, err);
     if (r < 0)
@@ -348,7 +348,7 @@ int io_open_beneath(int dir, const char *below, int flags)
     if (below[0] == '/')
         return -EXDEV;
     int fd = open_how(dir, below, (uint64_t)(unsigned)(flags | O_NOFOLLOW | O_CLOEXEC), RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
-    return is_unknown(fd) ? walk_beneath(dir, below, flags) : fd;
+    return reach_is_unknown(fd) ? walk_beneath(dir, below, flags) : fd;
 }
 
 /* Climbs from dir, taking it over, to the root; *ret is the deepest folder above which, itself included, all are kept. -1: none. */
@@ -402,9 +402,9 @@ int io_kept_folder(const char *dir, uid_t also, char **ret, struct err *err)
     if (r < 0)
         return r;
     if ((r = deepest_kept(fd, also, &kept)) < 0)
-        return err_errno(err, -r, "cannot look at the folders above %s", dir);
+        return err_errno(err, -r, "cannot access the folders above %s", dir);
     if (kept < 0)
-        return err_set(err, EPERM, "others than root can exchange every folder on the way to %s", dir);
+        return err_set(err, EPERM, "users other than root can replace every folder on the path to %s", dir);
     *ret = place_text(kept, NULL);
-    return *ret ? 0 : err_errno(err, errno, "cannot look at the folders above %s", dir);
+    return *ret ? 0 : err_errno(err, errno, "cannot access the folders above %s", dir);
 }

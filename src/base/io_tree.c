@@ -10,29 +10,29 @@
 #define TREE_DEPTH_MAX 128
 
 /* Where a folder is mounted: bind mounts have the device of their origin, so the mount's own id counts too (kernel 5.8). */
-struct place {
+struct tree_place {
     uint32_t major, minor;
     uint64_t mount;
 };
 
-static int place_of(int fd, struct place *ret)
+static int tree_place_of(int fd, struct tree_place *ret)
 {
     struct statx st;
 
     if (statx(fd, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS | STATX_MNT_ID, &st) < 0)
         return -errno;
-    *ret = (struct place){ st.stx_dev_major, st.stx_dev_minor, st.stx_mask & STATX_MNT_ID ? st.stx_mnt_id : 0 };
+    *ret = (struct tree_place){ st.stx_dev_major, st.stx_dev_minor, st.stx_mask & STATX_MNT_ID ? st.stx_mnt_id : 0 };
     return 0;
 }
 
-static bool same_place(const struct place *a, const struct place *b)
+static bool same_place(const struct tree_place *a, const struct tree_place *b)
 {
     return a->major == b->major && a->minor == b->minor && a->mount == b->mount;
 }
 
-static int remove_at(int dir, const char *name, const struct place *top, unsigned depth);
+static int remove_at(int dir, const char *name, const struct tree_place *top, unsigned depth);
 
-static int remove_entries(int dir, const struct place *top, unsigned depth)
+static int remove_entries(int dir, const struct tree_place *top, unsigned depth)
 {
     int copy = fcntl(dir, F_DUPFD_CLOEXEC, 3);
     if (copy < 0)
@@ -58,9 +58,9 @@ static int remove_entries(int dir, const struct place *top, unsigned depth)
 
 /* top: where the tree's root is, NULL for the root itself. Works on names relative to open folders, so that nobody can lead it
  * elsewhere by swapping a folder for a link. */
-static int remove_at(int dir, const char *name, const struct place *top, unsigned depth)
+static int remove_at(int dir, const char *name, const struct tree_place *top, unsigned depth)
 {
-    struct place here;
+    struct tree_place here;
 
     if (unlinkat(dir, name, 0) == 0 || errno == ENOENT)
         return 0;
@@ -72,7 +72,7 @@ static int remove_at(int dir, const char *name, const struct place *top, unsigne
     _cleanup_close_ int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return errno == ENOTDIR || errno == ELOOP ? -cause : -errno;
-    int r = place_of(fd, &here);
+    int r = tree_place_of(fd, &here);
     if (r < 0)
         return r;
     if (top && !same_place(top, &here))

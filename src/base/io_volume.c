@@ -36,8 +36,7 @@ int io_same_volume(const char *dir_a, const char *dir_b, bool *ret)
 
     if (fstat(a, &sa) < 0 || fstat(b, &sb) < 0)
         return -errno;
-    *ret = sa.st_dev == sb.st_dev ||
-           (btrfs_id(a, id_a) && btrfs_id(b, id_b) && memcmp(id_a, id_b, sizeof(id_a)) == 0);
+    *ret = sa.st_dev == sb.st_dev || (btrfs_id(a, id_a) && btrfs_id(b, id_b) && memcmp(id_a, id_b, sizeof(id_a)) == 0);
     return 0;
 }
 
@@ -46,8 +45,8 @@ void io_unescape_mount(char *s)
     char *to = s;
 
     for (const char *from = s; *from; to++) {
-        bool octal = from[0] == '\\' && from[1] >= '0' && from[1] <= '3' && from[2] >= '0' && from[2] <= '7' &&
-                     from[3] >= '0' && from[3] <= '7';
+        bool octal =
+            from[0] == '\\' && from[1] >= '0' && from[1] <= '3' && from[2] >= '0' && from[2] <= '7' && from[3] >= '0' && from[3] <= '7';
         if (!octal) {
             *to = *from++;
             continue;

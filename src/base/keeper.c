@@ -18,7 +18,7 @@
 
 enum kind { KEEP_HOLD = 1, KEEP_ESTABLISHED = 2 };
 
-struct message {
+struct keeper_message {
     uint32_t kind, id;
 };
 
@@ -57,7 +57,7 @@ pid_t keeper_pid(const struct keeper *k)
 }
 
 /* The message, whole; with the descriptor if it is not -1. */
-static int tell(struct keeper *k, struct message m, int fd, struct err *err)
+static int keeper_tell(struct keeper *k, struct keeper_message m, int fd, struct err *err)
 {
     struct iovec iov = { .iov_base = &m, .iov_len = sizeof(m) };
     union {
@@ -79,7 +79,7 @@ static int tell(struct keeper *k, struct message m, int fd, struct err *err)
         if (sendmsg(k->fd, &h, MSG_NOSIGNAL) == (ssize_t)sizeof(m))
             return 0;
         if (errno != EINTR) /* ECONNRESET: it died before it had read what it was told */
-            return err_errno(err, errno == ECONNRESET ? EPIPE : errno, "the process that keeps connections to QEMU open is gone");
+            return err_errno(err, errno == ECONNRESET ? EPIPE : errno, "the process that keeps connections to QEMU open has died");
     }
 }
 
@@ -89,12 +89,12 @@ int keeper_hold(struct keeper *k, int fd, uint32_t *ret_id, struct err *err)
     if (!k)
         return 0;
     *ret_id = __atomic_add_fetch(&k->last_id, 1, __ATOMIC_RELAXED);
-    return tell(k, (struct message){ KEEP_HOLD, *ret_id }, fd, err);
+    return keeper_tell(k, (struct keeper_message){ KEEP_HOLD, *ret_id }, fd, err);
 }
 
 int keeper_established(struct keeper *k, uint32_t id, struct err *err)
 {
-    return k ? tell(k, (struct message){ KEEP_ESTABLISHED, id }, -1, err) : 0;
+    return k ? keeper_tell(k, (struct keeper_message){ KEEP_ESTABLISHED, id }, -1, err) : 0;
 }
 
 void keeper_discard(struct keeper *k)
@@ -117,17 +117,17 @@ void keeper_free(struct keeper *k)
 
 /* ---- The keeper's end -----------------------------------------------------------------------------------------------------*/
 
-struct kept {
+struct keeper_kept {
     struct pollfd *list; /* [0] is the owner, -1 once it is gone */
     struct about {
         uint32_t id;
         bool established;
-    } *about; /* of the same places */
+    } * about; /* of the same places */
     size_t n, cap;
 };
 
 /* 1: *ret, and *ret_fd, or -1 where there is none; 0: the owner is gone. */
-static int receive(int from, struct message *ret, int *ret_fd)
+static int receive(int from, struct keeper_message *ret, int *ret_fd)
 {
     struct iovec iov = { .iov_base = ret, .iov_len = sizeof(*ret) };
     union {
@@ -148,7 +148,7 @@ static int receive(int from, struct message *ret, int *ret_fd)
     return 1;
 }
 
-static int make_room(struct kept *k)
+static int keeper_make_room(struct keeper_kept *k)
 {
     size_t cap = k->cap ? 2 * k->cap : 16;
     struct pollfd *list = reallocarray(k->list, cap, sizeof(*list));
@@ -164,9 +164,9 @@ static int make_room(struct kept *k)
     return 0;
 }
 
-static int add(struct kept *k, int fd, uint32_t id)
+static int keeper_add(struct keeper_kept *k, int fd, uint32_t id)
 {
-    if (k->n == k->cap && make_room(k) < 0)
+    if (k->n == k->cap && keeper_make_room(k) < 0)
         return -ENOMEM;
     /* Of a connection hang-ups alone, which poll() always tells: what the other end sends is the owner's to read. */
     k->list[k->n] = (struct pollfd){ .fd = fd, .events = k->n == 0 || k->list[0].fd < 0 ? POLLIN : 0 };
@@ -185,7 +185,7 @@ static bool discard(struct pollfd *p)
     return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
-static void drop_closed(struct kept *k)
+static void drop_closed(struct keeper_kept *k)
 {
     for (size_t i = 1; i < k->n;) {
         bool closed = k->list[i].revents & (POLLHUP | POLLERR | POLLNVAL);
@@ -208,7 +208,7 @@ static void give_up_greeting(int fd)
     (void)send(fd, abort_option, sizeof(abort_option), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-static void owner_is_gone(struct kept *k)
+static void owner_is_gone(struct keeper_kept *k)
 {
     k->list[0].fd = -1; /* poll() passes over it */
     for (size_t i = 1; i < k->n; i++) {
@@ -219,9 +219,9 @@ static void owner_is_gone(struct kept *k)
 }
 
 /* Takes what the owner sends. One that cannot be entered is held all the same, to the end of this process. */
-static void hear_owner(struct kept *k)
+static void hear_owner(struct keeper_kept *k)
 {
-    struct message m;
+    struct keeper_message m;
     int fd;
 
     if (!k->list[0].revents)
@@ -232,7 +232,7 @@ static void hear_owner(struct kept *k)
     if (r != 1)
         return;
     if (m.kind == KEEP_HOLD && fd >= 0)
-        (void)add(k, fd, m.id);
+        (void)keeper_add(k, fd, m.id);
     for (size_t i = 1; m.kind == KEEP_ESTABLISHED && i < k->n; i++)
         k->about[i].established |= k->about[i].id == m.id;
 }
@@ -253,11 +253,11 @@ static void outlive(void)
 
 int keeper_run(int fd, struct err *err)
 {
-    struct kept k = { 0 };
+    struct keeper_kept k = { 0 };
 
     outlive();
-    if (add(&k, fd, 0) < 0)
-        return err_set(err, ENOMEM, "out of memory");
+    if (keeper_add(&k, fd, 0) < 0)
+        return err_nomem(err);
     while (k.list[0].fd >= 0 || k.n > 1) {
         if (poll(k.list, k.n, -1) < 0)
             continue;

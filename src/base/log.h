@@ -4,6 +4,7 @@
 #define BASE_LOG_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
@@ -13,6 +14,12 @@ struct log {
     void *priv;
     enum log_level max; /* lines above this level are dropped before they are formatted */
 };
+
+/* Whether lines of the level are written. */
+static inline bool log_wants(const struct log *log, enum log_level level)
+{
+    return log && level <= log->max;
+}
 
 void log_write(const struct log *log, enum log_level level, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 #define log_error(log, ...) log_write(log, LOG_LEVEL_ERROR, __VA_ARGS__)

@@ -61,10 +61,9 @@ int num_parse_u64(const char *s, uint64_t min, uint64_t max, uint64_t *ret, stru
 
     int r = take_digits(&p, &v);
     if (r == -EINVAL || (r == 0 && *p))
-        return err_set(err, EINVAL, "\"%s\" is not a whole number", s);
+        return err_set(err, EINVAL, "\"%s\" is not a number", s);
     if (r < 0 || v < min || v > max)
-        return err_set(err, ERANGE, "\"%s\" is out of range: %llu to %llu are allowed", s, (unsigned long long)min,
-                       (unsigned long long)max);
+        return err_set(err, ERANGE, "\"%s\" is out of range (%llu to %llu)", s, (unsigned long long)min, (unsigned long long)max);
     *ret = v;
     return 0;
 }
@@ -83,7 +82,7 @@ static int unit_shift(const char *unit)
 }
 
 /* Consumes ".5" to 5 and 10: at most 9 digits, so that the product with a unit fits 128 bits. */
-static int take_fraction(const char **s, uint64_t *ret, uint64_t *ret_scale)
+static int num_take_fraction(const char **s, uint64_t *ret, uint64_t *ret_scale)
 {
     *ret = 0;
     *ret_scale = 1;
@@ -105,12 +104,12 @@ int num_parse_size(const char *s, uint64_t *ret, struct err *err)
 
     int r = take_digits(&p, &whole);
     if (r == 0)
-        r = take_fraction(&p, &frac, &scale);
+        r = num_take_fraction(&p, &frac, &scale);
     int shift = r == 0 ? unit_shift(p) : -1;
     if (r == -ERANGE)
         return err_set(err, ERANGE, "the size \"%s\" is too large", s);
     if (r < 0 || shift < 0 || (shift == 0 && scale > 1))
-        return err_set(err, EINVAL, "\"%s\" is not a size: write bytes, or a number with K, M, G, T, P or E (1 K is 1024)", s);
+        return err_set(err, EINVAL, "\"%s\" is not a size: use bytes, or a number with K, M, G, T, P or E (1 K is 1024)", s);
     unsigned __int128 v = (unsigned __int128)whole << shift;
     v += ((unsigned __int128)frac << shift) / scale;
     if (v > UINT64_MAX)

@@ -31,12 +31,36 @@ static inline bool num_mul(uint64_t a, uint64_t b, uint64_t *ret)
     return true;
 }
 
-static inline uint64_t num_min(uint64_t a, uint64_t b) { return a < b ? a : b; }
-static inline uint64_t num_max(uint64_t a, uint64_t b) { return a > b ? a : b; }
-static inline bool num_is_pow2(uint64_t a) { return a && !(a & (a - 1)); }
+static inline uint64_t num_min(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+static inline uint64_t num_max(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+static inline bool num_is_pow2(uint64_t a)
+{
+    return a && !(a & (a - 1));
+}
+
+/* The word that goes with n things: "is" or "are", "index" or "indexes". */
+static inline const char *num_word(uint64_t n, const char *one, const char *many)
+{
+    return n == 1 ? one : many;
+}
+
+/* What turns a noun into its plural: "1 VM", "2 VMs". */
+static inline const char *num_s(uint64_t n)
+{
+    return num_word(n, "", "s");
+}
 
 /* Number of pieces of size `unit` (> 0) that cover n. */
-static inline uint64_t num_div_up(uint64_t n, uint64_t unit) { return n / unit + (n % unit != 0); }
+static inline uint64_t num_div_up(uint64_t n, uint64_t unit)
+{
+    return n / unit + (n % unit != 0);
+}
 
 void num_put_le16(uint8_t *p, uint16_t v);
 void num_put_le32(uint8_t *p, uint32_t v);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/par.h"
 #include "base/cleanup.h"
+#include "base/thread.h"
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -20,7 +21,7 @@ int par_barrier_new(size_t parties, struct par_barrier **ret, struct err *err)
         return err_set(err, EINVAL, "a barrier needs at least one party");
     struct par_barrier *b = calloc(1, sizeof *b);
     if (!b)
-        return err_errno(err, ENOMEM, "cannot make a barrier");
+        return err_nomem(err);
     pthread_mutex_init(&b->lock, NULL);
     pthread_cond_init(&b->changed, NULL);
     b->parties = parties;
@@ -73,7 +74,7 @@ struct team {
     enum { GATE_CLOSED, GATE_OPEN, GATE_GIVEN_UP } gate;
     size_t next;
     size_t failed_i; /* lowest that failed, n: none */
-    int result;
+    int r;
     struct err *err;
 };
 
@@ -92,7 +93,7 @@ static void team_failed(struct team *t, size_t i, int r, const struct err *err)
     if (i >= t->failed_i)
         return;
     t->failed_i = i;
-    t->result = r;
+    t->r = r;
     if (err->code)
         err_move(t->err, err);
     else
@@ -123,21 +124,13 @@ static void *team_thread(void *arg)
     return NULL;
 }
 
-/* Starts up to `want` threads with the signals that ask for something blocked: those go to the program's main thread.
- * Returns how many were started. */
+/* Starts up to `want` threads; returns how many were started. */
 static size_t team_start(struct team *t, pthread_t *threads, size_t want)
 {
-    static const int own_faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGPIPE };
-    sigset_t block, saved;
     size_t started = 0;
 
-    sigfillset(&block);
-    for (size_t i = 0; i < ARRAY_SIZE(own_faults); i++)
-        sigdelset(&block, own_faults[i]);
-    pthread_sigmask(SIG_BLOCK, &block, &saved);
-    while (started < want && pthread_create(&threads[started], NULL, team_thread, t) == 0)
+    while (started < want && thread_start(&threads[started], "kvss-team", team_thread, t) == 0)
         started++;
-    pthread_sigmask(SIG_SETMASK, &saved, NULL);
     return started;
 }
 
@@ -148,7 +141,7 @@ static int team_run(struct team *t, size_t want)
     _cleanup_free_ pthread_t *threads = calloc(want, sizeof *threads);
 
     if (!threads)
-        return err_errno(t->err, ENOMEM, "cannot start %zu threads", want);
+        return err_nomem(t->err);
     size_t started = team_start(t, threads, want);
     pthread_mutex_lock(&t->lock);
     t->gate = started == want ? GATE_OPEN : GATE_GIVEN_UP;
@@ -158,7 +151,7 @@ static int team_run(struct team *t, size_t want)
         pthread_join(threads[i], NULL);
     if (started < want)
         return err_errno(t->err, EAGAIN, "cannot start %zu threads, only %zu", want, started);
-    return t->result;
+    return t->r;
 }
 
 int par_each(size_t n, size_t threads, int (*fn)(void *ctx, size_t i, struct err *err), void *ctx, struct err *err)
@@ -174,7 +167,7 @@ int par_each(size_t n, size_t threads, int (*fn)(void *ctx, size_t i, struct err
     int r;
     if (threads == 1) {
         team_work(&t);
-        r = t.result;
+        r = t.r;
     } else {
         r = team_run(&t, threads);
     }

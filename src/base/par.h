@@ -23,7 +23,13 @@ void par_barrier_break(struct par_barrier *b);
 struct par_cancel {
     volatile int raised;
 };
-static inline bool par_cancelled(const struct par_cancel *c) { return c && __atomic_load_n(&c->raised, __ATOMIC_RELAXED); }
-static inline void par_cancel_raise(struct par_cancel *c) { __atomic_store_n(&c->raised, 1, __ATOMIC_RELAXED); }
+static inline bool par_cancelled(const struct par_cancel *c)
+{
+    return c && __atomic_load_n(&c->raised, __ATOMIC_RELAXED);
+}
+static inline void par_cancel_raise(struct par_cancel *c)
+{
+    __atomic_store_n(&c->raised, 1, __ATOMIC_RELAXED);
+}
 
 #endif

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/proc.h"
 #include "base/proc_internal.h"
+#include "base/clock.h"
+#include "base/thread.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -15,13 +17,13 @@ struct proc {
     pthread_cond_t changed;
     const struct proc_spawn *spawn; /* valid until `started` */
     struct err *err;                /* likewise */
-    int result;
+    int r;
     bool started, ended;
     pid_t pid;
     int status;
 };
 
-static void *keep(void *arg)
+static void *proc_keep(void *arg)
 {
     struct proc *p = arg;
     siginfo_t info = { 0 };
@@ -29,7 +31,7 @@ static void *keep(void *arg)
 
     int r = proc_spawn(p->spawn, &pid, p->err);
     pthread_mutex_lock(&p->lock);
-    p->result = r;
+    p->r = r;
     p->pid = pid;
     p->started = true;
     pthread_cond_broadcast(&p->changed);
@@ -52,15 +54,11 @@ static void *keep(void *arg)
 static struct proc *proc_new(void)
 {
     struct proc *p = calloc(1, sizeof *p);
-    pthread_condattr_t attr;
 
     if (!p)
         return NULL;
     pthread_mutex_init(&p->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&p->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    thread_cond_init(&p->changed);
     return p;
 }
 
@@ -74,18 +72,14 @@ static void proc_free(struct proc *p)
 /* Starts the keeper and waits until the child runs or is known not to. */
 static int start_keeper(struct proc *p)
 {
-    sigset_t all, saved;
+    int r = thread_start(&p->keeper, "kvss-child", proc_keep, p);
 
-    sigfillset(&all); /* signals are for the program's own threads */
-    pthread_sigmask(SIG_SETMASK, &all, &saved);
-    int r = -pthread_create(&p->keeper, NULL, keep, p);
-    pthread_sigmask(SIG_SETMASK, &saved, NULL);
     if (r < 0)
         return err_errno(p->err, -r, "cannot start %s", p->spawn->argv[0]);
     pthread_mutex_lock(&p->lock);
     while (!p->started)
         pthread_cond_wait(&p->changed, &p->lock);
-    r = p->result;
+    r = p->r;
     p->spawn = NULL;
     p->err = NULL;
     pthread_mutex_unlock(&p->lock);
@@ -112,11 +106,18 @@ int proc_start_with(char *const *argv, char *const *env, const char *log_path, c
 
     if (in < 0 || out < 0)
         return err_errno(err, errno, "cannot start %s: cannot open %s", argv[0], log_path ? log_path : "/dev/null");
-    const struct proc_spawn spawn = { .argv = argv, .env = env, .in = in, .out = out, .err = out, .die_with_thread = true,
-                                      .pass = pass->fds, .n_pass = pass->n, .confine = pass->confine };
+    const struct proc_spawn spawn = { .argv = argv,
+                                      .env = env,
+                                      .in = in,
+                                      .out = out,
+                                      .err = out,
+                                      .die_with_thread = true,
+                                      .pass = pass->fds,
+                                      .n_pass = pass->n,
+                                      .confine = pass->confine };
     struct proc *p = proc_new();
     if (!p)
-        return err_errno(err, ENOMEM, "cannot start %s", argv[0]);
+        return err_nomem(err);
     p->spawn = &spawn;
     p->err = err;
     int r = start_keeper(p);
@@ -146,19 +147,11 @@ int proc_alive(struct proc *p, int *ret_status)
 /* Waits for the end, at most ms. */
 static bool wait_ended(struct proc *p, unsigned ms)
 {
-    struct timespec until;
+    uint64_t until = clock_mono_ms() + ms;
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += ms / 1000;
-    until.tv_nsec += (long)(ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
     SCOPED_LOCK(&p->lock);
-    while (!p->ended)
-        if (pthread_cond_timedwait(&p->changed, &p->lock, &until) == ETIMEDOUT)
-            break;
+    while (!p->ended && thread_cond_wait_until(&p->changed, &p->lock, until))
+        ;
     return p->ended;
 }
 

@@ -14,17 +14,18 @@
 #define PROC_ARGV(...) ((char *const *)(const char *const[]){ __VA_ARGS__, NULL })
 
 struct proc_run {
-    char *const *argv;      /* argv[0] is looked up in PATH unless it has a slash */
-    char *const *env;       /* added to ours, "NAME=value"; may be NULL */
-    const void *in;         /* bytes for stdin, or NULL for /dev/null */
+    char *const *argv; /* argv[0] is looked up in PATH unless it has a slash */
+    char *const *env;  /* added to ours, "NAME=value"; may be NULL */
+    const char *name;  /* what errors call it, such as "it" where the context names it; NULL: argv[0] */
+    const void *in;    /* bytes for stdin, or NULL for /dev/null */
     size_t in_len;
-    size_t out_max;         /* stdout longer than this kills the child: -EMSGSIZE; 0: stdout is dropped */
-    unsigned timeout_ms;    /* 0: none. On expiry the child's whole process group is killed: -ETIMEDOUT */
+    size_t out_max;                  /* stdout longer than this kills the child: -EMSGSIZE; 0: stdout is dropped */
+    unsigned timeout_ms;             /* 0: none. On expiry the child's whole process group is killed: -ETIMEDOUT */
     const struct par_cancel *cancel; /* raised: the same, but -EINTR; may be NULL */
-    const int *pass;        /* descriptors that the child gets as 3, 4 ...; NULL: none */
+    const int *pass;                 /* descriptors that the child gets as 3, 4 ...; NULL: none */
     size_t n_pass;
     const struct confine *confine; /* NULL: it has all that we have */
-    bool die_with_us;       /* the child gets SIGTERM if the calling thread dies, as it does with the process */
+    bool die_with_us;              /* the child gets SIGTERM if the calling thread dies, as it does with the process */
 };
 
 /* Runs to the end, in a process group of its own. *ret_status: exit code, or 128 + signal. out (may be NULL) is replaced by

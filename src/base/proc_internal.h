@@ -11,13 +11,14 @@
 
 struct proc_spawn {
     char *const *argv;
-    char *const *env; /* added to ours; may be NULL */
-    int in, out, err; /* become 0, 1 and 2; the caller closes its own */
+    const char *name;     /* what errors call it; NULL: argv[0] */
+    char *const *env;     /* added to ours; may be NULL */
+    int in, out, err;     /* become 0, 1 and 2; the caller closes its own */
     bool die_with_thread; /* SIGTERM to the child when the thread that called ends */
     const int *pass;      /* descriptors that become 3, 4 ... in the child; the caller closes its own */
     size_t n_pass;
     const struct confine *confine; /* NULL: it has all that we have */
-    bool outlives_endings; /* SIGINT, SIGTERM, SIGHUP and SIGQUIT are ignored in the child from the start */
+    bool outlives_endings;         /* SIGINT, SIGTERM, SIGHUP and SIGQUIT are ignored in the child from the start */
 };
 
 /* Forks and executes, in a new process group. Returns when the program runs, or with the reason why it does not. */

@@ -70,20 +70,32 @@ static int open_sink(bool wanted, int *ret_ours)
     return fds[1];
 }
 
-static int start(struct run *r, bool want_out, bool want_err, struct err *err)
+static const char *run_name(const struct proc_run *run)
+{
+    return run->name ? run->name : run->argv[0];
+}
+
+static int proc_run_start(struct run *r, bool want_out, bool want_err, struct err *err)
 {
     _cleanup_close_ int in = open_stdin(r->ask);
     _cleanup_close_ int out = in < 0 ? -1 : open_sink(want_out, &r->out);
     _cleanup_close_ int errs = out < 0 ? -1 : open_sink(want_err, &r->err);
 
     if (errs < 0)
-        return err_errno(err, errno, "cannot start %s", r->ask->argv[0]);
-    const struct proc_spawn s = { .argv = r->ask->argv, .env = r->ask->env, .in = in, .out = out, .err = errs,
-                                  .die_with_thread = r->ask->die_with_us, .pass = r->ask->pass, .n_pass = r->ask->n_pass,
+        return err_errno(err, errno, "cannot start %s", run_name(r->ask));
+    const struct proc_spawn s = { .argv = r->ask->argv,
+                                  .name = r->ask->name,
+                                  .env = r->ask->env,
+                                  .in = in,
+                                  .out = out,
+                                  .err = errs,
+                                  .die_with_thread = r->ask->die_with_us,
+                                  .pass = r->ask->pass,
+                                  .n_pass = r->ask->n_pass,
                                   .confine = r->ask->confine };
-    int result = proc_spawn(&s, &r->pid, err);
-    if (result < 0)
-        return result;
+    int rc = proc_spawn(&s, &r->pid, err);
+    if (rc < 0)
+        return rc;
     r->pidfd = pidfd_open(r->pid, 0);
     return 0;
 }
@@ -115,16 +127,16 @@ static int drain(struct run *r, int *fd)
             close(TAKE_FD(*fd));
             return 0;
         }
-        int result = 0;
+        int rc = 0;
         if (fd == &r->err)
-            result = keep_tail(&r->stderr_tail, piece, (size_t)got);
+            rc = keep_tail(&r->stderr_tail, piece, (size_t)got);
         else if ((size_t)got > r->ask->out_max - r->stdout_text.len)
-            result = -EMSGSIZE;
+            rc = -EMSGSIZE;
         else
-            result = buf_add(&r->stdout_text, piece, (size_t)got);
+            rc = buf_add(&r->stdout_text, piece, (size_t)got);
         explicit_bzero(piece, (size_t)got); /* it may be a passphrase */
-        if (result < 0)
-            return result;
+        if (rc < 0)
+            return rc;
     }
     return 0;
 }
@@ -144,7 +156,7 @@ static int reap(struct run *r, bool block, int *ret_status)
 }
 
 /* Milliseconds for poll(): -1 no deadline, 0 it has passed. */
-static int time_left(const struct run *r)
+static int proc_run_time_left(const struct run *r)
 {
     uint64_t now = clock_mono_ms();
 
@@ -155,10 +167,10 @@ static int time_left(const struct run *r)
 
 /* Follows the child to its end. A child that closed its output may run on, and one that ended may have left its output to a
  * process in the background: only its own end counts. */
-static int follow(struct run *r, int *ret_status)
+static int proc_run_follow(struct run *r, int *ret_status)
 {
     for (;;) {
-        int left = time_left(r);
+        int left = proc_run_time_left(r);
         if (left == 0)
             return -ETIMEDOUT;
         if (par_cancelled(r->ask->cancel))
@@ -171,17 +183,17 @@ static int follow(struct run *r, int *ret_status)
         if (poll(fds, ARRAY_SIZE(fds), left) < 0 && errno != EINTR)
             return -errno;
         int ended = reap(r, false, ret_status); /* before draining: all that it wrote is then in the pipes */
-        int result = drain(r, &r->out);
-        if (result == 0)
-            result = drain(r, &r->err);
+        int rc = drain(r, &r->out);
+        if (rc == 0)
+            rc = drain(r, &r->err);
         if (ended == 1)
             r->pid = 0;
-        if (ended != 0 || result < 0)
-            return ended < 0 ? ended : result;
+        if (ended != 0 || rc < 0)
+            return ended < 0 ? ended : rc;
     }
 }
 
-static int failure(struct run *r, int result, struct err *err)
+static int failure(struct run *r, int rc, struct err *err)
 {
     int status;
 
@@ -190,14 +202,14 @@ static int failure(struct run *r, int result, struct err *err)
         reap(r, true, &status);
         (void)drain(r, &r->err);
     }
-    const char *name = r->ask->argv[0];
-    if (result == -ETIMEDOUT)
+    const char *name = run_name(r->ask);
+    if (rc == -ETIMEDOUT)
         return err_set(err, ETIMEDOUT, "%s was stopped: it took longer than %u ms", name, r->ask->timeout_ms);
-    if (result == -EINTR)
+    if (rc == -EINTR)
         return err_set(err, EINTR, "interrupted");
-    if (result == -EMSGSIZE)
-        return err_set(err, EMSGSIZE, "%s was stopped: it wrote more than %zu bytes", name, r->ask->out_max);
-    return err_errno(err, -result, "cannot follow %s to its end", name);
+    if (rc == -EMSGSIZE)
+        return err_set(err, EMSGSIZE, "%s was stopped: its output exceeded %zu bytes", name, r->ask->out_max);
+    return err_errno(err, -rc, "cannot wait for %s to end", name);
 }
 
 static void hand_over(struct buf *to, struct buf *from)
@@ -216,18 +228,18 @@ int proc_run(const struct proc_run *run, struct buf *out, struct buf *err_tail, 
 
     /* So that an empty output is an empty text. */
     if (buf_reserve(&r.stdout_text, 0) < 0 || buf_reserve(&r.stderr_tail, 0) < 0)
-        return err_errno(err, ENOMEM, "cannot start %s", run->argv[0]);
-    int result = start(&r, run->out_max > 0, err_tail != NULL, err);
-    if (result < 0)
-        return result;
+        return err_nomem(err);
+    int rc = proc_run_start(&r, run->out_max > 0, err_tail != NULL, err);
+    if (rc < 0)
+        return rc;
     if (run->timeout_ms)
         r.deadline_ms = clock_mono_ms() + run->timeout_ms;
-    result = follow(&r, &status);
-    if (result < 0)
-        result = failure(&r, result, err);
+    rc = proc_run_follow(&r, &status);
+    if (rc < 0)
+        rc = failure(&r, rc, err);
     hand_over(err_tail, &r.stderr_tail);
-    if (result < 0)
-        return result;
+    if (rc < 0)
+        return rc;
     hand_over(out, &r.stdout_text);
     *ret_status = status;
     return 0;

@@ -92,7 +92,7 @@ static void launch_done(struct launch *l)
     confine_site_clear(&l->site);
 }
 
-static void tell(int report, int what)
+static void spawn_tell(int report, int what)
 {
     (void)io_write(report, &what, sizeof(what));
 }
@@ -122,7 +122,7 @@ static bool die_with(const struct launch *l)
     return !l->spawn->die_with_thread || (prctl(PR_SET_PDEATHSIG, SIGTERM) == 0 && getppid() == l->parent);
 }
 
-static void run(const struct launch *l, int report)
+static void spawn_run(const struct launch *l, int report)
 {
     const struct proc_spawn *s = l->spawn;
     unsigned lacks = s->confine ? confine_enter(s->confine, &l->site) : 0;
@@ -135,7 +135,7 @@ static void run(const struct launch *l, int report)
         return;
     }
     lacks |= confine_filter(s->confine);
-    tell(report, -(int)lacks);
+    spawn_tell(report, -(int)lacks);
     execve(l->site.program, s->argv, l->env);
 }
 
@@ -149,9 +149,9 @@ static _Noreturn void child(const struct launch *l)
     if (setpgid(0, 0) == 0 && place_stdio(s) && place_passed(s, l->room)) {
         hide_other_fds(3 + (unsigned)s->n_pass);
         enter_own_pid(l->env);
-        run(l, above);
+        spawn_run(l, above);
     }
-    tell(above, errno > 0 ? errno : EIO);
+    spawn_tell(above, errno > 0 ? errno : EIO);
     _exit(127);
 }
 
@@ -172,14 +172,19 @@ static int exec_result(int report, unsigned *ret_lacks)
     }
 }
 
-static int launch(struct launch *l, pid_t *ret, struct err *err)
+static const char *proc_name(const struct proc_spawn *s)
+{
+    return s->name ? s->name : s->argv[0];
+}
+
+static int spawn_launch(struct launch *l, pid_t *ret, struct err *err)
 {
     const struct proc_spawn *s = l->spawn;
     sigset_t all, saved;
     int fds[2];
 
     if (pipe2(fds, O_CLOEXEC) < 0)
-        return err_errno(err, errno, "cannot start %s", s->argv[0]);
+        return err_errno(err, errno, "cannot start %s", proc_name(s));
     _cleanup_close_ int report_in = fds[0];
     _cleanup_close_ int report_out = fds[1];
     l->report = report_out;
@@ -193,13 +198,13 @@ static int launch(struct launch *l, pid_t *ret, struct err *err)
         child(l);
     pthread_sigmask(SIG_SETMASK, &saved, NULL);
     if (pid < 0)
-        return err_errno(err, e, "cannot start %s", s->argv[0]);
+        return err_errno(err, e, "cannot start %s", proc_name(s));
     close(TAKE_FD(report_out));
     int r = exec_result(report_in, s->confine ? s->confine->ret_lacks : NULL);
     if (r < 0) {
         while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
             ;
-        return err_errno(err, -r, "cannot start %s", s->argv[0]);
+        return err_errno(err, -r, "cannot start %s", proc_name(s));
     }
     *ret = pid;
     return 0;
@@ -210,18 +215,18 @@ int proc_spawn(const struct proc_spawn *s, pid_t *ret, struct err *err)
     _cleanup_(launch_done) struct launch l = { .spawn = s, .env = make_env(s->env), .room = calloc(s->n_pass + 1, sizeof(*l.room)) };
 
     if (!l.env || !l.room)
-        return err_errno(err, ENOMEM, "cannot start %s", s->argv[0]);
+        return err_nomem(err);
     if (!s->confine)
-        return launch(&l, ret, err);
+        return spawn_launch(&l, ret, err);
     int r = confine_find(s->argv[0], &l.site);
     if (r < 0)
-        return err_errno(err, -r, "cannot start %s", s->argv[0]);
+        return err_errno(err, -r, "cannot start %s", proc_name(s));
     l.site.n_fds = s->n_pass;
-    if (launch(&l, ret, NULL) == 0)
+    if (spawn_launch(&l, ret, NULL) == 0)
         return 0;
     /* It may need a file that it is kept from. */
     l.site.all_files = true;
-    return launch(&l, ret, err);
+    return spawn_launch(&l, ret, err);
 }
 
 int proc_status(int how, int value)

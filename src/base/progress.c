@@ -16,7 +16,7 @@ struct sample {
 struct progress_task {
     struct progress_task *next;
     char *name;
-    uint64_t done, total; /* atomic: workers add without a lock */
+    uint64_t done, total;      /* atomic: workers add without a lock */
     uint64_t begin_ms, end_ms; /* end_ms: 0 while it runs; atomic */
     struct sample samples[SAMPLES_MAX];
     size_t n_samples;
@@ -32,7 +32,7 @@ int progress_new(struct progress **ret, struct err *err)
     struct progress *p = calloc(1, sizeof *p);
 
     if (!p)
-        return err_errno(err, ENOMEM, "cannot make a progress counter");
+        return err_nomem(err);
     pthread_mutex_init(&p->lock, NULL);
     p->last = &p->first;
     *ret = p;
@@ -67,7 +67,7 @@ int progress_task_new(struct progress *p, const char *name, uint64_t total, stru
     }
     _cleanup_(task_free_p) struct progress_task *t = calloc(1, sizeof *t);
     if (!t || !(t->name = strdup(name)))
-        return err_errno(err, ENOMEM, "cannot make a progress counter");
+        return err_nomem(err);
     t->total = total;
     t->begin_ms = clock_mono_ms();
     t->samples[0] = (struct sample){ t->begin_ms, 0 };
@@ -115,7 +115,7 @@ static double rate_between(uint64_t from_ms, uint64_t to_ms, uint64_t bytes)
     return to_ms > from_ms ? (double)bytes * 1000.0 / (double)(to_ms - from_ms) : 0;
 }
 
-static int64_t time_left(const struct progress_view *v)
+static int64_t progress_time_left(const struct progress_view *v)
 {
     if (v->ended || v->done >= v->total)
         return 0;
@@ -142,7 +142,7 @@ static struct progress_view view_of(struct progress_task *t, uint64_t now)
         v.rate = rate_between(oldest.time_ms, now, v.done - oldest.done);
         take_sample(t, now, v.done);
     }
-    v.eta_s = time_left(&v);
+    v.eta_s = progress_time_left(&v);
     return v;
 }
 

@@ -12,10 +12,10 @@ struct progress;
 struct progress_task;
 
 struct progress_view {
-    const char *name;      /* "web01 vda"; valid while the progress object lives */
-    uint64_t done, total;  /* bytes; total may still grow */
-    double rate;           /* bytes per second: over the last few seconds; once it has ended, over its whole time */
-    int64_t eta_s;         /* seconds left, -1 unknown */
+    const char *name;     /* "web01 vda"; valid while the progress object lives */
+    uint64_t done, total; /* bytes; total may still grow */
+    double rate;          /* bytes per second: over the last few seconds; once it has ended, over its whole time */
+    int64_t eta_s;        /* seconds left, -1 unknown */
     bool ended;
 };
 

@@ -19,7 +19,7 @@ int rate_new(uint64_t bytes_per_s, struct rate **ret, struct err *err)
 
     if (!r || !bytes_per_s) {
         free(r);
-        return err_set(err, r ? EINVAL : ENOMEM, r ? "a rate of nothing per second" : "out of memory");
+        return err_set(err, r ? EINVAL : ENOMEM, r ? "the rate must not be zero" : "out of memory");
     }
     pthread_mutex_init(&r->lock, NULL);
     r->us_per_byte = 1e6 / (double)bytes_per_s;

@@ -10,7 +10,7 @@
 
 struct rate;
 int rate_new(uint64_t bytes_per_s, struct rate **ret, struct err *err); /* bytes_per_s > 0 */
-void rate_free(struct rate *r); /* NULL is fine */
+void rate_free(struct rate *r);                                         /* NULL is fine */
 /* Takes n bytes. Returns for how many milliseconds the caller must wait before it moves them; 0 where r is NULL. Never more than a
  * tenth of a second's worth can be moved at once after a pause. */
 uint64_t rate_take(struct rate *r, uint64_t n);

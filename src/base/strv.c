@@ -32,7 +32,7 @@ bool strv_has(char *const *v, const char *s)
 }
 
 /* Takes ownership of s, also on failure. */
-static int add_owned(char ***v, char *s)
+static int strv_add_owned(char ***v, char *s)
 {
     _cleanup_free_ char *owned = s;
     size_t n = strv_len(*v);
@@ -50,7 +50,7 @@ static int add_owned(char ***v, char *s)
 
 int strv_add(char ***v, const char *s)
 {
-    return add_owned(v, strdup(s));
+    return strv_add_owned(v, strdup(s));
 }
 
 int strv_addf(char ***v, const char *fmt, ...)
@@ -61,7 +61,7 @@ int strv_addf(char ***v, const char *fmt, ...)
     va_start(ap, fmt);
     int n = vasprintf(&s, fmt, ap);
     va_end(ap);
-    return n < 0 ? -ENOMEM : add_owned(v, s);
+    return n < 0 ? -ENOMEM : strv_add_owned(v, s);
 }
 
 char **strv_copy(char *const *v)
@@ -82,7 +82,7 @@ char **strv_split(const char *s, char sep)
     for (const char *p = s;; p++) {
         if (*p && *p != sep)
             continue;
-        if (p > start && add_owned(&pieces, strndup(start, (size_t)(p - start))) < 0)
+        if (p > start && strv_add_owned(&pieces, strndup(start, (size_t)(p - start))) < 0)
             return NULL;
         if (!*p)
             return TAKE_PTR(pieces);
@@ -100,7 +100,7 @@ char *strv_join(char *const *v, const char *sep)
     return buf_take_str(&b);
 }
 
-static int compare(const void *a, const void *b)
+static int strv_compare(const void *a, const void *b)
 {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
@@ -110,5 +110,5 @@ void strv_sort(char **v)
     size_t n = strv_len(v);
 
     if (n > 1)
-        qsort(v, n, sizeof *v, compare);
+        qsort(v, n, sizeof *v, strv_compare);
 }

@@ -13,11 +13,11 @@ DEFINE_CLEANUP(char **, strv_free)
 
 size_t strv_len(char *const *v);
 bool strv_has(char *const *v, const char *s);
-int strv_add(char ***v, const char *s);      /* copies s; 0 or -ENOMEM */
+int strv_add(char ***v, const char *s); /* copies s; 0 or -ENOMEM */
 int strv_addf(char ***v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-char **strv_copy(char *const *v);            /* NULL for empty or out of memory */
-char **strv_split(const char *s, char sep);  /* empty pieces dropped */
+char **strv_copy(char *const *v);                 /* NULL for empty or out of memory */
+char **strv_split(const char *s, char sep);       /* empty pieces dropped */
 char *strv_join(char *const *v, const char *sep); /* "" for empty; NULL out of memory */
-void strv_sort(char **v);                    /* by strcmp */
+void strv_sort(char **v);                         /* by strcmp */
 
 #endif

@@ -9,14 +9,13 @@ bool text_is_unsafe(uint32_t c)
     static const struct {
         uint32_t first, last;
     } unsafe[] = {
-        { 0x00, 0x1f },     { 0x7f, 0x9f },     /* C0, DEL, C1 */
-        { 0xad, 0xad },                         /* soft hyphen */
-        { 0x061c, 0x061c }, { 0x180e, 0x180e },
-        { 0x200b, 0x200f },                     /* zero width; marks of direction */
-        { 0x2028, 0x202e },                     /* separators; embeddings and overrides of direction */
-        { 0x2060, 0x206f },                     /* invisible operators; isolates */
-        { 0xfeff, 0xfeff }, { 0xfff9, 0xfffb }, /* byte-order mark; annotations */
-        { 0xe0000, 0xe007f },                   /* tags */
+        { 0x00, 0x1f },       { 0x7f, 0x9f },                         /* C0, DEL, C1 */
+        { 0xad, 0xad },                                               /* soft hyphen */
+        { 0x061c, 0x061c },   { 0x180e, 0x180e }, { 0x200b, 0x200f }, /* zero width; marks of direction */
+        { 0x2028, 0x202e },                                           /* separators; embeddings and overrides of direction */
+        { 0x2060, 0x206f },                                           /* invisible operators; isolates */
+        { 0xfeff, 0xfeff },   { 0xfff9, 0xfffb },                     /* byte-order mark; annotations */
+        { 0xe0000, 0xe007f },                                         /* tags */
     };
 
     for (size_t i = 0; i < sizeof(unsafe) / sizeof(unsafe[0]); i++)
@@ -26,7 +25,7 @@ bool text_is_unsafe(uint32_t c)
 }
 
 /* The code point that s begins with; its length. 0: it is none, or spelled longer than need be. */
-static size_t decode(const unsigned char *s, uint32_t *ret)
+static size_t text_decode(const unsigned char *s, uint32_t *ret)
 {
     static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
     size_t n = s[0] < 0x80 ? 1 : s[0] >= 0xf0 && s[0] < 0xf8 ? 4 : s[0] >= 0xe0 && s[0] < 0xf0 ? 3 : s[0] >= 0xc0 && s[0] < 0xe0 ? 2 : 0;
@@ -48,7 +47,7 @@ void text_clean(char *s, bool keep_newlines)
 
     while (*from) {
         uint32_t c = 0;
-        size_t n = decode(from, &c);
+        size_t n = text_decode(from, &c);
         bool fine = n && (!text_is_unsafe(c) || c == '\t' || (c == '\n' && keep_newlines));
         if (!fine)
             *to++ = '?';

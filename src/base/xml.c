@@ -26,9 +26,9 @@ static int malformed(xmlParserCtxtPtr ctxt, const char *what, struct err *err)
     xmlErrorPtr e = xmlCtxtGetLastError(ctxt);
 
     if (ctxt->_private)
-        return err_set(err, EINVAL, "%s is refused: it has a document type declaration", what);
+        return err_set(err, EINVAL, "%s has a document type declaration, which is not allowed", what);
     if (e && e->code == XML_ERR_NO_MEMORY)
-        return err_errno(err, ENOMEM, "cannot parse %s", what);
+        return err_nomem(err);
     if (!e || !e->message)
         return err_set(err, EINVAL, "%s is not well-formed XML", what);
     return err_set(err, EINVAL, "%s is not well-formed XML: line %d: %.*s", what, e->line, (int)strcspn(e->message, "\n"), e->message);
@@ -41,7 +41,7 @@ int xml_parse(const char *text, size_t n, const char *what, xmlDocPtr *ret, stru
     xmlInitParser();
     _cleanup_(xmlFreeParserCtxt_p) xmlParserCtxtPtr ctxt = xmlNewParserCtxt();
     if (!ctxt)
-        return err_errno(err, ENOMEM, "cannot parse %s", what);
+        return err_nomem(err);
     ctxt->sax->internalSubset = refuse_dtd;
     /* Without XML_PARSE_HUGE libxml2 bounds the depth (256), names and text by itself. */
     _cleanup_xml_ xmlDocPtr doc =
@@ -164,7 +164,7 @@ int xml_dump(xmlDocPtr doc, xmlNodePtr node, bool pretty, char **ret, struct err
     char *text = node ? dump_node(doc, node, pretty) : dump_doc(doc, pretty);
 
     if (!text)
-        return err_errno(err, ENOMEM, "cannot write XML");
+        return err_nomem(err);
     *ret = text;
     return 0;
 }

@@ -64,8 +64,8 @@ static int ask_once(int fd, const char *prompt, char *buf, const struct par_canc
     (void)tcsetattr(fd, TCSAFLUSH, &before);
     (void)!write(fd, "\n", 1);
     if (r == -ENODATA)
-        return err_set(err, EACCES, "no passphrase was given");
-    return r < 0 ? not_answered(r, "no passphrase was given", err) : 0;
+        return err_set(err, EACCES, "no passphrase entered");
+    return r < 0 ? not_answered(r, "no passphrase entered", err) : 0;
 }
 
 int ask_passphrase(void *priv, const char *prompt, bool confirm, char **ret, struct err *err)
@@ -77,13 +77,13 @@ int ask_passphrase(void *priv, const char *prompt, bool confirm, char **ret, str
         return err_errno(err, errno, "cannot ask for a passphrase");
     int r = ask_once(fd, prompt, first, priv, err);
     if (r >= 0 && confirm)
-        r = ask_once(fd, "The same again: ", second, priv, err);
+        r = ask_once(fd, "Repeat passphrase: ", second, priv, err);
     if (r >= 0 && !*first)
-        r = err_set(err, EINVAL, "an empty passphrase protects nothing");
+        r = err_set(err, EINVAL, "the passphrase must not be empty");
     if (r >= 0 && confirm && strcmp(first, second))
-        r = err_set(err, EINVAL, "the two passphrases differ");
+        r = err_set(err, EINVAL, "the passphrases do not match");
     if (r >= 0 && !(*ret = strdup(first)))
-        r = err_set(err, ENOMEM, "out of memory");
+        r = err_nomem(err);
     explicit_bzero(first, sizeof(first));
     explicit_bzero(second, sizeof(second));
     return r;
@@ -94,7 +94,7 @@ int ask_terminal(FILE **ret, struct err *err)
     FILE *f = isatty(STDIN_FILENO) == 1 ? fopen("/dev/tty", "r+e") : NULL;
 
     if (!f)
-        return err_set(err, ENOTTY, "there is no terminal to ask at");
+        return err_set(err, ENOTTY, "no terminal available to ask for confirmation");
     *ret = f;
     return 0;
 }
@@ -103,5 +103,5 @@ int ask_line(FILE *terminal, const char *prompt, char *buf, size_t size, const s
 {
     int r = fputs(prompt, terminal) < 0 || fflush(terminal) != 0 ? -errno : read_line(fileno(terminal), buf, size, cancel);
 
-    return r < 0 ? not_answered(r, "no answer was given", err) : 0;
+    return r < 0 ? not_answered(r, "no answer received", err) : 0;
 }

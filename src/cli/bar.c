@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/num.h"
+#include "base/thread.h"
 #include <pthread.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -21,9 +22,9 @@ struct bar {
     bool stopping, terminal;
     struct progress *progress;
     FILE *f;
-    size_t drawn;              /* lines of bars on the screen */
+    size_t drawn; /* lines of bars on the screen */
     uint64_t last_line_ms;
-    bool told[TASKS_MAX];      /* its end was printed */
+    bool told[TASKS_MAX]; /* its end was printed */
 };
 
 static void format_eta(int64_t s, char *buf, size_t size)
@@ -50,8 +51,8 @@ void bar_format(const struct progress_view *v, char *buf, size_t size, int width
     num_format_size(of, total);
     num_format_size((uint64_t)v->rate, rate);
     format_eta(v->eta_s, eta, sizeof(eta));
-    int n = snprintf(buf, size, "%-*.*s [%s] %3u%%  %s of %s  %s/s  %s%s", NAME_CELLS, NAME_CELLS * 3, v->name, cells, percent, done,
-                     total, rate, v->ended ? "done" : eta, v->ended ? "" : " left");
+    int n = snprintf(buf, size, "%-*.*s [%s] %3u%%  %s of %s  %s/s  %s%s", NAME_CELLS, NAME_CELLS * 3, v->name, cells, percent, done, total,
+                     rate, v->ended ? "done" : eta, v->ended ? "" : " left");
     if (n > width && (size_t)width < size) /* never wrap: lines are counted */
         buf[width] = '\0';
 }
@@ -115,7 +116,7 @@ static void print_lines(struct bar *b, const struct progress_view *views, size_t
     fflush(b->f);
 }
 
-static void show(struct bar *b)
+static void bar_show(struct bar *b)
 {
     struct progress_view views[TASKS_MAX];
     size_t n = progress_get(b->progress, views, TASKS_MAX);
@@ -128,21 +129,16 @@ static void show(struct bar *b)
         print_lines(b, views, n);
 }
 
-static void *run(void *arg)
+static void *bar_run(void *arg)
 {
     struct bar *b = arg;
-    struct timespec until;
 
     SCOPED_LOCK(&b->lock);
     while (!b->stopping) {
-        show(b);
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_nsec += DRAW_EVERY_MS * 1000000L;
-        until.tv_sec += until.tv_nsec / 1000000000L;
-        until.tv_nsec %= 1000000000L;
-        pthread_cond_timedwait(&b->stop, &b->lock, &until);
+        bar_show(b);
+        (void)thread_cond_wait_until(&b->stop, &b->lock, clock_mono_ms() + DRAW_EVERY_MS);
     }
-    show(b);
+    bar_show(b);
     return NULL;
 }
 
@@ -157,8 +153,8 @@ struct bar *bar_start(struct progress *p, FILE *f, bool terminal)
     b->terminal = terminal;
     b->last_line_ms = clock_mono_ms();
     pthread_mutex_init(&b->lock, NULL);
-    pthread_cond_init(&b->stop, NULL);
-    if (pthread_create(&b->thread, NULL, run, b)) {
+    thread_cond_init(&b->stop);
+    if (thread_start(&b->thread, "kvss-progress", bar_run, b) < 0) {
         free(b);
         return NULL;
     }

@@ -1,24 +1,31 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "cli/policy.h"
+#include "cli/policy_options.h"
 #include "cli/render.h"
+#include "cli/settings.h"
 
 struct check_options {
     struct policy_options policy;
+    const char *freeze_limit;
     bool try_freeze;
 };
 
 static const struct cli_option options[] = {
     POLICY_OPTIONS,
-    { "try-freeze", 0, NULL, "freeze running guests for real, and thaw them", offsetof(struct check_options, try_freeze), NULL },
+    { "freeze-limit", 0, "SECONDS", "longest time a guest may stay frozen", offsetof(struct check_options, freeze_limit), NULL },
+    { "try-freeze", 0, NULL, "really freeze running guests, then thaw them", offsetof(struct check_options, try_freeze), NULL },
     { NULL },
 };
 
-static int run(struct cli *cli, const void *opts, char **args, struct err *err)
+static int cmd_check_run(struct cli *cli, const void *opts, char **args, struct err *err)
 {
     _cleanup_(policy_choice_clear) struct policy_choice choice = { 0 };
     json_t *report = NULL;
 
     const struct check_options *o = opts;
+    if (settings_put_first(&cli->settings.freeze_limit, o->freeze_limit) < 0) {
+        (void)err_nomem(err);
+        return EXIT_FAILED;
+    }
     int code = policy_apply(cli, &o->policy, args, &choice, err);
     if (code != EXIT_OK)
         return code;
@@ -30,13 +37,13 @@ static int run(struct cli *cli, const void *opts, char **args, struct err *err)
 const struct cli_command cmd_check = {
     .name = "check",
     .args = "VM...|--all",
-    .summary = "tell how VMs would be backed up, and why",
-    .about = "Nothing is touched. For each VM: the method, what the backup would be worth,\n"
-             "the five conditions of Child VM Snapshot with the reason and the remedy where\n"
-             "one fails, and the disks; then what else stands in the way of a backup, and the\n"
-             "remedy. Exit code 3 if a backup would be refused or would fail.",
+    .summary = "preview how VMs would be backed up, and what stands in the way",
+    .about = "Changes nothing. Shows for each VM the backup method, the resulting consistency,\n"
+             "the five conditions of Child VM Snapshot (with reason and remedy for each that\n"
+             "fails) and the disks, followed by everything else that would keep a backup from\n"
+             "succeeding. Exit code 3 if a backup would be refused or would fail.",
     .max_args = -1,
     .options = options,
     .options_size = sizeof(struct check_options),
-    .run = run,
+    .run = cmd_check_run,
 };

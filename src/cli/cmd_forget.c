@@ -13,34 +13,37 @@ struct forget_options {
 
 static const struct cli_option options[] = {
     { "keep-last", 0, "N", "keep the newest N of each VM", offsetof(struct forget_options, last), NULL },
-    { "keep-hourly", 0, "N", "the newest of each of N hours that have one", offsetof(struct forget_options, hourly), NULL },
-    { "keep-daily", 0, "N", "... of N days", offsetof(struct forget_options, daily), NULL },
-    { "keep-weekly", 0, "N", "... of N weeks", offsetof(struct forget_options, weekly), NULL },
-    { "keep-monthly", 0, "N", "... of N months", offsetof(struct forget_options, monthly), NULL },
-    { "keep-yearly", 0, "N", "... of N years", offsetof(struct forget_options, yearly), NULL },
-    { "vm", 0, "VM,...", "remove only what holds no other VMs", offsetof(struct forget_options, vms), NULL },
-    { "dry-run", 'n', NULL, "only tell what would be done", offsetof(struct forget_options, dry_run), NULL },
-    { "prune", 0, NULL, "and give the space back", offsetof(struct forget_options, prune), NULL },
-    { "now", 0, NULL, "with --prune: at once, not after a day", offsetof(struct forget_options, now), NULL },
+    { "keep-hourly", 0, "N", "... of each of the last N hours that have one", offsetof(struct forget_options, hourly), NULL },
+    { "keep-daily", 0, "N", "... of each of the last N days", offsetof(struct forget_options, daily), NULL },
+    { "keep-weekly", 0, "N", "... of each of the last N weeks", offsetof(struct forget_options, weekly), NULL },
+    { "keep-monthly", 0, "N", "... of each of the last N months", offsetof(struct forget_options, monthly), NULL },
+    { "keep-yearly", 0, "N", "... of each of the last N years", offsetof(struct forget_options, yearly), NULL },
+    { "vm", 0, "VM,...", "only restore points that contain no other VMs", offsetof(struct forget_options, vms), NULL },
+    { "dry-run", 'n', NULL, "only show what would be removed", offsetof(struct forget_options, dry_run), NULL },
+    { "prune", 0, NULL, "then prune, to free the space", offsetof(struct forget_options, prune), NULL },
+    { "now", 0, NULL, "with --prune: free unused data now, not in a day", offsetof(struct forget_options, now), NULL },
     { NULL },
 };
 
-static int count(const char *value, unsigned *ret, struct err *err)
+static int cmd_forget_count(const char *option, const char *value, unsigned *ret, struct err *err)
 {
     uint64_t n = 0;
     int r = value ? num_parse_u64(value, 1, UINT_MAX, &n, err) : 0;
 
     *ret = (unsigned)n;
-    return r < 0 ? err_context(err, "a number of restore points to keep") : 0;
+    return r < 0 ? err_context(err, "option --%s", option) : 0;
 }
 
-static int run(struct cli *cli, const void *opts, char **args, struct err *err)
+static int cmd_forget_run(struct cli *cli, const void *opts, char **args, struct err *err)
 {
     const struct forget_options *o = opts;
     struct requester_forget job = { .points = args, .dry_run = o->dry_run, .prune = o->prune, .now = o->now };
-    const struct { const char *value; unsigned *to; } rules[] = {
-        { o->last, &job.last }, { o->hourly, &job.hourly }, { o->daily, &job.daily }, { o->weekly, &job.weekly },
-        { o->monthly, &job.monthly }, { o->yearly, &job.yearly },
+    const struct {
+        const char *option, *value;
+        unsigned *to;
+    } rules[] = {
+        { "keep-last", o->last, &job.last },       { "keep-hourly", o->hourly, &job.hourly },    { "keep-daily", o->daily, &job.daily },
+        { "keep-weekly", o->weekly, &job.weekly }, { "keep-monthly", o->monthly, &job.monthly }, { "keep-yearly", o->yearly, &job.yearly },
     };
     _cleanup_strv_ char **vms = o->vms ? strv_split(o->vms, ',') : NULL;
     json_t *report = NULL;
@@ -48,15 +51,17 @@ static int run(struct cli *cli, const void *opts, char **args, struct err *err)
 
     for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
         any |= rules[i].value != NULL;
-        if (count(rules[i].value, rules[i].to, err) < 0)
+        if (cmd_forget_count(rules[i].option, rules[i].value, rules[i].to, err) < 0)
             return EXIT_USAGE;
     }
-    if (any == (*args != NULL))
-        return cli_usage(err, "name restore points, or give --keep-last, --keep-daily ...; not both");
+    if (any && *args)
+        return cli_usage(err, "--keep-... rules cannot be combined with restore points named on the command line");
+    if (!any && !*args)
+        return cli_usage(err, "nothing to do: name the restore points to remove, or give a --keep-... rule");
     if (vms && *args)
-        return cli_usage(err, "--vm belongs to the rules --keep-...; restore points are removed as a whole");
+        return cli_usage(err, "--vm works only with the --keep-... rules; a restore point is always removed with all of its VMs");
     if (o->now && !o->prune)
-        return cli_usage(err, "--now belongs to --prune");
+        return cli_usage(err, "--now works only with --prune");
     job.vms = vms;
     int r = cli_prepare(cli, err);
     if (r < 0)
@@ -68,12 +73,12 @@ static int run(struct cli *cli, const void *opts, char **args, struct err *err)
 const struct cli_command cmd_forget = {
     .name = "forget",
     .args = "[POINT...]",
-    .summary = "remove restore points, by name or by rules",
-    .about = "The rules hold for each VM by itself: a restore point stays if any of its VMs\n"
-             "needs it. Each restore point stands alone, so any may go. The space is given\n"
-             "back by kvss prune, or with --prune.",
+    .summary = "remove restore points, by ID or by retention rules",
+    .about = "The rules apply to each VM separately: a restore point is kept if any of its VMs\n"
+             "needs it. Restore points do not depend on each other, so any can be removed. To\n"
+             "free their space run kvss prune, or use --prune.",
     .max_args = -1,
     .options = options,
     .options_size = sizeof(struct forget_options),
-    .run = run,
+    .run = cmd_forget_run,
 };

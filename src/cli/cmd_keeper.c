@@ -4,7 +4,7 @@
 #include "cli/cli.h"
 #include <unistd.h>
 
-static int run(struct cli *cli, const void *options, char **args, struct err *err)
+static int cmd_keeper_run(struct cli *cli, const void *options, char **args, struct err *err)
 {
     (void)cli;
     (void)options;
@@ -17,5 +17,5 @@ const struct cli_command cmd_keeper = {
     .args = "",
     .summary = "keep connections open (started by kvss itself)",
     .hidden = true,
-    .run = run,
+    .run = cmd_keeper_run,
 };

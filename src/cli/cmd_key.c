@@ -9,73 +9,71 @@ struct key_options {
 };
 
 static const struct cli_option options[] = {
-    { "new-password-file", 0, "FILE", "its first line is the new passphrase",
-      offsetof(struct key_options, key.password_file), NULL },
-    { "new-key-file", 0, "FILE", "the file is the new key", offsetof(struct key_options, key.key_file), NULL },
-    { "remove-other-keys", 0, NULL, "of rotate: remove the other keys too", offsetof(struct key_options, key.remove_others), NULL },
+    { "new-password-file", 0, "FILE", "file whose first line is the new passphrase", offsetof(struct key_options, key.password_file),
+      NULL },
+    { "new-key-file", 0, "FILE", "file that contains the new key", offsetof(struct key_options, key.key_file), NULL },
+    { "remove-other-keys", 0, NULL, "with rotate: remove all other keys", offsetof(struct key_options, key.remove_others), NULL },
     { NULL },
 };
 
-enum action { LIST, ADD, REMOVE, CHANGE, ROTATE };
+enum action { LIST, ADD, REMOVE, CHANGE, ROTATE, ACTIONS };
 
-static int act(struct cli *cli, enum action action, const struct requester_new_key *key, const char *id, json_t **ret,
-               struct err *err)
+static enum action action_of(const char *word)
 {
-    switch (action) {
-    case ADD:
-        return requester_key_add(cli->rq, key, ret, err);
-    case REMOVE:
-        return requester_key_remove(cli->rq, id, ret, err);
-    case CHANGE:
-        return requester_key_change(cli->rq, key, ret, err);
-    case ROTATE:
-        return requester_key_rotate(cli->rq, key, ret, err);
-    default:
-        return requester_key_list(cli->rq, ret, err);
-    }
+    static const char *const names[] = { [LIST] = "list", [ADD] = "add", [REMOVE] = "remove", [CHANGE] = "change", [ROTATE] = "rotate" };
+    enum action i = LIST;
+
+    while (i < ACTIONS && strcmp(names[i], word))
+        i++;
+    return i;
 }
 
-static int run(struct cli *cli, const void *opts, char **args, struct err *err)
+static void cmd_key_usage(struct cli *cli, const void *opts, char **args, struct err *err)
 {
-    static const char *const names[] = { [LIST] = "list", [ADD] = "add", [REMOVE] = "remove", [CHANGE] = "change",
-                                         [ROTATE] = "rotate" };
     const struct key_options *o = opts;
-    bool given = o->key.password_file || o->key.key_file;
-    json_t *report = NULL;
-    size_t i = 0;
+    enum action action = action_of(args[0]);
 
-    while (i < ARRAY_SIZE(names) && strcmp(names[i], args[0]))
-        i++;
-    if (i == ARRAY_SIZE(names))
-        return cli_usage(err, "kvss key takes list, add, remove, change or rotate, not '%s'", args[0]);
-    if (i == REMOVE && !args[1])
-        return cli_usage(err, "kvss key remove takes the id of a key (kvss key list)");
-    if (i != REMOVE && args[1])
-        return cli_usage(err, "kvss key %s takes no id", args[0]);
-    if (o->key.password_file && o->key.key_file)
-        return cli_usage(err, "--new-password-file and --new-key-file exclude each other");
-    if (given && (i == LIST || i == REMOVE))
-        return cli_usage(err, "kvss key %s takes no new key", args[0]);
-    if (o->key.remove_others && i != ROTATE)
-        return cli_usage(err, "--remove-other-keys goes with kvss key rotate");
-    int r = cli_prepare(cli, err);
-    if (r < 0)
-        return EXIT_FAILED;
-    r = act(cli, (enum action)i, &o->key, args[1], &report, err);
-    return cli_finish(cli, r, report, render_key);
+    (void)cli;
+    if (action == ACTIONS)
+        cli_usage(err, "unknown action '%s': use kvss key list, add, remove, change or rotate", args[0]);
+    else if (action == REMOVE && !args[1])
+        cli_usage(err, "missing argument: kvss key remove ID (kvss key list shows the IDs)");
+    else if (action != REMOVE && args[1])
+        cli_usage(err, "too many arguments: kvss key %s takes no ID", args[0]);
+    else if (o->key.password_file && o->key.key_file)
+        cli_usage(err, "--new-password-file and --new-key-file cannot be combined");
+    else if ((o->key.password_file || o->key.key_file) && (action == LIST || action == REMOVE))
+        cli_usage(err, "kvss key %s takes no new key", args[0]);
+    else if (o->key.remove_others && action != ROTATE)
+        cli_usage(err, "--remove-other-keys works only with kvss key rotate");
+}
+
+static int cmd_key_job(struct cli *cli, const void *opts, char **args, json_t **ret, struct err *err)
+{
+    const struct requester_new_key *key = &((const struct key_options *)opts)->key;
+
+    switch (action_of(args[0])) {
+    case ADD: return requester_key_add(cli->rq, key, ret, err);
+    case REMOVE: return requester_key_remove(cli->rq, args[1], ret, err);
+    case CHANGE: return requester_key_change(cli->rq, key, ret, err);
+    case ROTATE: return requester_key_rotate(cli->rq, key, ret, err);
+    default: return requester_key_list(cli->rq, ret, err);
+    }
 }
 
 const struct cli_command cmd_key = {
     .name = "key",
     .args = "list|add|remove ID|change|rotate",
     .summary = "list, add, remove, change or rotate keys of the repository",
-    .about = "Each key opens the repository; no data is written again. change adds a new key\n"
-             "and removes the one that was used; rotate does so and makes a new master key,\n"
-             "so that nothing from now on can be read or forged with what was known before.\n"
-             "Without a file for the new key a passphrase is asked for.",
+    .about = "Each key opens the repository; no data is rewritten. change adds a new key and\n"
+             "removes the one that was used. rotate does the same and also creates a new\n"
+             "master key: nothing written from then on can be read or forged with an old one.\n"
+             "If no file for the new key is given, kvss asks for a passphrase.",
     .min_args = 1,
     .max_args = 2,
     .options = options,
     .options_size = sizeof(struct key_options),
-    .run = run,
+    .usage = cmd_key_usage,
+    .job = cmd_key_job,
+    .render = render_key,
 };

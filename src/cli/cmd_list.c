@@ -8,7 +8,7 @@ static int points(struct cli *cli, char **args, json_t **ret, struct err *err)
     return requester_list_points(cli->rq, args[1], ret, err);
 }
 
-static int writers(struct cli *cli, char **args, json_t **ret, struct err *err)
+static int cmd_list_writers(struct cli *cli, char **args, json_t **ret, struct err *err)
 {
     (void)args;
     return requester_list_writers(cli->rq, ret, err);
@@ -38,14 +38,14 @@ static const struct {
     render_fn *render;
     int max_args;
 } lists[] = {
-    { "writers", writers, render_writers, 1 },
+    { "writers", cmd_list_writers, render_writers, 1 },
     { "providers", providers, render_providers, 1 },
     { "vms", vms, render_vms, 1 },
     { "points", points, render_points, 2 },
     { "hosts", hosts, render_hosts, 1 },
 };
 
-static int run(struct cli *cli, const void *options, char **args, struct err *err)
+static int cmd_list_run(struct cli *cli, const void *options, char **args, struct err *err)
 {
     json_t *report = NULL;
     size_t i = 0;
@@ -54,9 +54,9 @@ static int run(struct cli *cli, const void *options, char **args, struct err *er
     while (i < ARRAY_SIZE(lists) && strcmp(lists[i].name, args[0]))
         i++;
     if (i == ARRAY_SIZE(lists))
-        return cli_usage(err, "kvss list takes writers, providers, vms, points or hosts, not '%s'", args[0]);
+        return cli_usage(err, "cannot list '%s': use kvss list writers, providers, vms, points or hosts", args[0]);
     if (lists[i].max_args == 1 && args[1])
-        return cli_usage(err, "kvss list %s takes no further argument", args[0]);
+        return cli_usage(err, "too many arguments for kvss list %s", args[0]);
     int r = cli_prepare(cli, err);
     if (r < 0)
         return EXIT_FAILED;
@@ -68,9 +68,9 @@ const struct cli_command cmd_list = {
     .name = "list",
     .args = "writers|providers|vms|points [VM]|hosts",
     .summary = "list writers, providers, VMs, restore points or hosts",
-    .about = "points VM lists only the restore points that hold the VM. hosts lists the hosts\n"
-             "that sign for what they do to the repository.",
+    .about = "points VM lists only the restore points that contain VM. hosts lists the hosts\n"
+             "that sign their changes to the repository.",
     .min_args = 1,
     .max_args = 2,
-    .run = run,
+    .run = cmd_list_run,
 };

@@ -9,40 +9,48 @@ struct prune_options {
 };
 
 static const struct cli_option options[] = {
-    { "dry-run", 'n', NULL, "only tell what would be done", offsetof(struct prune_options, dry_run), NULL },
-    { "now", 0, NULL, "delete at once what is not in use", offsetof(struct prune_options, now), NULL },
-    { "max-unused", 0, "PERCENT", "write packs again that waste more (20)", offsetof(struct prune_options, max_unused), NULL },
+    { "dry-run", 'n', NULL, "only show what would be done", offsetof(struct prune_options, dry_run), NULL },
+    { "now", 0, NULL, "free unused data now instead of after a day", offsetof(struct prune_options, now), NULL },
+    { "max-unused", 0, "PERCENT", "repack packs with more unused space (default 20)", offsetof(struct prune_options, max_unused), NULL },
     { "wait", 0, "[SECONDS]", "wait for another prune or repair", offsetof(struct prune_options, wait), NULL },
     { NULL },
 };
 
-static int run(struct cli *cli, const void *opts, char **args, struct err *err)
+static void cmd_prune_usage(struct cli *cli, const void *opts, char **args, struct err *err)
 {
     const struct prune_options *o = opts;
-    json_t *report = NULL;
-    uint64_t percent = 0, wait_ms = 0;
+    uint64_t n;
 
     (void)args;
-    if (o->max_unused && num_parse_u64(o->max_unused, 1, 99, &percent, err) < 0)
-        return err_context(err, "option --max-unused"), EXIT_USAGE;
-    if (cli_wait(cli, o->wait, &wait_ms, err) < 0)
-        return EXIT_USAGE;
-    int r = cli_prepare(cli, err);
-    if (r < 0)
-        return EXIT_FAILED;
-    const struct requester_prune job = { .dry_run = o->dry_run, .max_unused_percent = (unsigned)percent, .wait_ms = wait_ms,
-                                         .now = o->now };
-    r = requester_prune(cli->rq, &job, &report, err);
-    return cli_finish(cli, r, report, render_prune);
+    if (o->max_unused && num_parse_u64(o->max_unused, 1, 99, &n, err) < 0)
+        err_context(err, "option --max-unused");
+    else
+        (void)cli_wait(cli, o->wait, &n, err);
+}
+
+static int cmd_prune_job(struct cli *cli, const void *opts, char **args, json_t **ret, struct err *err)
+{
+    const struct prune_options *o = opts;
+    struct requester_prune job = { .dry_run = o->dry_run, .now = o->now };
+    uint64_t percent = 0;
+
+    (void)args;
+    if (o->max_unused)
+        (void)num_parse_u64(o->max_unused, 1, 99, &percent, NULL);
+    job.max_unused_percent = (unsigned)percent;
+    int r = cli_wait(cli, o->wait, &job.wait_ms, err);
+    return r < 0 ? r : requester_prune(cli->rq, &job, ret, err);
 }
 
 const struct cli_command cmd_prune = {
     .name = "prune",
     .args = "",
-    .summary = "give back the space of what was forgotten",
-    .about = "Safe beside running backups, also of other hosts: what they may still need is\n"
-             "removed by a later prune. What is no longer in use is kept for a day.",
+    .summary = "free the space of forgotten restore points",
+    .about = "Safe to run while backups are running, on other hosts too: data that they may\n"
+             "still need is left for a later prune. Unused data is kept for a day.",
     .options = options,
     .options_size = sizeof(struct prune_options),
-    .run = run,
+    .usage = cmd_prune_usage,
+    .job = cmd_prune_job,
+    .render = render_prune,
 };

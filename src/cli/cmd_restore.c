@@ -12,32 +12,33 @@
 
 struct restore_options {
     bool latest, overwrite, keep_mac, start, no_start, paused, discard_memory, images_only, dry_run, yes, move, trust;
-    const char *at, *to, *pool, *name, *wait;
+    const char *at, *to, *pool, *name, *wait, *files_to;
     char **disks, **networks, **allow;
 };
 
 #define AT(field) offsetof(struct restore_options, field)
 static const struct cli_option options[] = {
-    { "latest", 0, NULL, "the newest restore point that holds the VMs", AT(latest), NULL, false },
-    { "at", 0, "TIME", "the newest of that time or before", AT(at), NULL, false },
-    { "to", 0, "FOLDER", "put all images there", AT(to), NULL, false },
-    { "pool", 0, "POOL", "put all images into a storage pool", AT(pool), NULL, false },
-    { "disk", 0, "TARGET[=PATH]", "put one disk there; without PATH: only it", AT(disks), NULL, true },
-    { "overwrite", 0, NULL, "also over files that are not the VM's own", AT(overwrite), NULL, false },
-    { "name", 0, "NAME", "as a copy of that name, beside the VM", AT(name), NULL, false },
-    { "keep-mac", 0, NULL, "the copy keeps the MAC addresses", AT(keep_mac), NULL, false },
-    { "network", 0, "OLD=NEW", "plug NICs of OLD into NEW, or into none", AT(networks), NULL, true },
-    { "start", 0, NULL, "run it, whatever its state was", AT(start), NULL, false },
-    { "no-start", 0, NULL, "do not run it", AT(no_start), NULL, false },
-    { "paused", 0, NULL, "start it paused", AT(paused), NULL, false },
-    { "discard-memory", 0, NULL, "boot it instead of resuming its memory", AT(discard_memory), NULL, false },
-    { "images-only", 0, NULL, "only files into --to, without libvirt", AT(images_only), NULL, false },
-    { "wait", 0, "[SECONDS]", "wait for others that hold a VM", AT(wait), NULL, false },
-    { "allow-path", 0, "PATH", "let it write there, or below it", AT(allow), NULL, true },
-    { "trust-definition", 0, NULL, "whatever the definition runs and opens here", AT(trust), NULL, false },
-    { "move", 0, NULL, "replace the VM and put its images at the place given", AT(move), NULL, false },
-    { "yes", 'y', NULL, "do not ask before a VM is replaced", AT(yes), NULL, false },
-    { "dry-run", 'n', NULL, "only tell what would be done", AT(dry_run), NULL, false },
+    { "latest", 0, NULL, "the newest restore point that contains the VMs", AT(latest), NULL, false },
+    { "at", 0, "TIME", "the newest restore point at or before TIME", AT(at), NULL, false },
+    { "to", 0, "FOLDER", "restore all images into FOLDER", AT(to), NULL, false },
+    { "pool", 0, "POOL", "restore all images into a storage pool", AT(pool), NULL, false },
+    { "disk", 0, "TARGET[=PATH]", "restore disk to PATH; without PATH: only that disk", AT(disks), NULL, true },
+    { "overwrite", 0, NULL, "replace existing files even if not the VM's own", AT(overwrite), NULL, false },
+    { "name", 0, "NAME", "restore a copy called NAME, keep the original", AT(name), NULL, false },
+    { "keep-mac", 0, NULL, "let the copy keep the MAC addresses", AT(keep_mac), NULL, false },
+    { "network", 0, "OLD=NEW", "connect NICs on OLD to NEW (or to none)", AT(networks), NULL, true },
+    { "start", 0, NULL, "start the VM, even if it was off when backed up", AT(start), NULL, false },
+    { "no-start", 0, NULL, "do not start the VM", AT(no_start), NULL, false },
+    { "paused", 0, NULL, "start the VM, paused", AT(paused), NULL, false },
+    { "discard-memory", 0, NULL, "boot instead of resuming the saved memory", AT(discard_memory), NULL, false },
+    { "images-only", 0, NULL, "just extract disk images into --to; no VM", AT(images_only), NULL, false },
+    { "files-to", 0, "FOLDER", "extract only other writers' files into FOLDER", AT(files_to), NULL, false },
+    { "wait", 0, "[SECONDS]", "if a VM is in use by another job, wait for it", AT(wait), NULL, false },
+    { "allow-path", 0, "PATH", "allow writing to PATH and below", AT(allow), NULL, true },
+    { "trust-definition", 0, NULL, "allow all that the definition runs and opens", AT(trust), NULL, false },
+    { "move", 0, NULL, "replace the VM and put its images at a new place", AT(move), NULL, false },
+    { "yes", 'y', NULL, "do not ask before replacing a VM", AT(yes), NULL, false },
+    { "dry-run", 'n', NULL, "only show what would be done", AT(dry_run), NULL, false },
     { NULL },
 };
 
@@ -47,20 +48,31 @@ static const char *conflict(const struct restore_options *o, bool parts)
     bool whole = o->to || o->pool || o->name || o->networks;
 
     if (o->start + o->no_start + o->paused > 1)
-        return "--start, --no-start and --paused exclude each other";
+        return "--start, --no-start and --paused cannot be combined";
     if (o->to && o->pool)
-        return "--to and --pool exclude each other";
+        return "--to and --pool cannot be combined";
     if (o->keep_mac && !o->name)
-        return "--keep-mac belongs to --name";
+        return "--keep-mac works only with --name";
     if (o->move && (o->name || o->images_only || (!o->to && !o->pool && (parts || !o->disks))))
-        return "--move belongs to --to, --pool or --disk TARGET=PATH, without --name and --images-only";
+        return "--move needs --to, --pool or --disk TARGET=PATH, and cannot be combined with --name or --images-only";
     if (o->images_only && !o->to)
         return "--images-only needs --to FOLDER";
     if (o->images_only && (o->name || o->networks || o->start || o->no_start || o->paused))
-        return "--images-only writes files and registers nothing: --name, --network, --start, --no-start and --paused are for VMs";
+        return "--images-only only writes files: it cannot be combined with --name, --network, --start, --no-start or --paused";
     if (parts && !o->images_only && (whole || o->start || o->no_start || o->paused))
-        return "--disk TARGET restores disks into a VM that stays as it is: only --discard-memory and --overwrite go with it";
+        return "--disk TARGET restores single disks into an existing VM: apart from it, only --discard-memory and --overwrite are allowed";
     return NULL;
+}
+
+/* The same of --files-to, which is about no VM. */
+static const char *conflict_files(const struct restore_options *o, char *const *vms)
+{
+    bool of_vms = *vms || o->to || o->pool || o->disks || o->name || o->keep_mac || o->networks || o->start || o->no_start || o->paused ||
+                  o->discard_memory || o->images_only || o->move || o->trust;
+
+    return o->files_to && of_vms
+               ? "--files-to only extracts files of other writers: it cannot be combined with VM names or with options for VMs"
+               : NULL;
 }
 
 /* Disks with a place, or disks without: the two mean different things. */
@@ -72,8 +84,9 @@ static int check_disks(char *const *disks, bool *ret_parts, struct err *err)
         with += strchr(disks[i], '=') != NULL;
     *ret_parts = n && !with;
     if (with && with < n)
-        return cli_usage(err, "--disk TARGET=PATH says where a disk of the whole VM goes, --disk TARGET that only this disk is wanted; "
-                              "not both");
+        return cli_usage(
+            err,
+            "--disk TARGET=PATH restores the VM with that disk at PATH, --disk TARGET restores only that disk; use one form or the other");
     return EXIT_OK;
 }
 
@@ -92,10 +105,10 @@ static int absolute_disks(char *const *disks, char ***ret, struct err *err)
         const char *equals = strchr(disks[i], '=');
         _cleanup_free_ char *path = equals && equals[1] ? absolute(equals + 1) : NULL;
         if (equals && !equals[1])
-            return cli_usage(err, "--disk %s: a path is missing", disks[i]);
+            return cli_usage(err, "--disk %s: missing path", disks[i]);
         if (strv_addf(ret, "%.*s%s%s", equals ? (int)(equals - disks[i]) : (int)strlen(disks[i]), disks[i], equals ? "=" : "",
                       path ? path : "") < 0)
-            return err_set(err, ENOMEM, "out of memory"), EXIT_FAILED;
+            return err_nomem(err), EXIT_FAILED;
     }
     return EXIT_OK;
 }
@@ -108,14 +121,14 @@ static int allowed_paths(const struct settings *s, char *const *given, char ***r
         _cleanup_free_ char *path = absolute(given[i]);
         r = path ? strv_add(ret_allow, path) : -ENOMEM;
     }
-    return r < 0 ? err_set(err, ENOMEM, "out of memory") : 0;
+    return r < 0 ? err_nomem(err) : 0;
 }
 
 /* ---- The question -----------------------------------------------------------------------------------------------------------*/
 
 static int refused(struct err *err)
 {
-    err_set(err, ECANCELED, "nothing was changed: the name was not typed");
+    err_set(err, ECANCELED, "restore cancelled, nothing was changed: the VM name was not entered");
     return EXIT_REFUSED;
 }
 
@@ -141,16 +154,16 @@ static int ask_names(const struct cli *cli, FILE *terminal, const json_t *plan, 
         const char *name = json_string_value(json_object_get(vm, "name"));
         if (!name || !render_is_replaced(vm) || code != EXIT_OK)
             continue;
-        _cleanup_free_ char *prompt = str_format("To go on, type the name of the VM (%s): ", name);
+        _cleanup_free_ char *prompt = str_format("To continue, type the name of the VM (%s): ", name);
         code = prompt ? ask_word(cli, terminal, prompt, name, err) : refused(err);
         any = true;
     }
-    return any ? code : ask_word(cli, terminal, "To go on, type yes: ", "yes", err);
+    return any ? code : ask_word(cli, terminal, "To continue, type yes: ", "yes", err);
 }
 
 /* On a terminal a plan is made first, shown, and agreed to; *ret is what was agreed to, NULL where nothing needs to be. Elsewhere the
  * restore itself refuses. */
-static int ask(struct cli *cli, const struct requester_restore *job, json_t **ret, struct err *err)
+static int cmd_restore_ask(struct cli *cli, const struct requester_restore *job, json_t **ret, struct err *err)
 {
     struct requester_restore rehearsal = *job;
     FILE *terminal = NULL;
@@ -178,7 +191,7 @@ static int restore(struct cli *cli, struct requester_restore *job, struct err *e
 {
     json_t *agreed = NULL, *report = NULL;
 
-    int code = ask(cli, job, &agreed, err);
+    int code = cmd_restore_ask(cli, job, &agreed, err);
     if (agreed) { /* the very point, even if there is a newer one by now */
         job->agreed = agreed;
         job->point = json_string_value(json_object_get(agreed, "point"));
@@ -193,32 +206,50 @@ static int restore(struct cli *cli, struct requester_restore *job, struct err *e
 
 /* ---- The command ------------------------------------------------------------------------------------------------------------*/
 
-static int run(struct cli *cli, const void *opts, char **args, struct err *err)
+static int cmd_restore_run(struct cli *cli, const void *opts, char **args, struct err *err)
 {
     const struct restore_options *o = opts;
     bool newest = o->latest || o->at, parts = false;
-    _cleanup_free_ char *to = o->to ? absolute(o->to) : NULL;
+    _cleanup_free_ char *to = o->to ? absolute(o->to) : NULL, *files_to = o->files_to ? absolute(o->files_to) : NULL;
     _cleanup_strv_ char **disks = NULL, **allow = NULL, **always = NULL;
 
     if (newest && o->latest && o->at)
-        return cli_usage(err, "--latest and --at exclude each other");
+        return cli_usage(err, "--latest and --at cannot be combined");
     if (!newest && !*args)
-        return cli_usage(err, "name a restore point, or give --latest or --at TIME; see kvss restore --help");
+        return cli_usage(err, "missing argument: name a restore point, or use --latest or --at TIME (see kvss restore --help)");
     int code = check_disks(o->disks, &parts, err);
     if (code == EXIT_OK)
         code = absolute_disks(o->disks, &disks, err);
     if (code != EXIT_OK)
         return code;
-    const char *why = conflict(o, parts);
-    if (why)
-        return cli_usage(err, "%s", why);
     char **vms = newest ? args : args + 1;
+    const char *why = conflict_files(o, vms);
+    if (why || (why = conflict(o, parts)))
+        return cli_usage(err, "%s", why);
+    if ((o->to && !to) || (o->files_to && !files_to))
+        return err_errno(err, errno ? errno : ENOMEM, "cannot determine the current folder"), EXIT_FAILED;
     struct requester_restore job = {
-        .point = newest ? NULL : args[0], .at = o->at, .vms = *vms ? vms : NULL, .to = to, .pool = o->pool, .disks = disks,
-        .overwrite = o->overwrite, .name = o->name, .keep_mac = o->keep_mac, .networks = o->networks,
-        .state = o->start ? "running" : o->no_start ? "off" : o->paused ? "paused" : NULL, .discard_memory = o->discard_memory,
-        .images_only = o->images_only, .dry_run = o->dry_run, .move = o->move, .yes = o->yes,
+        .point = newest ? NULL : args[0],
+        .at = o->at,
+        .vms = *vms ? vms : NULL,
+        .to = to,
+        .pool = o->pool,
+        .disks = disks,
+        .overwrite = o->overwrite,
+        .name = o->name,
+        .keep_mac = o->keep_mac,
+        .networks = o->networks,
+        .state = o->start      ? "running"
+                 : o->no_start ? "off"
+                 : o->paused   ? "paused"
+                               : NULL,
+        .discard_memory = o->discard_memory,
+        .images_only = o->images_only,
+        .dry_run = o->dry_run,
+        .move = o->move,
+        .yes = o->yes,
         .trust_definition = o->trust,
+        .files_to = files_to,
     };
     if (cli_wait(cli, o->wait, &job.wait_ms, err) < 0)
         return EXIT_USAGE;
@@ -235,12 +266,12 @@ static int run(struct cli *cli, const void *opts, char **args, struct err *err)
 const struct cli_command cmd_restore = {
     .name = "restore",
     .args = "POINT|--latest|--at TIME [VM...]",
-    .summary = "bring VMs back from a restore point",
-    .about = "VMs that exist are turned off and replaced. Without VM: all that the restore\n"
-             "point holds, and the files of other writers. POINT is an id, the begin of one\n"
-             "(at least 6 digits), or latest.",
+    .summary = "restore VMs from a restore point",
+    .about = "Existing VMs are turned off and replaced. Without VM: everything in the restore\n"
+             "point, including the files of other writers. POINT is a restore point ID, a\n"
+             "unique prefix of one (6 or more hex digits), or \"latest\".",
     .max_args = -1,
     .options = options,
     .options_size = sizeof(struct restore_options),
-    .run = run,
+    .run = cmd_restore_run,
 };

@@ -2,24 +2,20 @@
 #include "cli/cli.h"
 #include "cli/render.h"
 
-static int run(struct cli *cli, const void *options, char **args, struct err *err)
+static int cmd_show_job(struct cli *cli, const void *opts, char **args, json_t **ret, struct err *err)
 {
-    json_t *report = NULL;
-
-    (void)options;
-    int r = cli_prepare(cli, err);
-    if (r < 0)
-        return EXIT_FAILED;
-    r = requester_show(cli->rq, args[0], &report, err);
-    return cli_finish(cli, r, report, render_show);
+    (void)opts;
+    return requester_show(cli->rq, args[0], ret, err);
 }
 
 const struct cli_command cmd_show = {
     .name = "show",
     .args = "POINT",
-    .summary = "tell everything recorded of a restore point",
-    .about = "POINT is an id, the begin of one (at least 6 digits), or latest.",
+    .summary = "show the details of a restore point",
+    .about = "POINT is a restore point ID, a unique prefix of one (6 or more hex digits), or\n"
+             "\"latest\".",
     .min_args = 1,
     .max_args = 1,
-    .run = run,
+    .job = cmd_show_job,
+    .render = render_show,
 };

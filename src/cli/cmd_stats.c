@@ -2,22 +2,16 @@
 #include "cli/cli.h"
 #include "cli/render.h"
 
-static int run(struct cli *cli, const void *options, char **args, struct err *err)
+static int cmd_stats_job(struct cli *cli, const void *opts, char **args, json_t **ret, struct err *err)
 {
-    json_t *report = NULL;
-
-    (void)options;
-    (void)args;
-    int r = cli_prepare(cli, err);
-    if (r < 0)
-        return EXIT_FAILED;
-    r = requester_stats(cli->rq, &report, err);
-    return cli_finish(cli, r, report, render_stats);
+    (void)opts, (void)args;
+    return requester_stats(cli->rq, ret, err);
 }
 
 const struct cli_command cmd_stats = {
     .name = "stats",
     .args = "",
-    .summary = "tell what the restore points take, per VM and in all",
-    .run = run,
+    .summary = "show the space used, per VM and in total",
+    .job = cmd_stats_job,
+    .render = render_stats,
 };

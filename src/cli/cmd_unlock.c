@@ -7,32 +7,32 @@ struct unlock_options {
 };
 
 static const struct cli_option options[] = {
-    { "all", 'a', NULL, "also locks of owners that seem to be alive", offsetof(struct unlock_options, all), NULL },
+    { "all", 'a', NULL, "remove all locks, even of owners that seem alive", offsetof(struct unlock_options, all), NULL },
     { NULL },
 };
 
-static int run(struct cli *cli, const void *opts, char **args, struct err *err)
+static void cmd_unlock_usage(struct cli *cli, const void *opts, char **args, struct err *err)
 {
-    const struct unlock_options *o = opts;
-    json_t *report = NULL;
+    (void)cli;
+    if (((const struct unlock_options *)opts)->all && *args)
+        cli_usage(err, "--all and lock IDs cannot be combined");
+}
 
-    if (o->all && *args)
-        return cli_usage(err, "--all and ids of locks exclude each other");
-    int r = cli_prepare(cli, err);
-    if (r < 0)
-        return EXIT_FAILED;
-    r = requester_unlock(cli->rq, o->all, args, &report, err);
-    return cli_finish(cli, r, report, render_unlock);
+static int cmd_unlock_job(struct cli *cli, const void *opts, char **args, json_t **ret, struct err *err)
+{
+    return requester_unlock(cli->rq, ((const struct unlock_options *)opts)->all, args, ret, err);
 }
 
 const struct cli_command cmd_unlock = {
     .name = "unlock",
     .args = "[ID...]",
-    .summary = "remove locks of sessions that are gone, tell the others",
-    .about = "Seldom needed: stale locks are broken by themselves. Use --all, or the ID of\n"
-             "a lock, only if it is certain that its owner runs on no host.",
+    .summary = "remove stale locks, list the remaining ones",
+    .about = "Rarely needed: kvss removes stale locks automatically. Use --all, or the ID of a\n"
+             "lock, only when you are certain that its owner is not running on any host.",
     .max_args = -1,
     .options = options,
     .options_size = sizeof(struct unlock_options),
-    .run = run,
+    .usage = cmd_unlock_usage,
+    .job = cmd_unlock_job,
+    .render = render_unlock,
 };

@@ -2,23 +2,18 @@
 #include "cli/cli.h"
 #include "cli/render.h"
 
-static int run(struct cli *cli, const void *opts, char **args, struct err *err)
+static int cmd_upgrade_job(struct cli *cli, const void *opts, char **args, json_t **ret, struct err *err)
 {
-    json_t *report = NULL;
-
     (void)opts, (void)args;
-    int r = cli_prepare(cli, err);
-    if (r < 0)
-        return EXIT_FAILED;
-    r = requester_upgrade(cli->rq, &report, err);
-    return cli_finish(cli, r, report, render_upgrade);
+    return requester_upgrade(cli->rq, ret, err);
 }
 
 const struct cli_command cmd_upgrade = {
     .name = "upgrade",
     .args = "",
-    .summary = "give the repository the newest format",
-    .about = "No data is written again, and there is no way back: older versions of kvss\n"
-             "cannot use the repository any more.",
-    .run = run,
+    .summary = "upgrade the repository to the newest format",
+    .about = "No data is rewritten. This cannot be undone: older versions of kvss cannot use\n"
+             "the repository afterwards.",
+    .job = cmd_upgrade_job,
+    .render = render_upgrade,
 };

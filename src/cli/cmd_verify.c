@@ -2,24 +2,19 @@
 #include "cli/cli.h"
 #include "cli/render.h"
 
-static int run(struct cli *cli, const void *options, char **args, struct err *err)
+static int cmd_verify_job(struct cli *cli, const void *opts, char **args, json_t **ret, struct err *err)
 {
-    json_t *report = NULL;
-
-    (void)options;
-    int r = cli_prepare(cli, err);
-    if (r < 0)
-        return EXIT_FAILED;
-    r = requester_verify(cli->rq, args[0], &report, err);
-    return cli_finish(cli, r, report, render_verify);
+    (void)opts;
+    return requester_verify(cli->rq, args[0], ret, err);
 }
 
 const struct cli_command cmd_verify = {
     .name = "verify",
     .args = "[POINT]",
-    .summary = "read back and verify a restore point, or all",
-    .about = "Exit code 4 if damage is found. POINT is an id, the begin of one (at least 6\n"
-             "digits), or latest.",
+    .summary = "read back and verify one restore point, or all",
+    .about = "Exit code 4 if damage is found. POINT is a restore point ID, a unique prefix of\n"
+             "one (6 or more hex digits), or \"latest\".",
     .max_args = 1,
-    .run = run,
+    .job = cmd_verify_job,
+    .render = render_verify,
 };

@@ -2,7 +2,7 @@
 /* kvss watchdog: started by a session of kvss to look after it from outside; not for people, and not listed. */
 #include "cli/cli.h"
 
-static int run(struct cli *cli, const void *options, char **args, struct err *err)
+static int cmd_watchdog_run(struct cli *cli, const void *options, char **args, struct err *err)
 {
     (void)options;
     cli->quiet = true; /* nobody watches progress here */
@@ -14,9 +14,9 @@ static int run(struct cli *cli, const void *options, char **args, struct err *er
 const struct cli_command cmd_watchdog = {
     .name = "watchdog",
     .args = "SESSION",
-    .summary = "look after a session of kvss (started by kvss itself)",
+    .summary = "watch over a kvss session (started by kvss itself)",
     .hidden = true,
     .min_args = 1,
     .max_args = 1,
-    .run = run,
+    .run = cmd_watchdog_run,
 };

@@ -36,13 +36,13 @@ static int take_section(struct conf *c, char *line, struct err *err)
     size_t n = strlen(line);
 
     if (n < 2 || line[n - 1] != ']')
-        return err_set(err, EINVAL, "a line that begins with [ must end with ]; comments take lines of their own");
+        return err_set(err, EINVAL, "a section header needs a closing ]; comments need lines of their own");
     line[n - 1] = '\0';
     c->section = line + 1;
     return c->fn(c->priv, c->section, NULL, NULL, err);
 }
 
-static int take_line(struct conf *c, char *line, struct err *err)
+static int conf_take_line(struct conf *c, char *line, struct err *err)
 {
     if (!*line || *line == '#' || *line == ';')
         return 0;
@@ -50,7 +50,7 @@ static int take_line(struct conf *c, char *line, struct err *err)
         return take_section(c, line, err);
     char *sign = strpbrk(line, "=:"); /* no name of a setting has one of them */
     if (!sign || sign == line)
-        return err_set(err, EINVAL, "not 'name = value'");
+        return err_set(err, EINVAL, "expected 'name = value'");
     char *value = sign + 1;
     return c->fn(c->priv, c->section, trim(line, (size_t)(sign - line)), trim(value, strlen(value)), err);
 }
@@ -58,7 +58,7 @@ static int take_line(struct conf *c, char *line, struct err *err)
 int conf_parse(char *text, size_t n, conf_line_fn *fn, void *priv, size_t *ret_line, struct err *err)
 {
     static const char mark[] = "\xef\xbb\xbf"; /* some editors begin a file with it */
-    struct conf c = { .section = (char *)(uintptr_t)"", .fn = fn, .priv = priv };
+    struct conf c = { .section = (char *)(uintptr_t) "", .fn = fn, .priv = priv };
     size_t at = n >= 3 && !memcmp(text, mark, 3) ? 3 : 0;
     _cleanup_free_ char *last = NULL;
 
@@ -66,10 +66,10 @@ int conf_parse(char *text, size_t n, conf_line_fn *fn, void *priv, size_t *ret_l
         char *line = text + at, *end = memchr(line, '\n', n - at);
         size_t len = end ? (size_t)(end - line) : n - at;
         if (memchr(line, '\0', len))
-            return err_set(err, EINVAL, "the line holds a NUL byte");
+            return err_set(err, EINVAL, "the line contains a NUL byte");
         if (!end && !(line = last = strndup(line, len))) /* there may be no room behind it */
-            return err_set(err, ENOMEM, "out of memory");
-        int r = take_line(&c, trim(line, len), err);
+            return err_nomem(err);
+        int r = conf_take_line(&c, trim(line, len), err);
         if (r < 0)
             return r;
         at += len + 1;

@@ -24,6 +24,8 @@ static bool repeats(const struct err *failure, const char *line)
 
     if (!cause || !failure->code)
         return false;
+    if (strlen(failure->text) >= CAUSE_MIN && strstr(line, failure->text))
+        return true;
     if (code && code > cause && code[-1] == ' ' && !strncmp(code, "(VSS_", 5))
         code[-1] = '\0';
     for (const char *at = cause; at && strlen(at) >= CAUSE_MIN; at = strstr(at, ": ") ? strstr(at, ": ") + 2 : NULL)

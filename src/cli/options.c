@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/text.h"
 #include "cli/options.h"
 #include "base/buf.h"
 #include "base/strv.h"
@@ -46,7 +47,7 @@ static int unknown_option(const struct parser *p, const char *word, struct err *
         return err_set(err, EINVAL, "unknown option %s", word);
     for (size_t i = 0; i < p->n; i++)
         names[i] = p->longs[i].name;
-    const char *like = requester_similar(word + 2, names, p->n);
+    const char *like = text_similar(word + 2, names, p->n);
     if (like)
         return err_set(err, EINVAL, "unknown option %s; did you mean --%s?", word, like);
     return err_set(err, EINVAL, "unknown option %s", word);
@@ -62,7 +63,7 @@ bool choice_has(const char *choices, const char *value)
     return false;
 }
 
-static int take(const struct cli_option *o, void *to, const char *value, struct err *err)
+static int options_take(const struct cli_option *o, void *to, const char *value, struct err *err)
 {
     char *place = (char *)to + o->offset;
 
@@ -73,11 +74,11 @@ static int take(const struct cli_option *o, void *to, const char *value, struct 
     if (!value && is_optional(o))
         value = "";
     else if (!*value)
-        return err_set(err, EINVAL, "option --%s has an empty value", o->name);
+        return err_set(err, EINVAL, "option --%s: the value must not be empty", o->name);
     if (o->choices && !choice_has(o->choices, value))
         return err_set(err, EINVAL, "option --%s: '%s' is not one of %s", o->name, value, o->choices);
     if (o->list)
-        return strv_add((char ***)(void *)place, value) < 0 ? err_set(err, ENOMEM, "out of memory") : 0;
+        return strv_add((char ***)(void *)place, value) < 0 ? err_nomem(err) : 0;
     *(const char **)(void *)place = value;
     return 0;
 }
@@ -89,7 +90,7 @@ void options_free(const struct cli_option *options, void *to)
             strv_free(*(char ***)(void *)((char *)to + options->offset));
 }
 
-static size_t index_of(const struct parser *p, int c)
+static size_t options_index_of(const struct parser *p, int c)
 {
     if (c >= FIRST_VALUE)
         return (size_t)(c - FIRST_VALUE);
@@ -115,10 +116,10 @@ int options_parse(const struct option_set *set, int argc, char **argv, bool stop
             return err_set(err, EINVAL, "option %s needs a value", word);
         if (c == '?')
             return optopt && optopt < FIRST_VALUE && strncmp(word, "--", 2) ? err_set(err, EINVAL, "unknown option -%c", optopt)
-                   : optopt >= FIRST_VALUE ? err_set(err, EINVAL, "option %s takes no value", word)
-                                           : unknown_option(&p, word, err);
-        size_t i = index_of(&p, c);
-        int r = i < p.n ? take(p.of[i], p.to[i], optarg, err) : err_set(err, EINVAL, "unknown option %s", word);
+                   : optopt >= FIRST_VALUE                                  ? err_set(err, EINVAL, "option %s takes no value", word)
+                                                                            : unknown_option(&p, word, err);
+        size_t i = options_index_of(&p, c);
+        int r = i < p.n ? options_take(p.of[i], p.to[i], optarg, err) : err_set(err, EINVAL, "unknown option %s", word);
         if (r < 0)
             return r;
     }

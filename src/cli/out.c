@@ -139,6 +139,12 @@ uint64_t out_number(const json_t *o, const char *key)
     return n > 0 ? (uint64_t)n : 0;
 }
 
+char *out_count(uint64_t n, const char *noun, char buf[static 64])
+{
+    snprintf(buf, 64, "%llu %s%s", (unsigned long long)n, noun, num_s(n));
+    return buf;
+}
+
 char *out_ms(const json_t *ms, char buf[static 24])
 {
     double v = json_number_value(ms);
@@ -170,8 +176,14 @@ char *out_time(const json_t *o, const char *key, char buf[static 40])
 
 char *out_age(const json_t *s, char buf[static 40])
 {
-    static const struct { json_int_t s; const char *one, *many; } units[] = {
-        { 86400, "day", "days" }, { 3600, "hour", "hours" }, { 60, "minute", "minutes" }, { 1, "second", "seconds" },
+    static const struct {
+        json_int_t s;
+        const char *one, *many;
+    } units[] = {
+        { 86400, "day", "days" },
+        { 3600, "hour", "hours" },
+        { 60, "minute", "minutes" },
+        { 1, "second", "seconds" },
     };
     json_int_t age = json_integer_value(s);
     size_t i = 0;

@@ -21,6 +21,8 @@ void out_text(FILE *f, const char *s);
 void out_clean(json_t *report);
 /* A text of a JSON object; "-" where there is none. */
 const char *out_get(const json_t *o, const char *key);
+/* "1 VM", "2 VMs". */
+char *out_count(uint64_t n, const char *noun, char buf[static 64]);
 uint64_t out_number(const json_t *o, const char *key);
 /* "52 ms", "2.1 s" from milliseconds; "-" for null. Returns buf. */
 char *out_ms(const json_t *ms, char buf[static 24]);

@@ -14,6 +14,8 @@ void render_vms(FILE *f, const json_t *report, bool verbose);
 void render_hosts(FILE *f, const json_t *report, bool verbose);
 void render_points(FILE *f, const json_t *report, bool verbose);
 void render_check(FILE *f, const json_t *report, bool verbose);
+/* The writers in a VM's guest: of a report's VM, or a restore point's record; nothing where it has none. */
+void render_guest(FILE *f, const json_t *guest);
 void render_backup(FILE *f, const json_t *report, bool verbose);
 void render_show(FILE *f, const json_t *report, bool verbose);
 void render_restore(FILE *f, const json_t *report, bool verbose);

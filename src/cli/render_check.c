@@ -9,7 +9,9 @@ const char *render_method(const char *method)
     static const char *const names[][2] = {
         { "child-vm-snapshot", "Child VM Snapshot" },
         { "saved-state", "Saved State" },
-        { "offline", "copied as it lies" },
+        { "live-state", "live state" },
+        { "offline", "copied while off" },
+        { "crash", "crash consistent" },
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(names); i++)
@@ -23,8 +25,8 @@ const char *render_level(const char *level)
     static const char *const names[][2] = {
         { "application", "application consistent" },
         { "file-system", "file-system consistent" },
-        { "saved-state", "disks and memory of one instant" },
-        { "offline", "nothing was running" },
+        { "saved-state", "memory and disks from the same moment" },
+        { "offline", "copied while off" },
         { "crash", "crash consistent" },
     };
 
@@ -40,7 +42,7 @@ void render_left_out(FILE *f, const json_t *report)
     json_t *vm;
 
     json_array_foreach (json_object_get(report, "vms_left_out"), i, vm) {
-        fputs("left out: VM ", f);
+        fputs("skipped: VM ", f);
         out_text(f, out_get(vm, "name"));
         fputs(": ", f);
         out_text(f, out_get(vm, "why"));
@@ -48,21 +50,20 @@ void render_left_out(FILE *f, const json_t *report)
     }
 }
 
-static void conditions(FILE *f, const json_t *vm)
+static void check_conditions(FILE *f, const json_t *vm)
 {
     size_t i;
     json_t *c;
 
     json_array_foreach (json_object_get(vm, "conditions"), i, c) {
         json_t *ok = json_object_get(c, "ok");
-        fprintf(f, "   %s %-20s %-6s ", out_get(c, "clause"), out_get(c, "name"),
-                json_is_true(ok) ? "ok" : json_is_false(ok) ? "FAILED" : "-");
+        fprintf(f, "   %-20s %-6s ", out_get(c, "name"), json_is_true(ok) ? "ok" : json_is_false(ok) ? "FAILED" : "-");
         out_text(f, out_get(c, "why"));
         fputc('\n', f);
     }
 }
 
-static void disks(FILE *f, const json_t *vm)
+static void render_check_disks(FILE *f, const json_t *vm)
 {
     size_t i;
     json_t *d;
@@ -78,7 +79,7 @@ static void disks(FILE *f, const json_t *vm)
     }
 }
 
-static void file_systems(FILE *f, const json_t *vm)
+static void check_file_systems(FILE *f, const json_t *vm)
 {
     size_t i;
     json_t *fs;
@@ -128,12 +129,51 @@ static void surroundings(FILE *f, const json_t *report, bool verbose)
     }
     if (verbose)
         json_array_foreach (json_object_get(report, "scratch"), i, e) {
-            fputs("scratch files on the volume of ", f);
+            fputs("scratch files in ", f);
             out_text(f, out_get(e, "dir"));
-            fprintf(f, ": %s free, %s must stay free, the disks hold %s\n", out_size(e, "free", a), out_size(e, "reserve", b),
+            fprintf(f, ": %s free, %s to be left free, disk data %s\n", out_size(e, "free", a), out_size(e, "reserve", b),
                     out_size(e, "disks_hold", c));
         }
     findings(f, json_object_get(report, "findings"), "");
+}
+
+/* One line for each writer in the guest; `lead` before it. */
+static void guest_writer(FILE *f, const json_t *w)
+{
+    size_t i;
+    json_t *c;
+
+    fputs("   guest writer ", f);
+    out_text(f, out_get(w, "name"));
+    if (json_is_string(json_object_get(w, "error"))) {
+        fputs(": FAILED: ", f);
+        out_text(f, out_get(w, "error"));
+    } else if (json_is_boolean(json_object_get(w, "held"))) {
+        fputs(json_is_true(json_object_get(w, "held")) ? ": frozen" : ": not frozen: it has no freeze", f);
+    }
+    fputc('\n', f);
+    json_array_foreach (json_object_get(w, "components"), i, c) {
+        if (!json_is_string(json_object_get(c, "invariant")))
+            continue;
+        fputs("      ", f);
+        out_text(f, out_get(c, "name"));
+        fputs(": ", f);
+        out_text(f, out_get(c, "invariant"));
+        fputc('\n', f);
+    }
+}
+
+void render_guest(FILE *f, const json_t *guest)
+{
+    size_t i;
+    json_t *w;
+    char ms[24];
+
+    json_array_foreach (json_object_get(guest, "writers"), i, w)
+        guest_writer(f, w);
+    out_list(f, json_object_get(guest, "skipped"), "   guest writer skipped: ");
+    if (json_is_number(json_object_get(guest, "hold_ms")))
+        fprintf(f, "   guest writers frozen for %s\n", out_ms(json_object_get(guest, "hold_ms"), ms));
 }
 
 void render_check(FILE *f, const json_t *report, bool verbose)
@@ -145,17 +185,18 @@ void render_check(FILE *f, const json_t *report, bool verbose)
         const char *refused = json_string_value(json_object_get(vm, "refused"));
         fputs(i ? "\n" : "", f);
         out_text(f, out_get(vm, "name"));
-        fprintf(f, " (%s): %s%s, %s\n", out_get(vm, "state"), refused ? "REFUSED. It would be " : "",
-                render_method(out_get(vm, "method")), render_level(out_get(vm, "level")));
+        fprintf(f, " (%s): %s%s, %s\n", out_get(vm, "state"), refused ? "REFUSED. Would be " : "", render_method(out_get(vm, "method")),
+                render_level(out_get(vm, "level")));
         if (refused) {
             fputs("   refused: ", f);
             out_text(f, refused);
             fputc('\n', f);
         }
-        conditions(f, vm);
-        disks(f, vm);
+        check_conditions(f, vm);
+        render_check_disks(f, vm);
+        render_guest(f, json_object_get(vm, "guest"));
         if (verbose)
-            file_systems(f, vm);
+            check_file_systems(f, vm);
         render_demands(f, json_object_get(vm, "demands"));
         out_list(f, json_object_get(vm, "warnings"), "   warning: ");
         findings(f, json_object_get(vm, "findings"), "   ");

@@ -7,15 +7,15 @@
 static const char *lead(const char *danger)
 {
     static const char *const leads[][2] = {
-        { "resource", "takes from the host" },
+        { "resource", "uses from the host" },
         { "host", "opens on the host" },
-        { "code", "has the host run or allow" },
+        { "code", "runs or allows on the host" },
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(leads); i++)
         if (!strcmp(leads[i][0], danger))
             return leads[i][1];
-    return "asks for what kvss does not know";
+    return "requests something kvss does not know";
 }
 
 void render_demands(FILE *f, const json_t *demands)
@@ -43,10 +43,10 @@ void render_refused(FILE *f, const json_t *report)
         }
         fputs("REFUSED: ", f);
         out_text(f, out_get(e, "what"));
-        fputs("; with ", f);
+        fputs("(allow it with ", f);
         out_text(f, out_get(e, "option"));
-        fputs(" it is done\n", f);
+        fputs(")\n", f);
     }
     if (marked)
-        fputs("REFUSED: what the definition runs and opens, as marked above; with --trust-definition it is done\n", f);
+        fputs("REFUSED: items marked above that the definition runs or opens (allow them with --trust-definition)\n", f);
 }

@@ -2,11 +2,12 @@
 /* What was done to a repository. */
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/num.h"
 #include "cli/out.h"
 #include "cli/render.h"
 #include <string.h>
 
-static unsigned long long number(const json_t *o, const char *key)
+static unsigned long long keep_number(const json_t *o, const char *key)
 {
     return (unsigned long long)out_number(o, key);
 }
@@ -38,25 +39,26 @@ static void add_point(struct table *t, const char *what, const json_t *p)
 
 void render_forget(FILE *f, const json_t *report, bool verbose)
 {
-    static const char *const header[] = { "POINT", "INSTANT", "", "FOR", "VMS" };
+    static const char *const header[] = { "POINT", "INSTANT", "ACTION", "REASON", "VMS" };
     const json_t *kept = json_object_get(report, "kept"), *removed = json_object_get(report, "removed");
     bool dry = json_is_true(json_object_get(report, "dry_run"));
     struct table *t = table_new(header, ARRAY_SIZE(header));
+    char points[64];
     size_t i;
     json_t *p;
 
     json_array_foreach (removed, i, p)
-        add_point(t, dry ? "would go" : "removed", p);
+        add_point(t, dry ? "remove" : "removed", p);
     json_array_foreach (kept, i, p)
         if (json_is_string(json_object_get(p, "why")))
-            add_point(t, "kept", p);
+            add_point(t, "keep", p);
     table_print(t, f);
-    fprintf(f, "%zu restore points %s, %zu stay.\n", json_array_size(removed), dry ? "would be removed" : "removed",
+    fprintf(f, "%s %s, %zu kept.\n", out_count(json_array_size(removed), "restore point", points), dry ? "would be removed" : "removed",
             json_array_size(kept));
     if (json_is_object(json_object_get(report, "prune")))
         render_prune(f, json_object_get(report, "prune"), verbose);
     else if (!dry && json_array_size(removed))
-        fputs("kvss prune gives their space back.\n", f);
+        fputs("Run kvss prune to free their space.\n", f);
 }
 
 /* What a prune has not deleted yet, and why. */
@@ -65,10 +67,10 @@ static void render_wait(FILE *f, const json_t *report)
     char when[40];
 
     if (json_is_string(json_object_get(report, "later")))
-        fprintf(f, ", from %s on: what is no longer in use is kept for a while (--now: it is not)", out_time(report, "later", when));
+        fprintf(f, " from %s on, because unused data is kept for a while (--now: free it immediately)", out_time(report, "later", when));
     if (json_is_string(json_object_get(report, "waits_for"))) {
-        fputs(json_is_string(json_object_get(report, "later")) ? ", and" : ",", f);
-        fputs(" when this has ended: ", f);
+        fputs(json_is_string(json_object_get(report, "later")) ? " and" : ",", f);
+        fputs(" once this has finished: ", f);
         out_text(f, out_get(report, "waits_for"));
     }
     fputs(".\n", f);
@@ -77,17 +79,18 @@ static void render_wait(FILE *f, const json_t *report)
 void render_prune(FILE *f, const json_t *report, bool verbose)
 {
     bool dry = json_is_true(json_object_get(report, "dry_run"));
-    char used[16], unused[16], freed[16], later[16];
+    char used[16], unused[16], freed[16], later[16], points[64], chunks[64], packs[64];
 
     (void)verbose;
-    fprintf(f, "%llu restore points use %llu chunks, %s; %s in %llu packs %s in use.\n", number(report, "points"),
-            number(report, "chunks"), out_size(report, "bytes_used", used), out_size(report, "bytes_unused", unused),
-            number(report, "packs"), dry ? "are not" : "were not");
-    fprintf(f, "%llu packs %s, %llu %s again: %s %s.\n", number(report, "packs_deleted"), dry ? "would be removed" : "removed",
-            number(report, "packs_repacked"), dry ? "written" : "were written", out_size(report, "bytes_freed", freed),
-            dry ? "would be freed" : "freed");
+    fprintf(f, "%s %s %s, %s; %s in %s not in use.\n", out_count(out_number(report, "points"), "restore point", points),
+            num_word(out_number(report, "points"), "uses", "use"), out_count(out_number(report, "chunks"), "chunk", chunks),
+            out_size(report, "bytes_used", used), out_size(report, "bytes_unused", unused),
+            out_count(out_number(report, "packs"), "pack", packs));
+    fprintf(f, "%s %sremoved, %llu %srewritten: %s %sfreed.\n", out_count(out_number(report, "packs_deleted"), "pack", packs),
+            dry ? "would be " : "", keep_number(report, "packs_repacked"), dry ? "would be " : "", out_size(report, "bytes_freed", freed),
+            dry ? "would be " : "");
     if (out_number(report, "bytes_later")) {
-        fprintf(f, "%s more can go by a later kvss prune", out_size(report, "bytes_later", later));
+        fprintf(f, "%s more can be freed by a later kvss prune", out_size(report, "bytes_later", later));
         render_wait(f, report);
     }
 }
@@ -100,54 +103,62 @@ void render_known(FILE *f, const json_t *report)
     size_t i;
 
     json_array_foreach (json_object_get(report, "missing"), i, id)
-        fprintf(f, "MISSING: restore point %.12s, which this host knows, and which was not forgotten.\n", json_string_value(id));
+        fprintf(f, "MISSING: restore point %.12s is known to this host and was never forgotten.\n", json_string_value(id));
     json_array_foreach (json_object_get(report, "returned"), i, id)
-        fprintf(f, "BACK: restore point %.12s, which was forgotten.\n", json_string_value(id));
+        fprintf(f, "REAPPEARED: restore point %.12s had been forgotten.\n", json_string_value(id));
     json_array_foreach (json_object_get(report, "unsigned"), i, id)
-        fprintf(f, "UNSIGNED: restore point %.12s, for which no host has signed.\n", json_string_value(id));
+        fprintf(f, "UNSIGNED: restore point %.12s is not signed by any host.\n", json_string_value(id));
     json_array_foreach (json_object_get(json_object_get(report, "catalogue"), "cut"), i, id)
         fprintf(f, "MISSING: %s.\n", json_string_value(id));
 }
 
 void render_fsck(FILE *f, const json_t *report, bool verbose)
 {
-    char read[16];
+    char read[16], points[64], chunks[64], packs[64];
 
     (void)verbose;
     render_findings(f, report);
-    fprintf(f, "%llu restore points, %llu chunks in %llu packs", number(report, "points"), number(report, "chunks"),
-            number(report, "packs"));
+    fprintf(f, "%s, %s in %s", out_count(out_number(report, "points"), "restore point", points),
+            out_count(out_number(report, "chunks"), "chunk", chunks), out_count(out_number(report, "packs"), "pack", packs));
     if (out_number(report, "packs_read"))
-        fprintf(f, ", %llu of them read back (%s)", number(report, "packs_read"), out_size(report, "bytes_read", read));
+        fprintf(f, ", %llu of them read back (%s)", keep_number(report, "packs_read"), out_size(report, "bytes_read", read));
     fputs(".\n", f);
     if (out_number(report, "unused_packs"))
-        fprintf(f, "%llu packs belong to a backup that runs, or that was interrupted; kvss prune removes what is not needed.\n",
-                number(report, "unused_packs"));
+        fprintf(f, "%s %s to a running or interrupted backup; kvss prune removes what is not needed.\n",
+                out_count(out_number(report, "unused_packs"), "pack", packs),
+                num_word(out_number(report, "unused_packs"), "belongs", "belong"));
     if (out_number(report, "count"))
-        fprintf(f, "DAMAGED: %llu findings, %llu restore points are touched.\n", number(report, "count"),
-                number(report, "points_damaged"));
+        fprintf(f, "DAMAGED: %s, %s affected.\n", out_count(out_number(report, "count"), "finding", chunks),
+                out_count(out_number(report, "points_damaged"), "restore point", points));
     else
-        fputs("No damage was found.\n", f);
+        fputs("OK: no damage found.\n", f);
     render_known(f, report);
 }
 
 void render_repair(FILE *f, const json_t *report, bool verbose)
 {
+    char lost[64], chunks[64], packs[64];
+
     (void)verbose;
+    out_count(out_number(report, "chunks_lost"), "chunk", lost);
     if (json_object_get(report, "packs_mended")) {
-        fprintf(f, "%llu of %llu packs are damaged; %llu were written again.\n", number(report, "packs_damaged"),
-                number(report, "packs"), number(report, "packs_mended"));
+        fprintf(f, "%llu of %s damaged; %llu rewritten.\n", keep_number(report, "packs_damaged"),
+                out_count(out_number(report, "packs"), "pack", packs), keep_number(report, "packs_mended"));
         if (out_number(report, "chunks_lost"))
-            fprintf(f, "DAMAGED: %llu chunks cannot be read anywhere; their packs are kept. kvss fsck --read-data shows what they touch; "
-                       "after kvss repair index --read-data a backup with --type full stores again what a VM still has.\n",
-                    number(report, "chunks_lost"));
+            fprintf(f,
+                    "DAMAGED: %s cannot be read anywhere; the packs that contain them are kept. Run kvss fsck --read-data to see what is "
+                    "affected. To store again what a VM still has: kvss repair index --read-data, then kvss backup --type full.\n",
+                    lost);
         return;
     }
-    fprintf(f, "The index was made anew: %llu chunks in %llu packs.\n", number(report, "chunks"), number(report, "packs"));
+    fprintf(f, "Index rebuilt: %s in %s.\n", out_count(out_number(report, "chunks"), "chunk", chunks),
+            out_count(out_number(report, "packs"), "pack", packs));
     if (out_number(report, "packs_damaged"))
-        fprintf(f, "DAMAGED: %llu packs; %llu chunks could not be read and are left out. kvss fsck tells what they touch; a backup with "
-                   "--type full stores again what a VM still has.\n",
-                number(report, "packs_damaged"), number(report, "chunks_lost"));
+        fprintf(f,
+                "DAMAGED: %s; %s could not be read and %s left out. Run kvss fsck to see what is affected, and kvss backup --type full to "
+                "store again what a VM still has.\n",
+                out_count(out_number(report, "packs_damaged"), "pack", packs), lost,
+                num_word(out_number(report, "chunks_lost"), "was", "were"));
 }
 
 /* ---- stats ----------------------------------------------------------------------------------------------------------------*/
@@ -167,10 +178,16 @@ static void add_usage(struct table *t, const char *name, const json_t *u)
 {
     char points[24], logical[16], data[16], unique[16], stored[16], own[16], dedup[16], packed[16];
 
-    snprintf(points, sizeof(points), "%llu", number(u, "points"));
+    snprintf(points, sizeof(points), "%llu", keep_number(u, "points"));
     const char *cells[] = {
-        name, points, out_size(u, "logical", logical), out_size(u, "data", data), out_size(u, "unique", unique),
-        ratio(u, "data", "unique", dedup), out_size(u, "stored", stored), ratio(u, "unique", "stored", packed),
+        name,
+        points,
+        out_size(u, "logical", logical),
+        out_size(u, "data", data),
+        out_size(u, "unique", unique),
+        ratio(u, "data", "unique", dedup),
+        out_size(u, "stored", stored),
+        ratio(u, "unique", "stored", packed),
         out_size(u, "exclusive", own),
     };
     table_add(t, cells);
@@ -178,7 +195,7 @@ static void add_usage(struct table *t, const char *name, const json_t *u)
 
 void render_stats(FILE *f, const json_t *report, bool verbose)
 {
-    static const char *const header[] = { "VM", "POINTS", "LOGICAL", "DATA", "UNIQUE", "DEDUP", "STORED", "PACKED", "ITS OWN" };
+    static const char *const header[] = { "VM", "POINTS", "LOGICAL", "DATA", "UNIQUE", "DEDUP", "STORED", "COMPRESSION", "EXCLUSIVE" };
     struct table *t = table_new(header, ARRAY_SIZE(header));
     size_t i;
     json_t *vm;
@@ -186,7 +203,7 @@ void render_stats(FILE *f, const json_t *report, bool verbose)
     (void)verbose;
     json_array_foreach (json_object_get(report, "vms"), i, vm)
         add_usage(t, json_is_string(json_object_get(vm, "name")) ? out_get(vm, "name") : out_get(vm, "uuid"), vm);
-    add_usage(t, "in all", json_object_get(report, "total"));
+    add_usage(t, "TOTAL", json_object_get(report, "total"));
     table_print(t, f);
 }
 
@@ -194,6 +211,7 @@ void render_stats(FILE *f, const json_t *report, bool verbose)
 
 void render_copy(FILE *f, const json_t *report, bool verbose)
 {
+    char points[64];
     size_t i, copied = 0;
     json_t *p;
 
@@ -201,9 +219,9 @@ void render_copy(FILE *f, const json_t *report, bool verbose)
     json_array_foreach (json_object_get(report, "points"), i, p) {
         bool now = json_is_true(json_object_get(p, "copied"));
         copied += now;
-        fprintf(f, "%.12s %s %.12s\n", out_get(p, "id"), now ? "copied:" : "was there already:", out_get(p, "copy"));
+        fprintf(f, "%.12s %s %.12s\n", out_get(p, "id"), now ? "copied:" : "already there:", out_get(p, "copy"));
     }
-    fprintf(f, "%zu of %zu restore points copied to ", copied, i);
+    fprintf(f, "%zu of %s copied to ", copied, out_count(i, "restore point", points));
     out_text(f, out_get(report, "to"));
     fputs(".\n", f);
 }
@@ -220,8 +238,9 @@ void render_key(FILE *f, const json_t *report, bool verbose)
         json_array_foreach (json_object_get(report, "keys"), i, k) {
             char created[40];
             const char *cells[] = { out_get(k, "id"), out_get(k, "kind"), out_time(k, "created", created),
-                                    json_is_true(json_object_get(k, "removed"))   ? "removed: it opens nothing"
-                                    : json_is_true(json_object_get(k, "current")) ? "used now" : NULL };
+                                    json_is_true(json_object_get(k, "removed"))   ? "removed, no longer valid"
+                                    : json_is_true(json_object_get(k, "current")) ? "in use"
+                                                                                  : NULL };
             table_add(t, cells);
         }
         table_print(t, f);
@@ -245,19 +264,20 @@ void render_upgrade(FILE *f, const json_t *report, bool verbose)
     (void)verbose;
     fputs("Repository ", f);
     out_text(f, out_get(report, "repository"));
-    fprintf(f, " %s format version %llu%s\n", json_is_true(json_object_get(report, "upgraded")) ? "now has" : "already has",
-            number(report, "version"), n ? ". These keys open it:" : ".");
+    fprintf(f, " %s format version %llu%s\n", json_is_true(json_object_get(report, "upgraded")) ? "upgraded to" : "already has",
+            keep_number(report, "version"), n ? ". Keys that open it:" : ".");
     json_array_foreach (json_object_get(report, "keys"), i, k)
         fprintf(f, "  %s\n", json_string_value(k));
 }
 
 void render_unlock(FILE *f, const json_t *report, bool verbose)
 {
+    char removed[64];
     size_t i;
     json_t *l;
 
     (void)verbose;
-    fprintf(f, "%llu locks removed.\n", number(report, "removed"));
+    fprintf(f, "%s removed.\n", out_count(out_number(report, "removed"), "lock", removed));
     json_array_foreach (json_object_get(report, "locks"), i, l) {
         fputs("locked by ", f);
         out_text(f, out_get(l, "owner"));

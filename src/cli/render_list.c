@@ -13,7 +13,7 @@ void render_init(FILE *f, const json_t *report, bool verbose)
     fprintf(f, "Repository %s is ready, %s.\n", out_get(report, "repository"),
             json_is_true(json_object_get(report, "encrypted")) ? "encrypted" : "not encrypted");
     if (json_is_true(json_object_get(report, "encrypted")))
-        fputs("Keep the passphrase or key: without it nothing in the repository can be read, by anyone.\n", f);
+        fputs("Store the passphrase or key in a safe place away from this host. If it is lost, the backups cannot be read.\n", f);
 }
 
 void render_writers(FILE *f, const json_t *report, bool verbose)
@@ -25,8 +25,7 @@ void render_writers(FILE *f, const json_t *report, bool verbose)
         fputs(i ? "\nWriter name: '" : "Writer name: '", f);
         out_text(f, out_get(w, "name"));
         fprintf(f, "'\n   Writer Id: {%s}\n   Writer Instance Id: {%s}\n   State: [%llu] %s\n   Last error: %s\n", out_get(w, "id"),
-                out_get(w, "instance_id"), (unsigned long long)out_number(w, "state"), out_get(w, "state_name"),
-                out_get(w, "error_text"));
+                out_get(w, "instance_id"), (unsigned long long)out_number(w, "state"), out_get(w, "state_name"), out_get(w, "error_text"));
         json_array_foreach (json_object_get(w, "components"), k, c) {
             if (!verbose)
                 break;
@@ -45,9 +44,26 @@ void render_providers(FILE *f, const json_t *report, bool verbose)
     (void)verbose;
     json_array_foreach (json_object_get(report, "providers"), i, p) {
         const char *type = out_get(p, "type");
-        fprintf(f, "%sProvider name: '%s'\n   Provider type: %s\n   Provider Id: {%s}\n   Version: %s\n", i ? "\n" : "",
-                out_get(p, "name"), !strcmp(type, "system") ? "System" : !strcmp(type, "hardware") ? "Hardware" : "Software",
+        char free_text[16];
+        fprintf(f, "%sProvider name: '%s'\n   Provider type: %s\n   Provider Id: {%s}\n   Version: %s\n", i ? "\n" : "", out_get(p, "name"),
+                !strcmp(type, "system")     ? "System"
+                : !strcmp(type, "hardware") ? "Hardware"
+                                            : "Software",
                 out_get(p, "id"), out_get(p, "version"));
+        if (json_is_string(json_object_get(p, "file")))
+            fprintf(f, "   File: %s\n", out_get(p, "file"));
+        if (json_is_number(json_object_get(p, "free")))
+            fprintf(f, "   Free space: %s in %s\n", num_format_size(out_number(p, "free"), free_text), out_get(p, "place"));
+        if (json_is_false(json_object_get(p, "usable"))) {
+            fputs("   Not usable: ", f);
+            out_text(f, out_get(p, "why_not"));
+            fputc('\n', f);
+        }
+    }
+    json_array_foreach (json_object_get(report, "not_used"), i, p) {
+        fprintf(f, "\nNot loaded: %s\n   Reason: ", out_get(p, "file"));
+        out_text(f, out_get(p, "why"));
+        fputc('\n', f);
     }
 }
 
@@ -82,14 +98,15 @@ void render_hosts(FILE *f, const json_t *report, bool verbose)
         char key[65], points[24], time[40];
         snprintf(key, verbose ? sizeof(key) : 17, "%s", out_get(h, "key"));
         snprintf(points, sizeof(points), "%llu", (unsigned long long)out_number(h, "points"));
-        const char *what = json_is_true(json_object_get(h, "this_host")) ? "this host" :
-                           json_is_false(json_object_get(h, "believed")) ? "not believed" : "";
+        const char *what = json_is_true(json_object_get(h, "this_host"))   ? "this host"
+                           : json_is_false(json_object_get(h, "believed")) ? "not trusted"
+                                                                           : "";
         const char *cells[] = { out_get(h, "name"), key, points, out_time(h, "time", time), what };
         table_add(t, cells);
     }
     table_print(t, f);
     if (out_number(report, "version") < 2)
-        fputs("Hosts do not sign in a repository of format version 1; kvss upgrade makes it version 2.\n", f);
+        fputs("Hosts do not sign their changes in a repository of format version 1; run kvss upgrade for version 2.\n", f);
 }
 
 /* "web01 (file-system), app01 (saved-state), Orders: files (application)" */
@@ -110,6 +127,7 @@ static char *vm_names(const json_t *point)
 
 void render_points(FILE *f, const json_t *report, bool verbose)
 {
+    char unreadable[64];
     static const char *const header[] = { "POINT", "INSTANT", "TYPE", "STORED", "VMS (CONSISTENCY)" };
     struct table *t = table_new(header, ARRAY_SIZE(header));
     size_t i;
@@ -126,6 +144,6 @@ void render_points(FILE *f, const json_t *report, bool verbose)
     }
     table_print(t, f);
     if (out_number(report, "unreadable"))
-        fprintf(f, "\n%llu restore points cannot be read; kvss verify says why.\n",
-                (unsigned long long)out_number(report, "unreadable"));
+        fprintf(f, "\n%s cannot be read; run kvss verify to see why.\n",
+                out_count(out_number(report, "unreadable"), "restore point", unreadable));
 }

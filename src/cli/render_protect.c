@@ -15,7 +15,7 @@ void render_protection(FILE *f, const json_t *protection)
     if (json_is_string(json_object_get(protection, "since")))
         fprintf(f, " (since %s, by ", out_time(protection, "since", time));
     else
-        fputs(" (the record of it is damaged", f);
+        fputs(" (details are damaged", f);
     if (json_is_string(json_object_get(protection, "by")))
         out_text(f, out_get(protection, "by"));
     fputs(")\n", f);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/num.h"
 #include "cli/out.h"
 #include "cli/render.h"
 #include <string.h>
@@ -8,7 +9,7 @@ static void name(FILE *f, const json_t *v)
     fputs("VM ", f);
     out_text(f, out_get(v, "name"));
     if (json_is_string(json_object_get(v, "as"))) {
-        fputs(" as the copy ", f);
+        fputs(" as ", f);
         out_text(f, out_get(v, "as"));
     }
 }
@@ -20,11 +21,23 @@ static void path_line(FILE *f, const char *what, const json_t *o, const char *ke
 }
 
 /* A place that is reached by symbolic links, and where it really is. */
-static void place(FILE *f, const json_t *o)
+static void render_restore_place(FILE *f, const json_t *o)
 {
     out_text(f, out_get(o, "path"));
     if (json_is_string(json_object_get(o, "real")))
-        path_line(f, ", which is ", o, "real");
+        path_line(f, ", actual path ", o, "real");
+}
+
+static void restore_steps(FILE *f, const json_t *v)
+{
+    size_t i;
+    json_t *e;
+
+    json_array_foreach (json_object_get(v, "steps"), i, e) {
+        fprintf(f, "   step: %s: ", out_get(e, "step"));
+        out_text(f, out_get(e, "text"));
+        fputc('\n', f);
+    }
 }
 
 static void vm(FILE *f, const json_t *v, bool verbose)
@@ -33,13 +46,12 @@ static void vm(FILE *f, const json_t *v, bool verbose)
     json_t *d;
     char size[16];
     bool registered = json_is_true(json_object_get(v, "registered"));
-
     name(f, v);
     fprintf(f, ": restored, %s%s\n", registered ? out_get(v, "state") : "files only",
-            registered && json_is_true(json_object_get(v, "memory")) ? ", its memory as at the instant" : "");
+            registered && json_is_true(json_object_get(v, "memory")) ? ", with its memory from the backup" : "");
     json_array_foreach (json_object_get(v, "disks"), i, d) {
         fprintf(f, "   disk %s: ", out_get(d, "target"));
-        place(f, d);
+        render_restore_place(f, d);
         fprintf(f, " (%s, %s)\n", out_get(d, "format"), out_size(d, "size", size));
     }
     json_array_foreach (json_object_get(v, "files"), i, d) {
@@ -49,7 +61,7 @@ static void vm(FILE *f, const json_t *v, bool verbose)
     }
     render_demands(f, json_object_get(v, "demands"));
     if (verbose)
-        out_list(f, json_object_get(v, "steps"), "   step: ");
+        restore_steps(f, v);
     out_list(f, json_object_get(v, "warnings"), "   warning: ");
 }
 
@@ -60,20 +72,26 @@ static void set_ids(FILE *f, const json_t *component)
 
     json_array_foreach (json_object_get(component, "set_ids"), i, e) {
         bool kept = json_is_true(json_object_get(e, "kept"));
-        path_line(f, kept ? "   set-id bits restored: " : "   warning: without its set-id bits: ", e, "path");
-        fprintf(f, " (mode %s)%s\n", out_get(e, "mode"), kept ? "" : ": it, or its folder, is not root's alone");
+        path_line(f, kept ? "   set-ID bits restored: " : "   warning: without set-ID bits: ", e, "path");
+        fprintf(f, " (mode %s)%s\n", out_get(e, "mode"), kept ? "" : ": the file or its folder can be changed by users other than root");
     }
 }
 
-static void components(FILE *f, const json_t *report, const char *what)
+static void restore_components(FILE *f, const json_t *report, const char *what)
 {
+    char files[64];
     size_t i;
     json_t *e;
 
     json_array_foreach (json_object_get(report, "files"), i, e) {
         fputs("Component ", f);
         out_text(f, out_get(e, "component"));
-        fprintf(f, ": %llu files %s\n", (unsigned long long)out_number(e, "files"), what);
+        fprintf(f, ": %s %s", out_count(out_number(e, "files"), "file", files), what);
+        if (json_is_string(json_object_get(e, "path"))) {
+            fputs(" under ", f);
+            render_restore_place(f, e);
+        }
+        fputc('\n', f);
         set_ids(f, e);
     }
 }
@@ -83,7 +101,7 @@ static void chosen(FILE *f, const json_t *report)
 {
     char time[40], age[40];
 
-    fprintf(f, "%.12s of %s (%s)", out_get(report, "point"), out_time(report, "instant", time),
+    fprintf(f, "%.12s as of %s (%s)", out_get(report, "point"), out_time(report, "instant", time),
             out_age(json_object_get(report, "age_s"), age));
 }
 
@@ -95,7 +113,7 @@ void render_restore(FILE *f, const json_t *report, bool verbose)
 
     json_array_foreach (json_object_get(report, "vms"), i, e)
         vm(f, e, verbose);
-    components(f, report, "restored");
+    restore_components(f, report, "restored");
     fputs("Restored from ", f);
     chosen(f, report);
     fprintf(f, " in %s.\n", out_ms(json_object_get(report, "elapsed_ms"), ms));
@@ -103,26 +121,30 @@ void render_restore(FILE *f, const json_t *report, bool verbose)
 
 /* ---- The plan -------------------------------------------------------------------------------------------------------------*/
 
-static bool is(const json_t *o, const char *key)
+static bool restore_is(const json_t *o, const char *key)
 {
     return json_is_true(json_object_get(o, key));
 }
 
-static void plan_files(FILE *f, const json_t *v)
+static void restore_plan_files(FILE *f, const json_t *v)
 {
     size_t i;
     json_t *w;
     char size[16];
 
     json_array_foreach (json_object_get(v, "write"), i, w) {
-        fprintf(f, "   %s %s: ", is(w, "device") ? "write onto" : is(w, "replaces") ? "replace" : "write", out_get(w, "what"));
-        place(f, w);
+        fprintf(f, "   %s %s: ",
+                restore_is(w, "device")     ? "overwrite device"
+                : restore_is(w, "replaces") ? "replace"
+                                            : "write",
+                out_get(w, "what"));
+        render_restore_place(f, w);
         if (json_is_string(json_object_get(w, "format")))
             fprintf(f, " (%s, %s)", out_get(w, "format"), out_size(w, "size", size));
         fputc('\n', f);
     }
     out_list(f, json_object_get(v, "deletes"), "   delete the old image: ");
-    out_list(f, json_object_get(v, "stays"), "   stays, not used any more: ");
+    out_list(f, json_object_get(v, "stays"), "   left in place, no longer used: ");
 }
 
 static void plan_nics(FILE *f, const json_t *v)
@@ -131,41 +153,41 @@ static void plan_nics(FILE *f, const json_t *v)
     json_t *n;
 
     json_array_foreach (json_object_get(v, "nics"), i, n) {
-        bool up = is(n, "link");
+        bool up = restore_is(n, "link");
         path_line(f, "   NIC ", n, "mac");
-        path_line(f, up ? ": connect to " : ": no connection, link down; was on ", n, up ? "to" : "was");
+        path_line(f, up ? ": connect to " : ": not connected, link down; was on ", n, up ? "to" : "was");
         fputc('\n', f);
     }
 }
 
-static void plan_state(FILE *f, const json_t *v)
+static void restore_plan_state(FILE *f, const json_t *v)
 {
     const char *state = out_get(v, "state");
 
     if (!strcmp(state, "off"))
         fputs("   stays off\n", f);
-    else if (is(v, "memory"))
-        fprintf(f, "   %s from its memory as at the instant\n", strcmp(state, "running") ? state : "goes on running");
+    else if (restore_is(v, "memory"))
+        fprintf(f, "   %s with its memory from the backup\n", strcmp(state, "running") ? state : "resumes running");
     else
-        fprintf(f, "   boots, %s\n", state);
+        fprintf(f, "   boots and is then %s\n", state);
 }
 
-static void plan_vm(FILE *f, const json_t *v)
+static void restore_plan_vm(FILE *f, const json_t *v)
 {
     const json_t *link = json_object_get(v, "link");
     bool here = json_is_string(json_object_get(v, "here"));
 
     name(f, v);
-    fputs(is(v, "part") ? ", some disks only\n" : "\n", f);
-    if (is(v, "turn_off"))
-        fprintf(f, "   power off (it is %s)\n", out_get(v, "here"));
-    if (is(v, "delete"))
+    fputs(restore_is(v, "part") ? ", selected disks only\n" : "\n", f);
+    if (restore_is(v, "turn_off"))
+        fprintf(f, "   power off (currently %s)\n", out_get(v, "here"));
+    if (restore_is(v, "delete"))
         fputs("   delete its definition, saved state, snapshots and checkpoints\n", f);
     else if (here && json_is_string(json_object_get(v, "as")))
-        fprintf(f, "   the VM itself stays as it is (%s)\n", out_get(v, "here"));
-    plan_files(f, v);
-    if (is(v, "register"))
-        fputs("   register\n", f);
+        fprintf(f, "   the original VM is not touched (%s)\n", out_get(v, "here"));
+    restore_plan_files(f, v);
+    if (restore_is(v, "register"))
+        fputs("   define the VM\n", f);
     if (json_is_object(link)) {
         path_line(f, "   link ", link, "path");
         path_line(f, " to ", link, "to");
@@ -173,7 +195,7 @@ static void plan_vm(FILE *f, const json_t *v)
     }
     plan_nics(f, v);
     if (json_is_string(json_object_get(v, "state")))
-        plan_state(f, v);
+        restore_plan_state(f, v);
     render_demands(f, json_object_get(v, "demands"));
     out_list(f, json_object_get(v, "warnings"), "   warning: ");
 }
@@ -185,10 +207,10 @@ void render_restore_plan(FILE *f, const json_t *report, bool verbose)
 
     (void)verbose;
     json_array_foreach (json_object_get(report, "vms"), i, e)
-        plan_vm(f, e);
-    components(f, report, "would be restored");
+        restore_plan_vm(f, e);
+    restore_components(f, report, "would be restored");
     render_refused(f, report);
-    fputs("Nothing was done: this is what a restore from ", f);
+    fputs("Dry run: nothing was changed. This is what restoring from ", f);
     chosen(f, report);
     fputs(" would do.\n", f);
 }
@@ -199,9 +221,9 @@ bool render_is_replaced(const json_t *vm)
     json_t *w;
 
     json_array_foreach (json_object_get(vm, "write"), i, w)
-        if (is(w, "replaces"))
+        if (restore_is(w, "replaces"))
             return true;
-    return is(vm, "turn_off") || is(vm, "delete") || is(vm, "part");
+    return restore_is(vm, "turn_off") || restore_is(vm, "delete") || restore_is(vm, "part");
 }
 
 /* Of what is replaced. */
@@ -216,11 +238,11 @@ static void what_is_lost(FILE *f, const json_t *vms)
             continue;
         fputs(lead, f);
         out_text(f, out_get(v, "name"));
-        if (is(v, "part"))
+        if (restore_is(v, "part"))
             fputs(" (the disks named)", f);
         lead = ", ";
     }
-    fputs(*lead == ',' ? ".\n" : "files of the components.\n", f);
+    fputs(*lead == ',' ? ".\n" : "files of the components listed.\n", f);
 }
 
 void render_restore_question(FILE *f, const json_t *plan)
@@ -234,11 +256,11 @@ void render_restore_question(FILE *f, const json_t *plan)
     chosen(f, plan);
     fputc('\n', f);
     json_array_foreach (vms, i, e) {
-        plan_vm(f, e);
+        restore_plan_vm(f, e);
         if (json_is_string(json_object_get(e, "consistency")))
             fprintf(f, "   consistency of the backup: %s\n", render_level(out_get(e, "consistency")));
     }
-    components(f, plan, "will be restored");
+    restore_components(f, plan, "will be restored");
     render_refused(f, plan);
     if (json_array_size(json_object_get(plan, "refused")))
         return;
@@ -296,11 +318,11 @@ static void damaged_point(FILE *f, const json_t *point)
         fprintf(f, "DAMAGED: restore point %s cannot be read.\n", out_get(point, "id"));
         return;
     }
-    fprintf(f, "DAMAGED: restore point %.12s of %s", out_get(point, "id"), out_time(point, "time", time));
+    fprintf(f, "DAMAGED: restore point %.12s as of %s", out_get(point, "id"), out_time(point, "time", time));
     json_array_foreach (vms, i, vm)
         damaged_names(f, &lead, out_get(vm, "name"), json_object_get(vm, "damaged"));
     damaged_names(f, &lead, "documents", json_object_get(point, "other"));
-    lead = "; whole: ";
+    lead = "; intact: ";
     json_array_foreach (vms, i, vm)
         if (json_array_size(json_object_get(vm, "damaged")) == 0) {
             fputs(lead, f);
@@ -313,6 +335,7 @@ static void damaged_point(FILE *f, const json_t *point)
 void render_findings(FILE *f, const json_t *report)
 {
     const json_t *p, *damaged = json_object_get(report, "damaged"), *whole = json_object_get(report, "whole");
+    char intact[64];
     size_t i;
 
     json_array_foreach (json_object_get(report, "problems"), i, p)
@@ -325,7 +348,8 @@ void render_findings(FILE *f, const json_t *report)
     json_array_foreach (damaged, i, p)
         damaged_point(f, p);
     if (json_array_size(damaged) && json_array_size(whole))
-        fprintf(f, "The other %zu restore points are whole.\n", json_array_size(whole));
+        fprintf(f, "%s %s intact.\n", out_count(json_array_size(whole), "other restore point", intact),
+                num_word(json_array_size(whole), "is", "are"));
 }
 
 void render_verify(FILE *f, const json_t *report, bool verbose)
@@ -333,6 +357,7 @@ void render_verify(FILE *f, const json_t *report, bool verbose)
     uint64_t count = out_number(report, "count");
     bool one = json_is_string(json_object_get(report, "point"));
     const json_t *note;
+    char findings[64];
     size_t i;
 
     (void)verbose;
@@ -343,9 +368,8 @@ void render_verify(FILE *f, const json_t *report, bool verbose)
     }
     fprintf(f, "%s%.12s: ", one ? "Restore point " : "Repository", one ? out_get(report, "point") : "");
     if (count)
-        fprintf(f, "DAMAGED, %llu findings.\n", (unsigned long long)count);
+        fprintf(f, "DAMAGED: %s.\n", out_count(count, "finding", findings));
     else
-        fprintf(f, "%s was read back and is as it was written.\n",
-                json_array_size(json_object_get(report, "missing")) ? "what is there" : "everything");
+        fprintf(f, "OK: all %sdata read back and verified.\n", json_array_size(json_object_get(report, "missing")) ? "existing " : "");
     render_known(f, report);
 }

@@ -7,7 +7,7 @@
 #include "base/strv.h"
 #include "cli/conf.h"
 #include "cli/options.h"
-#include "cli/policy.h"
+#include "cli/policy_options.h"
 #include <errno.h>
 #include <string.h>
 
@@ -35,6 +35,8 @@ static const struct setting {
     { "password-command", "KVSS_PASSWORD_COMMAND", offsetof(struct settings, password_command), NULL, KIND_TEXT },
     { "key-memory", NULL, offsetof(struct settings, key_memory), NULL, KIND_SIZE },
     { "writers-dir", NULL, offsetof(struct settings, writers_dir), NULL, KIND_PATH },
+    { "providers-dir", NULL, offsetof(struct settings, providers_dir), NULL, KIND_PATH },
+    { "provider-objects-dir", NULL, offsetof(struct settings, provider_objects_dir), NULL, KIND_PATH },
     { "snapshot-dir", NULL, offsetof(struct settings, snapshot_dir), NULL, KIND_PATH },
     { "save-dir", NULL, offsetof(struct settings, save_dir), NULL, KIND_PATH },
     { "agent-timeout", NULL, offsetof(struct settings, agent_timeout), NULL, KIND_TIMEOUT },
@@ -43,6 +45,7 @@ static const struct setting {
     { "method", NULL, offsetof(struct settings, method), POLICY_METHODS, KIND_TEXT },
     { "require", NULL, offsetof(struct settings, require), POLICY_LEVELS, KIND_TEXT },
     { "fallback", NULL, offsetof(struct settings, fallback), POLICY_FALLBACKS, KIND_TEXT },
+    { "live-state", NULL, offsetof(struct settings, live_state), "yes|no", KIND_TEXT },
     { "retries", NULL, offsetof(struct settings, retries), NULL, KIND_RETRIES },
     { "bwlimit", NULL, offsetof(struct settings, bwlimit), NULL, KIND_SIZE },
     { "on-failure", NULL, offsetof(struct settings, on_failure), "fail|skip", KIND_TEXT },
@@ -63,7 +66,7 @@ static const struct setting vm_settings[] = {
     { "fallback", NULL, offsetof(struct vm_settings, fallback), POLICY_FALLBACKS, KIND_TEXT },
 };
 
-static char **value_of(void *s, const struct setting *t)
+static char **settings_value_of(void *s, const struct setting *t)
 {
     return (char **)(void *)((char *)s + t->offset);
 }
@@ -71,10 +74,10 @@ static char **value_of(void *s, const struct setting *t)
 void settings_clear(struct settings *s)
 {
     for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
-        free(*value_of(s, &settings[i]));
+        free(*settings_value_of(s, &settings[i]));
     for (size_t v = 0; v < s->n_vms; v++) {
         for (size_t i = 0; i < ARRAY_SIZE(vm_settings); i++)
-            free(*value_of(&s->vms[v], &vm_settings[i]));
+            free(*settings_value_of(&s->vms[v], &vm_settings[i]));
         free(s->vms[v].vm);
     }
     free(s->vms);
@@ -103,7 +106,10 @@ static int check_number(const struct setting *t, const char *value, uint64_t min
 
 int64_t settings_duration(const char *value)
 {
-    static const struct { char unit; uint64_t seconds; } units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 24 * 3600 } };
+    static const struct {
+        char unit;
+        uint64_t seconds;
+    } units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 24 * 3600 } };
     char number[16];
     uint64_t n = 0;
     size_t len = value ? strlen(value) : 0;
@@ -138,44 +144,40 @@ static int check_paths(const struct setting *t, const char *value, struct err *e
     _cleanup_strv_ char **paths = NULL;
 
     if (settings_words(value, &paths) < 0)
-        return err_set(err, ENOMEM, "out of memory");
+        return err_nomem(err);
     for (char **p = paths; p && *p; p++)
         if (**p != '/')
             return err_set(err, EINVAL, "%s = %s: %s is not an absolute path", t->name, value, *p);
     return 0;
 }
 
-static int check(const struct setting *t, const char *value, struct err *err)
+static int cli_settings_check(const struct setting *t, const char *value, struct err *err)
 {
     uint64_t size;
 
     if (!*value)
-        return err_set(err, EINVAL, "%s has no value", t->name);
+        return err_set(err, EINVAL, "%s: the value must not be empty", t->name);
     if (t->choices && !choice_has(t->choices, value))
         return err_set(err, EINVAL, "%s = %s: not one of %s", t->name, value, t->choices);
     switch (t->kind) {
-    case KIND_PATH:
-        return value[0] == '/' ? 0 : err_set(err, EINVAL, "%s = %s: not an absolute path", t->name, value);
-    case KIND_TIMEOUT:
-        return check_number(t, value, 1, TIMEOUT_MAX_S, err);
-    case KIND_RETRIES:
-        return check_number(t, value, 0, RETRIES_MAX, err);
+    case KIND_PATH: return value[0] == '/' ? 0 : err_set(err, EINVAL, "%s = %s: not an absolute path", t->name, value);
+    case KIND_TIMEOUT: return check_number(t, value, 1, TIMEOUT_MAX_S, err);
+    case KIND_RETRIES: return check_number(t, value, 0, RETRIES_MAX, err);
     case KIND_COMPRESSION:
         if (!strcmp(value, "none") || num_parse_u64(value, 1, LEVEL_MAX, &(uint64_t){ 0 }, NULL) >= 0)
             return 0;
-        return err_set(err, EINVAL, "%s = %s: neither none nor a level from 1 to %d", t->name, value, LEVEL_MAX);
-    case KIND_WAIT:
-        return check_number(t, value, 0, WAIT_MAX_S, err);
+        return err_set(err, EINVAL, "%s = %s: must be none or a level from 1 to %d", t->name, value, LEVEL_MAX);
+    case KIND_WAIT: return check_number(t, value, 0, WAIT_MAX_S, err);
     case KIND_SIZE:
         return num_parse_size(value, &size, NULL) < 0 || !size
-                   ? err_set(err, EINVAL, "%s = %s: not a size, like 20M or 1.5GiB", t->name, value) : 0;
+                   ? err_set(err, EINVAL, "%s = %s: not a size such as 20M or 1.5GiB", t->name, value)
+                   : 0;
     case KIND_DURATION:
         return settings_duration(value) == 0
-                   ? err_set(err, EINVAL, "%s = %s: not a time like 24h, 90m or 2d (at most a year), nor 0", t->name, value) : 0;
-    case KIND_PATHS:
-        return check_paths(t, value, err);
-    case KIND_TEXT:
-        break;
+                   ? err_set(err, EINVAL, "%s = %s: not a duration such as 24h, 90m or 2d (at most one year), and not 0", t->name, value)
+                   : 0;
+    case KIND_PATHS: return check_paths(t, value, err);
+    case KIND_TEXT: break;
     }
     return 0;
 }
@@ -186,7 +188,7 @@ int cli_wait(const struct cli *cli, const char *option, uint64_t *ret_ms, struct
     uint64_t seconds = 0;
 
     if (value && *value && num_parse_u64(value, 0, WAIT_MAX_S, &seconds, NULL) < 0)
-        return err_set(err, EINVAL, "option --wait: '%s' is not a number of seconds from 0 to %d", value, WAIT_MAX_S);
+        return err_set(err, EINVAL, "--wait: '%s' is not a number of seconds from 0 to %d", value, WAIT_MAX_S);
     *ret_ms = value && !*value ? UINT64_MAX : seconds * 1000;
     return 0;
 }
@@ -203,8 +205,8 @@ uint64_t settings_size(const char *value)
 int settings_check(const struct settings *s, const char *where, struct err *err)
 {
     for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
-        char *value = *value_of((struct settings *)s, &settings[i]);
-        if (value && check(&settings[i], value, err) < 0)
+        char *value = *settings_value_of((struct settings *)s, &settings[i]);
+        if (value && cli_settings_check(&settings[i], value, err) < 0)
             return err_context(err, "%s", where);
     }
     return 0;
@@ -213,21 +215,21 @@ int settings_check(const struct settings *s, const char *where, struct err *err)
 int settings_from_env(struct settings *s, struct err *err)
 {
     for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
-        char **to = value_of(s, &settings[i]);
+        char **to = settings_value_of(s, &settings[i]);
         const char *value = settings[i].env ? getenv(settings[i].env) : NULL;
         if (*to || !value || !*value)
             continue;
         if (!(*to = strdup(value)))
-            return err_set(err, ENOMEM, "out of memory");
+            return err_nomem(err);
     }
     return 0;
 }
 
 /* ---- kvss.conf ------------------------------------------------------------------------------------------------------------*/
 
-struct reading {
+struct settings_reading {
     struct settings *s;
-    char **seen;    /* "SECTION\nNAME" of what the file has set */
+    char **seen; /* "SECTION\nNAME" of what the file has set */
 };
 
 static const struct setting *find_setting(const struct setting *table, size_t n, const char *name)
@@ -252,18 +254,19 @@ static struct vm_settings *settings_of_vm(struct settings *s, const char *vm)
     return more[s->n_vms].vm ? &more[s->n_vms++] : NULL;
 }
 
-static int take(struct reading *r, void *to, const struct setting *t, const char *section, const char *value, struct err *err)
+static int settings_take(struct settings_reading *r, void *to, const struct setting *t, const char *section, const char *value,
+                         struct err *err)
 {
     _cleanup_free_ char *key = str_format("%s\n%s", section, t->name);
 
     if (key && strv_has(r->seen, key))
-        return err_set(err, EINVAL, "%s is set a second time", t->name);
-    int e = check(t, value, err);
+        return err_set(err, EINVAL, "%s is set more than once", t->name);
+    int e = cli_settings_check(t, value, err);
     if (e < 0)
         return e;
-    char **place = value_of(to, t);
+    char **place = settings_value_of(to, t);
     if (!key || strv_add(&r->seen, key) < 0 || (!*place && !(*place = strdup(value))))
-        return err_set(err, ENOMEM, "out of memory");
+        return err_nomem(err);
     return 0;
 }
 
@@ -275,36 +278,36 @@ static const char *vm_of(const char *section)
     return blanks && section[2 + blanks] ? section + 2 + blanks : NULL;
 }
 
-static int take_vm_line(struct reading *r, const char *vm, const char *name, const char *value, struct err *err)
+static int take_vm_line(struct settings_reading *r, const char *vm, const char *name, const char *value, struct err *err)
 {
     const struct setting *t = find_setting(vm_settings, ARRAY_SIZE(vm_settings), name);
     struct vm_settings *to = t ? settings_of_vm(r->s, vm) : NULL;
 
     if (!t)
-        return err_set(err, EINVAL, "unknown setting '%s' in [vm %s]: only method, require and fallback can be set for a VM", name, vm);
-    return to ? take(r, to, t, vm, value, err) : err_set(err, ENOMEM, "out of memory");
+        return err_set(err, EINVAL, "unknown setting '%s' in [vm %s]: only method, require and fallback can be set per VM", name, vm);
+    return to ? settings_take(r, to, t, vm, value, err) : err_nomem(err);
 }
 
 /* A section's line by itself has a VM known, so that `check` can ask whether there is one. */
-static int take_line(void *priv, const char *section, const char *name, const char *value, struct err *err)
+static int settings_take_line(void *priv, const char *section, const char *name, const char *value, struct err *err)
 {
-    struct reading *r = priv;
+    struct settings_reading *r = priv;
     const char *vm = vm_of(section);
 
     if (!name && !vm)
-        return err_set(err, EINVAL, "unknown section [%s]: there are only those of VMs, [vm NAME]", section);
+        return err_set(err, EINVAL, "unknown section [%s]: the only kind of section is [vm NAME]", section);
     if (!name)
-        return settings_of_vm(r->s, vm) ? 0 : err_set(err, ENOMEM, "out of memory");
+        return settings_of_vm(r->s, vm) ? 0 : err_nomem(err);
     if (vm)
         return take_vm_line(r, vm, name, value, err);
     const struct setting *t = find_setting(settings, ARRAY_SIZE(settings), name);
-    return t ? take(r, r->s, t, "", value, err) : err_set(err, EINVAL, "unknown setting '%s'", name);
+    return t ? settings_take(r, r->s, t, "", value, err) : err_set(err, EINVAL, "unknown setting '%s'", name);
 }
 
 int settings_from_file(const char *path, struct settings *s, struct err *err)
 {
     _cleanup_buf_ struct buf text = BUF_INIT;
-    struct reading r = { .s = s };
+    struct settings_reading r = { .s = s };
     struct err why = ERR_INIT;
     size_t line = 0;
 
@@ -313,7 +316,7 @@ int settings_from_file(const char *path, struct settings *s, struct err *err)
         return rc;
     if (rc < 0)
         return err_move(err, &why);
-    rc = conf_parse((char *)text.data, text.len, take_line, &r, &line, &why);
+    rc = conf_parse((char *)text.data, text.len, settings_take_line, &r, &line, &why);
     strv_free(r.seen);
     return rc < 0 ? err_set(err, why.code, "%s:%zu: %s", path, line, why.text) : 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cli/signals.h"
 #include "base/clock.h"
+#include "base/thread.h"
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -43,7 +44,6 @@ static void *wait_for_signals(void *arg)
 
 int signals_wait(const struct signals *signals, struct err *err)
 {
-    pthread_t thread;
     sigset_t set;
 
     asked_to_end(&set);
@@ -51,9 +51,8 @@ int signals_wait(const struct signals *signals, struct err *err)
     signal(SIGALRM, SIG_DFL);
     int r = pthread_sigmask(SIG_BLOCK, &set, NULL);
     if (r == 0)
-        r = pthread_create(&thread, NULL, wait_for_signals, (void *)(uintptr_t)signals);
+        r = -thread_start(NULL, "kvss-signals", wait_for_signals, (void *)(uintptr_t)signals);
     if (r)
         return err_errno(err, r, "cannot wait for signals");
-    pthread_detach(thread);
     return 0;
 }

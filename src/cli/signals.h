@@ -9,8 +9,8 @@
 
 struct signals {
     struct par_cancel *cancel;
-    void (*asked)(void *priv);           /* the first time */
-    void (*end)(void *priv, bool late);  /* at once; late: the watchdog wants it. Ends the process */
+    void (*asked)(void *priv);          /* the first time */
+    void (*end)(void *priv, bool late); /* at once; late: the watchdog wants it. Ends the process */
     void *priv;
 };
 

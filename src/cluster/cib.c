@@ -61,9 +61,9 @@ static int find_resource(xmlNodePtr cib, const char *name, const char *uuid, cha
         if (!config || !is_config_of(config, name, uuid))
             continue;
         *ret = xml_attr(primitives[i], "id");
-        return *ret ? 0 : err_set(err, EINVAL, "the cluster's configuration names a resource without an id");
+        return *ret ? 0 : err_set(err, EINVAL, "the cluster configuration contains a resource without an ID");
     }
-    return n < 0 ? err_errno(err, -n, "cannot read the cluster's configuration") : 0;
+    return n < 0 ? err_errno(err, -n, "cannot read the cluster configuration") : 0;
 }
 
 int cluster_resource_in(const char *cib, const char *name, const char *uuid, char **ret, struct err *err)
@@ -78,10 +78,10 @@ int cluster_resource_in(const char *cib, const char *name, const char *uuid, cha
         return 0;
     }
     if (r >= 0)
-        r = xml_parse(text.data ? (const char *)text.data : "", text.len, "the cluster's configuration", &doc, err);
+        r = xml_parse(text.data ? (const char *)text.data : "", text.len, "the cluster configuration", &doc, err);
     if (r >= 0)
         r = find_resource(xmlDocGetRootElement(doc), name, uuid, ret, err);
-    return r < 0 ? err_context(err, "cannot tell whether a cluster manages VM %s", name) : 0;
+    return r < 0 ? err_context(err, "cannot determine whether a cluster manages VM %s", name) : 0;
 }
 
 /* A cluster's VMs are root's; nobody else can read its configuration. */

@@ -23,7 +23,7 @@
 #include "base/io.h"
 #include "base/num.h"
 #include "base/strv.h"
-#include "journal/internal.h"
+#include "journal/journal_internal.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -50,7 +50,7 @@ void journal_fault_free(struct journal_fault *f)
 }
 DEFINE_CLEANUP(struct journal_fault *, journal_fault_free)
 
-static void note(const struct journal_fault *f, const char *a, const char *b, const char *c, const char *d)
+static void fault_note(const struct journal_fault *f, const char *a, const char *b, const char *c, const char *d)
 {
     _cleanup_free_ char *line = str_format("%s %s%s%s%s%s\n", a, b, *c ? " " : "", c, *d ? " " : "", d);
     _cleanup_close_ int fd = f->log ? open(f->log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
@@ -59,7 +59,7 @@ static void note(const struct journal_fault *f, const char *a, const char *b, co
         (void)io_write(fd, line, strlen(line));
 }
 
-static int parse(struct journal_fault *f, const char *spec, struct err *err)
+static int fault_parse(struct journal_fault *f, const char *spec, struct err *err)
 {
     unsigned nth = 1;
     char dummy;
@@ -83,17 +83,17 @@ int journal_fault_arm(struct journal *j, struct err *err)
         return 0;
     f = calloc(1, sizeof(*f));
     if (!f || (log && !(f->log = strdup(log))))
-        return err_set(err, ENOMEM, "out of memory");
-    int r = spec ? parse(f, spec, err) : 0;
+        return err_nomem(err);
+    int r = spec ? fault_parse(f, spec, err) : 0;
     if (r < 0)
         return r;
     for (const struct journal_verb *v = j->verbs; v->name; v++)
-        note(f, "verb", v->name, "", "");
+        fault_note(f, "verb", v->name, "", "");
     j->fault = TAKE_PTR(f);
     return 0;
 }
 
-static int act(const struct journal *j, const struct journal_fault *f, struct err *err)
+static int fault_act(const struct journal *j, const struct journal_fault *f, struct err *err)
 {
     pid_t watchdog = journal_watch_pid(j->watch);
 
@@ -128,10 +128,10 @@ int journal_fault(struct journal *j, const struct journal_verb *verb, enum fault
 
     if (!f)
         return 0;
-    note(f, when_names[when], verb->name, "", "");
+    fault_note(f, when_names[when], verb->name, "", "");
     if (!f->action || strcmp(f->verb, verb->name) || strcmp(f->when, when_names[when]) ||
         __atomic_add_fetch(&f->seen, 1, __ATOMIC_SEQ_CST) != f->nth)
         return 0;
-    note(f, "fault", f->action, f->when, verb->name);
-    return act(j, f, err);
+    fault_note(f, "fault", f->action, f->when, verb->name);
+    return fault_act(j, f, err);
 }

@@ -1,25 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "journal/internal.h"
+#include "journal/journal_internal.h"
 #include <errno.h>
 #include <string.h>
-
-static void args_free(struct journal_arg *args)
-{
-    for (struct journal_arg *a = args; a && a->name; a++) {
-        free((char *)a->name);
-        free((char *)a->value);
-    }
-    free(args);
-}
-
-static void effect_free(struct journal_effect *e)
-{
-    args_free(e->args);
-    free(e->note);
-    free(e->told);
-    free(e);
-}
-DEFINE_CLEANUP(struct journal_effect *, effect_free)
 
 bool journal_tries_on(struct journal *j)
 {
@@ -44,7 +26,7 @@ void journal_free(struct journal *j)
     journal_file_close(j->file, settled);
     journal_watch_end(j->watch, !is_unanswered(j));
     for (size_t i = 0; i < j->n; i++)
-        effect_free(j->effects[i]);
+        journal_entry_free(j->effects[i]);
     free(j->effects);
     journal_fault_free(j->fault);
     free(j->session_id);
@@ -53,14 +35,14 @@ void journal_free(struct journal *j)
     free(j);
 }
 
-int journal_make(const char *session_id, const struct journal_verb *verbs, void *ctx, const struct log *log,
-                 struct journal **ret, struct err *err)
+int journal_make(const char *session_id, const struct journal_verb *verbs, void *ctx, const struct log *log, struct journal **ret,
+                 struct err *err)
 {
     struct journal *j = calloc(1, sizeof(*j));
 
     if (!j || !(j->session_id = strdup(session_id))) {
         free(j);
-        return err_set(err, ENOMEM, "out of memory");
+        return err_nomem(err);
     }
     j->verbs = verbs;
     j->ctx = ctx;
@@ -90,129 +72,34 @@ int journal_new(const char *dir, const char *session_id, const struct journal_ve
     return 0;
 }
 
-static const struct journal_verb *find_verb(const struct journal *j, const char *name)
-{
-    for (const struct journal_verb *v = j->verbs; v->name; v++)
-        if (!strcmp(v->name, name))
-            return v;
-    return NULL;
-}
-
-/* With room for the folders of its places. */
-static struct journal_arg *copy_args(const struct journal_arg *args, size_t *ret_n)
-{
-    size_t n = 0;
-    while (args && args[n].name)
-        n++;
-    struct journal_arg *copy = calloc(n + JOURNAL_PLACES_MAX + 1, sizeof(*copy));
-    for (size_t i = 0; copy && i < n; i++) {
-        copy[i].value = strdup(args[i].value ? args[i].value : "");
-        copy[i].name = strdup(args[i].name);
-        if (!copy[i].name || !copy[i].value) {
-            free((char *)copy[i].value);
-            copy[i].value = NULL;
-            args_free(copy);
-            return NULL;
-        }
-    }
-    *ret_n = n;
-    return copy;
-}
-
-/* Puts the effect in the list, which owns it then. Called with the lock held. */
-static int append(struct journal *j, struct journal_effect *e, struct err *err)
-{
-    if (j->n == j->cap) {
-        size_t cap = j->cap ? 2 * j->cap : 16;
-        struct journal_effect **more = reallocarray(j->effects, cap, sizeof(*more));
-        if (!more)
-            return err_set(err, ENOMEM, "out of memory");
-        j->effects = more;
-        j->cap = cap;
-    }
-    e->id = j->n + 1;
-    j->effects[j->n++] = e;
-    return 0;
-}
-
 /* Takes over the effect. */
-static int enter(struct journal *j, struct journal_effect *effect, uint64_t *ret_id, struct err *err)
+static int journal_enter(struct journal *j, struct journal_effect *effect, uint64_t *ret_id, struct err *err)
 {
-    _cleanup_(effect_free_p) struct journal_effect *e = effect;
+    _cleanup_(journal_entry_free_p) struct journal_effect *e = effect;
 
     SCOPED_LOCK(&j->lock);
-    int r = append(j, e, err);
+    int r = journal_entry_append(j, e, err);
     if (r < 0)
         return r;
     (void)TAKE_PTR(e);
     if (j->file && (r = journal_file_begin(j->file, effect, err)) < 0) {
         effect->state = EFFECT_SETTLED; /* it will not happen */
-        return err_context(err, "the journal of this session cannot be written");
+        return err_context(err, "cannot write the journal of this session");
     }
     *ret_id = effect->id;
     return 0;
-}
-
-/* The effect, not entered yet. looked: its places are looked at. */
-static int make_effect(struct journal *j, const char *verb, const struct journal_arg *args, bool look, struct journal_effect **ret,
-                       struct err *err)
-{
-    const struct journal_verb *v = find_verb(j, verb);
-    size_t n;
-
-    if (!v)
-        return err_set(err, EINVAL, "journal: no verb \"%s\"", verb);
-    _cleanup_(effect_free_p) struct journal_effect *e = calloc(1, sizeof(*e));
-    if (!e || !(e->args = copy_args(args, &n)))
-        return err_set(err, ENOMEM, "out of memory");
-    e->verb = v;
-    int r = look ? journal_add_folders(v, e->args, &n, err) : 0;
-    if (r >= 0)
-        *ret = TAKE_PTR(e);
-    return r;
 }
 
 int journal_begin(struct journal *j, const char *verb, const struct journal_arg *args, uint64_t *ret_id, struct err *err)
 {
     struct journal_effect *e;
 
-    int r = make_effect(j, verb, args, true, &e, err);
+    int r = journal_entry_make(j, verb, args, true, &e, err);
     if (r < 0)
         return r;
     const struct journal_verb *v = e->verb;
-    r = enter(j, e, ret_id, err);
+    r = journal_enter(j, e, ret_id, err);
     return r < 0 ? r : journal_fault(j, v, FAULT_BEGIN, err);
-}
-
-int journal_enter_loaded(struct journal *j, const char *verb, const struct journal_arg *args, struct err *err)
-{
-    struct journal_effect *e;
-    uint64_t id;
-
-    int r = make_effect(j, verb, args, false, &e, err);
-    if (r < 0 || (r = enter(j, e, &id, err)) < 0)
-        return r;
-    e->inherited = true;
-    return 0;
-}
-
-static int add_value(struct journal_effect *e, const char *name, const char *value)
-{
-    size_t n = 0;
-    while (e->args[n].name)
-        n++;
-    struct journal_arg *more = reallocarray(e->args, n + 2, sizeof(*more));
-    if (!more)
-        return -ENOMEM;
-    e->args = more;
-    more[n] = (struct journal_arg){ strdup(name), strdup(value) };
-    more[n + 1] = (struct journal_arg){ NULL, NULL };
-    if (more[n].name && more[n].value)
-        return 0;
-    free((char *)more[n].name);
-    free((char *)more[n].value);
-    more[n] = (struct journal_arg){ NULL, NULL };
-    return -ENOMEM;
 }
 
 int journal_note(struct journal *j, uint64_t id, const char *name, const char *value, struct err *err)
@@ -222,8 +109,8 @@ int journal_note(struct journal *j, uint64_t id, const char *name, const char *v
         return 0;
     int r = j->file ? journal_file_note(j->file, id, name, value, err) : 0;
     if (r < 0)
-        return err_context(err, "the journal of this session cannot be written");
-    return add_value(j->effects[id - 1], name, value) < 0 ? err_set(err, ENOMEM, "out of memory") : 0;
+        return err_context(err, "cannot write the journal of this session");
+    return journal_entry_add_value(j->effects[id - 1], name, value) < 0 ? err_nomem(err) : 0;
 }
 
 static void set_state(struct journal *j, uint64_t id, enum effect_state state, bool durable)
@@ -235,11 +122,6 @@ static void set_state(struct journal *j, uint64_t id, enum effect_state state, b
     /* Not written: the effect is undone once more than needed if this process dies, which is harmless. */
     if (j->file)
         (void)journal_file_state(j->file, id, state, durable, NULL);
-}
-
-void journal_state_loaded(struct journal *j, uint64_t id, enum effect_state state)
-{
-    set_state(j, id, state, false);
 }
 
 /* An effect is at this step, unless there is no such effect or it has been there before. */
@@ -296,13 +178,6 @@ void journal_settle_lasting(struct journal *j)
             journal_settle(j, id, true);
 }
 
-void journal_settle_all(struct journal *j)
-{
-    SCOPED_LOCK(&j->lock);
-    for (size_t i = 0; i < j->n; i++)
-        j->effects[i]->state = EFFECT_SETTLED;
-}
-
 static bool is_of_group(const struct journal_effect *e, const char *group)
 {
     const char *have = journal_value(e, "group");
@@ -310,12 +185,12 @@ static bool is_of_group(const struct journal_effect *e, const char *group)
     return have && !strcmp(have, group);
 }
 
-static int commit(struct journal *j, const char *group, struct err *err)
+static int journal_journal_commit(struct journal *j, const char *group, struct err *err)
 {
     SCOPED_LOCK(&j->lock);
     int r = j->file ? journal_file_commit(j->file, group, err) : 0;
     if (r < 0)
-        return err_context(err, "the journal of this session cannot be written");
+        return err_context(err, "cannot write the journal of this session");
     for (size_t i = 0; i < j->n; i++)
         j->effects[i]->committed = j->effects[i]->committed || is_of_group(j->effects[i], group);
     return 0;
@@ -334,53 +209,8 @@ int journal_step_done(struct journal *j, const char *name, struct err *err)
 int journal_commit(struct journal *j, const char *group, struct err *err)
 {
     int r = journal_fault(j, &commit_step, FAULT_BEGIN, err);
-    if (r < 0 || (r = commit(j, group, err)) < 0)
+    if (r < 0 || (r = journal_journal_commit(j, group, err)) < 0)
         return r;
     (void)journal_fault(j, &commit_step, FAULT_DONE, NULL);
     return 0;
-}
-
-size_t journal_worth_again(struct journal *j, const char *verb)
-{
-    size_t n = 0;
-
-    SCOPED_LOCK(&j->lock);
-    for (size_t i = 0; i < j->n; i++) {
-        const struct journal_effect *e = j->effects[i];
-        n += e->state != EFFECT_SETTLED && ((e->verb->holds && e->failed) || (verb && !strcmp(e->verb->name, verb)));
-    }
-    return n;
-}
-
-size_t journal_open_effects(struct journal *j)
-{
-    size_t n = 0;
-
-    SCOPED_LOCK(&j->lock);
-    for (size_t i = 0; i < j->n; i++)
-        n += j->effects[i]->state != EFFECT_SETTLED;
-    return n;
-}
-
-bool journal_is_done(const struct journal_effect *e)
-{
-    return e->state != EFFECT_BEGUN;
-}
-
-bool journal_is_inherited(const struct journal_effect *e)
-{
-    return e->inherited;
-}
-
-const char *journal_verb_name(const struct journal_effect *e)
-{
-    return e->verb->name;
-}
-
-const char *journal_value(const struct journal_effect *e, const char *name)
-{
-    for (const struct journal_arg *a = e->args; a->name; a++)
-        if (!strcmp(a->name, name))
-            return a->value;
-    return NULL;
 }

@@ -62,9 +62,9 @@ void journal_free(struct journal *j);
 /* One session that was found dead, after its undo was tried. */
 struct journal_recovered {
     const char *session_id;
-    size_t effects;   /* that were open */
-    size_t left;      /* that could not be undone: the session stays for the next time */
-    const char *text; /* the first reason, or NULL */
+    size_t effects;      /* that were open */
+    size_t left;         /* that could not be undone: the session stays for the next time */
+    const char *text;    /* the first reason, or NULL */
     char *const *undone; /* what is true now, a line for each effect that was undone; NULL: none */
 };
 /* Undoes what dead sessions below dir left, one after the other; sessions whose owner lives are not touched. fn (may be NULL) is
@@ -130,7 +130,7 @@ struct journal_watch;
 int journal_watch_start(struct journal *j, char *const *argv, const char *log_path, struct err *err);
 
 /* Who is held: each has a time of its own, and the one that ends first counts. */
-enum journal_held { JOURNAL_HELD_VMS, JOURNAL_HELD_WRITERS, JOURNAL_HELD_MAX };
+enum journal_held { JOURNAL_HELD_VMS, JOURNAL_HELD_WRITERS, JOURNAL_HELD_MEMORY, JOURNAL_HELD_MAX };
 
 /* From now on the watchdog waits ms and then undoes; 0: it does not wait for these any more. An owner that does not go on within
  * seconds after that, and has not begun to undo, gets SIGALRM, on which it should end at once, and then SIGKILL. -EPIPE: there is no
@@ -138,11 +138,11 @@ enum journal_held { JOURNAL_HELD_VMS, JOURNAL_HELD_WRITERS, JOURNAL_HELD_MAX };
 int journal_deadline(struct journal *j, enum journal_held who, unsigned ms, struct err *err);
 
 struct journal_watch_config {
-    int fd;                  /* where the owner's messages come from */
+    int fd; /* where the owner's messages come from */
     const char *dir, *session_id;
-    const char *held_verb;   /* kind of effect that the deadline is about */
-    unsigned grace_ms;       /* for an owner that hangs, twice: until it is asked to end, and until it is killed; 0: 5000 */
-    unsigned persist_ms;     /* for how long it tries to let go what is held, where that fails; 0: 600000 */
+    const char *held_verb; /* kind of effect that the deadline is about */
+    unsigned grace_ms;     /* for an owner that hangs, twice: until it is asked to end, and until it is killed; 0: 5000 */
+    unsigned persist_ms;   /* for how long it tries to let go what is held, where that fails; 0: 600000 */
     const struct journal_verb *verbs;
     void *ctx;
     const struct log *log;
@@ -163,7 +163,7 @@ const char *journal_value(const struct journal_effect *e, const char *name); /* 
 struct journal_place {
     int dir;
     char *path, *name; /* of the value; its last part */
-    bool proven; /* false: the list was written by a version that did not say which folder it was */
+    bool proven;       /* false: the list was written by a version that did not say which folder it was */
 };
 void journal_place_close(struct journal_place *p);
 /* value: one of verb->places. 1; 0: it went with the memory of a host that was started anew; -errno: it cannot be reached, or another

@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/num.h"
-#include "journal/internal.h"
+#include "journal/journal_internal.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -50,7 +50,7 @@ static int file_new(const char *dir, const char *session_id, struct journal_file
 
     if (!f || !(f->path = io_path(dir, session_id))) {
         free(f);
-        return err_set(err, ENOMEM, "out of memory");
+        return err_nomem(err);
     }
     f->lock_fd = f->fd = -1;
     *ret = f;
@@ -62,21 +62,21 @@ static int take_lock(struct journal_file *f, int flags, struct err *err)
     _cleanup_free_ char *path = io_path(f->path, "lock");
 
     if (!path)
-        return err_set(err, ENOMEM, "out of memory");
+        return err_nomem(err);
     f->lock_fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
     if (f->lock_fd < 0)
         return err_errno(err, errno, "cannot open %s", path);
     if (flock(f->lock_fd, LOCK_EX | LOCK_NB) < 0)
-        return err_set(err, errno == EWOULDBLOCK ? EBUSY : errno, "the owner of session %s lives", f->path);
+        return err_set(err, errno == EWOULDBLOCK ? EBUSY : errno, "the owner of session %s is still running", f->path);
     return 0;
 }
 
-static int open_effects(struct journal_file *f, int flags, struct err *err)
+static int file_open_effects(struct journal_file *f, int flags, struct err *err)
 {
     _cleanup_free_ char *path = io_path(f->path, "effects");
 
     if (!path)
-        return err_set(err, ENOMEM, "out of memory");
+        return err_nomem(err);
     f->fd = open(path, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
     return f->fd < 0 ? err_errno(err, errno, "cannot open %s", path) : 0;
 }
@@ -89,8 +89,8 @@ int journal_file_create(const char *dir, const char *session_id, struct journal_
     if (r < 0 || (r = file_new(dir, session_id, &f, err)) < 0)
         return r;
     if (mkdir(f->path, 0700) < 0)
-        return err_errno(err, errno, "cannot make the session's folder %s", f->path);
-    if ((r = take_lock(f, O_CREAT | O_EXCL, err)) < 0 || (r = open_effects(f, O_CREAT | O_EXCL, err)) < 0 ||
+        return err_errno(err, errno, "cannot create the session folder %s", f->path);
+    if ((r = take_lock(f, O_CREAT | O_EXCL, err)) < 0 || (r = file_open_effects(f, O_CREAT | O_EXCL, err)) < 0 ||
         (r = io_fsync_dir(f->path, err)) < 0 || (r = io_fsync_dir(dir, err)) < 0) {
         (void)io_remove_tree(f->path, NULL);
         return r;
@@ -109,7 +109,7 @@ int journal_file_take(const char *dir, const char *session_id, struct journal_fi
     _cleanup_(file_close_p) struct journal_file *f = NULL;
 
     int r = file_new(dir, session_id, &f, err);
-    if (r < 0 || (r = take_lock(f, 0, err)) < 0 || (r = open_effects(f, O_CREAT, err)) < 0)
+    if (r < 0 || (r = take_lock(f, 0, err)) < 0 || (r = file_open_effects(f, O_CREAT, err)) < 0)
         return r;
     *ret = TAKE_PTR(f);
     return 0;
@@ -131,7 +131,7 @@ static int write_line(struct journal_file *f, json_t *line, bool durable, struct
     _cleanup_free_ char *whole = text ? str_format("%s\n", text) : NULL;
 
     if (!whole)
-        return err_set(err, ENOMEM, "out of memory");
+        return err_nomem(err);
     off_t before = lseek(f->fd, 0, SEEK_END);
     int r = before < 0 ? -errno : io_write(f->fd, whole, strlen(whole));
     if (r >= 0 && durable && fdatasync(f->fd) < 0)
@@ -182,14 +182,14 @@ static int load_begin(struct journal *j, const json_t *line, struct err *err)
     json_int_t number = json_integer_value(json_object_get(line, "effect"));
 
     if (!verb || number != (json_int_t)j->n + 1)
-        return err_set(err, EUCLEAN, verb ? "effects are missing before number %lld" : "the verb of effect %lld is no text",
+        return err_set(err, EUCLEAN, verb ? "entries are missing before number %lld" : "the verb of entry %lld is not a text",
                        (long long)number);
     _cleanup_free_ struct journal_arg *args = calloc(json_object_size(values) + 1, sizeof(*args));
     if (!args)
-        return err_set(err, ENOMEM, "out of memory");
-    json_object_foreach(values, name, value) {
+        return err_nomem(err);
+    json_object_foreach (values, name, value) {
         if (!json_is_string(value))
-            return err_set(err, EUCLEAN, "the value %s is no text", name);
+            return err_set(err, EUCLEAN, "the value %s is not a text", name);
         args[n++] = (struct journal_arg){ name, json_string_value(value) };
     }
     return journal_enter_loaded(j, verb, args, err);
@@ -201,10 +201,10 @@ static int load_note(struct journal *j, uint64_t id, json_t *values, struct err 
     json_t *value;
     int r = 0;
 
-    json_object_foreach(values, name, value)
+    json_object_foreach (values, name, value)
         if (r >= 0)
             r = json_is_string(value) ? journal_note(j, id, name, json_string_value(value), err)
-                                      : err_set(err, EUCLEAN, "the value %s is no text", name);
+                                      : err_set(err, EUCLEAN, "the value %s is not a text", name);
     return r;
 }
 
@@ -215,7 +215,7 @@ static int load_line(struct journal *j, const char *text, size_t n, struct err *
     json_int_t id = json_integer_value(json_object_get(line, "effect"));
 
     if (!json_is_object(line))
-        return err_set(err, EUCLEAN, "a line is not what was written");
+        return err_set(err, EUCLEAN, "a line does not match its checksum");
     if (json_object_get(line, "verb"))
         return load_begin(j, line, err);
     if (json_is_string(json_object_get(line, "committed")))
@@ -229,7 +229,7 @@ static int load_line(struct journal *j, const char *text, size_t n, struct err *
     else if (state && id > 0 && !strcmp(state, "settled"))
         journal_state_loaded(j, (uint64_t)id, EFFECT_SETTLED);
     else
-        return err_set(err, EUCLEAN, "a line is not understood");
+        return err_set(err, EUCLEAN, "a line is invalid");
     return 0;
 }
 
@@ -254,7 +254,7 @@ static int cut_after_last_line(const struct journal_file *f, const struct buf *b
     off_t keep = last ? last + 1 - (const char *)b->data : 0;
 
     if ((size_t)keep < b->len && ftruncate(f->fd, keep) < 0)
-        return err_errno(err, errno, "cannot shorten %s/effects", f->path);
+        return err_errno(err, errno, "cannot truncate %s/effects", f->path);
     return 0;
 }
 
@@ -264,7 +264,7 @@ int journal_file_load(struct journal_file *f, struct journal *j, struct err *err
     _cleanup_buf_ struct buf b = BUF_INIT;
 
     if (!path)
-        return err_set(err, ENOMEM, "out of memory");
+        return err_nomem(err);
     int r = io_read_file(path, FILE_MAX, &b, err);
     if (r >= 0)
         r = journal_load_text(j, (const char *)b.data, b.len, err);

@@ -5,7 +5,7 @@
 #include "base/buf.h"
 #include "base/io.h"
 #include "base/io_at.h"
-#include "journal/internal.h"
+#include "journal/journal_internal.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -22,32 +22,32 @@ static const char *arg_value(const struct journal_arg *args, const char *name)
     return NULL;
 }
 
-static int folder_of(const char *path, struct io_id *ret, struct err *err)
+static int place_folder_of(const char *path, struct io_id *ret, struct err *err)
 {
     _cleanup_close_ int dir = -1;
     _cleanup_free_ char *name = NULL;
 
     int r = io_open_parent(path, &dir, &name, err);
     if (r >= 0 && (r = io_id_of(dir, ret)) < 0)
-        err_errno(err, -r, "cannot look at the folder of %s", path);
+        err_errno(err, -r, "cannot access the folder of %s", path);
     return r;
 }
 
-static int add_folder(const char *place, struct journal_arg *args, size_t *n, struct err *err)
+static int place_add_folder(const char *place, struct journal_arg *args, size_t *n, struct err *err)
 {
     _cleanup_free_ char *key = str_format("%s" FOLDER, place), *value = NULL;
     const char *path = arg_value(args, place);
     struct io_id id;
 
     if (!key)
-        return err_set(err, ENOMEM, "out of memory");
+        return err_nomem(err);
     if (!path || arg_value(args, key)) /* who has the folder open says itself which it is */
         return 0;
-    int r = folder_of(path, &id, err);
+    int r = place_folder_of(path, &id, err);
     if (r < 0)
         return r;
     if (!(value = strdup(id.text)))
-        return err_set(err, ENOMEM, "out of memory");
+        return err_nomem(err);
     args[(*n)++] = (struct journal_arg){ TAKE_PTR(key), TAKE_PTR(value) };
     return 0;
 }
@@ -57,19 +57,19 @@ int journal_add_folders(const struct journal_verb *verb, struct journal_arg *arg
     int r = 0;
 
     for (size_t i = 0; r >= 0 && i < JOURNAL_PLACES_MAX && verb->places[i]; i++)
-        r = add_folder(verb->places[i], args, n, err);
+        r = place_add_folder(verb->places[i], args, n, err);
     return r;
 }
 
 /* What is in the place now, as this session has just made it. -ENOENT: there is nothing. */
-static int look(const char *path, struct io_id *ret, struct err *err)
+static int place_look(const char *path, struct io_id *ret, struct err *err)
 {
     _cleanup_close_ int dir = -1;
     _cleanup_free_ char *name = NULL;
 
     int r = io_open_parent(path, &dir, &name, err);
     if (r >= 0 && (r = io_id_at(dir, name, ret)) < 0)
-        err_errno(err, -r, "cannot look at %s", path);
+        err_errno(err, -r, "cannot access %s", path);
     return r;
 }
 
@@ -79,13 +79,13 @@ static int note_made(struct journal *j, struct journal_effect *e, const char *pl
     struct io_id id;
 
     if (!value)
-        return err_set(err, ENOMEM, "out of memory");
+        return err_nomem(err);
     pthread_mutex_lock(&j->lock);
     const char *at = arg_value(e->args, place);
     if (at && !arg_value(e->args, value))
         path = strdup(at);
     pthread_mutex_unlock(&j->lock);
-    int r = path ? look(path, &id, err) : -ENOENT;
+    int r = path ? place_look(path, &id, err) : -ENOENT;
     return r < 0 ? r : journal_note(j, e->id, value, id.text, err);
 }
 
@@ -129,16 +129,18 @@ int journal_place_open(const struct journal_effect *e, const char *value, struct
     if (was && io_id_is_lost(was))
         return 0;
     if (!(ret->path = strdup(path)))
-        return err_set(err, ENOMEM, "out of memory");
+        return err_nomem(err);
     int r = io_open_parent(path, &ret->dir, &ret->name, err);
     if (r >= 0 && (r = io_id_of(ret->dir, &now)) < 0)
-        err_errno(err, -r, "cannot look at the folder of %s", path);
+        err_errno(err, -r, "cannot access the folder of %s", path);
     if (r < 0)
         return r;
     ret->proven = was != NULL;
     if (was && !io_id_same(was, now.text))
-        return err_set(err, ESTALE, "the folder of %s is not the one that it was; its file system may not be mounted, or the folder was "
-                                    "moved: once it is back, run: kvss recover", path);
+        return err_set(err, ESTALE,
+                       "the folder of %s is not the one it was; its file system may not be mounted, or the folder was moved: once it is "
+                       "back, run: kvss recover",
+                       path);
     return 1;
 }
 
@@ -150,13 +152,13 @@ int journal_find(const struct journal_place *p, const char *name, const char *id
     if (r == -ENOENT)
         return JOURNAL_ABSENT;
     if (r < 0)
-        return err_errno(err, -r, "cannot look at %s beside %s", name, p->path);
+        return err_errno(err, -r, "cannot access %s next to %s", name, p->path);
     return !id ? JOURNAL_UNKNOWN : io_id_same(id, now.text) ? JOURNAL_SAME : JOURNAL_OTHERS;
 }
 
 int journal_left_alone(const char *path, struct err *err)
 {
-    err_set(err, EEXIST, "%s is not what this session made: it is left alone", path);
+    err_set(err, EEXIST, "%s was not created by this session and was left alone", path);
     return 1;
 }
 
@@ -166,7 +168,7 @@ int journal_remove_made(const struct journal_effect *e, const char *value, bool 
     _cleanup_free_ char *key = str_format("%s" MADE, value);
 
     if (!key)
-        return err_set(err, ENOMEM, "out of memory");
+        return err_nomem(err);
     int r = journal_place_open(e, value, &p, err);
     if (r <= 0)
         return r;

@@ -3,15 +3,15 @@
 #include "base/buf.h"
 #include "base/io.h"
 #include "base/strv.h"
-#include "journal/internal.h"
+#include "journal/journal_internal.h"
 #include <errno.h>
 #include <string.h>
 
 DEFINE_CLEANUP(struct journal *, journal_free)
 
 /* The list as it was on disk. From here on it is written to again, so that a recovery that dies is recovered in turn. */
-static int load(const char *dir, const char *session, const struct journal_verb *verbs, void *ctx, const struct log *log,
-                struct journal **ret, struct err *err)
+static int recover_load(const char *dir, const char *session, const struct journal_verb *verbs, void *ctx, const struct log *log,
+                        struct journal **ret, struct err *err)
 {
     _cleanup_(journal_free_p) struct journal *j = NULL;
     struct journal_file *file = NULL;
@@ -31,7 +31,7 @@ static int load(const char *dir, const char *session, const struct journal_verb 
 }
 
 /* "VM web: its checkpoint is gone (kvss-...)". NULL: out of memory. */
-static char *in_words(const struct journal_effect *e)
+static char *recover_in_words(const struct journal_effect *e)
 {
     const char *vm = journal_value(e, "vm"), *what = journal_value(e, "path"), *text = e->verb->undone;
 
@@ -40,13 +40,13 @@ static char *in_words(const struct journal_effect *e)
     if (!what)
         what = journal_value(e, "name");
     if (e->committed)
-        text = "it stands, and what was kept to undo it is gone";
+        text = "it was completed; the data kept for undoing it was removed";
     return str_format("%s%s%s%s%s%s%s", vm ? "VM " : "", vm ? vm : "", vm ? ": " : "", text ? text : "removed", what ? " (" : "",
                       what ? what : "", what ? ")" : "");
 }
 
 /* Adds a line for each of the effects that are not open any more. */
-static int tell(struct journal *j, const bool *open, char ***ret)
+static int recover_tell(struct journal *j, const bool *open, char ***ret)
 {
     int r = 0;
 
@@ -54,7 +54,7 @@ static int tell(struct journal *j, const bool *open, char ***ret)
         const struct journal_effect *e = j->effects[i];
         if (!open[i] || e->state != EFFECT_SETTLED || (e->committed && !e->verb->finish))
             continue;
-        _cleanup_free_ char *line = in_words(j->effects[i]);
+        _cleanup_free_ char *line = recover_in_words(j->effects[i]);
         r = line ? strv_add(ret, line) : -ENOMEM;
     }
     return r;
@@ -72,7 +72,7 @@ static void recover_one(struct journal *j, struct journal_recovered *ret, char *
     ret->left = journal_open_effects(j);
     ret->text = why->code ? why->text : NULL;
     if (open)
-        (void)tell(j, open, undone); /* without memory for it, it is not told */
+        (void)recover_tell(j, open, undone); /* without memory for it, it is not told */
     ret->undone = *undone;
 }
 
@@ -80,7 +80,7 @@ int journal_recover_session(const struct journal_watch_config *c, const struct j
 {
     _cleanup_(journal_free_p) struct journal *j = NULL;
 
-    int r = load(c->dir, c->session_id, c->verbs, c->ctx, c->log, &j, err);
+    int r = recover_load(c->dir, c->session_id, c->verbs, c->ctx, c->log, &j, err);
     if (r < 0)
         return r;
     r = journal_undo_some(j, which, err);
@@ -97,7 +97,7 @@ int journal_list_sessions(const char *dir, char ***ret, struct err *err)
         return errno == ENOENT ? 0 : err_errno(err, errno, "cannot read %s", dir);
     while ((entry = readdir(d)))
         if (entry->d_name[0] != '.' && strv_add(ret, entry->d_name) < 0)
-            return err_set(err, ENOMEM, "out of memory");
+            return err_nomem(err);
     strv_sort(*ret);
     return 0;
 }
@@ -116,7 +116,7 @@ int journal_recover(const char *dir, const struct journal_verb *verbs, void *ctx
         struct journal_recovered report = { .session_id = *s };
         struct err why = ERR_INIT;
 
-        r = load(dir, *s, verbs, ctx, log, &j, &why);
+        r = recover_load(dir, *s, verbs, ctx, log, &j, &why);
         if (r == -EBUSY || r == -ENOENT || r == -ENOTDIR)
             continue;
         if (r < 0) {

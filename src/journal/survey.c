@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/strv.h"
-#include "journal/internal.h"
+#include "journal/journal_internal.h"
 #include <errno.h>
 #include <string.h>
 
@@ -12,7 +12,7 @@
 DEFINE_CLEANUP(struct journal *, journal_free)
 
 /* Open effects of a dead session; -EBUSY: its owner lives. Nothing is written: the file does not belong to the journal here. */
-static int count(const char *dir, const char *session, const struct journal_verb *verbs, size_t *ret, struct err *err)
+static int survey_count(const char *dir, const char *session, const struct journal_verb *verbs, size_t *ret, struct err *err)
 {
     _cleanup_(journal_free_p) struct journal *j = NULL;
     struct journal_file *file = NULL;
@@ -38,7 +38,7 @@ int journal_survey(const char *dir, const struct journal_verb *verbs, void (*fn)
         struct journal_recovered report = { .session_id = *s };
         struct err why = ERR_INIT;
 
-        r = count(dir, *s, verbs, &report.effects, &why);
+        r = survey_count(dir, *s, verbs, &report.effects, &why);
         if (r == -EBUSY || r == -ENOENT || r == -ENOTDIR)
             continue;
         report.left = report.effects;
@@ -81,16 +81,17 @@ int journal_wait_for_watchdogs(const char *dir, unsigned ms, struct err *err)
         while ((r = is_being_undone(dir, *s)) > 0 && clock_mono_ms() < end)
             clock_sleep_ms(WATCHDOG_POLL_MS);
         if (r < 0)
-            return err_errno(err, -r, "cannot look at session %s", *s);
+            return err_errno(err, -r, "cannot access session %s", *s);
         if (r > 0)
-            return err_set(err, EBUSY, "session %s died, and its watchdog is putting back what it did, which takes longer than %u s: run "
-                                       "this again later", *s, ms / 1000);
+            return err_set(err, EBUSY,
+                           "session %s crashed, and its watchdog has been undoing its changes for longer than %u s: try again later", *s,
+                           ms / 1000);
     }
     return r;
 }
 
 /* Whether a session whose owner has died, and which someone puts back just now, has open effects of the group. */
-static bool has_group(const char *dir, const char *session, const struct journal_verb *verbs, const char *group)
+static bool survey_has_group(const char *dir, const char *session, const struct journal_verb *verbs, const char *group)
 {
     _cleanup_(journal_free_p) struct journal *j = NULL;
     struct journal_file *file = NULL;
@@ -115,7 +116,7 @@ int journal_group_held(const char *dir, const struct journal_verb *verbs, const 
 
     int r = journal_list_sessions(dir, &sessions, err);
     for (char **s = sessions; r >= 0 && s && *s; s++)
-        if (has_group(dir, *s, verbs, group))
+        if (survey_has_group(dir, *s, verbs, group))
             return 1;
     return r;
 }

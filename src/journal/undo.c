@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Undo and finish: groups side by side, within a group last first. */
 #include "base/par.h"
-#include "journal/internal.h"
+#include "journal/journal_internal.h"
 #include <errno.h>
 #include <string.h>
 
@@ -84,7 +84,7 @@ static struct undo_group *plan_group(struct undo_plan *plan, const char *name)
     return g;
 }
 
-static bool matches(const struct journal_effect *e, const struct journal_filter *f)
+static bool undo_matches(const struct journal_effect *e, const struct journal_filter *f)
 {
     return !f || !strcmp(e->verb->name, f->verb) || (f->holds && e->verb->holds);
 }
@@ -101,7 +101,7 @@ static int plan_make(struct undo_plan *plan, bool grouped, const struct journal_
     for (size_t i = j->n; i-- > 0;) {
         struct journal_effect *e = j->effects[i];
         const char *name = journal_value(e, "group");
-        if (e->state == EFFECT_SETTLED || !!name != grouped || !matches(e, which) || (e->verb->for_heirs && !e->inherited))
+        if (e->state == EFFECT_SETTLED || !!name != grouped || !undo_matches(e, which) || (e->verb->for_heirs && !e->inherited))
             continue;
         struct undo_group *g = plan_group(plan, name);
         if (!g)
@@ -116,7 +116,7 @@ static int undo_groups(struct journal *j, bool grouped, const struct journal_fil
     _cleanup_(undo_plan_clear) struct undo_plan plan = { .j = j };
 
     if (plan_make(&plan, grouped, which) < 0)
-        return err_set(err, ENOMEM, "out of memory");
+        return err_nomem(err);
     return par_each(plan.n, 0, undo_group, &plan, err);
 }
 

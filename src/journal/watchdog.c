@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/proc.h"
-#include "journal/internal.h"
+#include "journal/journal_internal.h"
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -15,7 +15,7 @@
 
 enum message_kind { MSG_DEADLINE = 1, MSG_GOOD_BYE = 2, MSG_UNDOING = 3 };
 
-struct message {
+struct watchdog_message {
     uint32_t kind, ms, who;
 };
 
@@ -36,7 +36,7 @@ struct journal_watch {
 };
 
 /* SIGPIPE must not kill us where the watchdog is dead: the signal is held back in this thread and taken out again. */
-static int send_message(int fd, struct message m)
+static int send_message(int fd, struct watchdog_message m)
 {
     sigset_t pipe_set, saved, pending;
     const struct timespec now = { 0 };
@@ -63,7 +63,7 @@ void journal_watch_end(struct journal_watch *w, bool wait)
 {
     if (!w)
         return;
-    (void)send_message(w->fd, (struct message){ .kind = MSG_GOOD_BYE });
+    (void)send_message(w->fd, (struct watchdog_message){ .kind = MSG_GOOD_BYE });
     close(w->fd);
     uint64_t end = clock_mono_ms() + (wait ? END_WAIT_MS : 0);
     int r = 0;
@@ -86,11 +86,11 @@ static int wait_until_ready(struct journal *j, const char *path, struct journal_
         if (waitpid(w->pid, &status, WNOHANG) == w->pid) {
             close(w->fd);
             free(w);
-            return err_set(err, EIO, "the watchdog ended at once; its log says why");
+            return err_set(err, EIO, "the watchdog exited immediately; see its log");
         }
         if (clock_mono_ms() > end) {
             journal_watch_end(w, true);
-            return err_set(err, ETIMEDOUT, "the watchdog did not get ready in %u s", READY_TIMEOUT_MS / 1000);
+            return err_set(err, ETIMEDOUT, "the watchdog was not ready within %u s", READY_TIMEOUT_MS / 1000);
         }
         clock_sleep_ms(5);
     }
@@ -107,13 +107,13 @@ static char *ready_path(const char *session_path)
 int journal_watch_start(struct journal *j, char *const *argv, const char *log_path, struct err *err)
 {
     if (!j->file)
-        return err_set(err, EINVAL, "a journal that is only in memory cannot be watched");
+        return err_set(err, EINVAL, "a journal that exists only in memory cannot be watched");
     _cleanup_free_ char *path = ready_path(journal_file_path(j->file));
     struct journal_watch *w = calloc(1, sizeof(*w));
 
     if (!w || !path) {
         free(w);
-        return err_set(err, ENOMEM, "out of memory");
+        return err_nomem(err);
     }
     int r = proc_start_apart(argv, log_path, &w->fd, &w->pid, err);
     if (r < 0) {
@@ -131,14 +131,14 @@ int journal_deadline(struct journal *j, enum journal_held who, unsigned ms, stru
 {
     if (!j->watch)
         return 0;
-    int r = send_message(j->watch->fd, (struct message){ .kind = MSG_DEADLINE, .ms = ms, .who = (uint32_t)who });
-    return r < 0 ? err_errno(err, -r, "the watchdog of this session is gone") : 0;
+    int r = send_message(j->watch->fd, (struct watchdog_message){ .kind = MSG_DEADLINE, .ms = ms, .who = (uint32_t)who });
+    return r < 0 ? err_errno(err, -r, "the watchdog of this session is no longer running") : 0;
 }
 
 void journal_watch_undoing(struct journal *j)
 {
     if (j->watch)
-        (void)send_message(j->watch->fd, (struct message){ .kind = MSG_UNDOING });
+        (void)send_message(j->watch->fd, (struct watchdog_message){ .kind = MSG_UNDOING });
 }
 
 /* ---- The watchdog's end ---------------------------------------------------------------------------------------------------*/
@@ -157,9 +157,9 @@ static void undo_held(const struct journal_watch_config *c)
     journal_file_close(file, false);
     journal_free(j);
     if (why.code)
-        log_error(c->log, "the deadline passed: %s", why.text);
+        log_error(c->log, "the freeze limit expired, but undoing failed: %s", why.text);
     else
-        log_warning(c->log, "the deadline passed: everything held was let go");
+        log_warning(c->log, "the freeze limit expired: all guests and writers were thawed");
 }
 
 /* Only while it is our parent: its number may be another's later. */
@@ -205,7 +205,7 @@ static uint64_t first_end(const struct watch *w)
     return first;
 }
 
-static void take_message(struct watch *w, const struct message *m)
+static void take_message(struct watch *w, const struct watchdog_message *m)
 {
     if (m->kind == MSG_UNDOING) {
         w->undoing = true;
@@ -235,25 +235,25 @@ static int undo_session(const struct journal_watch_config *c, size_t *ret_left, 
 }
 
 /* An empty file in the session's folder, which goes with it. */
-static int mark(const struct journal_watch_config *c, const char *name, struct err *err)
+static int watchdog_mark(const struct journal_watch_config *c, const char *name, struct err *err)
 {
     _cleanup_free_ char *session = io_path(c->dir, c->session_id);
     _cleanup_free_ char *path = session ? io_path(session, name) : NULL;
 
-    return path ? io_replace_file(path, "", 0, 0600, err) : err_set(err, ENOMEM, "out of memory");
+    return path ? io_replace_file(path, "", 0, 0600, err) : err_nomem(err);
 }
 
 /* A guest whose agent hangs, or cannot thaw, stays frozen: nobody but the agent can thaw it. A VM whose QEMU hangs cannot be resumed,
  * started, or freed of its backup job; nor one whose image another program has locked, or whose storage is away. All may come round, so
  * they are asked again and again for a good while, less and less often. Whoever else recovers the session meanwhile is welcome to. */
-static int take_over(const struct journal_watch_config *c, struct err *err)
+static int watchdog_take_over(const struct journal_watch_config *c, struct err *err)
 {
     const struct journal_filter which = { .verb = c->held_verb, .holds = true };
     uint64_t end = clock_mono_ms() + (c->persist_ms ? c->persist_ms : PERSIST_MS);
     unsigned pause = AGAIN_MS;
     size_t left = 1;
 
-    (void)mark(c, JOURNAL_ORPHAN, NULL); /* for people who ask */
+    (void)watchdog_mark(c, JOURNAL_ORPHAN, NULL); /* for people who ask */
     int r = undo_session(c, &left, err);
     while (r < 0 && left && clock_mono_ms() < end) {
         struct err again = ERR_INIT;
@@ -270,7 +270,7 @@ static int take_over(const struct journal_watch_config *c, struct err *err)
 }
 
 /* 1: a message; 0: the owner is gone; -ETIMEDOUT. */
-static int next_message(int fd, uint64_t deadline, struct message *ret)
+static int next_message(int fd, uint64_t deadline, struct watchdog_message *ret)
 {
     for (;;) {
         uint64_t now = clock_mono_ms();
@@ -291,17 +291,17 @@ int journal_watch_run(const struct journal_watch_config *c, struct err *err)
 {
     struct watch w = { .config = c, .owner = getppid() };
 
-    int r = mark(c, JOURNAL_WATCHED, err);
+    int r = watchdog_mark(c, JOURNAL_WATCHED, err);
     if (r < 0)
         return r;
     for (;;) {
-        struct message m;
+        struct watchdog_message m;
         r = next_message(c->fd, w.deadline, &m);
         if (r == -ETIMEDOUT)
             time_is_over(&w);
         /* What the owner could not undo is tried once more, by a process that is not in its trouble. */
         else if (r <= 0 || m.kind == MSG_GOOD_BYE)
-            return take_over(c, err);
+            return watchdog_take_over(c, err);
         else
             take_message(&w, &m);
     }

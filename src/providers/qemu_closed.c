@@ -27,9 +27,9 @@ static int set_mode(struct qemu_provider *p, struct qemu_point *pt, const char *
     if (r < 0)
         return r;
     if (fchmod(fd, mode & ~(mode_t)OTHERS) < 0)
-        return err_errno(err, errno, "cannot close the folder %s to QEMU's group", dir);
+        return err_errno(err, errno, "cannot close folder %s to QEMU's group", dir);
     r = journal_done(p->config.journal, pt->fx_closed);
-    return r < 0 ? err_errno(err, -r, "VM %s: a step of its point in time failed", pt->vm_name) : 0;
+    return r < 0 ? err_errno(err, -r, "VM %s: a step of taking the point in time failed", pt->vm_name) : 0;
 }
 
 int qemu_close_folder(struct qemu_provider *p, struct qemu_point *pt, struct err *err)
@@ -41,7 +41,7 @@ int qemu_close_folder(struct qemu_provider *p, struct qemu_point *pt, struct err
         return 0; /* an ordinary user's folders are that user's alone */
     _cleanup_close_ int fd = dir ? open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
     if (fd < 0 || fstat(fd, &st) < 0)
-        return err_errno(err, dir ? errno : ENOMEM, "cannot look at the folder of the socket %s", pt->socket);
+        return err_errno(err, dir ? errno : ENOMEM, "cannot access the folder of socket %s", pt->socket);
     return st.st_mode & OTHERS ? set_mode(p, pt, dir, fd, st.st_mode & MODE_BITS, err) : 0;
 }
 
@@ -54,13 +54,13 @@ static int open_again(const struct journal_effect *e, const struct journal_place
 
     unsigned long mode = text ? strtoul(text, &end, 8) : 0;
     if (!text || end == text || *end || mode > MODE_BITS)
-        return err_set(err, EBADMSG, "the mode that the folder %s had is not known", p->path);
+        return err_set(err, EBADMSG, "the former mode of folder %s is not known", p->path);
     _cleanup_close_ int fd = openat(p->dir, p->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) < 0)
-        return err_errno(err, errno, "cannot look at the folder %s", p->path);
+        return err_errno(err, errno, "cannot access folder %s", p->path);
     if ((st.st_mode & MODE_BITS) != (mode & ~(unsigned long)OTHERS))
         return 0;
-    return fchmod(fd, (mode_t)mode) < 0 ? err_errno(err, errno, "cannot open the folder %s to QEMU's group again", p->path) : 0;
+    return fchmod(fd, (mode_t)mode) < 0 ? err_errno(err, errno, "cannot reopen folder %s to QEMU's group", p->path) : 0;
 }
 
 /* The folder goes with the VM; another one under its name is of another start. Without an identity nothing was changed yet. */

@@ -7,15 +7,14 @@
 #include "base/io.h"
 #include "base/num.h"
 #include "providers/qemu_internal.h"
+#include "base/thread.h"
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#define LOOK_MS 50u       /* at 1 GB/s a guest overwrites 50 MB meanwhile */
+#define LOOK_MS 50u /* at 1 GB/s a guest overwrites 50 MB meanwhile */
 #define LOOK_AT_VM_MS 500u
-#define RESERVE_SHARE 20  /* without a setting: a twentieth of the file system, */
-#define RESERVE_MAX GIB   /* but no more */
 
 /* The scratch file of one disk. Entries are added and never taken out, so that the list can be read without a lock. */
 struct guarded {
@@ -27,36 +26,15 @@ struct guarded {
 };
 
 struct qemu_guard {
-    const struct qemu_provider_config *config;
+    const struct provider_context *config;
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t wake;
     bool running, stop;
-    struct guarded *list;  /* atomic */
-    struct err why;        /* of giving up, under the lock; and ... */
-    const char *whose;     /* ... the UUID of the VM that it was about */
+    struct guarded *list; /* atomic */
+    struct err why;       /* of giving up, under the lock; and ... */
+    const char *whose;    /* ... the UUID of the VM that it was about */
 };
-
-uint64_t qemu_scratch_reserve(uint64_t wanted, uint64_t total)
-{
-    return wanted ? wanted : num_min(total / RESERVE_SHARE, RESERVE_MAX);
-}
-
-int qemu_scratch_room(const char *dir, uint64_t reserve_wanted, struct err *err)
-{
-    uint64_t free_bytes, total;
-    char have[16], must[16];
-
-    if (io_space(dir, &free_bytes, &total, NULL) < 0)
-        return 0;
-    uint64_t reserve = qemu_scratch_reserve(reserve_wanted, total);
-    if (free_bytes >= reserve)
-        return 0;
-    return err_vss(err, VSS_E_INSUFFICIENT_STORAGE, ENOSPC,
-                   "the scratch space is used up: %s are free in %s, and %s must stay free so that the guest does not suffer "
-                   "(scratch-reserve); make room, set snapshot-dir to a folder with more, or back up when the guest writes less",
-                   num_format_size(free_bytes, have), dir, num_format_size(reserve, must));
-}
 
 /* ---- Giving up --------------------------------------------------------------------------------------------------------------*/
 
@@ -101,8 +79,9 @@ static int check_limit(const struct qemu_guard *g, const struct guarded *e, stru
     if (used <= limit)
         return 0;
     return err_vss(err, VSS_E_INSUFFICIENT_STORAGE, ENOSPC,
-                   "what its guest overwrites takes %s of scratch space, and one VM may take %s (scratch-limit); back it up when it writes "
-                   "less, or allow more", num_format_size(used, have), num_format_size(limit, most));
+                   "the data overwritten by the guest takes %s of scratch space, and a VM may use %s (scratch-limit); back up the VM when "
+                   "it writes less, or raise the limit",
+                   num_format_size(used, have), num_format_size(limit, most));
 }
 
 static void keep_reason(struct qemu_guard *g, const char *whose, const struct err *why)
@@ -119,7 +98,7 @@ static void give_up(struct qemu_guard *g, const struct guarded *first, struct er
 {
     struct err ignored = ERR_INIT;
 
-    err_context(why, "VM %s: the backup was given up", first->vm_name);
+    err_context(why, "VM %s: the backup was abandoned", first->vm_name);
     keep_reason(g, first->vm_uuid, why);
     log_warning(g->config->log, "%s", why->text);
     (void)journal_undo(g->config->journal, first->fx_job, &ignored);
@@ -134,7 +113,7 @@ static bool is_stalled(struct guarded *e)
 }
 
 /* True: the jobs were given up. */
-static bool look(struct qemu_guard *g, bool at_vms)
+static bool guard_look(struct qemu_guard *g, bool at_vms)
 {
     struct err why = ERR_INIT;
 
@@ -142,12 +121,13 @@ static bool look(struct qemu_guard *g, bool at_vms)
         if (!is_on(e))
             continue;
         const struct guarded *whose = e;
-        if (qemu_scratch_room(e->dir, g->config->scratch_reserve, &why) < 0)
+        if (provider_scratch_room(e->dir, g->config->scratch_reserve, &why) < 0)
             whose = heaviest(g, e);
         else if (check_limit(g, e, &why) >= 0 && at_vms && is_stalled(e))
             err_vss(&why, VSS_E_INSUFFICIENT_STORAGE, ENOSPC,
-                    "QEMU had stopped the VM, since what its guest overwrote could not be kept in %s; it goes on now, and its guest "
-                    "has noticed nothing but the time", e->dir);
+                    "QEMU had paused the VM because the data overwritten by the guest could not be kept in %s; it is running again, and "
+                    "the guest noticed nothing but the lost time",
+                    e->dir);
         if (why.code) {
             give_up(g, whose, &why);
             return true;
@@ -163,18 +143,14 @@ static void *watch(void *arg)
 
     pthread_mutex_lock(&g->lock);
     while (!g->stop) {
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += LOOK_MS * 1000000L;
-        until.tv_sec += until.tv_nsec / 1000000000L;
-        until.tv_nsec %= 1000000000L;
-        while (!g->stop && pthread_cond_timedwait(&g->wake, &g->lock, &until) != ETIMEDOUT)
+        uint64_t until = clock_mono_ms() + LOOK_MS;
+        while (!g->stop && thread_cond_wait_until(&g->wake, &g->lock, until))
             ;
         if (g->stop)
             break;
         bool at_vms = clock_mono_ms() >= look_at_vm;
         pthread_mutex_unlock(&g->lock);
-        bool over = look(g, at_vms);
+        bool over = guard_look(g, at_vms);
         if (at_vms)
             look_at_vm = clock_mono_ms() + LOOK_AT_VM_MS;
         pthread_mutex_lock(&g->lock);
@@ -187,24 +163,16 @@ static void *watch(void *arg)
 
 /* ---- Beginning and end ------------------------------------------------------------------------------------------------------*/
 
-int qemu_guard_new(const struct qemu_provider_config *config, struct qemu_guard **ret, struct err *err)
+int qemu_guard_new(const struct provider_context *config, struct qemu_guard **ret, struct err *err)
 {
     struct qemu_guard *g = calloc(1, sizeof(*g));
-    pthread_condattr_t attr;
-    sigset_t all, old;
 
     if (!g)
-        return err_set(err, ENOMEM, "out of memory");
+        return err_nomem(err);
     g->config = config;
     pthread_mutex_init(&g->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&g->wake, &attr);
-    pthread_condattr_destroy(&attr);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    g->running = pthread_create(&g->thread, NULL, watch, g) == 0;
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    thread_cond_init(&g->wake);
+    g->running = thread_start(&g->thread, "kvss-scratch", watch, g) == 0;
     if (!g->running) {
         qemu_guard_free(g);
         return err_set(err, EAGAIN, "cannot start the thread that watches the scratch space");
@@ -240,13 +208,13 @@ void qemu_guard_free(struct qemu_guard *g)
     free(g);
 }
 
-static int add(struct qemu_guard *g, const struct qemu_point *pt, const struct qemu_disk *d, bool with_domain, struct err *err)
+static int guard_add(struct qemu_guard *g, const struct qemu_point *pt, const struct qemu_disk *d, bool with_domain, struct err *err)
 {
     struct guarded *e = calloc(1, sizeof(*e));
     int r = 0;
 
     if (!e)
-        return err_set(err, ENOMEM, "out of memory");
+        return err_nomem(err);
     e->dir = io_dirname(d->scratch);
     e->scratch = strdup(d->scratch);
     e->vm_uuid = strdup(pt->vm_uuid);
@@ -254,9 +222,9 @@ static int add(struct qemu_guard *g, const struct qemu_point *pt, const struct q
     e->target = strdup(d->target);
     e->fx_job = pt->fx_job;
     if (!e->dir || !e->scratch || !e->vm_uuid || !e->vm_name || !e->target)
-        r = err_set(err, ENOMEM, "out of memory");
+        r = err_nomem(err);
     if (r >= 0 && with_domain)
-        r = hv_domain_get(g->config->hv, pt->vm_uuid, &e->dom, err);
+        r = hv_domain_find(g->config->hv, pt->vm_uuid, &e->dom, err);
     /* In the list in any case: it owns the entry. What has not begun is not looked at. */
     pthread_mutex_lock(&g->lock);
     e->next = g->list;
@@ -273,9 +241,9 @@ int qemu_guard_add(struct qemu_guard *g, const struct qemu_point *pt, struct err
         if (!pt->disks[i].scratch)
             continue;
         _cleanup_free_ char *dir = io_dirname(pt->disks[i].scratch);
-        int r = dir ? qemu_scratch_room(dir, g->config->scratch_reserve, err) : err_set(err, ENOMEM, "out of memory");
+        int r = dir ? provider_scratch_room(dir, g->config->scratch_reserve, err) : err_nomem(err);
         if (r >= 0)
-            r = add(g, pt, &pt->disks[i], first, err);
+            r = guard_add(g, pt, &pt->disks[i], first, err);
         if (r < 0)
             return err_context(err, "VM %s", pt->vm_name);
         first = false;
@@ -283,7 +251,7 @@ int qemu_guard_add(struct qemu_guard *g, const struct qemu_point *pt, struct err
     return 0;
 }
 
-static void mark(struct qemu_guard *g, const struct qemu_point *pt, bool gone)
+static void guard_mark(struct qemu_guard *g, const struct qemu_point *pt, bool gone)
 {
     for (struct guarded *e = g ? __atomic_load_n(&g->list, __ATOMIC_ACQUIRE) : NULL; e; e = e->next)
         if (e->fx_job == pt->fx_job)
@@ -292,30 +260,25 @@ static void mark(struct qemu_guard *g, const struct qemu_point *pt, bool gone)
 
 void qemu_guard_begun(struct qemu_guard *g, const struct qemu_point *pt)
 {
-    mark(g, pt, false);
+    guard_mark(g, pt, false);
 }
 
 void qemu_guard_gone(struct qemu_guard *g, const struct qemu_point *pt)
 {
-    mark(g, pt, true);
+    guard_mark(g, pt, true);
 }
 
-int qemu_provider_given_up(struct qemu_provider *p, struct err *err)
+int qemu_check_snapshots(void *priv, const char *set_id, char **ret_vm_uuid, struct err *err)
 {
+    const struct qemu_provider *p = priv;
     struct qemu_guard *g = p->guard;
 
+    (void)set_id;
     if (!g)
         return 0;
     SCOPED_LOCK(&g->lock);
-    return g->why.code ? err_move(err, &g->why) : 0;
-}
-
-char *qemu_provider_whose(struct qemu_provider *p)
-{
-    struct qemu_guard *g = p->guard;
-
-    if (!g)
-        return NULL;
-    SCOPED_LOCK(&g->lock);
-    return g->whose ? strdup(g->whose) : NULL;
+    if (!g->why.code)
+        return 0;
+    *ret_vm_uuid = g->whose ? strdup(g->whose) : NULL;
+    return err_move(err, &g->why);
 }

@@ -4,7 +4,7 @@
 #define PROVIDERS_QEMU_INTERNAL_H
 
 #include "base/cleanup.h"
-#include "providers/providers.h"
+#include "providers/providers_internal.h"
 
 /* One disk of a point. */
 struct qemu_disk {
@@ -26,19 +26,18 @@ struct qemu_point {
     struct hv_domain *dom;
     size_t n_disks;
     struct qemu_disk *disks;
-    char *dir;                /* for scratch files that have no other place; NULL without a job */
-    char *socket;             /* of the NBD server; NULL without a job */
+    char *dir;                         /* for scratch files that have no other place; NULL without a job */
+    char *socket;                      /* of the NBD server; NULL without a job */
     struct hv_backup_request *request; /* NULL without a job */
     bool begun;
     /* Effects, in the order of the journal; 0: none */
     uint64_t fx_dir, fx_closed, fx_socket, fx_job, fx_checkpoint;
-    uint64_t *fx_scratch;     /* per disk */
+    uint64_t *fx_scratch; /* per disk */
 };
 
 struct qemu_provider {
-    struct qemu_provider_config config;
-    char **volumes;           /* with disks of VMs */
-    pthread_mutex_t lock;     /* of the list and the guard; a point is used by one thread at a time */
+    struct provider_context config;
+    pthread_mutex_t lock; /* of the list and the guard; a point is used by one thread at a time */
     struct qemu_point *points;
     struct qemu_guard *guard; /* made with the first point that has a job; NULL: none */
 };
@@ -46,20 +45,23 @@ struct qemu_provider {
 /* qemu_guard.c: watches the scratch space. Adding fails with -ENOSPC where there is too little to begin with; from qemu_guard_begun()
  * to qemu_guard_gone() the job is watched. g may be NULL in the last three. */
 struct qemu_guard;
-int qemu_guard_new(const struct qemu_provider_config *config, struct qemu_guard **ret, struct err *err);
+int qemu_guard_new(const struct provider_context *config, struct qemu_guard **ret, struct err *err);
 void qemu_guard_free(struct qemu_guard *g);
 int qemu_guard_add(struct qemu_guard *g, const struct qemu_point *pt, struct err *err);
 void qemu_guard_begun(struct qemu_guard *g, const struct qemu_point *pt);
 void qemu_guard_gone(struct qemu_guard *g, const struct qemu_point *pt);
+/* Whether the jobs were given up: what is read from them since is worthless. */
+int qemu_check_snapshots(void *priv, const char *set_id, char **ret_vm_uuid, struct err *err);
 
 /* Effects have these values: "group" (the VM's UUID), "vm" (its name), and what the verb needs. */
-#define VERB_SHADOW_DIR "shadow-dir"     /* "path" */
-#define VERB_CLOSED_DIR "closed-folder"  /* "path", "mode": what it was, octal */
-#define VERB_SOCKET "nbd-socket"         /* "path" */
-#define VERB_SCRATCH "scratch-file"      /* "path", or "remote" where QEMU is elsewhere */
+#define VERB_SHADOW_DIR "shadow-dir"    /* "path" */
+#define VERB_CLOSED_DIR "closed-folder" /* "path", "mode": what it was, octal */
+#define VERB_SOCKET "nbd-socket"        /* "path" */
+#define VERB_SCRATCH "scratch-file"     /* "path", or "remote" where QEMU is elsewhere */
 #define VERB_BACKUP_JOB "backup-job"
-#define VERB_CHECKPOINT "checkpoint"     /* "name" */
+#define VERB_CHECKPOINT "checkpoint" /* "name" */
 
+extern const struct journal_verb qemu_provider_verbs[]; /* ctx is the struct hv * */
 /* Enters an effect with values group, vm and (if name is not NULL) one more. */
 int qemu_effect(struct qemu_provider *p, const struct qemu_point *pt, const char *verb, const char *name, const char *value,
                 uint64_t *ret_id, struct err *err);

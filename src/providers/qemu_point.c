@@ -19,7 +19,7 @@ int qemu_point_new(const struct kvss_point *from, struct hv *hv, struct qemu_poi
 {
     _cleanup_(qemu_point_free_p) struct qemu_point *pt = calloc(1, sizeof(*pt));
     if (!pt)
-        return err_set(err, ENOMEM, "out of memory");
+        return err_nomem(err);
 
     pt->active = from->active;
     pt->set_id = strdup(from->set_id);
@@ -29,16 +29,18 @@ int qemu_point_new(const struct kvss_point *from, struct hv *hv, struct qemu_poi
     pt->disks = calloc(from->n_disks ? from->n_disks : 1, sizeof(*pt->disks));
     pt->fx_scratch = calloc(from->n_disks ? from->n_disks : 1, sizeof(*pt->fx_scratch));
     if (!pt->set_id || !pt->vm_uuid || !pt->vm_name || !pt->disks || !pt->fx_scratch || (from->checkpoint && !pt->checkpoint))
-        return err_set(err, ENOMEM, "out of memory");
+        return err_nomem(err);
     for (size_t i = 0; i < from->n_disks; i++) {
         pt->n_disks = i + 1;
         if (copy_disk(&pt->disks[i], &from->disks[i], from->active) < 0)
-            return err_set(err, ENOMEM, "out of memory");
+            return err_nomem(err);
         if (from->since && qemu_since_ask(pt, &pt->disks[i], from->since, err) < 0)
             return -ENOMEM;
     }
 
-    int r = hv_domain_get(hv, from->vm_uuid, &pt->dom, err);
+    int r = hv_domain_glance(hv, from->vm_uuid, &pt->dom, err);
+    if (r >= 0 && from->since) /* it is made from one of them, if it is there still */
+        r = hv_domain_read_checkpoints(pt->dom, err);
     if (r < 0)
         return r;
     *ret = TAKE_PTR(pt);
@@ -86,7 +88,7 @@ static int export_network(const struct qemu_provider *p, const struct qemu_point
     for (size_t i = 0; i < pt->dom->n_disks; i++)
         if (!strcmp(pt->dom->disks[i].target, d->target))
             return hv_export_start_disk(pt->dom, p->config.session_dir, &pt->dom->disks[i], &d->export, err);
-    return err_set(err, ENOENT, "the VM does not have it any more");
+    return err_set(err, ENOENT, "the VM no longer has it");
 }
 
 static int export_disk(const struct qemu_provider *p, const struct qemu_point *pt, struct qemu_disk *d, struct err *err)
@@ -105,20 +107,19 @@ static int mark_done(const struct qemu_provider *p, const struct qemu_point *pt,
 {
     int r = journal_done(p->config.journal, id);
 
-    return r < 0 ? err_errno(err, -r, "VM %s: a step of its point in time failed", pt->vm_name) : 0;
+    return r < 0 ? err_errno(err, -r, "VM %s: a step of taking the point in time failed", pt->vm_name) : 0;
 }
 
-/* Scratch files lie beside the image, where there is room for the image's own growth, or in the configured folder. */
+/* Beside the image, where there is room for the image's own growth, or in the configured folder; else in the session's. */
 static int scratch_path(const struct qemu_provider *p, const struct qemu_point *pt, const struct qemu_disk *d, char **ret, struct err *err)
 {
-    bool image = d->path && strncmp(d->path, "/dev/", 5) != 0;
     _cleanup_free_ char *dir = NULL;
 
-    int r = image || p->config.snapshot_dir ? hv_scratch_dir(p->config.hv, d->path, p->config.snapshot_dir, &dir, err) : 0;
+    int r = hv_scratch_dir(p->config.hv, d->path, p->config.snapshot_dir, &dir, err);
     if (r < 0)
         return err_context(err, "VM %s, disk %s", pt->vm_name, d->target);
     *ret = str_format("%s/.kvss-%.8s-%.8s-%s.scratch", dir ? dir : pt->dir, pt->set_id, pt->vm_uuid, d->target);
-    return *ret ? 0 : err_set(err, ENOMEM, "out of memory");
+    return *ret ? 0 : err_nomem(err);
 }
 
 /* Scratch files, entered as effects. */
@@ -145,7 +146,7 @@ static int make_request(struct qemu_point *pt, struct err *err)
     struct hv_backup job = { .socket = pt->socket, .disks = disks, .checkpoint = pt->checkpoint };
 
     if (!disks)
-        return err_set(err, ENOMEM, "out of memory");
+        return err_nomem(err);
     for (size_t i = 0; i < pt->n_disks; i++) {
         const struct qemu_disk *d = &pt->disks[i];
         if (d->readonly)
@@ -200,7 +201,7 @@ static int announce_job(struct qemu_provider *p, struct qemu_point *pt, struct e
     return qemu_effect(p, pt, VERB_BACKUP_JOB, NULL, NULL, &pt->fx_job, err);
 }
 
-static int make_dir(struct qemu_provider *p, struct qemu_point *pt, struct err *err)
+static int point_make_dir(struct qemu_provider *p, struct qemu_point *pt, struct err *err)
 {
     int r = hv_session_dir_name("nbd", &pt->dir, err);
     if (r >= 0)
@@ -219,12 +220,12 @@ static int place_socket(struct qemu_provider *p, struct qemu_point *pt, struct e
     int r = hv_backup_socket(pt->dom, &pt->socket, &why);
     if (r < 0 && hv_is_local(p->config.hv) && hv_confinement(pt->dom, &model, &label, NULL) >= 0 && model) {
         err_move(err, &why);
-        return err_context(err, "VM %s: there is no place where %s lets its QEMU make a socket", pt->vm_name, model);
+        return err_context(err, "VM %s: %s gives its QEMU no place to create a socket", pt->vm_name, model);
     }
     if (r < 0)
         pt->socket = str_format("%s/nbd.sock", pt->dir);
     if (!pt->socket)
-        return err_set(err, ENOMEM, "out of memory");
+        return err_nomem(err);
     if ((r = qemu_close_folder(p, pt, err)) < 0)
         return r;
     return qemu_effect(p, pt, VERB_SOCKET, "path", pt->socket, &pt->fx_socket, err);
@@ -253,7 +254,7 @@ int qemu_point_prepare(struct qemu_provider *p, struct qemu_point *pt, struct er
     }
     if (r < 0 || !job)
         return r;
-    if ((r = make_dir(p, pt, err)) < 0 || (r = place_socket(p, pt, err)) < 0 || (r = prepare_job(p, pt, err)) < 0)
+    if ((r = point_make_dir(p, pt, err)) < 0 || (r = place_socket(p, pt, err)) < 0 || (r = prepare_job(p, pt, err)) < 0)
         return r;
     r = announce_job(p, pt, err);
     hv_domain_ready(pt->dom);
@@ -283,7 +284,7 @@ int qemu_point_take(struct qemu_provider *p, struct qemu_point *pt, struct err *
         return 0;
     int r = begin_job(pt, err);
     if (r < 0)
-        return err_context(err, "VM %s: no point in time could be taken of its disks", pt->vm_name);
+        return err_context(err, "VM %s: cannot take a point in time of its disks", pt->vm_name);
     pt->begun = true;
     qemu_guard_begun(p->guard, pt);
     r = mark_done(p, pt, pt->fx_checkpoint, err);

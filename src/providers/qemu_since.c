@@ -12,26 +12,26 @@ static int read_whole(struct qemu_disk *d, char *why, struct err *err)
     d->since = NULL;
     free(d->why_full);
     d->why_full = why;
-    return why ? 0 : err_set(err, ENOMEM, "out of memory");
+    return why ? 0 : err_nomem(err);
 }
 
 int qemu_since_ask(struct qemu_point *pt, struct qemu_disk *d, const char *since, struct err *err)
 {
     if (strcmp(d->format, "qcow2"))
-        return read_whole(d, str_format("images of format %s keep no record of changes", d->format), err);
+        return read_whole(d, str_format("images of format %s cannot store dirty bitmaps", d->format), err);
     if (d->readonly && pt->active)
-        return read_whole(d, strdup("the VM cannot write it, so it takes no part in checkpoints"), err);
+        return read_whole(d, strdup("the VM cannot write to it, so it takes no part in checkpoints"), err);
     if (d->readonly && !d->path)
-        return read_whole(d, strdup("it is on the network, and no QEMU has it open that could tell what changed"), err);
+        return read_whole(d, strdup("it is on the network, and no QEMU that could track changes has it open"), err);
     d->since = strdup(since);
-    return d->since ? 0 : err_set(err, ENOMEM, "out of memory");
+    return d->since ? 0 : err_nomem(err);
 }
 
 bool qemu_is_old_qcow2(const struct qemu_disk *d)
 {
     struct hv_image_info info = { 0 };
 
-    if (!d->path || hv_image_info(d->path, d->format, true, &info, NULL) < 0)
+    if (!d->path || hv_image_info(NULL, d->path, d->format, true, &info, NULL) < 0)
         return false;
     bool old = info.compat && !strcmp(info.compat, "0.10");
     hv_image_info_clear(&info);
@@ -41,9 +41,9 @@ bool qemu_is_old_qcow2(const struct qemu_disk *d)
 static char *why_not_in(const struct qemu_disk *d)
 {
     if (qemu_is_old_qcow2(d))
-        return strdup("images of qcow2's old version keep no record of changes: qemu-img amend -o compat=1.1, with the VM off, makes it "
-                      "a new one");
-    return str_format("the disk took no part in checkpoint %s", d->since);
+        return strdup(
+            "images of the old qcow2 version cannot store dirty bitmaps; to upgrade it, with the VM off: qemu-img amend -o compat=1.1");
+    return str_format("the disk was not part of checkpoint %s", d->since);
 }
 
 int qemu_since_check(struct qemu_point *pt, struct err *err)
@@ -57,7 +57,7 @@ int qemu_since_check(struct qemu_point *pt, struct err *err)
         if (!d->since)
             continue;
         if (!strv_has(pt->dom->checkpoints, d->since)) {
-            r = read_whole(d, str_format("the VM has no checkpoint %s any more", d->since), err);
+            r = read_whole(d, str_format("the VM no longer has checkpoint %s", d->since), err);
             continue;
         }
         if (!listed)
@@ -76,7 +76,7 @@ static const char *unusable(const struct hv_image_info *info, const char *bitmap
         if (strcmp(b->name, bitmap))
             continue;
         if (b->in_use)
-            return "is not consistent: QEMU had the image open and ended without closing it";
+            return "is inconsistent: QEMU had the image open and exited without closing it";
         return b->recording ? NULL : "was not recording";
     }
     return "is not in the image";
@@ -87,7 +87,7 @@ int qemu_since_export(struct qemu_disk *d, const char *dir, struct err *err)
     struct hv_image_info info = { 0 };
     struct err why = ERR_INIT;
 
-    int r = hv_image_info(d->path, d->format, true, &info, err);
+    int r = hv_image_info(NULL, d->path, d->format, true, &info, err);
     if (r < 0)
         return r;
     const char *reason = unusable(&info, d->since);
@@ -95,7 +95,7 @@ int qemu_since_export(struct qemu_disk *d, const char *dir, struct err *err)
         reason = why.code == EBUSY ? NULL : "cannot be read";
     hv_image_info_clear(&info);
     if (reason)
-        return read_whole(d, str_format("the record of changes %s %s", d->since, reason), err);
+        return read_whole(d, str_format("the dirty bitmap %s %s", d->since, reason), err);
     return why.code ? err_move(err, &why) : 0;
 }
 
@@ -122,7 +122,7 @@ int qemu_since_refused(struct qemu_point *pt, const struct err *why, struct err 
         struct qemu_disk *d = &pt->disks[i];
         if (!d->since || (someone && !blames(why, d->target)))
             continue;
-        int r = read_whole(d, str_format("the record of changes cannot be used: %s", why->text), err);
+        int r = read_whole(d, str_format("the dirty bitmap cannot be used: %s", why->text), err);
         if (r < 0)
             return r;
     }

@@ -68,10 +68,10 @@ static int undo_checkpoint(void *ctx, const struct journal_effect *e, struct err
 
 const struct journal_verb qemu_provider_verbs[] = {
     { VERB_SHADOW_DIR, undo_dir, .places = { "path" } },
-    { VERB_CLOSED_DIR, qemu_undo_closed, .undone = "libvirt's folder of it is open to QEMU's group again", .places = { "path" } },
+    { VERB_CLOSED_DIR, qemu_undo_closed, .undone = "libvirt's folder of the VM is open to QEMU's group again", .places = { "path" } },
     { VERB_SOCKET, undo_socket },
     { VERB_SCRATCH, undo_scratch, .places = { "path" } },
     { VERB_BACKUP_JOB, undo_job, .undone = "its backup job has ended", .holds = true },
-    { VERB_CHECKPOINT, undo_checkpoint, .undone = "its checkpoint is gone", .lasting = true },
+    { VERB_CHECKPOINT, undo_checkpoint, .undone = "its checkpoint is deleted", .lasting = true },
     { NULL, NULL },
 };

@@ -20,6 +20,7 @@
 
 #define PRUNE_GRACE_S (24 * 3600)
 #define REQUESTER_WRITERS_DIR "/etc/kvss/writers.d"
+#define REQUESTER_PROVIDERS_DIR "/etc/kvss/providers.d"
 
 /* How the last job ended. */
 enum requester_end {
@@ -38,26 +39,28 @@ struct requester_config {
     const char *password_file; /* its first line is the passphrase */
     const char *key_file;
     const char *password_command; /* words of a program that prints the passphrase; used where no file is given */
-    uint64_t key_memory;       /* most bytes that trying one key of the repository may take; 0: 128 MiB */
-    const char *passphrase;    /* used where no file is given */
+    uint64_t key_memory;          /* most bytes that trying one key of the repository may take; 0: 128 MiB */
+    const char *passphrase;       /* used where no file is given */
     /* Asks a person. NULL: nobody can be asked. *ret is malloc'd; confirm: ask twice. Used where nothing above is given. */
     int (*ask)(void *priv, const char *prompt, bool confirm, char **ret, struct err *err);
     void *ask_priv;
-    const char *writers_dir;   /* NULL: REQUESTER_WRITERS_DIR */
-    const char *save_dir;      /* where libvirt keeps managed-save images; NULL: found out from the URI */
-    const char *snapshot_dir;  /* where snapshot and scratch files of all VMs go; NULL: beside each image */
-    unsigned agent_timeout_ms; /* 0: the writer's default */
-    unsigned freeze_limit_ms;  /* how long guests and writers may be held; 0: 60000 */
-    uint64_t writer_copy_limit; /* bytes of other writers' files that are copied at most while they are held; 0: FILES_HOLD_BYTES */
-    int compression;           /* zstd's level for what is written; 0: the default; below 0: none */
-    const char *known_dir;     /* where this host remembers repositories; NULL: below /var/lib/kvss, or the user's folder for state */
-    const char *host_name;     /* how this host is called where it signs; NULL: by its host name */
-    int64_t prune_grace_s;     /* how long prune keeps what is no longer in use; 0: PRUNE_GRACE_S; below 0: not at all */
-    bool encryption_required;  /* no repository without encryption is made, read or written */
+    const char *writers_dir;          /* NULL: REQUESTER_WRITERS_DIR */
+    const char *providers_dir;        /* programs that are providers; NULL: REQUESTER_PROVIDERS_DIR */
+    const char *provider_objects_dir; /* shared objects that are; NULL: the folder of the installation */
+    const char *save_dir;             /* where libvirt keeps managed-save images; NULL: found out from the URI */
+    const char *snapshot_dir;         /* where snapshot and scratch files of all VMs go; NULL: beside each image */
+    unsigned agent_timeout_ms;        /* 0: the writer's default */
+    unsigned freeze_limit_ms;         /* how long guests and writers may be held; 0: 60000 */
+    uint64_t writer_copy_limit;       /* bytes of other writers' files that are copied at most while they are held; 0: FILES_HOLD_BYTES */
+    int compression;                  /* zstd's level for what is written; 0: the default; below 0: none */
+    const char *known_dir;    /* where this host remembers repositories; NULL: below /var/lib/kvss, or the user's folder for state */
+    const char *host_name;    /* how this host is called where it signs; NULL: by its host name */
+    int64_t prune_grace_s;    /* how long prune keeps what is no longer in use; 0: PRUNE_GRACE_S; below 0: not at all */
+    bool encryption_required; /* no repository without encryption is made, read or written */
     bool accept_new_repository, accept_rollback; /* what this host remembers otherwise (known.h) is given up */
-    bool accept_host_keys;     /* hosts are believed that sign under the name of another */
-    uint64_t scratch_limit;    /* bytes of scratch files that one VM may take; 0: no limit */
-    uint64_t scratch_reserve;  /* bytes that have to stay free where scratch files lie; 0: the provider's default */
+    bool accept_host_keys;                       /* hosts are believed that sign under the name of another */
+    uint64_t scratch_limit;                      /* bytes of scratch files that one VM may take; 0: no limit */
+    uint64_t scratch_reserve;                    /* bytes that have to stay free where scratch files lie; 0: the provider's default */
     const struct log *log;
     struct par_cancel *cancel; /* raised from a signal handler; may be NULL */
     struct progress *progress; /* may be NULL */
@@ -71,11 +74,11 @@ int requester_new(const struct requester_config *config, struct requester **ret,
 void requester_free(struct requester *r); /* NULL is fine */
 DEFINE_CLEANUP(struct requester *, requester_free)
 enum requester_end requester_end(const struct requester *r);
+/* After a backup that failed: all that failed in it, [ { "name", "uuid" (null: no VM), "event" of VSS or null, "cause" } ]; borrowed. NULL:
+ * not known, or it did not fail. */
+const json_t *requester_failures(const struct requester *r);
 /* Whether the job has come to where the cancel flag stops it no more: a restore whose VMs are off. r may be NULL. Thread-safe. */
 bool requester_carries_on(const struct requester *r);
-
-/* The candidate that looks most like `name`, or NULL if none does: "did you mean". */
-const char *requester_similar(const char *name, const char *const *candidates, size_t n);
 
 /* { "repository", "guid", "encrypted": bool, "version": NUMBER } */
 struct requester_init {
@@ -88,7 +91,9 @@ int requester_init(struct requester *r, const struct requester_init *job, json_t
 /* { "writers": [ { "name", "id", "instance_id", "state": NUMBER, "state_name", "error": NUMBER, "error_text",
  *                  "components": [ { "logical_path", "name", "caption" } ] } ] } */
 int requester_list_writers(struct requester *r, json_t **ret, struct err *err);
-/* { "providers": [ { "name", "id", "version", "type": "system|software|hardware" } ] } */
+/* { "providers": [ { "name", "id", "version", "type": "system|software|hardware", "file": PATH of a third party's, or null,
+ *                    "usable": bool, "why_not": TEXT|null, "free", "total", "place" (room; null where that differs by volume) } ] in the
+ *   order in which they are asked, "not_used": [ { "file", "why" } ] } */
 int requester_list_providers(struct requester *r, json_t **ret, struct err *err);
 /* { "vms": [ { "name", "uuid", "title", "state", "state_detail", "disks": [ { "target", "path", "format", "size" } ] } ] } */
 int requester_list_vms(struct requester *r, json_t **ret, struct err *err);
@@ -108,7 +113,7 @@ int requester_list_hosts(struct requester *r, json_t **ret, struct err *err);
  * { "vms": [ { "name", "uuid", "state", "method", "level", "refused": TEXT|null,
  *              "agent": "ok|no-channel|not-connected|not-responding|no-freeze|failed", or null where the VM does not run,
  *              "conditions": [ { "clause", "name", "ok": bool|null, "why" } ],
- *              "disks": [ { "target", "path", "format", "covered": bool, "why": TEXT|null } ],
+ *              "disks": [ { "target", "path", "format", "covered": bool, "why": TEXT|null, "clause": "M11"|null } ],
  *              "file_systems": [ { "mountpoint", "type", "device", "disks": [ TARGET ] } ], "warnings": [ TEXT ],
  *              "demands": [ { "kind", "text", "danger": "code|host|resource|unknown" } ],
  *              "findings": [ { "id", "level": "error|warning|note", "text", "remedy" } ] } ],
@@ -117,13 +122,14 @@ int requester_list_hosts(struct requester *r, json_t **ret, struct err *err);
  *   "vms_left_out": [ { "name", "uuid", "why" } ] (as excluded, where all are meant),
  *   "refused": NUMBER of VMs a backup of which would be refused, "errors": NUMBER of findings for which one would fail } */
 struct requester_vm_policy { /* what differs for one VM; NULL: as for all */
-    const char *vm;            /* name or UUID */
+    const char *vm;          /* name or UUID */
     const char *method, *require, *fallback;
 };
 struct requester_policy {
-    const char *method;   /* "auto", "child", "saved-state"; NULL: auto */
+    const char *method;   /* "auto", "child", "saved-state", "live-state" or "crash"; NULL: auto */
     const char *require;  /* "application", "file-system", "saved-state"; NULL: nothing in particular */
-    const char *fallback; /* where a guest cannot be quiesced: "auto", "saved-state" or "fail"; NULL: auto */
+    const char *fallback; /* where a guest cannot be quiesced: "auto", "saved-state", "file-system", "crash" or "fail"; NULL: auto */
+    bool live_state;      /* "auto" takes live-state in the place of Saved State where it can */
     size_t n_vms;
     const struct requester_vm_policy *vms;
     char *const *exclude; /* patterns (fnmatch(3)) of names, or UUIDs: VMs that are left out where all are meant; NULL: none */
@@ -137,9 +143,10 @@ int requester_check(struct requester *r, const struct requester_check *job, json
 
 /* One restore point of the VMs (NULL: all) and of the command writers' components, all of one instant; or nothing.
  * { "point", "set", "type", "asked", "host", "kvss", "instant",
- *   "attempts": [ { "why", "vms": [ NAME: their guests could not be quiesced, they were saved in the next attempt ] } ]
- *               (those before this one, all of whose effects were put back),
- *   "vms": [ { "name", "uuid", "state", "method", "why", "policy": { "method", "require", "fallback" }, "not_quiesced": TEXT|null,
+ *   "attempts": [ { "why", "hresult": "0x800423f3", "vms": [ NAME: the guest could not be quiesced, the VM got its
+ *               fallback in the next attempt ] } ] (those before this one, all of them rolled back),
+ *   "vms": [ { "name", "uuid", "state", "method", "why", "clause": "M4", "M1", "B8", "B3" or missing,
+ *              "policy": { "method", "require", "fallback" }, "not_quiesced": TEXT|null,
  *              "consistency", "frozen_ms", "down_ms", "instant", "checkpoint",
  *              "asked", "type", "why_type": why that is not what was asked for, "since": the point it stands on or null,
  *              "size", "read", "dirty": bytes that had changed or null, "stored", "disks": COUNT, "not_covered": [ TARGET ],
@@ -154,13 +161,13 @@ int requester_check(struct requester *r, const struct requester_check *job, json
 struct requester_backup {
     char *const *vms;
     struct requester_policy policy;
-    const char *type; /* "auto" (NULL), "full", "incremental", "differential" or "copy" */
+    const char *type;     /* "auto" (NULL), "full", "incremental", "differential" or "copy" */
     uint64_t bytes_per_s; /* no more is read from disks, memory and files of writers; 0: no limit */
-    uint64_t wait_ms; /* how long other sessions and jobs that hold a VM are waited for; UINT64_MAX: for ever */
+    uint64_t wait_ms;     /* how long other sessions and jobs that hold a VM are waited for; UINT64_MAX: for ever */
     char *const *writers; /* of the writers that are programs only these, by name, id or file name; NULL or empty: all */
     bool no_writers;      /* none of them */
-    bool skip_failed; /* where VMs fail, all is put back, and the set is begun anew without them; REQUESTER_PARTLY */
-    unsigned retries; /* how often it is begun again after a failure that passes by itself */
+    bool skip_failed;     /* where VMs fail, all is put back, and the set is begun anew without them; REQUESTER_PARTLY */
+    unsigned retries;     /* how often it is begun again after a failure that passes by itself */
 };
 int requester_backup(struct requester *r, const struct requester_backup *job, json_t **ret, struct err *err);
 
@@ -172,9 +179,10 @@ int requester_show(struct requester *r, const char *point, json_t **ret, struct 
 /* Brings VMs back (vms NULL: all that the point holds, and the command writers' components).
  * { "point", "instant" of it, "age_s": seconds since (below 0: it is from the future by this host's clock),
  *   "vms": [ { "name", "uuid", "as": new name|null, "as_uuid": of the copy|null, "state", "registered": bool, "memory": bool,
- *                       "steps": [ TEXT ], "warnings": [ TEXT ],
+ *                       "steps": [ { "step": "turn off", "delete", "register" ..., "text" } ] (in order), "warnings": [ TEXT ],
  *                       "disks": [ { "target", "path", "format", "size", "flattened": bool } ], "files": [ { "what", "path" } ] } ],
- *   "files": [ { "writer", "component", "files": COUNT, "replaces": COUNT (of a dry run: those that exist) } ], "elapsed_ms" }
+ *   "files": [ { "writer", "component", "files": COUNT, "replaces": COUNT (of a dry run: those that exist),
+ *     "path": folder|null, "real": where links lead from there|null (both with files_to) } ], "elapsed_ms" }
  * ("files" of a VM: what else was written, NVRAM, and with images_only definition and memory.) With dry_run nothing is done:
  * { "point", "instant", "age_s", "dry_run": true, "asks": bool (something is powered off, replaced or deleted),
  *   "vms": [ { "name", "uuid", "as", "as_uuid", "part": bool, "here": state of the VM on this host|null,
@@ -189,25 +197,26 @@ struct requester_restore {
     const char *at;    /* ... of this time (clock_parse_local()) or before; NULL: of all */
     char *const *vms;  /* names or UUIDs as of the backup */
     /* Where. NULL: where it was. Paths are absolute. */
-    const char *to;       /* folder for all images */
-    const char *pool;     /* storage pool for all images */
-    char *const *disks;   /* "TARGET=PATH": the place of one disk. "TARGET": only this disk, into the VM that stays defined */
-    bool overwrite;       /* files and block devices that are not the VM's own */
-    const char *name;     /* a copy under this name, beside the original */
+    const char *to;     /* folder for all images */
+    const char *pool;   /* storage pool for all images */
+    char *const *disks; /* "TARGET=PATH": the place of one disk. "TARGET": only this disk, into the VM that stays defined */
+    bool overwrite;     /* files and block devices that are not the VM's own */
+    const char *name;   /* a copy under this name, beside the original */
     bool keep_mac;
     char *const *networks; /* "OLD=NEW": OLD is a network, a bridge or a MAC, NEW a network, a bridge or "none" */
-    const char *state;    /* to come back in: "running", "paused", "off"; NULL: as at the backup */
+    const char *state;     /* to come back in: "running", "paused", "off"; NULL: as at the backup */
     bool discard_memory;
     bool images_only;     /* files into `to`, no libvirt */
+    const char *files_to; /* a folder: the command writers' files below it, and nothing of VMs; no writer takes part. NULL: no */
     bool dry_run;
-    bool move;            /* with a place: replaces the VM that is here, and deletes its old images */
-    bool yes;             /* whatever is powered off, replaced or deleted */
-    bool trust_definition; /* whatever the definition has the host run, or opens of it */
-    char *const *allow;   /* places outside of those that a restore may write to by itself: files, and folders with what is below */
+    bool move;                 /* with a place: replaces the VM that is here, and deletes its old images */
+    bool yes;                  /* whatever is powered off, replaced or deleted */
+    bool trust_definition;     /* whatever the definition has the host run, or opens of it */
+    char *const *allow;        /* places outside of those that a restore may write to by itself: files, and folders with what is below */
     char *const *allow_always; /* the same, of kvss.conf */
-    const json_t *agreed; /* the plan that a person agreed to, of a dry run; NULL: none. Without it, and without `yes`, a restore whose
+    const json_t *agreed;      /* the plan that a person agreed to, of a dry run; NULL: none. Without it, and without `yes`, a restore whose
                            * plan "asks" is REQUESTER_REFUSED */
-    uint64_t wait_ms;     /* as of a backup */
+    uint64_t wait_ms;          /* as of a backup */
 };
 int requester_restore(struct requester *r, const struct requester_restore *job, json_t **ret, struct err *err);
 
@@ -219,10 +228,21 @@ int requester_verify(struct requester *r, const char *point, json_t **ret, struc
  * { "vms": [ { "name", "uuid", "dropped": [ NAME ] } ] } */
 int requester_checkpoint_drop(struct requester *r, char *const *vms, json_t **ret, struct err *err);
 
+/* What kvss-guest in these VMs (none: all that are defined) answers. "guest" is as in a VM's record: "version", "hook", "writers",
+ * "skipped".
+ * { "vms": [ { "name", "uuid", "installed": BOOL, "why": TEXT|null (why not), "guest": {...}|null } ] } */
+int requester_guest_status(struct requester *r, char *const *vms, json_t **ret, struct err *err);
+/* Unpacks kvss-guest, its hook and its writers in the running Linux guests of these VMs, through their agents, over what is there already.
+ * archive: a tar file (at most 64 MiB); NULL: the one that was installed with kvss. REQUESTER_REFUSED where an agent may not, or a VM is
+ * in use: nothing was changed in that VM, while those before it in the list have it. The report is that of requester_guest_status(). */
+int requester_guest_install(struct requester *r, char *const *vms, const char *archive, json_t **ret, struct err *err);
+
 /* Undoes what sessions that died have left on VMs, guests and files (B2). Fails where something could not be put back.
  * { "sessions": [ { "session", "effects": NUMBER, "left": NUMBER, "why": TEXT|null } ] } */
 int requester_recover(struct requester *r, json_t **ret, struct err *err);
 /* The whole life of the process that looks after a session from outside; stdin is the pipe to the session's owner. */
 int requester_watchdog(struct requester *r, const char *session_id, struct err *err);
+/* What a `kvss provider-host` process is for: its life, with its descriptors as session.c hands them over. */
+int requester_provider_host(struct err *err);
 
 #endif

@@ -14,11 +14,11 @@ struct requester;
  * { "dry_run", "kept": [ POINT ], "removed": [ POINT ], "prune": as requester_prune() or null }
  * POINT: { "id", "time", "instant", "vms": [ NAME ], "why": the rule that keeps it, or null } */
 struct requester_forget {
-    char *const *points;  /* ids, prefixes, "latest"; NULL or empty: by the rules */
+    char *const *points;                                   /* ids, prefixes, "latest"; NULL or empty: by the rules */
     unsigned last, hourly, daily, weekly, monthly, yearly; /* how many to keep of each VM */
-    char *const *vms;     /* names or UUIDs: only points all of whose VMs are among these are removed; NULL: any */
-    bool dry_run, prune;  /* prune: and then give the space back */
-    bool now;             /* of the prune */
+    char *const *vms;    /* names or UUIDs: only points all of whose VMs are among these are removed; NULL: any */
+    bool dry_run, prune; /* prune: and then give the space back */
+    bool now;            /* of the prune */
 };
 int requester_forget(struct requester *r, const struct requester_forget *job, json_t **ret, struct err *err);
 
@@ -63,10 +63,10 @@ int requester_stats(struct requester *r, json_t **ret, struct err *err);
 /* Copies restore points to another repository, oldest first.
  * { "to", "points": [ { "id", "copy": its id there, "copied": bool, false: it was there } ] } */
 struct requester_copy {
-    char *const *points;                   /* ids, prefixes, "latest"; NULL: all */
-    const char *to;                        /* folder */
-    const char *password_file, *key_file;  /* of `to`; both NULL: as this repository's */
-    bool no_encryption;                    /* `to` is not encrypted */
+    char *const *points;                  /* ids, prefixes, "latest"; NULL: all */
+    const char *to;                       /* folder */
+    const char *password_file, *key_file; /* of `to`; both NULL: as this repository's */
+    bool no_encryption;                   /* `to` is not encrypted */
 };
 int requester_copy(struct requester *r, const struct requester_copy *job, json_t **ret, struct err *err);
 

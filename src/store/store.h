@@ -36,10 +36,10 @@ void store_use_huge_pages(void);
 
 struct store_init {
     bool no_encryption;
-    bool make_parents;      /* folders above it are made too */
-    struct store_key key;   /* needed unless no_encryption */
-    unsigned scrypt_log_n;  /* work factor, 0: default; tests use a small one */
-    int version;            /* of the format; 0: the newest */
+    bool make_parents;     /* folders above it are made too */
+    struct store_key key;  /* needed unless no_encryption */
+    unsigned scrypt_log_n; /* work factor, 0: default; tests use a small one */
+    int version;           /* of the format; 0: the newest */
 };
 
 /* Makes an empty repository in the folder `location` (made if absent, must be empty: -ENOTEMPTY; -EEXIST already one; -ENOENT the folder
@@ -48,11 +48,11 @@ int store_create(const char *location, const struct store_init *init, struct err
 
 struct store_open {
     struct store_key key;
-    uint64_t key_memory;     /* most bytes that trying one key object may take, whoever put it there; 0: default (128 MiB) */
-    const char *first_key;   /* id of the key that opened it the last time, tried first; NULL: not known */
-    int zstd_level;          /* 0: default (1); below 0: nothing is compressed */
-    unsigned threads;        /* 0: one per core */
-    const struct log *log;   /* may be NULL; must outlive the store */
+    uint64_t key_memory;   /* most bytes that trying one key object may take, whoever put it there; 0: default (128 MiB) */
+    const char *first_key; /* id of the key that opened it the last time, tried first; NULL: not known */
+    int zstd_level;        /* 0: default (1); below 0: nothing is compressed */
+    unsigned threads;      /* 0: one per core */
+    const struct log *log; /* may be NULL; must outlive the store */
 };
 /* -ENOENT no repository there; -ENOTSUP an address; -EACCES key wrong or missing; -EPROTONOSUPPORT newer format. */
 int store_open(const char *location, const struct store_open *options, struct store **ret, struct err *err);
@@ -80,8 +80,8 @@ int store_write_document(struct store_writer *w, const char *name, const void *p
 
 /* Begins an image of `size` bytes. parent_point/parent_image name an image whose content stands wherever nothing is written
  * (an incremental); NULL: holes (zeros) stand there. -ENOENT if the parent is gone. The size may differ from the parent's. */
-int store_image_begin(struct store_writer *w, const char *name, uint64_t size, const char *parent_point,
-                      const char *parent_image, struct store_image_writer **ret, struct err *err);
+int store_image_begin(struct store_writer *w, const char *name, uint64_t size, const char *parent_point, const char *parent_image,
+                      struct store_image_writer **ret, struct err *err);
 /* Any order, any thread, but no two calls may overlap. Best in multiples of store_chunk_size(), aligned to it: then nothing is
  * buffered. The bytes are consumed when the call returns. */
 int store_image_write(struct store_image_writer *iw, uint64_t off, const void *p, size_t n, struct err *err);
@@ -90,12 +90,12 @@ int store_image_zero(struct store_image_writer *iw, uint64_t off, uint64_t n, st
 uint64_t store_chunk_size(const struct store *s);
 
 struct store_stats {
-    uint64_t logical;       /* bytes of the image */
-    uint64_t written;       /* bytes given to store_image_write() */
-    uint64_t zero;          /* bytes found or declared zero */
-    uint64_t chunks;        /* chunks looked at */
-    uint64_t chunks_new;    /* of these, not yet in the repository */
-    uint64_t stored;        /* bytes added to the repository for it */
+    uint64_t logical;    /* bytes of the image */
+    uint64_t written;    /* bytes given to store_image_write() */
+    uint64_t zero;       /* bytes found or declared zero */
+    uint64_t chunks;     /* chunks looked at */
+    uint64_t chunks_new; /* of these, not yet in the repository */
+    uint64_t stored;     /* bytes added to the repository for it */
 };
 /* Ends the image (its map is written). Frees iw, also on failure. */
 int store_image_end(struct store_image_writer *iw, struct store_stats *ret_stats, struct err *err);

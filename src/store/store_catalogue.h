@@ -13,7 +13,7 @@ struct store;
 
 /* ---- The key of a host ----------------------------------------------------------------------------------------------------------*/
 #define STORE_HOST_SECRET_LEN 64 /* hex digits of a private key */
-#define STORE_HOST_KEY_LEN 64  /* hex digits of a public key */
+#define STORE_HOST_KEY_LEN 64    /* hex digits of a public key */
 #define STORE_HOST_NAME_MAX 64
 
 /* A new private key; the caller keeps it where only this user can read it, and wipes it. */
@@ -41,15 +41,15 @@ void store_catalogue_free(struct store_catalogue *c); /* NULL is fine */
 
 struct store_host {
     char key[STORE_HOST_KEY_LEN + 1], name[STORE_HOST_NAME_MAX + 1]; /* the name is what its newest entry says: for people only */
-    char head[65];    /* id of its newest entry */
+    char head[65];                                                   /* id of its newest entry */
     uint64_t seq;
-    int64_t time_us;  /* of the newest entry, by that host's clock */
-    size_t entries;   /* from its last base on */
-    size_t points;    /* of its own that are not gone (after judging) */
-    bool broken;      /* an entry in the middle is missing */
-    bool forked;      /* two entries claim one place: two hosts sign with the same key */
-    bool outdated;    /* all of it is sealed with a master key from before a rotation, and nobody has seen it since */
-    bool ignored;     /* it is outdated, or the caller does not believe it */
+    int64_t time_us; /* of the newest entry, by that host's clock */
+    size_t entries;  /* from its last base on */
+    size_t points;   /* of its own that are not gone (after judging) */
+    bool broken;     /* an entry in the middle is missing */
+    bool forked;     /* two entries claim one place: two hosts sign with the same key */
+    bool outdated;   /* all of it is sealed with a master key from before a rotation, and nobody has seen it since */
+    bool ignored;    /* it is outdated, or the caller does not believe it */
 };
 /* The caller may set `ignored` of more of them before it has them judged. Owned by c. */
 struct store_host *store_catalogue_hosts(struct store_catalogue *c, size_t *ret_n);
@@ -97,11 +97,11 @@ enum store_entry_kind { STORE_ENTRY_COMMIT = 1, STORE_ENTRY_FORGET, STORE_ENTRY_
 
 struct store_catalogue_add {
     const struct store_host_key *key;
-    const char *host;             /* name, for people */
+    const char *host; /* name, for people */
     enum store_entry_kind kind;
     char *const *points, *const *gone; /* ids, NULL-terminated: that are there; that are forgotten; NULL: none */
-    struct store_head last;       /* this host's newest entry, as it remembers it; seq 0: none */
-    bool anew;                    /* all that its chain says is said again, as a base */
+    struct store_head last;            /* this host's newest entry, as it remembers it; seq 0: none */
+    bool anew;                         /* all that its chain says is said again, as a base */
 };
 /* Adds to this host's chain what is not said yet, in an entry, or more if it is much; durable on return. Nobody else may add to this chain
  * meanwhile: the caller refreshes before, under a lock. Every 64 entries a base follows, and what that replaces is deleted. *ret_head: the

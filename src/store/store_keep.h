@@ -17,9 +17,9 @@ struct store_problem;
 /* ---- Keys: each opens the repository; only rotation touches more than them. -ENOTSUP if it is not encrypted. ----------------*/
 struct store_key_info {
     char id[33];
-    bool key_file;      /* else a passphrase */
-    bool current;       /* the one that opened this handle */
-    bool removed;       /* it does not count any more, or never did: the storage has put it there (from version 2 on) */
+    bool key_file; /* else a passphrase */
+    bool current;  /* the one that opened this handle */
+    bool removed;  /* it does not count any more, or never did: the storage has put it there (from version 2 on) */
     char created[32], label[128];
 };
 /* Caller frees with free(). */
@@ -78,7 +78,7 @@ int store_policy_apply(const struct store_policy *policy, struct store_policy_it
  * two are a repair: other packs are not written again. */
 enum store_mend { STORE_MEND_ENDS, STORE_MEND_FOOTERS, STORE_MEND_ALL };
 struct store_prune {
-    bool dry_run;                /* the result is that of the same without it; nothing is changed (a lost index file aside) */
+    bool dry_run; /* the result is that of the same without it; nothing is written, no lock either */
     enum store_mend mend;
     int64_t grace_us;            /* what has become unused is only deleted when it has been so for that long; 0: at once */
     unsigned max_unused_percent; /* packs with more unused bytes than that are written again; 0: default (20) */
@@ -86,15 +86,15 @@ struct store_prune {
     struct progress *progress;
 };
 struct store_prune_result {
-    uint64_t points, chunks;                /* in use */
+    uint64_t points, chunks; /* in use */
     uint64_t packs, packs_deleted, packs_repacked;
-    uint64_t packs_damaged, packs_mended;   /* found, and of these written again */
-    uint64_t chunks_lost;                   /* in the packs that were not: needed, and cannot be read anywhere */
-    uint64_t bytes_used, bytes_unused;      /* in packs, before */
-    uint64_t bytes_freed;                   /* deleted now (net of what was written again) */
-    uint64_t bytes_later;                   /* deleted by a later prune, when running backups have ended and the grace is over */
-    int64_t later_us;                       /* when it is over for the first of these, by this host's clock; 0: none waits for that */
-    char waits_for[192];                    /* whose, if bytes_later; "" otherwise */
+    uint64_t packs_damaged, packs_mended; /* found, and of these written again */
+    uint64_t chunks_lost;                 /* in the packs that were not: needed, and cannot be read anywhere */
+    uint64_t bytes_used, bytes_unused;    /* in packs, before */
+    uint64_t bytes_freed;                 /* deleted now (net of what was written again) */
+    uint64_t bytes_later;                 /* deleted by a later prune, when running backups have ended and the grace is over */
+    int64_t later_us;                     /* when it is over for the first of these, by this host's clock; 0: none waits for that */
+    char waits_for[192];                  /* whose, if bytes_later; "" otherwise */
 };
 /* Removes what no point uses. Safe beside running backups, of other hosts too. -EBUSY: another prune or repair runs (named).
  * -EUCLEAN: a point is damaged or a chunk missing: nothing was removed; check tells more. */
@@ -120,57 +120,63 @@ int store_unindexed(struct store *s, struct store_unindexed *ret, struct err *er
 
 /* ---- Checking and repairing -----------------------------------------------------------------------------------------------*/
 struct store_check {
-    unsigned read_data_percent;  /* 0: structure only; 100: every byte; between: that share of the packs, chosen by chance */
+    unsigned read_data_percent; /* 0: structure only; 100: every byte; between: that share of the packs, chosen by chance */
     const struct par_cancel *cancel;
     struct progress *progress;
 };
 struct store_check_result {
     uint64_t points, points_damaged, packs, packs_read, chunks, bytes_read;
     uint64_t problems;
-    uint64_t unused_packs;       /* no index names them: left by an interrupted backup, or one that runs; prune removes them */
+    uint64_t unused_packs; /* no index names them: left by an interrupted backup, or one that runs; prune removes them */
 };
 /* Each finding names the chunk or file and, where it touches one, the point and the image; fn from one thread at a time. Packs that are
  * lost are a warning where all points are whole without them. */
-int store_check(struct store *s, const struct store_check *options,
-                void (*fn)(void *priv, const struct store_problem *p), void *priv, struct store_check_result *ret,
-                struct err *err);
+int store_check(struct store *s, const struct store_check *options, void (*fn)(void *priv, const struct store_problem *p), void *priv,
+                struct store_check_result *ret, struct err *err);
 
 struct store_repair_result {
-    uint64_t packs, chunks;         /* in the new index */
-    uint64_t packs_damaged;         /* of these some chunks could not be read and are left out: the next full backup of a VM that
+    uint64_t packs, chunks; /* in the new index */
+    uint64_t packs_damaged; /* of these some chunks could not be read and are left out: the next full backup of a VM that
                                        still has them stores them again, which heals older points too */
     uint64_t chunks_lost;
 };
 /* Makes the index anew from the packs. read_data: every chunk is read and only good ones are kept. */
-int store_repair_index(struct store *s, bool read_data, const struct par_cancel *cancel, struct store_repair_result *ret,
-                       struct err *err);
+int store_repair_index(struct store *s, bool read_data, const struct par_cancel *cancel, struct store_repair_result *ret, struct err *err);
 
 /* ---- Counting -------------------------------------------------------------------------------------------------------------*/
 struct store_usage {
-    char *group;            /* NULL: the total */
+    char *group; /* NULL: the total */
     uint64_t points, images;
-    uint64_t logical;       /* sum of the sizes of all images and documents of all points */
-    uint64_t data;          /* of these, what is not holes */
-    uint64_t unique;        /* bytes of the different chunks they use */
-    uint64_t stored;        /* what these chunks take in packs, compressed and sealed */
-    uint64_t exclusive;     /* of stored, what no other group uses; of the total: all of it */
+    uint64_t logical;   /* sum of the sizes of all images and documents of all points */
+    uint64_t data;      /* of these, what is not holes */
+    uint64_t unique;    /* bytes of the different chunks they use */
+    uint64_t stored;    /* what these chunks take in packs, compressed and sealed */
+    uint64_t exclusive; /* of stored, what no other group uses; of the total: all of it */
 };
 /* group: names the group (a VM) of a stream, or NULL for none; called from one thread. The total is first. Free with
  * store_usage_free(). */
-int store_usage(struct store *s, const char *(*group)(void *priv, const char *point, const char *meta, const char *stream),
-                void *priv, struct store_usage **ret, size_t *ret_n, struct err *err);
+int store_usage(struct store *s, const char *(*group)(void *priv, const char *point, const char *meta, const char *stream), void *priv,
+                struct store_usage **ret, size_t *ret_n, struct err *err);
 void store_usage_free(struct store_usage *u, size_t n);
 
 /* ---- Copying --------------------------------------------------------------------------------------------------------------*/
+struct store_copy {
+    struct progress *progress; /* may be NULL, as the others */
+    const struct par_cancel *cancel;
+    /* The copy is durable, under this id, and is made visible when this returns. */
+    void (*prepared)(void *priv, const char *id);
+    void *priv;
+};
 /* Copies a point to another repository, where it gets an id of its own but keeps time and meta; only chunks that `to` lacks
- * are read. *ret_id: its id there. 1: it was there already (copied before); 0 copied. Every chunk is verified on the way. */
-int store_copy_point(struct store *from, const char *id, struct store *to, struct progress *progress,
-                     const struct par_cancel *cancel, char ret_id[static 65], struct err *err);
+ * are read. *ret_id: its id there. 1: it was there already (copied before); 0 copied. Every chunk is verified on the way. It takes as
+ * long as the images have different nodes and chunks, whatever they claim. */
+int store_copy_point(struct store *from, const char *id, struct store *to, const struct store_copy *options, char ret_id[static 65],
+                     struct err *err);
 
 /* ---- Locks ----------------------------------------------------------------------------------------------------------------*/
 struct store_lock_info {
     char id[33];
-    char owner[192];        /* "backup, host web, pid 17, since 2026-11-22T21:13:05Z" */
+    char owner[192]; /* "backup, host web, pid 17, since 2026-11-22T21:13:05Z" */
     bool stale, maintenance;
 };
 int store_lock_list(struct store *s, struct store_lock_info **ret, size_t *ret_n, struct err *err);

@@ -4,7 +4,7 @@
 #define VSS_COMPONENTS_H
 
 #include "base/cleanup.h"
-#include "vss/pool.h"
+#include "vss/vss_pool.h"
 #include "vss/vss.h"
 
 struct bc_subcomponent {
@@ -40,6 +40,7 @@ struct bc_snapshot {
     const char *id, *volume, *provider_id;
     uint32_t attributes;
     int64_t created_us;
+    const char *device; /* where it is while it exists, which no document says; NULL: nowhere */
 };
 
 struct bc_document {
@@ -60,20 +61,16 @@ DEFINE_CLEANUP(struct bc_document *, components_free)
 
 struct bc_writer *components_writer(const struct bc_document *doc, const char *writer_id); /* NULL: none */
 struct bc_component *components_find(const struct bc_writer *w, const char *logical_path, const char *name);
-int components_add_writer(struct bc_document *doc, const char *id, const char *instance_id, struct bc_writer **ret,
-                          struct err *err);
-int components_add(struct bc_document *doc, struct bc_writer *w, enum vss_component_type type, const char *logical_path,
-                   const char *name, struct bc_component **ret, struct err *err);
+int components_add_writer(struct bc_document *doc, const char *id, const char *instance_id, struct bc_writer **ret, struct err *err);
+int components_add(struct bc_document *doc, struct bc_writer *w, enum vss_component_type type, const char *logical_path, const char *name,
+                   struct bc_component **ret, struct err *err);
 /* Checks and copies; `target` and the others may be freed afterwards. */
 int components_add_target(struct bc_document *doc, struct bc_component *c, const struct kvss_new_target *target, struct err *err);
-int components_add_subcomponent(struct bc_document *doc, struct bc_component *c, const struct bc_subcomponent *sub,
-                                struct err *err);
-int components_add_mapping(struct bc_document *doc, struct bc_component *c, const struct vss_alternate_location *mapping,
-                           struct err *err);
+int components_add_subcomponent(struct bc_document *doc, struct bc_component *c, const struct bc_subcomponent *sub, struct err *err);
+int components_add_mapping(struct bc_document *doc, struct bc_component *c, const struct vss_alternate_location *mapping, struct err *err);
 int components_add_snapshot(struct bc_document *doc, const struct bc_snapshot *s, struct err *err);
 /* Checks `text` (NULL clears) against max and sets *field to a copy. */
-int components_set_text(struct bc_document *doc, const char **field, const char *text, size_t max, const char *what,
-                        struct err *err);
+int components_set_text(struct bc_document *doc, const char **field, const char *text, size_t max, const char *what, struct err *err);
 
 /* components_xml.c; errors as for writer metadata. */
 int components_format(const struct bc_document *doc, char **ret_xml, struct err *err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "vss/components.h"
 #include "vss/form.h"
-#include "vss/text.h"
+#include "vss/vss_text.h"
 #include <errno.h>
 #include <string.h>
 
@@ -47,12 +47,11 @@ static void put_lists(struct form *f, xmlNodePtr node, const struct bc_component
     }
     for (size_t i = 0; i < c->n_targets; i++) {
         const struct kvss_new_target *t = &c->targets[i];
-        put_moved(f, node, "NEW_TARGET",
-                  &(struct vss_alternate_location){ t->path, t->filespec, t->new_path, t->recursive });
+        put_moved(f, node, "NEW_TARGET", &(struct vss_alternate_location){ t->path, t->filespec, t->new_path, t->recursive });
     }
 }
 
-static void put_component(struct form *f, xmlNodePtr parent, const struct bc_component *c)
+static void components_xml_put_component(struct form *f, xmlNodePtr parent, const struct bc_component *c)
 {
     xmlNodePtr node = form_add(f, parent, "COMPONENT");
 
@@ -104,7 +103,7 @@ int components_format(const struct bc_document *doc, char **ret_xml, struct err 
         form_text(&f, node, "instanceId", w->instance_id);
         form_word(&f, node, "backupType", &words_backup_type, w->backup_type);
         for (size_t k = 0; k < w->n_components; k++)
-            put_component(&f, node, w->components[k]);
+            components_xml_put_component(&f, node, w->components[k]);
     }
     if (doc->set_id)
         put_snapshot_set(&f, root, doc);
@@ -132,7 +131,7 @@ static void get_failure(struct reader *rd, xmlNodePtr node, struct bc_component 
     c->failure_text = reader_opt_text(rd, node, "failureMessage", TEXT_MESSAGE_MAX);
     reader_end(rd, node, true);
     if (rd->r == 0 && c->failure == VSS_S_OK)
-        reader_fail(rd, node, "a failure of code 0 is none");
+        reader_fail(rd, node, "a failure cannot have code 0");
 }
 
 static void get_subcomponent(struct reader *rd, xmlNodePtr node, struct bc_document *doc, struct bc_component *c)
@@ -241,12 +240,11 @@ static void get_attributes(struct reader *rd, xmlNodePtr node, struct bc_compone
     c->selected_for_restore = reader_bool(rd, node, "selectedForRestore");
     c->additional_restores = reader_bool(rd, node, "additionalRestores");
     c->restore_target = (enum vss_restore_target)reader_opt_word(rd, node, "restoreTarget", &words_restore_target);
-    c->file_restore_status =
-        (enum vss_file_restore_status)reader_opt_word(rd, node, "fileRestoreStatus", &words_file_restore_status);
+    c->file_restore_status = (enum vss_file_restore_status)reader_opt_word(rd, node, "fileRestoreStatus", &words_file_restore_status);
     reader_end(rd, node, false);
 }
 
-static void get_component(struct reader *rd, xmlNodePtr node, struct bc_document *doc, struct bc_writer *w)
+static void components_xml_get_component(struct reader *rd, xmlNodePtr node, struct bc_document *doc, struct bc_writer *w)
 {
     struct bc_component *c = NULL;
 
@@ -279,7 +277,7 @@ static void get_writer(struct reader *rd, xmlNodePtr node, struct bc_document *d
         return;
     w->backup_type = type;
     for (xmlNodePtr n = NULL; (n = reader_next(rd, node, n));)
-        get_component(rd, n, doc, w);
+        components_xml_get_component(rd, n, doc, w);
 }
 
 static void get_snapshot_set(struct reader *rd, xmlNodePtr node, struct bc_document *doc)
@@ -331,9 +329,7 @@ int components_parse(const char *xml, struct bc_document **ret, struct err *err)
 
     if (r < 0)
         return r;
-    struct reader rd = {
-        .what = "backup components document", .xmlns = XMLNS, .pool = &doc->strings, .err = err ? err : &local
-    };
+    struct reader rd = { .what = "backup components document", .xmlns = XMLNS, .pool = &doc->strings, .err = err ? err : &local };
     xmlNodePtr root = reader_begin(&rd, xml, "BACKUP_COMPONENTS", VERSION, &xml_doc);
     if (root)
         get_document(&rd, root, doc);

@@ -47,10 +47,10 @@ static void event_run(struct task *t)
     struct kvss_event *ev = (struct kvss_event *)t;
     struct vss_session *v = t->session;
     handler_fn *handler = event_handler(&ev->member->entry->writer, ev->kind);
-    bool result = handler ? handler(ev->member->entry->priv, ev) : true;
+    bool ok = handler ? handler(ev->member->entry->priv, ev) : true;
 
     SCOPED_LOCK(&v->lock);
-    ev->result = result;
+    ev->ok = ok;
     ev->member->running--;
 }
 
@@ -71,20 +71,20 @@ static int list_components(struct kvss_event *ev, bool restore, struct err *err)
         return 0;
     ev->components = calloc(bc->n_components, sizeof *ev->components);
     if (!ev->components)
-        return err_errno(err, ENOMEM, "cannot send an event");
+        return err_nomem(err);
     for (size_t i = 0; i < bc->n_components; i++)
         if (!restore || bc->components[i]->selected_for_restore)
             ev->components[ev->n_components++] = (struct kvss_component){ ev, bc->components[i] };
     return 0;
 }
 
-int event_new(struct vss_session *v, struct member *m, enum event_kind kind, const struct deadline *deadline,
-              struct kvss_event **ret, struct err *err)
+int event_new(struct vss_session *v, struct member *m, enum event_kind kind, const struct deadline *deadline, struct kvss_event **ret,
+              struct err *err)
 {
     struct kvss_event *ev = calloc(1, sizeof *ev);
 
     if (!ev)
-        return err_errno(err, ENOMEM, "cannot send an event");
+        return err_nomem(err);
     task_init(&ev->task, v, event_run, event_free);
     ev->member = m;
     ev->kind = kind;
@@ -128,13 +128,12 @@ static int errno_of(uint32_t hresult)
     }
 }
 
-static int report(const struct member *m, enum event_kind kind, uint32_t failure, const char *text, struct err *err)
+static int dispatch_report(const struct vss_session *v, const struct member *m, uint32_t failure, const char *text, struct err *err)
 {
-    return err_vss(err, failure, errno_of(failure), "writer '%s' failed in %s: %s (%s)", m->entry->writer.name,
-                   events[kind].name, text ? text : "it gave no reason", vss_error_symbol(failure));
+    return member_error(v, m, failure, errno_of(failure), text ? text : "no reason given", err);
 }
 
-struct outcome {
+struct event_result {
     bool late;
     bool ok;
     uint32_t failure;
@@ -142,15 +141,15 @@ struct outcome {
 };
 
 /* Takes what the handler said, and nothing that it says later. */
-static struct outcome close_event(struct kvss_event *ev)
+static struct event_result close_event(struct kvss_event *ev)
 {
     SCOPED_LOCK(&ev->task.session->lock);
     ev->closed = true;
     if (!ev->task.done)
-        return (struct outcome){ .late = true, .failure = VSS_E_WRITERERROR_TIMEOUT };
-    if (ev->result && ev->failure == VSS_S_OK)
-        return (struct outcome){ .ok = true };
-    return (struct outcome){
+        return (struct event_result){ .late = true, .failure = VSS_E_WRITERERROR_TIMEOUT };
+    if (ev->ok && ev->failure == VSS_S_OK)
+        return (struct event_result){ .ok = true };
+    return (struct event_result){
         .failure = ev->failure != VSS_S_OK ? ev->failure : VSS_E_WRITERERROR_NONRETRYABLE,
         .text = ev->failure_text,
     };
@@ -162,11 +161,11 @@ static bool keeps_failure(enum event_kind kind)
     return kind == EVENT_ABORT || kind == EVENT_BACKUP_SHUTDOWN;
 }
 
-static int settle(struct vss_session *v, struct kvss_event *ev, struct err *err)
+static int dispatch_settle(struct vss_session *v, struct kvss_event *ev, struct err *err)
 {
     struct member *m = ev->member;
     const struct event_info *info = &events[ev->kind];
-    struct outcome o = close_event(ev);
+    struct event_result o = close_event(ev);
     int r = 0;
 
     if (o.ok) {
@@ -179,11 +178,11 @@ static int settle(struct vss_session *v, struct kvss_event *ev, struct err *err)
         char text[128];
         if (o.late) {
             m->expired = true;
-            snprintf(text, sizeof text, "its handler had not returned after %u ms", ev->deadline.limit_ms);
+            snprintf(text, sizeof text, "its handler did not return within %u ms", ev->deadline.limit_ms);
             o.text = text;
         }
         member_fail(v, m, info->name, info->failed, o.failure, o.text);
-        r = report(m, ev->kind, o.failure, o.text, err);
+        r = dispatch_report(v, m, o.failure, o.text, err);
     }
     dispatch_log(v, info->name, m->entry->writer.name, m->state, o.ok ? VSS_S_OK : o.failure);
     return r;
@@ -196,8 +195,8 @@ static struct kvss_event *event_of(struct task *t)
     return (struct kvss_event *)t; /* the task is its first member */
 }
 
-static int make_events(struct vss_session *v, enum event_kind kind, const struct deadline *deadline, struct task **tasks,
-                       size_t *ret_n, struct err *err)
+static int make_events(struct vss_session *v, enum event_kind kind, const struct deadline *deadline, struct task **tasks, size_t *ret_n,
+                       struct err *err)
 {
     for (size_t i = 0; i < v->n_members; i++) {
         struct kvss_event *ev = NULL;
@@ -211,8 +210,7 @@ static int make_events(struct vss_session *v, enum event_kind kind, const struct
     return 0;
 }
 
-static int run_events(struct vss_session *v, struct task *const *tasks, size_t n, const struct deadline *deadline,
-                      struct err *err)
+static int run_events(struct vss_session *v, struct task *const *tasks, size_t n, const struct deadline *deadline, struct err *err)
 {
     int r = 0;
 
@@ -222,7 +220,7 @@ static int run_events(struct vss_session *v, struct task *const *tasks, size_t n
     pthread_mutex_unlock(&v->lock);
     tasks_run(v, tasks, n, deadline);
     for (size_t i = 0; i < n; i++) {
-        int ri = settle(v, event_of(tasks[i]), r == 0 ? err : NULL);
+        int ri = dispatch_settle(v, event_of(tasks[i]), r == 0 ? err : NULL);
         r = r == 0 ? ri : r;
     }
     return r;
@@ -234,7 +232,7 @@ int dispatch_event(struct vss_session *v, enum event_kind kind, const struct dea
     size_t n = 0;
 
     if (!tasks)
-        return err_errno(err, ENOMEM, "cannot send %s", events[kind].name);
+        return err_nomem(err);
     if (!keeps_failure(kind))
         v->aborted = false;
     int r = make_events(v, kind, deadline, tasks, &n, err);
@@ -256,12 +254,12 @@ int dispatch_expire(struct vss_session *v, enum event_kind kind, const struct de
         if (!m->takes_part || (elapsed < limit && !m->expired))
             continue;
         char text[128];
-        snprintf(text, sizeof text, "it was held for %llu ms, its limit is %u ms", (unsigned long long)elapsed, limit);
+        snprintf(text, sizeof text, "it was frozen for %llu ms, its limit is %u ms", (unsigned long long)elapsed, limit);
         if (!m->expired)
             member_fail(v, m, events[kind].name, events[kind].failed, VSS_E_WRITERERROR_TIMEOUT, text);
         m->expired = true;
         if (r == 0)
-            r = report(m, kind, VSS_E_WRITERERROR_TIMEOUT, m->text, err);
+            r = dispatch_report(v, m, VSS_E_WRITERERROR_TIMEOUT, m->text, err);
     }
     return r;
 }

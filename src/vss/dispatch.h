@@ -3,7 +3,7 @@
 #ifndef VSS_DISPATCH_H
 #define VSS_DISPATCH_H
 
-#include "vss/session.h"
+#include "vss/session_state.h"
 
 enum event_kind {
     EVENT_PREPARE_BACKUP,
@@ -61,18 +61,18 @@ struct kvss_event {
     struct member *member;
     enum event_kind kind;
     enum vss_backup_type backup_type;
-    bool succeeded;           /* BackupComplete had come */
+    bool succeeded; /* BackupComplete had come */
     bool has_deadline;
     struct deadline deadline;
     struct kvss_component *components;
     size_t n_components;
     /* Under the session's lock. */
-    bool closed;              /* what the handler says from now on is too late */
-    bool result;
+    bool closed; /* what the handler says from now on is too late */
+    bool ok;
     uint32_t failure;
     const char *failure_text;
 };
-int event_new(struct vss_session *v, struct member *m, enum event_kind kind, const struct deadline *deadline,
-              struct kvss_event **ret, struct err *err);
+int event_new(struct vss_session *v, struct member *m, enum event_kind kind, const struct deadline *deadline, struct kvss_event **ret,
+              struct err *err);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What a writer sees of an event: <kvss/writer.h>. Any of its threads may call these while the handler runs. */
 #include "vss/dispatch.h"
-#include "vss/text.h"
+#include "vss/vss_text.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -78,8 +78,8 @@ struct kvss_component *kvss_event_component(struct kvss_event *ev, size_t i)
 static bool is_writer_error(uint32_t hresult)
 {
     return hresult == VSS_E_WRITERERROR_PARTIAL_FAILURE || hresult == VSS_E_WRITERERROR_INCONSISTENTSNAPSHOT ||
-        hresult == VSS_E_WRITERERROR_OUTOFRESOURCES || hresult == VSS_E_WRITERERROR_TIMEOUT ||
-        hresult == VSS_E_WRITERERROR_RETRYABLE || hresult == VSS_E_WRITERERROR_NONRETRYABLE;
+           hresult == VSS_E_WRITERERROR_OUTOFRESOURCES || hresult == VSS_E_WRITERERROR_TIMEOUT || hresult == VSS_E_WRITERERROR_RETRYABLE ||
+           hresult == VSS_E_WRITERERROR_NONRETRYABLE;
 }
 
 void kvss_set_writer_failure(struct kvss_event *ev, uint32_t hresult, const char *fmt, ...)
@@ -104,11 +104,11 @@ static pthread_mutex_t *component_lock(const struct kvss_component *c)
     return &c->event->task.session->lock;
 }
 
-#define COMPONENT_GETTER(type, name, field)                       \
-    type kvss_component_##name(const struct kvss_component *c)    \
-    {                                                             \
-        SCOPED_LOCK(component_lock(c));                           \
-        return c->bc->field;                                      \
+#define COMPONENT_GETTER(type, name, field)                    \
+    type kvss_component_##name(const struct kvss_component *c) \
+    {                                                          \
+        SCOPED_LOCK(component_lock(c));                        \
+        return c->bc->field;                                   \
     }
 COMPONENT_GETTER(const char *, name, name)
 COMPONENT_GETTER(const char *, logical_path, logical_path)
@@ -142,8 +142,7 @@ struct kvss_new_target kvss_component_new_target(const struct kvss_component *c,
 static int check_open(const struct kvss_component *c, struct err *err)
 {
     if (c->event->closed)
-        return err_set(err, ESHUTDOWN, "component '%s': the handler overran its time limit, its answer no longer counts",
-                       c->bc->name);
+        return err_set(err, ESHUTDOWN, "component '%s': the handler exceeded its time limit, and its answer no longer counts", c->bc->name);
     return 0;
 }
 
@@ -151,13 +150,13 @@ static int check_open(const struct kvss_component *c, struct err *err)
 static int check_in_time(const struct kvss_component *c, const char *what, struct err *err)
 {
     if (c->event->kind == EVENT_BACKUP_COMPLETE)
-        return err_vss(err, VSS_E_BAD_STATE, EPROTO, "component '%s': the %s comes too late in BackupComplete: the backup is written. Set "
-                       "it in PostSnapshot", c->bc->name, what);
+        return err_vss(err, VSS_E_BAD_STATE, EPROTO,
+                       "component '%s': %s set too late in BackupComplete, the backup is already written: set it in PostSnapshot",
+                       c->bc->name, what);
     return 0;
 }
 
-static int set_text(struct kvss_component *c, const char **field, const char *text, size_t max, const char *what,
-                    struct err *err)
+static int event_set_text(struct kvss_component *c, const char **field, const char *text, size_t max, const char *what, struct err *err)
 {
     SCOPED_LOCK(component_lock(c));
     int r = check_open(c, err);
@@ -174,36 +173,36 @@ int kvss_component_set_backup_stamp(struct kvss_component *c, const char *stamp,
 {
     int r = check_in_time(c, "backup stamp", err);
 
-    return r < 0 ? r : set_text(c, &c->bc->backup_stamp, stamp, TEXT_METADATA_MAX, "backup stamp", err);
+    return r < 0 ? r : event_set_text(c, &c->bc->backup_stamp, stamp, TEXT_METADATA_MAX, "backup stamp", err);
 }
 
 int kvss_component_set_backup_metadata(struct kvss_component *c, const char *text, struct err *err)
 {
     int r = check_in_time(c, "backup metadata", err);
 
-    return r < 0 ? r : set_text(c, &c->bc->backup_metadata, text, TEXT_METADATA_MAX, "backup metadata", err);
+    return r < 0 ? r : event_set_text(c, &c->bc->backup_metadata, text, TEXT_METADATA_MAX, "backup metadata", err);
 }
 
 int kvss_component_set_restore_metadata(struct kvss_component *c, const char *text, struct err *err)
 {
-    return set_text(c, &c->bc->restore_metadata, text, TEXT_METADATA_MAX, "restore metadata", err);
+    return event_set_text(c, &c->bc->restore_metadata, text, TEXT_METADATA_MAX, "restore metadata", err);
 }
 
 int kvss_component_set_pre_restore_failure(struct kvss_component *c, const char *text, struct err *err)
 {
-    return set_text(c, &c->bc->pre_restore_failure, text, TEXT_MESSAGE_MAX, "failure message", err);
+    return event_set_text(c, &c->bc->pre_restore_failure, text, TEXT_MESSAGE_MAX, "failure message", err);
 }
 
 int kvss_component_set_post_restore_failure(struct kvss_component *c, const char *text, struct err *err)
 {
-    return set_text(c, &c->bc->post_restore_failure, text, TEXT_MESSAGE_MAX, "failure message", err);
+    return event_set_text(c, &c->bc->post_restore_failure, text, TEXT_MESSAGE_MAX, "failure message", err);
 }
 
 int kvss_component_set_failure(struct kvss_component *c, uint32_t hresult, const char *text, struct err *err)
 {
     if (hresult == VSS_S_OK)
-        return err_set(err, EINVAL, "component '%s': code 0 is no failure", c->bc->name);
-    int r = set_text(c, &c->bc->failure_text, text, TEXT_MESSAGE_MAX, "failure message", err);
+        return err_set(err, EINVAL, "component '%s': code 0 is not a failure", c->bc->name);
+    int r = event_set_text(c, &c->bc->failure_text, text, TEXT_MESSAGE_MAX, "failure message", err);
     if (r < 0)
         return r;
     SCOPED_LOCK(component_lock(c));
@@ -219,9 +218,9 @@ int kvss_component_set_restore_target(struct kvss_component *c, enum vss_restore
     if (r < 0)
         return r;
     if (c->event->kind != EVENT_PRE_RESTORE)
-        return err_vss(err, VSS_E_BAD_STATE, EPROTO, "component '%s': a restore target is set in PreRestore", c->bc->name);
+        return err_vss(err, VSS_E_BAD_STATE, EPROTO, "component '%s': a restore target can only be set in PreRestore", c->bc->name);
     if (target < VSS_RT_ORIGINAL || target > VSS_RT_ORIGINAL_LOCATION)
-        return err_set(err, EINVAL, "component '%s': restore target %d is not one of VSS's", c->bc->name, (int)target);
+        return err_set(err, EINVAL, "component '%s': %d is not a VSS restore target", c->bc->name, (int)target);
     c->bc->restore_target = target;
     return 0;
 }

@@ -68,7 +68,7 @@ int form_end(struct form *f, char **ret_xml, struct err *err)
     _cleanup_free_ char *xml = NULL;
 
     if (f->failed)
-        return err_errno(err, ENOMEM, "cannot write an XML document");
+        return err_nomem(err);
     int r = xml_dump(doc, NULL, true, &xml, err);
     if (r < 0)
         return r;

@@ -6,8 +6,8 @@
 #define VSS_FORM_H
 
 #include "base/xml.h"
-#include "vss/names.h"
-#include "vss/pool.h"
+#include "vss/vss_names.h"
+#include "vss/vss_pool.h"
 #include <kvss/error.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -29,12 +29,12 @@ int form_end(struct form *f, char **ret_xml, struct err *err);
 
 /* ---- Reading --------------------------------------------------------------------------------------------------------------*/
 struct reader {
-    const char *what;    /* "writer metadata document" */
+    const char *what; /* "writer metadata document" */
     const char *xmlns;
-    struct pool *pool;   /* where strings go */
+    struct pool *pool; /* where strings go */
     struct err *err;
-    int r;               /* 0, or the first failure; then every call below does nothing and yields 0, false, NULL */
-    size_t seen;         /* attributes of the present element that were asked for */
+    int r;       /* 0, or the first failure; then every call below does nothing and yields 0, false, NULL */
+    size_t seen; /* attributes of the present element that were asked for */
 };
 /* Parses and checks the root element and its version; its other attributes are to be asked for. *ret_doc: caller frees. */
 xmlNodePtr reader_begin(struct reader *rd, const char *xml, const char *root, const char *version, xmlDocPtr *ret_doc);

@@ -2,8 +2,8 @@
 /* GatherWriterMetadata: the Identify event, and what it brought. */
 #include "base/par.h"
 #include "vss/dispatch.h"
-#include "vss/session.h"
-#include "vss/text.h"
+#include "vss/session_state.h"
+#include "vss/vss_text.h"
 #include <errno.h>
 #include <string.h>
 
@@ -17,10 +17,10 @@ static int name_class(struct vss_session *v, char ***list, const char *id, struc
     if (r < 0)
         return r;
     if (!guid_parse(id, &canonical))
-        return err_set(err, EINVAL, "'%s' is no GUID of a writer", id ? id : "");
+        return err_set(err, EINVAL, "'%s' is not a writer GUID", id ? id : "");
     if (strv_has(*list, canonical.text))
         return 0;
-    return strv_add(list, canonical.text) < 0 ? err_errno(err, ENOMEM, "cannot select writers") : 0;
+    return strv_add(list, canonical.text) < 0 ? err_nomem(err) : 0;
 }
 
 int vss_enable_writer_class(struct vss_session *v, const char *writer_id, struct err *err)
@@ -65,7 +65,7 @@ static void identify_job_free(struct identify_job *job)
     free(job->list);
 }
 
-static int identify(void *ctx, size_t i, struct err *unused)
+static int gather_identify(void *ctx, size_t i, struct err *unused)
 {
     struct identified *it = &((struct identify_job *)ctx)->list[i];
     const struct kvss_writer *w = &it->entry->writer;
@@ -93,25 +93,29 @@ static int check_unique(const struct vss_session *v, const struct kvss_metadata 
         for (size_t k = 0; k < md->info.n_components; k++) {
             const struct vss_component_info *c = &md->info.components[k];
             if (metadata_find(&v->members[i]->md->info, c->logical_path, c->name) >= 0)
-                return err_vss(err, VSS_E_OBJECT_ALREADY_EXISTS, EEXIST, "component '%s' is writer '%s''s already",
+                return err_vss(err, VSS_E_OBJECT_ALREADY_EXISTS, EEXIST, "component '%s' already belongs to writer '%s'",
                                text_component(name, sizeof name, c->logical_path, c->name), v->members[i]->entry->writer.name);
         }
     return 0;
 }
 
-static int leave_out(struct vss_session *v, const struct identified *it, struct err *err)
+static int gather_leave_out(struct vss_session *v, const struct identified *it, struct err *err)
 {
     struct vss_left_out_writer out = { .name = it->entry->writer.name, .id = it->entry->writer.id };
     uint32_t hresult = it->err.hresult ? it->err.hresult : VSS_E_WRITERERROR_NONRETRYABLE;
 
-    log_error(v->service->config.log, "writer '%s', event Identify: it is left out: %s (%s, 0x%08x)", out.name, it->err.text,
-              vss_error_symbol(hresult), hresult);
+    const struct log *log = v->service->config.log;
+    if (log_wants(log, LOG_LEVEL_INFO))
+        log_error(log, "writer '%s', event Identify: it is skipped: %s (%s, 0x%08x)", out.name, it->err.text, vss_error_symbol(hresult),
+                  hresult);
+    else
+        log_error(log, "writer %s failed to identify itself and is skipped: %s", out.name, it->err.text);
     dispatch_log(v, "Identify", out.name, VSS_WS_FAILED_AT_IDENTIFY, hresult);
     int r = text_keep(&v->strings, it->err.text, &out.text, err);
     if (r < 0)
         return r;
     if (!ARRAY_GROW(v->left_out, v->n_left_out))
-        return err_errno(err, ENOMEM, "cannot gather writer metadata");
+        return err_nomem(err);
     v->left_out[v->n_left_out++] = out;
     return 0;
 }
@@ -121,7 +125,7 @@ static int take_in(struct vss_session *v, struct identified *it, struct err *err
     _cleanup_free_ struct member *m = calloc(1, sizeof *m);
 
     if (!m || !ARRAY_GROW(v->members, v->n_members))
-        return err_errno(err, ENOMEM, "cannot gather writer metadata");
+        return err_nomem(err);
     m->entry = it->entry;
     m->md = TAKE_PTR(it->md);
     m->state = VSS_WS_STABLE;
@@ -130,7 +134,7 @@ static int take_in(struct vss_session *v, struct identified *it, struct err *err
     return 0;
 }
 
-static int collect(struct vss_session *v, struct identify_job *job, struct err *err)
+static int gather_collect(struct vss_session *v, struct identify_job *job, struct err *err)
 {
     int r = 0;
 
@@ -139,13 +143,13 @@ static int collect(struct vss_session *v, struct identify_job *job, struct err *
         if (it->md && check_unique(v, it->md, &it->err) == 0)
             r = take_in(v, it, err);
         else
-            r = leave_out(v, it, err);
+            r = gather_leave_out(v, it, err);
     }
     return r;
 }
 
 /* A call that failed has changed nothing. */
-static void forget(struct vss_session *v)
+static void gather_forget(struct vss_session *v)
 {
     for (size_t i = 0; i < v->n_members; i++) {
         metadata_free(v->members[i]->md);
@@ -155,7 +159,7 @@ static void forget(struct vss_session *v)
     v->n_left_out = 0;
 }
 
-static int gather(struct vss_session *v, struct err *err)
+static int gather_gather(struct vss_session *v, struct err *err)
 {
     _cleanup_free_ struct writer_entry **entries = NULL;
     _cleanup_(identify_job_free) struct identify_job job = { 0 };
@@ -166,15 +170,15 @@ static int gather(struct vss_session *v, struct err *err)
         return r;
     job.list = calloc(n + 1, sizeof *job.list);
     if (!job.list)
-        return err_errno(err, ENOMEM, "cannot gather writer metadata");
+        return err_nomem(err);
     for (size_t i = 0; i < n; i++)
         if (is_enabled(v, entries[i]))
             job.list[job.n++].entry = entries[i];
-    r = par_each(job.n, 0, identify, &job, err);
+    r = par_each(job.n, 0, gather_identify, &job, err);
     if (r == 0)
-        r = collect(v, &job, err);
+        r = gather_collect(v, &job, err);
     if (r < 0)
-        forget(v);
+        gather_forget(v);
     return r;
 }
 
@@ -186,8 +190,9 @@ static int check_stored(const struct vss_session *v, struct err *err)
         for (size_t k = 0; k < v->n_stored; k++)
             found |= guid_equal(v->stored[k]->info.id, v->doc->writers[i]->id);
         if (!found)
-            return err_vss(err, VSS_E_OBJECT_NOT_FOUND, ENOENT, "the writer metadata document of writer %s is missing: "
-                           "without it its components cannot be restored", v->doc->writers[i]->id);
+            return err_vss(err, VSS_E_OBJECT_NOT_FOUND, ENOENT,
+                           "the writer metadata document of writer %s is missing: its components cannot be restored without it",
+                           v->doc->writers[i]->id);
     }
     return 0;
 }
@@ -201,7 +206,7 @@ int vss_gather_writer_metadata(struct vss_session *v, struct err *err)
         r = check_stored(v, err);
     if (r < 0)
         return r;
-    r = gather(v, err);
+    r = gather_gather(v, err);
     for (size_t i = 0; r == 0 && session_is_restore(v) && i < v->n_members; i++)
         v->members[i]->bc = components_writer(v->doc, v->members[i]->entry->writer.id);
     return session_leave(v, &step, r);
@@ -224,13 +229,6 @@ const struct vss_writer_info *vss_writer_find(const struct vss_session *v, const
     const struct member *m = session_member(v, writer_id);
 
     return m ? &m->md->info : NULL;
-}
-
-int vss_writer_metadata_xml(const struct vss_session *v, size_t i, char **ret_xml, struct err *err)
-{
-    if (i >= v->n_members)
-        return err_vss(err, VSS_E_OBJECT_NOT_FOUND, ENOENT, "there is no writer number %zu", i);
-    return metadata_format(v->members[i]->md, ret_xml, err);
 }
 
 size_t vss_left_out_count(const struct vss_session *v)

@@ -5,7 +5,7 @@
 #define VSS_METADATA_H
 
 #include "base/cleanup.h"
-#include "vss/pool.h"
+#include "vss/vss_pool.h"
 #include "vss/vss.h"
 
 struct metadata_lists { /* what the component of the same index owns */

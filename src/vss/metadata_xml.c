@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "vss/form.h"
 #include "vss/metadata.h"
-#include "vss/text.h"
+#include "vss/vss_text.h"
 #include <errno.h>
 #include <string.h>
 
@@ -38,7 +38,7 @@ static const char *const file_elements[] = {
     [KVSS_FILES_DATABASE_LOG] = "DATABASE_LOGFILES",
 };
 
-static void put_component(struct form *f, xmlNodePtr parent, const struct vss_component_info *c)
+static void metadata_xml_put_component(struct form *f, xmlNodePtr parent, const struct vss_component_info *c)
 {
     xmlNodePtr node = form_add(f, parent, c->type == VSS_CT_DATABASE ? "DATABASE" : "FILE_GROUP");
 
@@ -80,23 +80,22 @@ int metadata_format(const struct kvss_metadata *md, char **ret_xml, struct err *
     put_restore_method(&f, root, w);
     xmlNodePtr locations = form_add(&f, root, "BACKUP_LOCATIONS");
     for (size_t i = 0; i < w->n_excludes; i++)
-        put_place(&f, form_add(&f, locations, "EXCLUDE_FILES"), w->excludes[i].path, w->excludes[i].filespec,
-                  w->excludes[i].recursive);
+        put_place(&f, form_add(&f, locations, "EXCLUDE_FILES"), w->excludes[i].path, w->excludes[i].filespec, w->excludes[i].recursive);
     for (size_t i = 0; i < w->n_components; i++)
-        put_component(&f, locations, &w->components[i]);
+        metadata_xml_put_component(&f, locations, &w->components[i]);
     return form_end(&f, ret_xml, err);
 }
 
 /* ---- Reading --------------------------------------------------------------------------------------------------------------*/
 
-struct place {
+struct metadata_xml_place {
     const char *path, *filespec;
     bool recursive;
 };
 
-static struct place get_place(struct reader *rd, xmlNodePtr node)
+static struct metadata_xml_place get_place(struct reader *rd, xmlNodePtr node)
 {
-    return (struct place){
+    return (struct metadata_xml_place){
         .path = reader_text(rd, node, "path", TEXT_PATH_MAX),
         .filespec = reader_text(rd, node, "filespec", TEXT_NAME_MAX),
         .recursive = reader_bool(rd, node, "recursive"),
@@ -141,7 +140,7 @@ static void get_restore_method(struct reader *rd, xmlNodePtr node, struct kvss_m
             reader_unexpected(rd, n);
             return;
         }
-        struct place p = get_place(rd, n);
+        struct metadata_xml_place p = get_place(rd, n);
         const char *destination = reader_text(rd, n, "alternatePath", TEXT_PATH_MAX);
         reader_end(rd, n, true);
         if (rd->r == 0)
@@ -151,14 +150,14 @@ static void get_restore_method(struct reader *rd, xmlNodePtr node, struct kvss_m
 
 static void get_files(struct reader *rd, xmlNodePtr node, struct kvss_metadata *md, enum kvss_file_kind kind)
 {
-    struct place p = get_place(rd, node);
+    struct metadata_xml_place p = get_place(rd, node);
     struct kvss_md_files f = { .kind = kind, .path = p.path, .filespec = p.filespec, .recursive = p.recursive };
 
     f.alternate_path = reader_opt_text(rd, node, "alternatePath", TEXT_PATH_MAX);
     f.backup_type_mask = (uint32_t)reader_number(rd, node, "filespecBackupType", UINT32_MAX);
     reader_end(rd, node, true);
     if (rd->r == 0 && f.backup_type_mask == 0)
-        reader_fail(rd, node, "no type of backup takes these files");
+        reader_fail(rd, node, "these files belong to no type of backup");
     if (rd->r == 0)
         reader_check(rd, node, metadata_add_files(md, md->info.n_components - 1, &f, rd->err));
 }
@@ -197,7 +196,7 @@ static void get_component_lists(struct reader *rd, xmlNodePtr node, struct kvss_
     }
 }
 
-static void get_component(struct reader *rd, xmlNodePtr node, struct kvss_metadata *md)
+static void metadata_xml_get_component(struct reader *rd, xmlNodePtr node, struct kvss_metadata *md)
 {
     struct kvss_md_component c = {
         .type = reader_is(node, "DATABASE") ? VSS_CT_DATABASE : VSS_CT_FILEGROUP,
@@ -227,12 +226,12 @@ static void get_backup_locations(struct reader *rd, xmlNodePtr node, struct kvss
     reader_end(rd, node, false);
     for (xmlNodePtr n = NULL; (n = reader_next(rd, node, n));) {
         if (reader_is(n, "EXCLUDE_FILES") && md->info.n_components == 0) {
-            struct place p = get_place(rd, n);
+            struct metadata_xml_place p = get_place(rd, n);
             reader_end(rd, n, true);
             if (rd->r == 0)
                 reader_check(rd, n, kvss_md_add_exclude(md, p.path, p.filespec, p.recursive, rd->err));
         } else if (reader_is(n, "DATABASE") || reader_is(n, "FILE_GROUP")) {
-            get_component(rd, n, md);
+            metadata_xml_get_component(rd, n, md);
         } else {
             reader_unexpected(rd, n);
         }

@@ -58,7 +58,7 @@ static int start_all(struct vss_session *v, enum provider_call call, struct task
     for (size_t i = 0; i < v->n_providers; i++) {
         struct provider_task *pt = calloc(1, sizeof *pt);
         if (!pt)
-            return err_errno(err, ENOMEM, "cannot call the providers");
+            return err_nomem(err);
         task_init(&pt->task, v, provider_run, provider_task_free);
         pt->entry = v->providers[i];
         pt->call = call;
@@ -68,45 +68,48 @@ static int start_all(struct vss_session *v, enum provider_call call, struct task
     return 0;
 }
 
-static bool is_done(struct vss_session *v, const struct task *t)
+static bool calls_is_done(struct vss_session *v, const struct task *t)
 {
     SCOPED_LOCK(&v->lock);
     return t->done;
 }
 
-/* The result of one; *late is set if there is none yet. */
-static int take_result(struct vss_session *v, struct task *t, bool *late, struct err *err)
+/* The result of one; *ret_late is set if there is none yet. */
+static int calls_take_result(struct vss_session *v, struct task *t, bool *ret_late, struct err *err)
 {
     struct provider_task *pt = (struct provider_task *)t;
     const char *name = pt->entry->provider.name, *call = call_names[pt->call];
 
-    if (!is_done(v, t)) {
-        *late = true;
-        return err_vss(err, VSS_E_HOLD_WRITES_TIMEOUT, ETIMEDOUT, "provider '%s' has not returned from %s in time", name, call);
+    if (!calls_is_done(v, t)) {
+        *ret_late = true;
+        return err_vss(err, VSS_E_HOLD_WRITES_TIMEOUT, ETIMEDOUT, "provider %s did not return from %s in time", name, call);
     }
     if (pt->r == 0)
         return 0;
     uint32_t hresult = pt->err.hresult;
     if (hresult == 0)
         hresult = pt->err.code ? VSS_E_PROVIDER_VETO : VSS_E_UNEXPECTED_PROVIDER_ERROR;
-    log_error(v->service->config.log, "provider '%s', %s: %s (%s)", name, call, pt->err.text, vss_error_symbol(hresult));
-    return err_vss(err, hresult, -pt->r, "provider '%s' failed in %s: %s (%s)", name, call,
-                   pt->err.code ? pt->err.text : "it gave no reason", vss_error_symbol(hresult));
+    const char *cause = pt->err.code ? pt->err.text : "no reason given";
+    const struct log *log = v->service->config.log;
+    if (log_wants(log, LOG_LEVEL_INFO))
+        log_error(log, "provider '%s', %s: %s (%s, 0x%08x)", name, call, cause, vss_error_symbol(hresult), hresult);
+    else
+        log_error(log, "provider %s: %s", name, cause);
+    return err_vss(err, hresult, -pt->r, "provider %s: %s", name, cause);
 }
 
-int providers_call(struct vss_session *v, enum provider_call call, const struct deadline *deadline, bool *ret_late,
-                   struct err *err)
+int providers_call(struct vss_session *v, enum provider_call call, const struct deadline *deadline, bool *ret_late, struct err *err)
 {
     _cleanup_free_ struct task **tasks = calloc(v->n_providers + 1, sizeof *tasks);
     bool late = false;
 
     if (!tasks)
-        return err_errno(err, ENOMEM, "cannot call the providers");
+        return err_nomem(err);
     int r = start_all(v, call, tasks, err);
     if (r == 0)
         tasks_run(v, tasks, v->n_providers, deadline);
     for (size_t i = 0; i < v->n_providers && tasks[i]; i++) {
-        int ri = r == 0 ? take_result(v, tasks[i], &late, err) : 0;
+        int ri = r == 0 ? calls_take_result(v, tasks[i], &late, err) : 0;
         r = r == 0 ? ri : r;
         task_unref(tasks[i]);
     }

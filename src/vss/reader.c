@@ -2,7 +2,7 @@
 #include "base/guid.h"
 #include "base/num.h"
 #include "vss/form.h"
-#include "vss/text.h"
+#include "vss/vss_text.h"
 #include "vss/vss.h"
 #include <errno.h>
 #include <stdarg.h>
@@ -24,7 +24,7 @@ void reader_fail(struct reader *rd, xmlNodePtr node, const char *fmt, ...)
 
 void reader_unexpected(struct reader *rd, xmlNodePtr node)
 {
-    reader_fail(rd, node, "no such element is known here");
+    reader_fail(rd, node, "unknown element");
 }
 
 void reader_check(struct reader *rd, xmlNodePtr node, int r)
@@ -66,11 +66,11 @@ xmlNodePtr reader_begin(struct reader *rd, const char *xml, const char *root, co
         reader_fail(rd, node, "expected <%s xmlns=\"%s\">", root, rd->xmlns);
     for (xmlNodePtr n = doc->children; n; n = n->next)
         if (n != node)
-            reader_fail(rd, node, "there is something beside the root element");
+            reader_fail(rd, node, "data after or before the root element");
     rd->seen = 0;
     const char *found = reader_text(rd, node, "version", TEXT_NAME_MAX);
     if (rd->r == 0 && strcmp(found, version) != 0)
-        reader_fail(rd, node, "version %s is not known, only %s is", found, version);
+        reader_fail(rd, node, "version %s is unknown, only %s is known", found, version);
     if (rd->r < 0)
         return NULL;
     *ret_doc = TAKE_PTR(doc);
@@ -88,9 +88,9 @@ xmlNodePtr reader_next(struct reader *rd, xmlNodePtr parent, xmlNodePtr last)
     if (!node)
         return NULL;
     if (node->type != XML_ELEMENT_NODE)
-        reader_fail(rd, parent, "there is something between its elements");
+        reader_fail(rd, parent, "text between elements");
     else if (!in_namespace(rd, node))
-        reader_fail(rd, node, "this element is of another vocabulary");
+        reader_fail(rd, node, "this element is from another vocabulary");
     else if (node->nsDef)
         reader_fail(rd, node, "a namespace is declared here");
     rd->seen = 0;
@@ -110,7 +110,7 @@ static char *get(struct reader *rd, xmlNodePtr node, const char *attr, bool need
     return value;
 }
 
-static const char *keep(struct reader *rd, xmlNodePtr node, const char *attr, size_t max, bool needed)
+static const char *reader_keep(struct reader *rd, xmlNodePtr node, const char *attr, size_t max, bool needed)
 {
     _cleanup_free_ char *value = get(rd, node, attr, needed);
     const char *kept = NULL;
@@ -125,12 +125,12 @@ static const char *keep(struct reader *rd, xmlNodePtr node, const char *attr, si
 
 const char *reader_text(struct reader *rd, xmlNodePtr node, const char *attr, size_t max)
 {
-    return keep(rd, node, attr, max, true);
+    return reader_keep(rd, node, attr, max, true);
 }
 
 const char *reader_opt_text(struct reader *rd, xmlNodePtr node, const char *attr, size_t max)
 {
-    return keep(rd, node, attr, max, false);
+    return reader_keep(rd, node, attr, max, false);
 }
 
 const char *reader_guid(struct reader *rd, xmlNodePtr node, const char *attr)
@@ -140,7 +140,7 @@ const char *reader_guid(struct reader *rd, xmlNodePtr node, const char *attr)
 
     /* Only as we write it: another spelling would not be saved as it was. */
     if (text && (!guid_parse(text, &canonical) || strcmp(text, canonical.text) != 0)) {
-        reader_fail(rd, node, "attribute %s is no GUID in lower case", attr);
+        reader_fail(rd, node, "attribute %s is not a GUID in lower case", attr);
         return NULL;
     }
     return text;
@@ -173,13 +173,13 @@ uint32_t reader_hex(struct reader *rd, xmlNodePtr node, const char *attr)
     return n;
 }
 
-static int find_word(struct reader *rd, xmlNodePtr node, const char *attr, const struct words *w, bool needed)
+static int reader_find_word(struct reader *rd, xmlNodePtr node, const char *attr, const struct words *w, bool needed)
 {
     _cleanup_free_ char *value = get(rd, node, attr, needed);
     int i = value ? words_find(w, value) : 0;
 
     if (i < 0) {
-        reader_fail(rd, node, "attribute %s: '%.64s' is no %s", attr, value, w->what);
+        reader_fail(rd, node, "attribute %s: '%.64s' is not a %s", attr, value, w->what);
         return 0;
     }
     return i;
@@ -187,12 +187,12 @@ static int find_word(struct reader *rd, xmlNodePtr node, const char *attr, const
 
 int reader_word(struct reader *rd, xmlNodePtr node, const char *attr, const struct words *w)
 {
-    return find_word(rd, node, attr, w, true);
+    return reader_find_word(rd, node, attr, w, true);
 }
 
 int reader_opt_word(struct reader *rd, xmlNodePtr node, const char *attr, const struct words *w)
 {
-    return find_word(rd, node, attr, w, false);
+    return reader_find_word(rd, node, attr, w, false);
 }
 
 bool reader_bool(struct reader *rd, xmlNodePtr node, const char *attr)
@@ -209,7 +209,7 @@ void reader_end(struct reader *rd, xmlNodePtr node, bool leaf)
     for (xmlAttrPtr a = node->properties; a; a = a->next)
         n++;
     if (n != rd->seen)
-        reader_fail(rd, node, "it has %zu attributes, of which %zu are known", n, rd->seen);
+        reader_fail(rd, node, "it has %zu attributes, only %zu are known", n, rd->seen);
     else if (leaf && node->children)
-        reader_fail(rd, node, "it has contents, where none is expected");
+        reader_fail(rd, node, "it has content, but none is expected");
 }

@@ -3,9 +3,9 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/guid.h"
-#include "vss/names.h"
-#include "vss/pool.h"
-#include "vss/text.h"
+#include "vss/vss_names.h"
+#include "vss/vss_pool.h"
+#include "vss/vss_text.h"
 #include <errno.h>
 #include <string.h>
 
@@ -17,7 +17,7 @@ int vss_service_new(const struct vss_service_config *config, struct vss_service 
     struct vss_service *s = calloc(1, sizeof *s);
 
     if (!s)
-        return err_errno(err, ENOMEM, "cannot start the service");
+        return err_nomem(err);
     if (config)
         s->config = *config;
     s->own_clock = s->config.now_ms != NULL;
@@ -90,7 +90,7 @@ int service_volume_of(const struct vss_service *s, const char *path, char **ret,
         return s->config.volume_of(s->config.priv, path, ret, err);
     char *root = strdup("/");
     if (!root)
-        return err_errno(err, ENOMEM, "cannot tell the volume of '%s'", path);
+        return err_nomem(err);
     *ret = root;
     return 0;
 }
@@ -101,7 +101,7 @@ int service_writers(struct vss_service *s, struct writer_entry ***ret, size_t *r
     struct writer_entry **list = calloc(s->n_writers + 1, sizeof *list);
 
     if (!list)
-        return err_errno(err, ENOMEM, "cannot list the writers");
+        return err_nomem(err);
     for (size_t i = 0; i < s->n_writers; i++)
         list[i] = s->writers[i];
     *ret = list;
@@ -119,7 +119,7 @@ struct provider_entry *service_find_provider(struct vss_service *s, const char *
 {
     SCOPED_LOCK(&s->lock);
     for (size_t i = 0; i < s->n_providers; i++)
-        if (guid_equal(s->providers[i]->provider.id, id))
+        if (guid_equal(s->providers[i]->provider.id, id) || !strcmp(s->providers[i]->provider.name, id))
             return s->providers[i];
     return NULL;
 }
@@ -129,48 +129,48 @@ struct provider_entry *service_find_provider(struct vss_service *s, const char *
 static int check_struct(const char *kind, size_t size, size_t known, unsigned api, unsigned our_api, struct err *err)
 {
     if (api != our_api)
-        return err_set(err, EINVAL, "a %s speaks interface %u; only %u is known: build it again", kind, api, our_api);
+        return err_set(err, EINVAL, "a %s uses interface %u; only %u is supported: rebuild it", kind, api, our_api);
     if (size < known)
-        return err_set(err, EINVAL, "a %s's struct has %zu bytes, too few for interface %u", kind, size, api);
+        return err_set(err, EINVAL, "the struct of a %s has %zu bytes, too few for interface %u", kind, size, api);
     return 0;
 }
 
-static int check_names(const char *kind, const char *name, const char *id, struct err *err)
+static int registry_check_names(const char *kind, const char *name, const char *id, struct err *err)
 {
     int r = text_check_name(name, TEXT_NAME_MAX, "name", err);
 
     if (r < 0) {
-        err_context(err, "a %s cannot be registered", kind);
+        err_context(err, "cannot register a %s", kind);
         return r;
     }
     if (!guid_parse(id, NULL))
-        return err_set(err, EINVAL, "%s '%s' cannot be registered: its id '%s' is no GUID", kind, name, id ? id : "");
+        return err_set(err, EINVAL, "cannot register %s '%s': its id '%s' is not a GUID", kind, name, id ? id : "");
     return 0;
 }
 
-static int missing(const char *kind, const char *name, const char *handler, struct err *err)
+static int registry_missing(const char *kind, const char *name, const char *handler, struct err *err)
 {
-    return err_set(err, EINVAL, "%s '%s' cannot be registered: it has no %s", kind, name, handler);
+    return err_set(err, EINVAL, "cannot register %s '%s': it has no %s", kind, name, handler);
 }
 
 static int check_writer(const struct kvss_writer *w, struct err *err)
 {
     int r = check_struct("writer", w->struct_size, sizeof *w, w->api, KVSS_WRITER_API, err);
 
-    if (r < 0 || (r = check_names("writer", w->name, w->id, err)) < 0)
+    if (r < 0 || (r = registry_check_names("writer", w->name, w->id, err)) < 0)
         return r;
     if (!words_get(&words_usage, w->usage) || !words_get(&words_source, w->source))
-        return err_set(err, EINVAL, "writer '%s' cannot be registered: its usage or source type is not one of VSS's", w->name);
+        return err_set(err, EINVAL, "cannot register writer '%s': its usage or source type is not a VSS value", w->name);
     if (!w->identify)
-        return missing("writer", w->name, "identify", err);
+        return registry_missing("writer", w->name, "identify", err);
     if (!w->prepare_snapshot)
-        return missing("writer", w->name, "prepare_snapshot", err);
+        return registry_missing("writer", w->name, "prepare_snapshot", err);
     if (!w->freeze)
-        return missing("writer", w->name, "freeze", err);
+        return registry_missing("writer", w->name, "freeze", err);
     if (!w->thaw)
-        return missing("writer", w->name, "thaw", err);
+        return registry_missing("writer", w->name, "thaw", err);
     if (!w->abort)
-        return missing("writer", w->name, "abort", err);
+        return registry_missing("writer", w->name, "abort", err);
     return 0;
 }
 
@@ -206,16 +206,16 @@ int vss_register_writer(struct vss_service *s, const struct kvss_writer *writer,
         return r;
     _cleanup_(writer_entry_free_p) struct writer_entry *e = writer_entry_new(writer, priv);
     if (!e)
-        return err_errno(err, ENOMEM, "cannot register writer '%s'", writer->name);
+        return err_nomem(err);
     SCOPED_LOCK(&s->lock);
     for (size_t i = 0; i < s->n_writers; i++)
         if (guid_equal(s->writers[i]->writer.id, e->writer.id))
-            return err_vss(err, VSS_E_OBJECT_ALREADY_EXISTS, EEXIST, "writer '%s' cannot be registered: '%s' has its id %s",
-                           writer->name, s->writers[i]->writer.name, e->writer.id);
+            return err_vss(err, VSS_E_OBJECT_ALREADY_EXISTS, EEXIST, "cannot register writer '%s': '%s' has its id %s", writer->name,
+                           s->writers[i]->writer.name, e->writer.id);
     if (s->n_writers >= WRITERS_MAX)
-        return err_set(err, E2BIG, "writer '%s' cannot be registered: there are %zu already", writer->name, WRITERS_MAX);
+        return err_set(err, E2BIG, "cannot register writer '%s': there are %zu already", writer->name, WRITERS_MAX);
     if (!ARRAY_GROW(s->writers, s->n_writers))
-        return err_errno(err, ENOMEM, "cannot register writer '%s'", writer->name);
+        return err_nomem(err);
     s->writers[s->n_writers++] = TAKE_PTR(e);
     return 0;
 }
@@ -224,18 +224,21 @@ static int check_provider(const struct kvss_provider *p, struct err *err)
 {
     int r = check_struct("provider", p->struct_size, sizeof *p, p->api, KVSS_PROVIDER_API, err);
 
-    if (r < 0 || (r = check_names("provider", p->name, p->id, err)) < 0)
+    if (r < 0 || (r = registry_check_names("provider", p->name, p->id, err)) < 0)
         return r;
     if (!p->is_volume_supported)
-        return missing("provider", p->name, "is_volume_supported", err);
+        return registry_missing("provider", p->name, "is_volume_supported", err);
     if (!p->begin_prepare)
-        return missing("provider", p->name, "begin_prepare", err);
+        return registry_missing("provider", p->name, "begin_prepare", err);
     if (!p->commit)
-        return missing("provider", p->name, "commit", err);
+        return registry_missing("provider", p->name, "commit", err);
     if (!p->abort_snapshots)
-        return missing("provider", p->name, "abort_snapshots", err);
+        return registry_missing("provider", p->name, "abort_snapshots", err);
     if (!p->delete_snapshots)
-        return missing("provider", p->name, "delete_snapshots", err);
+        return registry_missing("provider", p->name, "delete_snapshots", err);
+    if (!p->take_point != !p->open_disk)
+        return registry_missing("provider", p->name, p->take_point ? "open_disk to go with take_point" : "take_point to go with open_disk",
+                                err);
     return 0;
 }
 
@@ -263,13 +266,13 @@ int vss_register_provider(struct vss_service *s, const struct kvss_provider *pro
         return r;
     _cleanup_(provider_entry_free_p) struct provider_entry *e = provider_entry_new(provider, priv);
     if (!e)
-        return err_errno(err, ENOMEM, "cannot register provider '%s'", provider->name);
+        return err_nomem(err);
     if (service_find_provider(s, e->provider.id))
-        return err_vss(err, VSS_E_PROVIDER_ALREADY_REGISTERED, EEXIST, "provider '%s' cannot be registered: its id %s is taken",
-                       provider->name, e->provider.id);
+        return err_vss(err, VSS_E_PROVIDER_ALREADY_REGISTERED, EEXIST, "cannot register provider '%s': its id %s is taken", provider->name,
+                       e->provider.id);
     SCOPED_LOCK(&s->lock);
     if (!ARRAY_GROW(s->providers, s->n_providers))
-        return err_errno(err, ENOMEM, "cannot register provider '%s'", provider->name);
+        return err_nomem(err);
     s->providers[s->n_providers++] = TAKE_PTR(e);
     return 0;
 }
@@ -283,12 +286,4 @@ size_t vss_provider_count(const struct vss_service *s)
 {
     SCOPED_LOCK(lock_of(s));
     return s->n_providers;
-}
-
-struct vss_provider_info vss_provider_get(const struct vss_service *s, size_t i)
-{
-    SCOPED_LOCK(lock_of(s));
-    const struct kvss_provider *p = &s->providers[i]->provider;
-
-    return (struct vss_provider_info){ .name = p->name, .id = p->id, .version = p->version, .type = p->type };
 }

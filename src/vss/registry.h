@@ -36,7 +36,13 @@ uint64_t service_now_ms(const struct vss_service *s);
 int service_volume_of(const struct vss_service *s, const char *path, char **ret, struct err *err);
 /* The entries as of now; *ret: caller frees the array. */
 int service_writers(struct vss_service *s, struct writer_entry ***ret, size_t *ret_n, struct err *err);
-struct provider_entry *service_provider(struct vss_service *s, size_t i);       /* NULL: no more */
-struct provider_entry *service_find_provider(struct vss_service *s, const char *id); /* NULL: none */
+struct provider_entry *service_provider(struct vss_service *s, size_t i);            /* NULL: no more */
+struct provider_entry *service_find_provider(struct vss_service *s, const char *id); /* by id or name; NULL: none */
+
+/* ---- provider_choice.c ----------------------------------------------------------------------------------------------------*/
+/* The provider that shadows it: the named one, if that supports it; provider_id NULL: the first that does. *ret is left as it is where none
+ * does. -ENOENT: there is no such provider. */
+int provider_choose(struct vss_service *s, const char *provider_id, const struct kvss_volume *what, struct provider_entry **ret,
+                    struct err *err);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What one may select, and what a selection includes. */
-#include "vss/session.h"
-#include "vss/text.h"
+#include "vss/session_state.h"
+#include "vss/vss_text.h"
 #include <errno.h>
 #include <string.h>
 
@@ -12,7 +12,7 @@ bool vss_component_in_set(const struct vss_writer_info *w, size_t whole, size_t 
     return whole == part || text_is_ancestor(a->logical_path, a->name, b->logical_path);
 }
 
-static bool has_selectable_ancestor(const struct vss_writer_info *w, size_t component)
+static bool selection_has_selectable_ancestor(const struct vss_writer_info *w, size_t component)
 {
     for (size_t i = 0; i < w->n_components; i++)
         if (i != component && w->components[i].selectable && vss_component_in_set(w, i, component))
@@ -22,7 +22,7 @@ static bool has_selectable_ancestor(const struct vss_writer_info *w, size_t comp
 
 bool vss_component_is_required(const struct vss_writer_info *w, size_t component)
 {
-    return !w->components[component].selectable && !has_selectable_ancestor(w, component);
+    return !w->components[component].selectable && !selection_has_selectable_ancestor(w, component);
 }
 
 static bool is_explicit(const struct member *m, size_t component)
@@ -50,16 +50,17 @@ int selection_may_add(const struct member *m, size_t component, struct err *err)
     const struct vss_writer_info *w = &m->md->info;
     const char *name = w->components[component].name;
 
-    if (!w->components[component].selectable && has_selectable_ancestor(w, component))
-        return err_vss(err, VSS_E_OBJECT_NOT_FOUND, EINVAL, "component '%s' of writer '%s' cannot be added by itself: it comes "
-                       "with the selectable component above it", name, w->name);
-    if (selection_has(m, component))
-        return err_vss(err, VSS_E_OBJECT_ALREADY_EXISTS, EEXIST, "component '%s' of writer '%s' is in the backup already", name,
+    if (!w->components[component].selectable && selection_has_selectable_ancestor(w, component))
+        return err_vss(err, VSS_E_OBJECT_NOT_FOUND, EINVAL,
+                       "component '%s' of writer '%s' cannot be added separately: it comes with the selectable component above it", name,
                        w->name);
+    if (selection_has(m, component))
+        return err_vss(err, VSS_E_OBJECT_ALREADY_EXISTS, EEXIST, "component '%s' of writer '%s' is already in the backup", name, w->name);
     for (size_t i = 0; i < w->n_components; i++)
         if (is_explicit(m, i) && w->components[component].selectable && vss_component_in_set(w, component, i))
-            return err_vss(err, VSS_E_OBJECT_ALREADY_EXISTS, EEXIST, "component '%s' of writer '%s' would bring in '%s', which "
-                           "was added by itself", name, w->name, w->components[i].name);
+            return err_vss(err, VSS_E_OBJECT_ALREADY_EXISTS, EEXIST,
+                           "component '%s' of writer '%s' would include '%s', which was added separately", name, w->name,
+                           w->components[i].name);
     return 0;
 }
 
@@ -70,8 +71,8 @@ static int check_required(const struct member *m, struct err *err)
 
     for (size_t i = 0; i < w->n_components; i++)
         if (vss_component_is_required(w, i) && !selection_has(m, i))
-            return err_vss(err, VSS_E_OBJECT_NOT_FOUND, EINVAL, "component '%s' of writer '%s' is required: it must be added "
-                           "where any other of the writer is",
+            return err_vss(err, VSS_E_OBJECT_NOT_FOUND, EINVAL,
+                           "component '%s' of writer '%s' is required: it must be added with any other component of the writer",
                            text_component(name, sizeof name, w->components[i].logical_path, w->components[i].name), w->name);
     return 0;
 }
@@ -95,9 +96,10 @@ static int check_dependencies(const struct vss_session *v, const struct member *
             continue;
         for (size_t k = 0; k < c->n_dependencies; k++)
             if (!is_met(v, &c->dependencies[k]))
-                return err_vss(err, VSS_E_OBJECT_NOT_FOUND, ENOENT, "component '%s' of writer '%s' depends on component '%s' of "
-                               "writer %s, which is not in the backup", c->name, w->name, c->dependencies[k].component,
-                               c->dependencies[k].writer_id);
+                return err_vss(err, VSS_E_OBJECT_NOT_FOUND, ENOENT,
+                               "component '%s' of writer '%s' depends on component '%s' of "
+                               "writer %s, which is not in the backup",
+                               c->name, w->name, c->dependencies[k].component, c->dependencies[k].writer_id);
     }
     return 0;
 }

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/num.h"
 #include "vss/dispatch.h"
+#include "base/thread.h"
 #include <signal.h>
 #include <time.h>
 
@@ -66,27 +67,7 @@ static void *task_main(void *arg)
     return NULL;
 }
 
-/* Detached, as nobody waits for one that is late. Signals that ask for something stay with the program's own threads. */
-static int start_thread(struct task *t)
-{
-    static const int own_faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGPIPE };
-    pthread_attr_t attr;
-    sigset_t ours, before;
-    pthread_t thread;
-
-    pthread_attr_init(&attr);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    sigfillset(&ours);
-    for (size_t i = 0; i < ARRAY_SIZE(own_faults); i++)
-        sigdelset(&ours, own_faults[i]);
-    pthread_sigmask(SIG_BLOCK, &ours, &before);
-    int r = pthread_create(&thread, &attr, task_main, t);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attr);
-    return -r;
-}
-
-static void start(struct task *t, bool in_thread)
+static void tasks_start(struct task *t, bool in_thread)
 {
     struct vss_session *v = t->session;
 
@@ -95,7 +76,7 @@ static void start(struct task *t, bool in_thread)
     v->refs++;
     pthread_mutex_unlock(&v->lock);
     /* Where there is no thread to be had it is done here and now: a Thaw or an Abort must not fail for that. */
-    if (!in_thread || start_thread(t) < 0)
+    if (!in_thread || thread_start(NULL, "kvss-handler", task_main, t) < 0) /* detached: nobody waits for one that is late */
         task_main(t);
 }
 
@@ -110,22 +91,13 @@ static bool all_done(struct task *const *tasks, size_t n)
 /* Sleeps until something changes, or for ms. */
 static void wait_change(struct vss_session *v, uint64_t ms)
 {
-    struct timespec at;
-
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_sec += (time_t)(ms / 1000);
-    at.tv_nsec += (long)(ms % 1000) * 1000000;
-    if (at.tv_nsec >= 1000000000) {
-        at.tv_sec++;
-        at.tv_nsec -= 1000000000;
-    }
-    pthread_cond_timedwait(&v->changed, &v->lock, &at);
+    (void)thread_cond_wait_until(&v->changed, &v->lock, clock_mono_ms() + ms);
 }
 
 bool tasks_run(struct vss_session *v, struct task *const *tasks, size_t n, const struct deadline *deadline)
 {
     for (size_t i = 0; i < n; i++)
-        start(tasks[i], deadline || n > 1);
+        tasks_start(tasks[i], deadline || n > 1);
     SCOPED_LOCK(&v->lock);
     while (!all_done(tasks, n)) {
         uint64_t left = deadline ? deadline_left_ms(v, deadline) : 0;

@@ -29,8 +29,8 @@ static json_t *describe_targets(const struct kvss_component *c)
 
     for (size_t i = 0; list && i < kvss_component_new_target_count(c); i++) {
         struct kvss_new_target t = kvss_component_new_target(c, i);
-        json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:s}", "path", t.path, "filespec", t.filespec, "recursive",
-                                              (int)t.recursive, "new_path", t.new_path));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:s}", "path", t.path, "filespec", t.filespec, "recursive", (int)t.recursive,
+                                              "new_path", t.new_path));
     }
     return list;
 }
@@ -38,14 +38,12 @@ static json_t *describe_targets(const struct kvss_component *c)
 static json_t *describe_component(const struct kvss_component *c)
 {
     return json_pack("{s:s, s:s, s:s?, s:s?, s:s?, s:s?, s:b, s:s?, s:s?, s:b, s:b, s:s, s:s, s:o}", "name", kvss_component_name(c),
-                     "logical_path", kvss_component_logical_path(c), "backup_options", kvss_component_backup_options(c),
-                     "previous_stamp", kvss_component_previous_stamp(c), "backup_stamp", kvss_component_backup_stamp(c),
-                     "backup_metadata", kvss_component_backup_metadata(c), "backup_succeeded",
-                     (int)kvss_component_backup_succeeded(c), "restore_options", kvss_component_restore_options(c),
-                     "restore_metadata", kvss_component_restore_metadata(c), "selected_for_restore",
-                     (int)kvss_component_selected_for_restore(c), "additional_restores",
-                     (int)kvss_component_additional_restores(c), "file_restore_status",
-                     status_word(kvss_component_file_restore_status(c)), "restore_target",
+                     "logical_path", kvss_component_logical_path(c), "backup_options", kvss_component_backup_options(c), "previous_stamp",
+                     kvss_component_previous_stamp(c), "backup_stamp", kvss_component_backup_stamp(c), "backup_metadata",
+                     kvss_component_backup_metadata(c), "backup_succeeded", (int)kvss_component_backup_succeeded(c), "restore_options",
+                     kvss_component_restore_options(c), "restore_metadata", kvss_component_restore_metadata(c), "selected_for_restore",
+                     (int)kvss_component_selected_for_restore(c), "additional_restores", (int)kvss_component_additional_restores(c),
+                     "file_restore_status", status_word(kvss_component_file_restore_status(c)), "restore_target",
                      target_words[kvss_component_restore_target(c)], "new_targets", describe_targets(c));
 }
 
@@ -61,19 +59,37 @@ static json_t *describe_components(struct kvss_event *ev)
     return list;
 }
 
+/* From post-snapshot on, as long as there are any. */
+static json_t *event_describe_snapshots(struct kvss_event *ev)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; list && i < kvss_event_snapshot_count(ev); i++) {
+        const struct kvss_snapshot_properties s = kvss_event_snapshot(ev, i);
+        if (json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s?}", "volume", s.volume, "snapshot", s.snapshot_id, "provider",
+                                                  s.provider_id, "device", s.device)) < 0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
 static json_t *describe_event(struct kvss_event *ev, const char *event)
 {
     uint32_t context = kvss_event_context(ev);
-    json_t *components = describe_components(ev);
+    json_t *components = describe_components(ev), *snapshots = components ? event_describe_snapshots(ev) : NULL;
 
-    if (!components)
+    if (!snapshots) {
+        json_decref(components);
         return NULL;
-    return json_pack("{s:i, s:s, s:s, s:s, s:s, s:I, s:b, s:b, s:b, s:I, s:b, s:o}", "api", COMMAND_API, "event", event, "session",
-                     kvss_event_session_id(ev), "set", kvss_event_set_id(ev), "backup_type",
-                     backup_type_word(kvss_event_backup_type(ev)), "context", (json_int_t)context, "auto_recovery",
-                     (context & VSS_VOLSNAP_ATTR_NO_AUTORECOVERY) == 0, "bootable_state", (int)kvss_event_bootable_state(ev),
-                     "components_selected", (int)kvss_event_components_selected(ev), "time_left_ms",
-                     (json_int_t)kvss_event_time_left_ms(ev), "succeeded", (int)kvss_event_succeeded(ev), "components", components);
+    }
+    return json_pack("{s:i, s:s, s:s, s:s, s:s, s:I, s:b, s:b, s:b, s:I, s:b, s:o, s:o}", "api", COMMAND_API, "event", event, "session",
+                     kvss_event_session_id(ev), "set", kvss_event_set_id(ev), "backup_type", backup_type_word(kvss_event_backup_type(ev)),
+                     "context", (json_int_t)context, "auto_recovery", (context & VSS_VOLSNAP_ATTR_NO_AUTORECOVERY) == 0, "bootable_state",
+                     (int)kvss_event_bootable_state(ev), "components_selected", (int)kvss_event_components_selected(ev), "time_left_ms",
+                     (json_int_t)kvss_event_time_left_ms(ev), "succeeded", (int)kvss_event_succeeded(ev), "snapshots", snapshots,
+                     "components", components);
 }
 
 /* ---- What it answers ------------------------------------------------------------------------------------------------------*/
@@ -97,10 +113,10 @@ static int find_failure(const char *word, uint32_t *ret, struct err *err)
             *ret = failure_words[i].hresult;
             return 0;
         }
-    return err_set(err, EBADMSG, "'%.64s' is no kind of failure", word);
+    return err_set(err, EBADMSG, "'%.64s' is not a kind of failure", word);
 }
 
-static struct kvss_component *find_component(struct kvss_event *ev, const char *logical_path, const char *name)
+static struct kvss_component *event_find_component(struct kvss_event *ev, const char *logical_path, const char *name)
 {
     for (size_t i = 0; i < kvss_event_component_count(ev); i++) {
         struct kvss_component *c = kvss_event_component(ev, i);
@@ -115,7 +131,7 @@ static int set_target(struct kvss_component *c, const char *word, struct err *er
     for (size_t i = VSS_RT_ORIGINAL; i < ARRAY_SIZE(target_words); i++)
         if (strcmp(target_words[i], word) == 0)
             return kvss_component_set_restore_target(c, (enum vss_restore_target)i, err);
-    return err_set(err, EBADMSG, "'%.64s' is no restore target", word);
+    return err_set(err, EBADMSG, "'%.64s' is not a restore target", word);
 }
 
 struct component_answer { /* NULL: left as it is */
@@ -144,7 +160,7 @@ static int apply_answer(struct kvss_component *c, const struct component_answer 
     return r;
 }
 
-static int take_component(struct kvss_event *ev, json_t *j, struct err *err)
+static int event_take_component(struct kvss_event *ev, json_t *j, struct err *err)
 {
     const char *name = NULL, *logical_path = "";
     struct component_answer a = { 0 };
@@ -152,10 +168,10 @@ static int take_component(struct kvss_event *ev, json_t *j, struct err *err)
 
     if (json_unpack_ex(j, &e, 0, "{s:s, s?s, s?s, s?s, s?s, s?s, s?s, s?s, s?s, s?s!}", "name", &name, "logical_path", &logical_path,
                        "backup_stamp", &a.stamp, "backup_metadata", &a.backup_metadata, "failure", &a.failure, "failure_text",
-                       &a.failure_text, "restore_metadata", &a.restore_metadata, "restore_target", &a.target,
-                       "pre_restore_failure", &a.pre_failure, "post_restore_failure", &a.post_failure) < 0)
-        return err_set(err, EBADMSG, "it answered about a component: %s", e.text);
-    struct kvss_component *c = find_component(ev, logical_path, name);
+                       &a.failure_text, "restore_metadata", &a.restore_metadata, "restore_target", &a.target, "pre_restore_failure",
+                       &a.pre_failure, "post_restore_failure", &a.post_failure) < 0)
+        return err_set(err, EBADMSG, "its answer about a component is invalid: %s", e.text);
+    struct kvss_component *c = event_find_component(ev, logical_path, name);
     if (!c)
         return err_set(err, ENOENT, "it answered about component '%.64s', which is not in this session", name);
     return apply_answer(c, &a, err);
@@ -171,13 +187,13 @@ static int take_answer(struct kvss_event *ev, json_t *answer, uint32_t *ret_fail
     if (!answer)
         return 0;
     if (json_unpack_ex(answer, &e, 0, "{s?s, s?o!}", "failure", &failure, "components", &components) < 0)
-        return err_set(err, EBADMSG, "its answer: %s", e.text);
+        return err_set(err, EBADMSG, "its answer is invalid: %s", e.text);
     if (components && !json_is_array(components))
-        return err_set(err, EBADMSG, "its answer: components is no array");
+        return err_set(err, EBADMSG, "its answer is invalid: components is not an array");
     if (failure)
         r = find_failure(failure, ret_failure, err);
     for (size_t i = 0; r == 0 && i < json_array_size(components); i++)
-        r = take_component(ev, json_array_get(components, i), err);
+        r = event_take_component(ev, json_array_get(components, i), err);
     return r;
 }
 
@@ -195,7 +211,7 @@ static unsigned time_for(const struct command_writer *w, const struct kvss_event
     return (unsigned)num_max(num_min((uint64_t)left - margin, COMMAND_TIMEOUT_MAX_MS), 1);
 }
 
-static bool fail(struct kvss_event *ev, uint32_t hresult, const char *text)
+static bool event_fail(struct kvss_event *ev, uint32_t hresult, const char *text)
 {
     kvss_set_writer_failure(ev, hresult, "%s", text);
     return false;
@@ -205,12 +221,12 @@ bool command_event(struct command_writer *w, struct kvss_event *ev, const char *
 {
     _cleanup_json_ json_t *input = describe_event(ev, event);
     _cleanup_result_ struct command_result result = { 0 };
-    struct command_call call = { w->path, event, input, time_for(w, ev) };
+    struct command_call call = { w->path, event, w->file, input, time_for(w, ev) };
     uint32_t failure = VSS_E_WRITERERROR_NONRETRYABLE;
     struct err err = ERR_INIT;
 
     if (!input)
-        return fail(ev, VSS_E_WRITERERROR_OUTOFRESOURCES, "out of memory");
+        return event_fail(ev, VSS_E_WRITERERROR_OUTOFRESOURCES, "out of memory");
     int r = command_run(&call, &result, &err);
     if (strcmp(event, "freeze") == 0)
         atomic_store(&w->held, r == 0 && result.verdict == COMMAND_OK);
@@ -219,8 +235,8 @@ bool command_event(struct command_writer *w, struct kvss_event *ev, const char *
     if (r == 0 && (r = take_answer(ev, result.answer, &failure, &err)) < 0)
         err_context(&err, "writer program %s, event %s", w->path, event);
     if (r < 0)
-        return fail(ev, r == -ETIMEDOUT ? VSS_E_WRITERERROR_TIMEOUT : VSS_E_WRITERERROR_NONRETRYABLE, err.text);
+        return event_fail(ev, r == -ETIMEDOUT ? VSS_E_WRITERERROR_TIMEOUT : VSS_E_WRITERERROR_NONRETRYABLE, err.text);
     if (result.verdict == COMMAND_FAILED)
-        return fail(ev, failure, *result.text ? result.text : "the program failed and gave no reason");
+        return event_fail(ev, failure, *result.text ? result.text : "the program failed without giving a reason");
     return true;
 }

@@ -10,8 +10,8 @@
 #include <stdatomic.h>
 
 #define COMMAND_API 1
-#define COMMAND_IDENTIFY_MS 10000u      /* identify changes nothing and looks little up: it must be quick */
-#define COMMAND_TIMEOUT_MS 60000u       /* any other event, unless the program asks for another time */
+#define COMMAND_IDENTIFY_MS 10000u /* identify changes nothing and looks little up: it must be quick */
+#define COMMAND_TIMEOUT_MS 60000u  /* any other event, unless the program asks for another time */
 #define COMMAND_TIMEOUT_MAX_MS 3600000u
 #define COMMAND_OUT_MAX ((size_t)8 << 20)
 
@@ -23,6 +23,7 @@ static inline void json_decref_p(json_t **j)
 
 struct command_writer { /* one program */
     char *path;
+    int file; /* open: what was looked at, and is run; -1: none */
     char *name, *id;
     enum vss_usage usage;
     enum vss_source source;
@@ -35,13 +36,14 @@ enum command_exit { COMMAND_OK, COMMAND_FAILED, COMMAND_NOT_HANDLED };
 /* ---- command_run.c --------------------------------------------------------------------------------------------------------*/
 struct command_call {
     const char *path, *event;
-    json_t *input;       /* borrowed */
+    int file;      /* open: what is run, whatever has the path now */
+    json_t *input; /* borrowed */
     unsigned timeout_ms;
 };
 struct command_result {
     enum command_exit verdict;
-    json_t *answer;      /* the object it printed, or NULL; the caller's */
-    char text[1024];     /* what it wrote to stderr: the end of it, one line, printable */
+    json_t *answer;  /* the object it printed, or NULL; the caller's */
+    char text[1024]; /* what it wrote to stderr: the end of it, one line, printable */
 };
 static inline void command_result_done(struct command_result *r)
 {
@@ -59,7 +61,7 @@ int command_parse_identity(json_t *answer, struct command_writer *ret, struct er
 /* Components and what else makes up the metadata. */
 int command_parse_metadata(json_t *answer, struct kvss_metadata *md, struct err *err);
 /* Runs identify. *ret: caller decrefs. */
-int command_identify(const char *path, json_t **ret, struct err *err);
+int command_identify(const struct command_writer *w, json_t **ret, struct err *err);
 
 /* ---- command_event.c ------------------------------------------------------------------------------------------------------*/
 /* The whole of one event: what the program is told, what it answers. */

@@ -25,6 +25,8 @@ bool command_writer_held(const struct command_writers *w, const char *id);
 /* Tells a program about the session of a process that has died: abort, without components; nothing else is known of that session here. A
  * program that is not there any more, or may not be run by us, is a failure. */
 int command_writer_abort(const char *path, const char *session, struct err *err);
+/* Tells a program in a guest that the backup with that session has been stored: "committed", no event of VSS (docs/guests.md). */
+int command_writer_committed(const char *path, const char *session, struct err *err);
 /* Names of the files in `dir` that would be loaded; none of them is run. Caller frees. */
 int command_writers_programs(const char *dir, char ***ret, struct err *err);
 /* Registers all with the service; w must outlive it. */

@@ -14,8 +14,8 @@
 . "$(dirname "$0")/../lib/functions_fault.sh"
 
 ACTIONS=(kill killall killdog fail hang int term)
-# hold-writer needs a writer that is a program: 27-writers-killed
-RESTORES="hold-writer default-link delete-vm keep-saved-state made-folder made-volume old-image register-vm replaced-file staged-file turn-off-vm" # effects of restores only
+# hold-writer needs a writer that is a program: 27-writers-killed; provider-set a provider of a third party: 17-providers
+RESTORES="hold-writer provider-set default-link delete-vm keep-saved-state made-folder made-volume old-image register-vm replaced-file staged-file turn-off-vm" # effects of restores only
 
 # cell SET ACTION VERB WHEN VM...: one line of $SANDBOX/cells: good|bad SET ACTION ...
 cell() {

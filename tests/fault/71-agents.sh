@@ -46,12 +46,12 @@ saved() {
     before
     mode "$1"
     kvss_fails "$EXIT_REFUSED" backup web mute --method child --agent-timeout 2
-    assert_match "$OUTPUT" "web.*M4a" "refusal"
+    assert_match "$OUTPUT" "web.*integration-service" "refusal"
     assert_eq "$(_points)" "$points" "restore points"
     mode "$1"
     kvss_json backup web mute --agent-timeout 2 --fallback saved-state
     assert_report_vm web .method saved-state
-    assert_match "$(report_vm web .why)" "M4a.*$2" "why web was saved"
+    assert_match "$(report_vm web .why)" "integration-service.*$2" "why web was saved"
     assert_eq "$(heard | grep -c 'guest-fsfreeze-freeze' || :)" 0 "freezes sent"
     points=$((points + 1))
     sed -i '/^@ checkpoints/,/^@ snapshots/d' "$SANDBOX/facts.fault"
@@ -86,12 +86,12 @@ after
 for question in busy busy-old busy-os; do
     mode $question
     kvss check web --json > "$REPORT" 2> /dev/null || : # refused: fallback = fail
-    assert_match "$(report_vm web '.conditions[0].why')" 'frozen, by another program' "$question: M4a"
+    assert_match "$(report_vm web '.conditions[0].why')" 'frozen by another program' "$question: M4a"
 done
 mode no-os # by its configuration, for good: no reason against Child VM Snapshot
 kvss_json check web
 assert_report_vm web .method child-vm-snapshot
-fails busy-freeze 'already frozen, by another program'
+fails busy-freeze 'already frozen by another program'
 assert_eq "$(heard | grep -c 'guest-fsfreeze-thaw' || :)" 0 "thaws sent to a guest that somebody else holds"
 after
 

@@ -36,7 +36,7 @@ recovered() {
     kvss recover > "$SANDBOX/recover" 2>&1 || fail "recover: $(cat "$SANDBOX/recover")"
     for text; do assert_match "$(cat "$SANDBOX/recover")" "$text" "what recover says"; done
     sed 's/^/        /' "$SANDBOX/recover"
-    assert_match "$(kvss recover)" 'No session' "a second recover"
+    assert_match "$(kvss recover)" 'Nothing to recover' "a second recover"
     ALLOW_CHECKPOINTS='kvss-*' assert_nothing_left
     assert_eq "$(ls /var/lib/kvss/sessions)" "" "sessions left"
     assert_eq "$(find /var/lib/libvirt/qemu/save -name '.kvss-*')" "" "saved states left"
@@ -47,7 +47,7 @@ note "guests are up"
 
 # ---- web frozen with its job; nothing of it is left but the disks
 crash "done" backup-job web off
-recovered 'VM web: its guest is not frozen' 'VM web: its backup job has ended' 'VM web: its checkpoint is gone \(kvss-' 'removed \(.*scratch'
+recovered 'VM web: its guest is not frozen' 'VM web: its backup job has ended' 'VM web: its checkpoint is deleted \(kvss-' 'removed \(.*scratch'
 assert_state web "shut off"
 assert_state mute "shut off"
 guest_start mute
@@ -58,7 +58,7 @@ note "frozen with a job"
 # ---- mute saved: it is brought back, and its guest does not know
 crash "done" save-vm mute off
 assert_state mute "shut off, saved"
-recovered 'VM mute: it is not in its saved state'
+recovered 'VM mute: it is not in a saved state'
 assert_state mute running
 assert_eq "$(guest_bootid mute)" "$(cat "$SANDBOX/mute.boot")" "boot id of mute"
 poll 30 _drive_past mute "$(_drive_last mute)"

@@ -82,7 +82,7 @@ at() {
     $obstacle
     if [ "$obstacle" != remounted ]; then
         for _ in 1 2; do
-            recover_fails 'the folder' "$obstacle at $fault"
+            recover_fails 'folder' "$obstacle at $fault"
             diff "$SANDBOX/before" <(contents "$view") >&2 || fail "$obstacle at $fault: the file system that cannot be seen was changed"
         done
         "${obstacle}_not"
@@ -93,7 +93,7 @@ at() {
 # After a last recover: the old one, or after the commit the new one, and nothing else
 settled() {
     kvss recover > "$SANDBOX/recover" 2>&1 || fail "$2 at $1: $(cat "$SANDBOX/recover")"
-    assert_match "$(kvss recover)" 'No session' "a second recover"
+    assert_match "$(kvss recover)" 'Nothing to recover' "a second recover"
     case $1 in
     commit:done | *:after)
         qemu-io -r -c 'read -P 0x11 0 8M' "$image" | grep -q 'read 8388608/8388608' || fail "$2 at $1: not the new image"
@@ -116,8 +116,8 @@ theirs() {
     assert_eq "$status" 137 "status of the restore"
     rm "$image"
     echo "of others" > "$image"
-    recover_fails "somebody else's" "the image of others"
-    recover_fails "somebody else's" "the image of others"
+    recover_fails "belongs to something else" "the image of others"
+    recover_fails "belongs to something else" "the image of others"
     assert_eq "$(cat "$image")" "of others"
     rm "$image"
     settled replaced-file:done "somebody else's file"

@@ -27,7 +27,7 @@ wait "$FAULT_PID" || status=$?
 assert_eq "$status" "$EXIT_FAILED" "status"
 kill -0 $locker || fail "the image is not locked any more: $(cat "$SANDBOX/stderr")"
 runs && fail "it runs"
-assert_match "$(cat "$SANDBOX/stderr")" 'goes on trying' "what becomes of it: $(cat "$SANDBOX/stderr")"
+assert_match "$(cat "$SANDBOX/stderr")" 'keeps trying' "what becomes of it: $(cat "$SANDBOX/stderr")"
 note "the VM is $(vm_state mute)"
 wait $locker || :
 poll 40 runs

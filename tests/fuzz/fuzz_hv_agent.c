@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Answers of guest agents and of qemu-img. */
 #include "fuzz.h"
-#include "hypervisor/agent.h"
-#include "hypervisor/image.h"
+#include "hypervisor/agent/agent.h"
+#include "hypervisor/image/image.h"
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -25,6 +25,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool eof = false;
     if (agent_json_file(text, &b, &eof, &err) < 0)
         FUZZ_REQUIRE(err.text[0] && !eof);
+    bool ended = false;
+    int status = 0;
+    int64_t pid = 0;
+    buf_reset(&b);
+    if (agent_json_exec_status(text, &b, &ended, &status, &err) < 0)
+        FUZZ_REQUIRE(err.text[0]);
+    if (agent_json_exec(text, &pid, &err) < 0)
+        FUZZ_REQUIRE(err.text[0] && !pid);
     struct hv_agent_info guest = { 0 };
     if (agent_mounts_parse(text, &guest, &err) < 0)
         FUZZ_REQUIRE(err.text[0] && !guest.mounts_known);

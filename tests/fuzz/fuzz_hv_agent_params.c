@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What libvirt hands on of the guest's words (guest-get-fsinfo, guest-get-osinfo): a line is "NAME=TEXT", or "NAME#NUMBER". */
 #include "fuzz.h"
-#include "hypervisor/agent.h"
+#include "hypervisor/agent/agent.h"
 #include <stdlib.h>
 #include <string.h>
 

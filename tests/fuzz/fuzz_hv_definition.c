@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Corrections in a definition: they take, and the result is a definition again. The first byte says which are made. */
 #include "fuzz.h"
-#include "hypervisor/definition.h"
+#include "hypervisor/xml/definition.h"
 #include <string.h>
 
 /* The targets, as another parser of ours sees them. */

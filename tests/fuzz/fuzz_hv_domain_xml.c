@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Definitions: what is accepted has a target and a format for each disk, a path only where it is one. */
 #include "fuzz.h"
-#include "hypervisor/domain_xml.h"
+#include "hypervisor/xml/domain_xml.h"
 #include <string.h>
 
 static void check_disk(const struct hv_disk *d)

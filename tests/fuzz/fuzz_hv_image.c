@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What qemu-img prints of an image, and the name of a backing image in it: both are what a guest, or a stranger, has written there. */
 #include "fuzz.h"
-#include "hypervisor/image.h"
+#include "hypervisor/image/image.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,8 +18,9 @@ static void look(const struct hv_image_info *info)
 /* As options of QEMU's tools: whatever the path is, it is one value, and the options that follow it are kvss's. */
 static void options(const char *path)
 {
-    struct image_layer layer = { .fd = -1, .data_fd = -1, .path = (char *)(uintptr_t)path, .format = (char *)(uintptr_t)"raw",
-                                  .format_recorded = true };
+    struct image_layer layer = {
+        .fd = -1, .data_fd = -1, .path = (char *)(uintptr_t)path, .format = (char *)(uintptr_t) "raw", .format_recorded = true
+    };
     const struct image_chain chain = { 1, &layer };
     const char *const begin = "driver=raw,file.filename=";
     _cleanup_free_ char *text = NULL, *name = image_file_name(path);

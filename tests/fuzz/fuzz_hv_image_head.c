@@ -3,7 +3,7 @@
 #include "base/io.h"
 #include "base/strv.h"
 #include "fuzz.h"
-#include "hypervisor/image.h"
+#include "hypervisor/image/image.h"
 #include <stdlib.h>
 #include <string.h>
 

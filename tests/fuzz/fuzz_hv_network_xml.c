@@ -2,7 +2,7 @@
 /* Names in the definition of a disk on the network, five, each ended by a zero byte: protocol, name, host, port, socket. Whatever is in
  * them, they arrive in QEMU's options as they are, or there are none. */
 #include "fuzz.h"
-#include "hypervisor/domain_xml.h"
+#include "hypervisor/xml/domain_xml.h"
 #include <jansson.h>
 #include <string.h>
 

@@ -4,7 +4,7 @@
 #include "base/io.h"
 #include "base/num.h"
 #include "fuzz.h"
-#include "hypervisor/definition.h"
+#include "hypervisor/xml/definition.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A dead session's list of effects: whatever it says, undo is called at most once for each effect and never without its verb. */
 #include "fuzz.h"
-#include "journal/internal.h"
+#include "journal/journal_internal.h"
 #include <string.h>
 
 static int undo(void *ctx, const struct journal_effect *e, struct err *err)

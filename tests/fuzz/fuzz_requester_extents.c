@@ -4,7 +4,7 @@
 #include "base/buf.h"
 #include "base/num.h"
 #include "fuzz.h"
-#include "requester/extents.h"
+#include "transfer/extents.h"
 #include <libnbd.h>
 #include <string.h>
 

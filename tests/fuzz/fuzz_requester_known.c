@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What this host remembers of repositories: files of its own, but files. */
 #include "fuzz.h"
-#include "requester/known.h"
+#include "requester/repository/known.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -6,7 +6,7 @@
 #include "base/num.h"
 #include "fuzz.h"
 #include "nbd_server.h"
-#include "requester/transfer.h"
+#include "transfer/transfer.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -3,8 +3,8 @@
  * text: a line "@@ NAME", then what the document, or image, of that name holds; the listing is called META. Whatever it says, files only go
  * where the restore was told to put them, or that is refused. */
 #include "fuzz.h"
-#include "requester/demands.h"
-#include "requester/restore.h"
+#include "requester/trust/trust_demands.h"
+#include "requester/restore/restore.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,10 +139,8 @@ static bool is_below(const char *path, const char *folder)
 
 static void check_tpm(const struct restore *r, const struct restore_vm *vm)
 {
-    size_t i;
-    json_t *part;
-
-    json_array_foreach (json_object_get(vm->record, "parts"), i, part) {
+    for (size_t i = 0; i < vm->record.n_parts; i++) {
+        const struct vm_record_part *part = &vm->record.parts[i];
         _cleanup_free_ char *path = NULL;
         if (restore_tpm_target(r, vm, part, &path, NULL) > 0)
             FUZZ_REQUIRE(is_below(path, TO));
@@ -233,15 +231,20 @@ static void show(struct store_point *p, const json_t *meta)
 
     json_array_foreach (json_object_get(meta, "vms"), i, vm) {
         const char *uuid = json_get_text(vm, "uuid");
-        _cleanup_json_ json_t *record = NULL, *demands = NULL;
-        if (uuid && point_read_vm(p, uuid, &record, NULL) >= 0 && demands_of_record(p, record, &demands, NULL) >= 0)
+        _cleanup_vm_record_ struct vm_record record = { 0 };
+        _cleanup_json_ json_t *demands = NULL;
+        _cleanup_free_ char *differs = NULL;
+        if (!uuid || point_read_vm(p, uuid, &record, NULL) < 0)
+            continue;
+        (void)vm_record_summary_differs(&record, vm, &differs, NULL);
+        if (demands_of_record(p, &record, &demands, NULL) >= 0)
             FUZZ_REQUIRE(json_is_array(demands));
     }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    char *const networks[] = { (char *)(uintptr_t)"default=none", NULL };
+    char *const networks[] = { (char *)(uintptr_t) "default=none", NULL };
     const struct requester_restore jobs[] = {
         { .to = TO, .images_only = true, .dry_run = true },
         { .dry_run = true },

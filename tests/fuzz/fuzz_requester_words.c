@@ -2,7 +2,7 @@
 /* password-command: whatever the text is, there is a program, and the words are no longer than the text. */
 #include "base/strv.h"
 #include "fuzz.h"
-#include "requester/keys_command.h"
+#include "requester/context/passphrase_command.h"
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

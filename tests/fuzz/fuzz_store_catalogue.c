@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* An entry of the catalogue: what is taken from it is within bounds, and is written again as it was read. */
 #include "fuzz.h"
-#include "store/catalogue.h"
+#include "store/catalogue/catalogue.h"
 #include <string.h>
 
 #define GUID "6c8f2b1e-0d4a-4e57-9b1c-5a3f7e2d9c10"

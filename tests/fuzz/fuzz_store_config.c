@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The object that says what a repository is. */
 #include "fuzz.h"
-#include "store/config.h"
-#include "store/signed.h"
+#include "store/object/config.h"
+#include "store/object/signed.h"
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A pack's footer: every segment it tells of lies within the pack; its chunks within the bytes given. */
 #include "fuzz.h"
-#include "store/env.h"
-#include "store/segment.h"
+#include "store/object/env.h"
+#include "store/pack/segment.h"
 
 #define END 1000000
 
@@ -23,7 +23,7 @@ static int segment(void *priv, const struct footer_segment *s)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct seen seen = {data, data + size, 0};
+    struct seen seen = { data, data + size, 0 };
 
     if (footer_parse(data, size, END, segment, &seen) == 0)
         FUZZ_REQUIRE(seen.chunks * FOOTER_CHUNK_LEN <= size);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A record of packs that no index names. */
 #include "fuzz.h"
-#include "store/garbage.h"
+#include "store/garbage/garbage.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

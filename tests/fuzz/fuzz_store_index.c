@@ -2,7 +2,7 @@
 /* The top of an index file. */
 #include "fuzz.h"
 #include "base/num.h"
-#include "store/index_table.h"
+#include "store/index/index_table.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A key object: the work it asks for is bounded before any is done. */
 #include "fuzz.h"
-#include "store/key.h"
+#include "store/object/key.h"
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -3,8 +3,8 @@
  * allowed, the one that opened the repository before comes first, and the others come in the order of what they cost. scrypt itself is
  * left out (crypt_unwrap() is a stand-in, see meson.build). */
 #include "fuzz.h"
-#include "store/backend.h"
-#include "store/key.h"
+#include "store/object/backend.h"
+#include "store/object/key.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,8 +81,7 @@ static int mem_stat(struct backend *b, const char *path, struct backend_stat *re
 /* In the place of scrypt and AES: nothing opens but what begins with a zero. */
 int __wrap_crypt_unwrap(const void *secret, size_t n, const struct crypt_kdf *kdf, const char *aad, const uint8_t *wrapped,
                         uint8_t *master);
-int __wrap_crypt_unwrap(const void *secret, size_t n, const struct crypt_kdf *kdf, const char *aad, const uint8_t *wrapped,
-                        uint8_t *master)
+int __wrap_crypt_unwrap(const void *secret, size_t n, const struct crypt_kdf *kdf, const char *aad, const uint8_t *wrapped, uint8_t *master)
 {
     struct tried *t = (struct tried *)(uintptr_t)secret;
     uint64_t cost = key_memory(kdf) * kdf->p;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A lock, and the words its owner is told by. */
 #include "fuzz.h"
-#include "store/session.h"
+#include "store/lock/lock_session.h"
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct lock l = {.readable = true};
+    struct lock l = { .readable = true };
     char owner[192];
 
     if (lock_parse(data, size, &l.text, NULL) < 0)

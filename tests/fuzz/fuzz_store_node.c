@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A tree node, of the level that its first byte says: what is accepted is written back as the same bytes. */
 #include "fuzz.h"
-#include "store/node.h"
+#include "store/tree/node.h"
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The payload of a restore point: what is accepted is written back as the same bytes, and holds to its bounds. */
 #include "fuzz.h"
-#include "store/point.h"
+#include "store/point/point.h"
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct point_data d = {0};
+    struct point_data d = { 0 };
     struct buf again = BUF_INIT;
 
     if (point_parse(data, size, &d) < 0)

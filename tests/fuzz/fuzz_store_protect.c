@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A protection: what is taken from it is within bounds. */
 #include "fuzz.h"
-#include "store/protect.h"
+#include "store/keep/protect.h"
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

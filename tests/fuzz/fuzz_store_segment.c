@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A segment's head: the chunks it tells of fill it exactly. */
 #include "fuzz.h"
-#include "store/env.h"
-#include "store/segment.h"
+#include "store/object/env.h"
+#include "store/pack/segment.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The start of a guest's disk: partition tables are the guest's, and may say anything (M4d). */
 #include "fuzz.h"
-#include "writers/vm/internal.h"
+#include "writers/vm/vm_internal.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -4,8 +4,7 @@
 #include "vss/metadata.h"
 #include <string.h>
 
-static int accept_all(void *priv, const char *path, int (*entry)(void *arg, const char *name, bool is_folder), void *arg,
-                      struct err *err)
+static int accept_all(void *priv, const char *path, int (*entry)(void *arg, const char *name, bool is_folder), void *arg, struct err *err)
 {
     (void)priv, (void)err;
     /* One level below each folder that is asked for. */

@@ -304,9 +304,7 @@ static void *serve(void *arg)
 
 static uint64_t size_of(unsigned shape, unsigned n)
 {
-    return shape % 8 == 0   ? (uint64_t)1 << (n % 64)
-           : shape % 8 == 1 ? UINT64_MAX >> (n % 64)
-                            : (uint64_t)n * 16384 + shape / 8 * 16;
+    return shape % 8 == 0 ? (uint64_t)1 << (n % 64) : shape % 8 == 1 ? UINT64_MAX >> (n % 64) : (uint64_t)n * 16384 + shape / 8 * 16;
 }
 
 static int listen_at(struct lying_server *s)

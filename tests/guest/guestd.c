@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* usage: guestd run free|driven|off [FILE_A FILE_B]   |   guestd status   |   guestd tpm [TEXT] */
+/* usage: guestd run free|driven|off [FILE_A FILE_B]   |   guestd status   |   guestd tpm [TEXT]   |   guestd hold */
 #include "guestd.h"
 
 #include <fcntl.h>
@@ -35,8 +35,7 @@ static int print_status(void)
         fprintf(stderr, "guestd: no state in %s\n", STATE_FILE);
         return 1;
     }
-    printf("counter=%" PRIu64 " bootid=%016" PRIx64 " a=%" PRIu64 " b=%" PRIu64 " boot_a=%" PRIu64
-           " boot_b=%" PRIu64 " errno=%d\n",
+    printf("counter=%" PRIu64 " bootid=%016" PRIx64 " a=%" PRIu64 " b=%" PRIu64 " boot_a=%" PRIu64 " boot_b=%" PRIu64 " errno=%d\n",
            st->counter, st->bootid, st->last_a, st->last_b, st->boot_a, st->boot_b, st->write_errno);
     return 0;
 }
@@ -78,14 +77,14 @@ int main(int argc, char **argv)
     if (argc == 2 && strcmp(argv[1], "status") == 0)
         return print_status();
     if ((argc == 3 || argc == 5) && strcmp(argv[1], "run") == 0) {
-        struct options opt = { .tokens = argv[2],
-                               .file_a = argc == 5 ? argv[3] : NULL,
-                               .file_b = argc == 5 ? argv[4] : NULL };
+        struct options opt = { .tokens = argv[2], .file_a = argc == 5 ? argv[3] : NULL, .file_b = argc == 5 ? argv[4] : NULL };
 
         return run(&opt);
     }
     if ((argc == 2 || argc == 3) && strcmp(argv[1], "tpm") == 0)
         return argc == 3 ? tpm_write(argv[2]) : tpm_read();
-    fprintf(stderr, "usage: guestd run free|driven|off [FILE_A FILE_B] | guestd status | guestd tpm [TEXT]\n");
+    if (argc == 2 && strcmp(argv[1], "hold") == 0)
+        return hold();
+    fprintf(stderr, "usage: guestd run free|driven|off [FILE_A FILE_B] | guestd status | guestd tpm [TEXT] | guestd hold\n");
     return 2;
 }

@@ -9,6 +9,8 @@
  * Port org.kvss.shell, lines both ways; ID is any word chosen by the host, unique per request:
  *   host:   PING <id>                          guest: <id> P
  *   host:   RUN <id> <seconds> <command, hex>  guest: <id> O <output, hex> ...   <id> E <exit status>
+ * Held before it looks at its disks (`guestd hold`, kvss.boot=held) a guest answers PING, and waits for
+ *   host:   BOOT <id> <seconds since 1970> <random bytes, hex> <words>     guest: <id> B
  * Every answer starts with a newline, so that a piece lost while nobody was connected spoils nothing.
  * The status is 124 if the command did not end within its seconds.
  *
@@ -39,7 +41,7 @@ struct state {
 };
 
 struct options {
-    const char *tokens;         /* "free", "driven" or "off" */
+    const char *tokens;          /* "free", "driven" or "off" */
     const char *file_a, *file_b; /* NULL: this guest has no disk to write on */
 };
 
@@ -59,6 +61,9 @@ void tokens_run(const struct options *opt, struct state *st) __attribute__((nore
 /* `guestd tpm [TEXT]`: writes the text (up to 31 bytes) into an NV index of the TPM, or prints what is there. Exit codes. */
 int tpm_write(const char *text);
 int tpm_read(void);
+
+/* `guestd hold`: waits for BOOT, sets the clock, mixes in the random bytes, prints the words. Exit code. */
+int hold(void);
 
 /* Fills in boot_a, boot_b, last_a and last_b from the token files. */
 void tokens_find_last(const struct options *opt, struct state *st);

@@ -25,8 +25,8 @@ static uint32_t crc32_of(const char *data, size_t len)
 void token_format(char buf[TOKEN_SIZE], const struct token *t)
 {
     char text[TOKEN_SIZE + 64];
-    int len = snprintf(text, sizeof text, "KT %012" PRIu64 " %016" PRIx64 " %012" PRIu64 " ",
-                       t->number % 1000000000000U, t->bootid, t->counter % 1000000000000U);
+    int len = snprintf(text, sizeof text, "KT %012" PRIu64 " %016" PRIx64 " %012" PRIu64 " ", t->number % 1000000000000U, t->bootid,
+                       t->counter % 1000000000000U);
 
     len += snprintf(text + len, sizeof text - (size_t)len, "%08" PRIx32, crc32_of(text, TOKEN_BODY));
     memset(buf, ' ', TOKEN_SIZE);
@@ -41,8 +41,7 @@ bool token_parse(const char buf[TOKEN_SIZE], struct token *t)
 
     memcpy(text, buf, TOKEN_SIZE);
     text[TOKEN_SIZE] = '\0';
-    if (sscanf(text, "KT %12" SCNu64 " %16" SCNx64 " %12" SCNu64, &got.number, &got.bootid,
-               &got.counter) != 3)
+    if (sscanf(text, "KT %12" SCNu64 " %16" SCNx64 " %12" SCNu64, &got.number, &got.bootid, &got.counter) != 3)
         return false;
     token_format(again, &got); /* compares the checksum and every byte of padding too */
     if (memcmp(again, buf, TOKEN_SIZE) != 0)

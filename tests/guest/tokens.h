@@ -26,11 +26,11 @@ struct token {
 
 /* What a whole file says. */
 struct token_scan {
-    struct token last;     /* last good record; number 0 if there is none */
-    uint64_t previous;     /* number of the record before it; 0 if there is none */
-    uint64_t records;      /* good records */
-    bool torn;             /* the file ends in a piece of a record, or in a bad one */
-    bool corrupt;          /* a bad record, or one out of order, before the end */
+    struct token last; /* last good record; number 0 if there is none */
+    uint64_t previous; /* number of the record before it; 0 if there is none */
+    uint64_t records;  /* good records */
+    bool torn;         /* the file ends in a piece of a record, or in a bad one */
+    bool corrupt;      /* a bad record, or one out of order, before the end */
 };
 
 /* Writes the record for T into BUF: printable text, ending in a newline. */

@@ -81,11 +81,11 @@ int tpm_write(const char *text)
     char padded[TEXT_BYTES] = "";
 
     begin(&m, 0x12a, 0);
-    add(&m, 0, 2);           /* no authorisation value */
+    add(&m, 0, 2); /* no authorisation value */
     add(&m, 14, 2);
     add(&m, INDEX, 4);
-    add(&m, 0x000b, 2);      /* SHA-256 */
-    add(&m, 0x00060006, 4);  /* the owner and the index's own password may read and write */
+    add(&m, 0x000b, 2);     /* SHA-256 */
+    add(&m, 0x00060006, 4); /* the owner and the index's own password may read and write */
     add(&m, 0, 2);
     add(&m, TEXT_BYTES, 2);
     unsigned code = send_command(&m);

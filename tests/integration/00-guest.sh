@@ -148,7 +148,7 @@ assert_match "$OUTPUT" hook
 guest_sh fs 'rm /etc/qemu/fsfreeze-hook.d/bad'
 assert_status 1 guest_agent span guest-file-open '{"path":"/etc/passwd"}'
 assert_match "$OUTPUT" disabled
-poll 20 guest_sh fs 'ip addr show eth0 | grep 192.168.77.1'
+poll 60 guest_sh fs 'ip addr show eth0 | grep 192.168.77.1'
 virsh suspend fs > /dev/null
 image_tokens "$IMAGES/fs-vda.qcow2" "$IMAGES/fs-vdb.qcow2"
 virsh suspend span > /dev/null

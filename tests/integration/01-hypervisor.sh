@@ -72,7 +72,7 @@ assert_eq "$(hv frozen web)" frozen=0
 assert_eq "$(hv freeze web 5000 /mnt/vdb)" frozen=1
 assert_eq "$(hv thaw web)" thawed=1
 hv_fails EOPNOTSUPP "not configured" freeze mute
-hv_fails ENOTCONN "does not run" freeze silent
+hv_fails ENOTCONN "guest agent is not running" freeze silent
 for vm in span mute silent; do assert_eq "$(hv change $vm destroy)" state=off; done
 
 # our time limits do not stay on the VM, where other programs' calls would meet them
@@ -138,7 +138,7 @@ hv end web
 hv end web
 assert_eq "$(hv busy web | value busy)" 0
 assert_eq "$(ls "$dir")" "" "scratch and socket after the end"
-hv_fails EEXIST "checkpoint one already" begin web "$dir" one
+hv_fails EEXIST "already has a checkpoint one" begin web "$dir" one
 rm -f "$dir"/*
 
 # what changed since, and nothing more
@@ -278,7 +278,7 @@ mkdir "$SANDBOX/volumes"
 virsh -q pool-create-as shelf dir --target "$SANDBOX/volumes"
 virsh -q vol-create-as shelf book 1M
 key=$(virsh -q vol-key book shelf)
-assert_match "$(hv volume-delete shelf book another-key)" "volume book of the storage pool shelf may be somebody else's: it is left alone"
+assert_match "$(hv volume-delete shelf book another-key)" "volume book of storage pool shelf may belong to something else and was left alone"
 assert_match "$(hv volume-delete shelf book)" 'left alone'
 assert_file "$SANDBOX/volumes/book"
 hv volume-delete shelf book "$key"

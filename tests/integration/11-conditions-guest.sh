@@ -40,7 +40,7 @@ guest_define ldm fs=ext4,ldm tokens=off
 guest_start ldm
 
 # ---- M4d: a volume over two disks, one of which other VMs may write and is not backed up
-assert_broken span M4d 'lies on disk vdb, which is not backed up'
+assert_broken span M4d 'is on disk vdb, which is not backed up'
 assert_report_vm span '.not_covered | join(" ")' vdb
 virsh -q destroy span
 
@@ -48,7 +48,7 @@ virsh -q destroy span
 assert_child spread
 assert_report_vm spread '.not_covered | join(" ")' vdc
 guest_sh spread 'btrfs device add -f /dev/vdc /mnt/vdb > /dev/null && sync'
-assert_broken spread M4d 'has 2 devices, and only 1 of them on disks that are backed up; not backed up is vdc'
+assert_broken spread M4d 'has 2 devices, only 1 of them on disks that are backed up; not backed up: vdc'
 virsh -q destroy spread
 
 # ---- M4d: a dynamic disk

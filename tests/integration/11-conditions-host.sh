@@ -22,14 +22,14 @@ lifecycle_start
 assert_child good
 # qemu-ga on Linux tells no application, and that is not claimed (B3)
 facts_before good
-assert_refuses good 'file-system only' --require application
+assert_refuses good 'would only be file-system' --require application
 assert_facts_same
 
 # ---- M4a: no channel; then an agent that is not there, and one that hangs
 assert_broken mute M4a 'no channel'
 guest_sh good agentctl stop
 poll 10 _agent_gone good
-assert_broken good M4a 'does not run'
+assert_broken good M4a 'is not running'
 guest_sh good agentctl start
 poll 20 guest_agent good guest-ping
 guest_sh good agentctl hang

@@ -37,7 +37,7 @@ for answer in server-2022 windows-10-bios windows-11; do
     assert_report_vm win .level file-system
     note "$answer: $(report_vm win '.conditions[0].why')"
 done
-assert_refuses win 'what its writers answered is not known' --require application
+assert_refuses win 'writers is not known on the host' --require application
 backup win
 assert_report_vm win .method child-vm-snapshot
 assert_report_vm win .consistency file-system
@@ -59,7 +59,7 @@ mounts '91 24 0:44 / /srv/data rw,relatime shared:50 - nfs4 fs.example:/export r
 kvss_json check win
 assert_report_vm win .method child-vm-snapshot
 assert_match "$(report_vm win '.warnings | join("; ")')" 'from elsewhere.*/srv/data \(nfs4\), /mnt/host \(virtiofs\)'
-assert_match "$(report_vm win '.conditions[4].why')" 'the overlay at /merged rests on these'
+assert_match "$(report_vm win '.conditions[4].why')" 'the overlay at /merged is based on these'
 mounts '92 24 0:45 / /tank/db rw,noatime - zfs tank/db rw,xattr,noacl'
 assert_broken win M4e '/tank/db is zfs'
 mounts '92 24 0:45 / /pool rw - bcachefs /dev/vdb:/dev/vdc rw'
@@ -69,4 +69,4 @@ assert_match "$(report_vm win '.conditions[4].why')" '/pool is bcachefs'
 jq '(.return.supported_commands[] | select(.name == "guest-file-open") | .enabled) = false' <<< "$info" | fake_answer win guest-info
 kvss_json check win
 assert_report_vm win .method child-vm-snapshot
-assert_match "$(report_vm win '.conditions[4].why')" 'does not let us see whether there are others'
+assert_match "$(report_vm win '.conditions[4].why')" 'whether there are others, such as ZFS, cannot be seen'

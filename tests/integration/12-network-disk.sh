@@ -49,7 +49,7 @@ refused() {
     kvss check "$1" --json > "$REPORT" 2> "$SANDBOX/stderr" && fail "check of $1: a backup would not be refused"
     why=$(report_vm "$1" .refused)
     assert_match "$why" "$2" "why a backup of $1 would be refused"
-    assert_match "$why" "leave it out of --all \(--exclude $1\)" "the remedy"
+    assert_match "$why" "exclude the VM from --all \(--exclude $1\)" "the remedy"
     kvss_fails "$EXIT_REFUSED" backup "$1" --quiet
     [[ $OUTPUT == *"$why"* ]] || fail "check says '$why', and the backup '$OUTPUT'"
     ALLOW_CHECKPOINTS='kvss-*' assert_nothing_left
@@ -133,12 +133,12 @@ note "restored as copy and moved to files; both alike"
 
 # ---- the server is away, or does not have it
 stop raw
-refused net "disk vda .*its image nbd:$S/raw.sock is on the network, .*cannot read it by itself: .*(No such file|Connection refused).*: see to its server"
+refused net "disk vda .*its image nbd:$S/raw.sock is on the network and not open in a running QEMU: .*(No such file|Connection refused).*: check its server"
 serve raw "$S/raw" -k "$S/raw.sock"
 stop tcp
-refused net "disk vdb .*its image nbd:x,y .*cannot read it by itself: .*Connection refused"
+refused net "disk vdb .*its image nbd:x,y .*not open in a running QEMU: .*Connection refused"
 serve tcp "$S/tcp" -b 127.0.0.1 -p 10811 -x other
-refused net "disk vdb .*cannot read it by itself: .*not available"
+refused net "disk vdb .*not open in a running QEMU: .*not available"
 stop tcp
 guest_define fine agent=no tokens=off size=8M
 kvss_fails "$EXIT_REFUSED" backup --all
@@ -149,7 +149,7 @@ points=6
 # ---- an image that can name files of this host: its server could change it between two looks
 virsh -q undefine net
 guest_define net disks=0 agent=no tokens=off extra="$(disk qcow2 vdb "$TCP_XML")"
-refused net 'disk vdb .*its format is qcow2, .*no image can name files of this host: start the VM'
+refused net 'disk vdb .*its format is qcow2, .*no image can refer to files of this host: start the VM'
 virsh -q undefine net
 virsh -q define "$SANDBOX/net.before" > /dev/null
 guest_remember_disks net
@@ -162,9 +162,9 @@ refused_source() { # TEXT FORMAT SOURCE
 }
 H="<host name='localhost' port='7'/>"
 refused_source 'encrypted \(TLS\): start the VM' raw "<source protocol='nbd' name='x' tls='yes'>$H</source>"
-refused_source 'secret of libvirt.s \(auth\): start the VM' raw "<source protocol='rbd' name='p/i'><host name='localhost' port='7'/>
+refused_source 'libvirt secret \(auth\): start the VM' raw "<source protocol='rbd' name='p/i'><host name='localhost' port='7'/>
     <auth username='me'><secret type='ceph' usage='none'/></auth></source>"
-refused_source 'does not read over sheepdog' raw "<source protocol='sheepdog' name='x'>$H</source>"
+refused_source 'does not support sheepdog' raw "<source protocol='sheepdog' name='x'>$H</source>"
 refused_source 'its format is vmdk' vmdk "<source protocol='nbd' name='x'>$H</source>"
 refused_source 'qemu-block-extra|[Cc]onnect' raw "<source protocol='https' name='x'>$H</source>"
 virsh -q undefine odd
@@ -177,7 +177,7 @@ points=7
 kvss_json restore "$POINT" reader --images-only --to "$SANDBOX/reader"
 assert_same_file "$SANDBOX/reader/reader-vda.raw" "$S/raw"
 stop raw
-refused reader 'disk vda .*cannot read it by itself'
+refused reader 'disk vda cannot be read: .*not open in a running QEMU: '
 virsh -q destroy reader
 virsh -q undefine reader
 
@@ -191,13 +191,13 @@ kvss_json check drive
 assert_report_vm drive '.warnings | length' 0
 kill -STOP "${SERVER[medium]}" # which may as well let in nobody but the VM
 kvss_json check drive
-assert_match "$(report_vm drive '.warnings | join("; ")')" 'not certain: its drive hda .*medium.sock.* does not answer \(5 s\)' "warning"
+assert_match "$(report_vm drive '.warnings | join("; ")')" 'may not be possible to start the VM again: its drive hda .*medium.sock.* does not respond \(5 s\)' "warning"
 kill -CONT "${SERVER[medium]}"
 stop medium
 rm -f "$S/medium.sock"
 kvss check drive --json > "$REPORT" 2> /dev/null && fail "check says that all is well, without the medium's server"
 why=$(report_vm drive .refused)
-assert_match "$why" 'lacks: nbd:.*medium.sock, the medium in drive hda, from its server: .*(No such file|refused).* --eject' "refused"
+assert_match "$why" 'lacks nbd:.*medium.sock, the medium in drive hda, from its server: .*(No such file|refused).* --eject' "refused"
 kvss_fails "$EXIT_REFUSED" backup drive --quiet
 assert_match "$OUTPUT" 'the medium in drive hda, from its server' "what the backup says"
 assert_untouched drive
@@ -231,7 +231,7 @@ guest_define other disks=0 agent=no tokens=off extra="$(disk raw vda "$RAW")$(di
 kill -STOP "${SERVER[raw]}" "${SERVER[tcp]}"
 began=$SECONDS
 kvss_fails "$EXIT_REFUSED" backup net other --quiet
-assert_match "$OUTPUT" 'VM net: disk vda cannot be read: .* its server does not answer \(30 s\)' "why"
+assert_match "$OUTPUT" 'VM net: disk vda cannot be read: .* the server does not respond \(30 s\)' "why"
 assert_match "$OUTPUT" 'VM other: disk vda cannot be read' "why"
 assert_le $((SECONDS - began)) 45 "seconds until servers that hang were given up"
 note "refused after $((SECONDS - began)) s"
@@ -260,7 +260,7 @@ assert_points $points
 held_backup 2M # time for the start, on a busy machine too
 guest_start net
 wait $pid && fail "the backup succeeded though the VM was started"
-assert_match "$(cat "$SANDBOX/out")" 'VM net was off and is .* now, and may have written to its disk on the network .*run the backup again' "why"
+assert_match "$(cat "$SANDBOX/out")" 'VM net was off and is .* now, and may have written to its network disk .*run the backup again' "why"
 assert_nothing_left
 assert_points $points
 virsh -q destroy net 2> /dev/null || : # its guest may have ended by itself

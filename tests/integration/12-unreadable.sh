@@ -32,7 +32,7 @@ guest_define bad agent=no tokens=off size=8M
 I=$IMAGES/bad-vda.qcow2
 cp "$I" "$SANDBOX/whole"
 rm "$I"
-refused bad "disk vda .*image $I is not there.*virsh undefine"
+refused bad "disk vda .*image $I does not exist.*virsh undefine"
 head -c 1M /dev/urandom > "$I"
 refused bad "disk vda .*not in qcow2 format"
 qemu-img create -q -f raw "$I" 8M
@@ -41,13 +41,13 @@ cp "$SANDBOX/whole" "$IMAGES/base"
 qemu-img create -q -f qcow2 -b "$IMAGES/base" -F qcow2 "$IMAGES/mid"
 rm "$I" && qemu-img create -q -f qcow2 -b "$IMAGES/mid" -F qcow2 "$I"
 rm "$IMAGES/base"
-refused bad "backing image $IMAGES/base is not there"
+refused bad "backing image $IMAGES/base does not exist"
 rm "$IMAGES/mid"
-refused bad "backing image $IMAGES/mid is not there"
+refused bad "backing image $IMAGES/mid does not exist"
 qemu-img create -q -f raw "$IMAGES/base" 8M
 rm "$I" && qemu-img create -q -f qcow2 -b "$IMAGES/base" -F raw "$I"
 rm "$IMAGES/base"
-refused bad "backing image $IMAGES/base is not there"
+refused bad "backing image $IMAGES/base does not exist"
 
 # its backing image is on the network: whether somebody serves it, lets one wait, or not, nobody is asked
 qemu-img create -q -f raw "$SANDBOX/served" 8M
@@ -57,7 +57,7 @@ poll 10 test -S "$SANDBOX/nbd.sock"
 rm "$I" && qemu-img create -q -f qcow2 -F raw -b "nbd+unix:///?socket=$SANDBOX/nbd.sock" "$I"
 kill $server
 wait $server || :
-refused bad "backing image nbd.unix:.* is on the network, .*: start the VM"
+refused bad "backing image nbd.unix:.* is on the network and .*: start the VM"
 
 cp "$SANDBOX/whole" "$I"
 mkfifo "$SANDBOX/hold"
@@ -66,7 +66,7 @@ pid=$!
 exec 5> "$SANDBOX/hold"
 echo 'write 0 512' >&5
 poll 10 grep -q wrote "$SANDBOX/out"
-refused bad "another program writes its image $I"
+refused bad "another program is writing to its image $I"
 exec 5>&-
 wait $pid
 
@@ -92,25 +92,25 @@ declared() {
 starts() { virsh -q start $vm && virsh -q destroy $vm; }
 declared "$end"
 starts
-refused $vm "nothing is behind $IMAGES/top .*records $IMAGES/mid: .*qemu-img rebase -u -b \"\" $IMAGES/top"
+refused $vm "$IMAGES/top has no backing image .*records $IMAGES/mid: .*qemu-img rebase -u -b \"\" $IMAGES/top"
 declared "$(behind mid qcow2 "$end")"
 starts
-refused $vm "nothing is behind $IMAGES/mid .*records $IMAGES/base"
+refused $vm "$IMAGES/mid has no backing image .*records $IMAGES/base"
 declared "$(behind mid qcow2 "$(behind other qcow2 "$end")")"
 starts
-refused $vm "$IMAGES/other \(qcow2\) is behind $IMAGES/mid .*records $IMAGES/base \(qcow2\): .*rebase -u -b $IMAGES/other -F qcow2 $IMAGES/mid"
+refused $vm "$IMAGES/other \(qcow2\) as the backing image of $IMAGES/mid .*records $IMAGES/base \(qcow2\): .*rebase -u -b $IMAGES/other -F qcow2 $IMAGES/mid"
 # a disk that the guest only reads is read without its QEMU also while the VM runs
 declared "$(behind mid qcow2 "$(behind other qcow2 "$end")")" '<readonly/>'
 virsh -q start $vm
-refused $vm "$IMAGES/other \(qcow2\) is behind $IMAGES/mid"
+refused $vm "$IMAGES/other \(qcow2\) as the backing image of $IMAGES/mid"
 virsh -q destroy $vm
 declared "$(behind mid raw "$end")"
 starts
-refused $vm "$IMAGES/mid \(raw\) is behind $IMAGES/top .*records $IMAGES/mid \(qcow2\)"
+refused $vm "$IMAGES/mid \(raw\) as the backing image of $IMAGES/top .*records $IMAGES/mid \(qcow2\)"
 mv "$IMAGES/base" "$IMAGES/moved"
 declared "$(behind mid qcow2 "$(behind moved qcow2 "$end")")"
 starts
-refused $vm "$IMAGES/moved \(qcow2\) is behind $IMAGES/mid"
+refused $vm "$IMAGES/moved \(qcow2\) as the backing image of $IMAGES/mid"
 # the remedy
 qemu-img rebase -u -b "$IMAGES/moved" -F qcow2 "$IMAGES/mid"
 backup $vm
@@ -125,7 +125,7 @@ virsh -q managedsave $vm
 virsh -q dumpxml --inactive $vm | tr '\n' ' ' | sed 's|<backingStore.*</backingStore>||' > "$SANDBOX/later.xml"
 virsh -q define "$SANDBOX/later.xml"
 qemu-img rebase -u -b other -F qcow2 "$IMAGES/mid"
-ALLOW_SAVED=$vm refused $vm "$IMAGES/base \\(qcow2\\) is behind $IMAGES/mid .*records $IMAGES/other"
+ALLOW_SAVED=$vm refused $vm "$IMAGES/base \\(qcow2\\) as the backing image of $IMAGES/mid .*records $IMAGES/other"
 qemu-img rebase -u -b base -F qcow2 "$IMAGES/mid"
 virsh -q managedsave-remove $vm
 # what is declared agrees, by another name, to the end or in part
@@ -154,7 +154,7 @@ points=$((points + 1))
 guest_define far disks=0 agent=no tokens=off extra="
     <disk type='network' device='disk'><driver name='qemu' type='raw'/><source protocol='nbd' name='x'><host name='127.0.0.1' port='7'/>
       </source><target dev='vda' bus='virtio'/></disk>"
-refused far 'disk vda .*on the network, .*Connection refused'
+refused far 'disk vda .*on the network.*Connection refused'
 
 # ---- volumes of pools
 mkdir -m 755 "$SANDBOX/pool"
@@ -174,7 +174,7 @@ virsh -q pool-undefine data
 refused pooled 'there is no storage pool data, .*virsh pool-start data'
 virsh -q pool-define-as data dir --target "$SANDBOX/pool" && virsh -q pool-start data
 mv "$SANDBOX/pool/v1.qcow2" "$SANDBOX/pool.v1" && virsh -q pool-refresh data
-refused pooled 'storage pool data has no volume v1.qcow2: virsh pool-refresh data'
+refused pooled 'storage pool data has no volume v1.qcow2: if the volume exists, run virsh pool-refresh data'
 mv "$SANDBOX/pool.v1" "$SANDBOX/pool/v1.qcow2" && virsh -q pool-refresh data
 backup pooled
 assert_report_vm pooled '.not_covered | length' 0

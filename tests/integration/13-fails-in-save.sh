@@ -32,7 +32,7 @@ virsh -q destroy odd > /dev/null
 # ---- there is no room for the saved state, though there are bytes enough
 facts_before one two mute
 mount -t tmpfs -o nr_inodes=1,mode=770,uid="$(id -u libvirt-qemu)",gid="$(id -g libvirt-qemu)" tmpfs /var/lib/libvirt/qemu/save
-assert_all_or_nothing mute 'saved state'
+assert_all_or_nothing mute 'VM mute: cannot save the state: libvirt: '
 umount /var/lib/libvirt/qemu/save
 
 # ---- the place for scratch files cannot be written

@@ -82,14 +82,14 @@ room() {
 }
 needs() { awk '/^(RssAnon|RssShmem|VmSwap):/ { n += $2 } END { print n }' "/proc/$(cat "/run/libvirt/qemu/$1.pid")/status"; }
 room 1m "$EXIT_REFUSED" one
-assert_match "$OUTPUT" 'not enough room for saved states in .*/save: up to .* needed, 1.0 MiB' "what the backup says"
+assert_match "$OUTPUT" 'not enough space for saved states in .*/save: up to .* needed, 1.0 MiB' "what the backup says"
 first=$(needs one) second=$(needs two)
 both=$((first + second))
 # each would fit
 if ((first > second)); then fits=$((first + second / 2)); else fits=$((second + first / 2)); fi
 room $((fits + 1024))k "$EXIT_REFUSED" one two
 assert_eq "$found" saved-state-full "what check found"
-assert_match "$OUTPUT" 'not enough room for saved states' "what the backup says"
+assert_match "$OUTPUT" 'not enough space for saved states' "what the backup says"
 room $((both + 4096))k 0 one two
 for vm in one two; do assert_state $vm running; done
 

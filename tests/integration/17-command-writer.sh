@@ -34,6 +34,21 @@ chown 12345:54321 "$files/below/two"
 tree() { (cd "$files" && find . ! -name . -printf '%P %y %m %U:%G %l %T@ ' \( -type f -exec sha256sum '{}' \; -o -printf '\n' \) | grep -v '\.tmp' | sort); }
 tree > "$SANDBOX/tree"
 
+# what others can change or exchange is not run, and neither is anything if that holds for the folder
+writer_install foreign <<< "touch $SANDBOX/ran" # in identify, too
+mv "$WRITERS/foreign" "$SANDBOX/foreign"
+ln -s "$SANDBOX/foreign" "$WRITERS/10-link"
+install -m 775 "$SANDBOX/foreign" "$WRITERS/20-open"
+kvss_json list writers
+assert_match "$(cat "$SANDBOX/stderr")" '10-link is skipped: .* is a symbolic link' "why"
+assert_match "$(cat "$SANDBOX/stderr")" '20-open is skipped: .* can be changed by users other than root' "why"
+rm "$WRITERS/10-link" "$WRITERS/20-open"
+chmod 777 "${WRITERS%/*}"
+kvss_fails "$EXIT_FAILED" list writers
+assert_match "$OUTPUT" 'a folder above .*writers.d can be changed by users other than root: run chmod go-w on it' "why"
+chmod 755 "${WRITERS%/*}"
+[ ! -e "$SANDBOX/ran" ] || fail "a program that others can change was run"
+
 kvss_json list writers
 assert_eq "$(report '[.writers[].name] | sort | join(", ")')" "Microsoft Hyper-V VSS Writer, kvss test recorder" "writers"
 : > "$SANDBOX/recorder.log"
@@ -81,4 +96,4 @@ assert_points $((points + 1))
 # a writer that cannot even identify itself is left out, and the backup says so
 printf 'EVENT=identify\nFILES=%s\n' "$SANDBOX" > "$WRITERS/.veto.conf"
 kvss_json backup web
-assert_match "$(cat "$SANDBOX/stderr")" 'veto.*left out' "a writer that is left out is told of"
+assert_match "$(cat "$SANDBOX/stderr")" 'veto is skipped: .*identify' "a writer that is left out is told of"

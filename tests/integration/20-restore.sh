@@ -67,11 +67,11 @@ assert_match "$(virsh dominfo gone)" 'Autostart: +enable'
 assert_match "$(qemu-io -r -c 'read -P 0x77 0 4M' "$IMAGES/gone-vda.qcow2")" 'read 4194304/4194304'
 
 # M13-M17: the order of the steps
-steps=$(report_vm web '.steps[] | split(":")[0]' | uniq | tr '\n' ' ')
+steps=$(report_vm web '.steps[].step' | uniq | tr '\n' ' ')
 note "steps of web: $steps"
 assert_match "$steps" '^turn off delete .*register .*link .*start $' "steps of web"
-assert_match "$(report_vm web '.steps[]')" 'turn off: VM web was running'
-assert_match "$(report_vm gone '.steps | join("; ")')" 'turn off: VM gone is not on this host; .*register.*; link: .*removed' "steps of gone"
+assert_match "$(report_vm web '.steps[] | "\(.step): \(.text)"')" 'turn off: VM web was running'
+assert_match "$(report_vm gone '[.steps[] | "\(.step): \(.text)"] | join("; ")')" 'turn off: VM gone is not on this host; .*register.*; link: .*removed' "steps of gone"
 assert_report_vm web .registered true
 assert_report_vm web .memory false
 

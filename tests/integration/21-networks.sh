@@ -63,7 +63,7 @@ assert_network() { # NAME NUMBER
     done
     for mac in 01 02 04; do
         assert_ne "$(link_state "$vm" "$2:$mac" --config)" down "$vm: link of the NIC $mac"
-        assert_match "$(report_vm "$vm" '.steps | join("; ")')" "new port for NIC 52:54:00:00:$2:$mac" "steps of $vm"
+        assert_match "$(report_vm "$vm" '[.steps[] | "\(.step): \(.text)"] | join("; ")')" "new port for NIC 52:54:00:00:$2:$mac" "steps of $vm"
         assert_no_match "$(report_vm "$vm" '.warnings | join("; ")')" "52:54:00:00:$2:$mac" "warnings of $vm"
     done
     assert_match "$(report_vm "$vm" '.warnings | join("; ")')" 'network leaves.*bridge br-leaves' "switches named for $vm"
@@ -73,7 +73,7 @@ for pair in boots=01 memory=02 off=03; do
     assert_network "${pair%=*}" "${pair#*=}"
 done
 assert_match "$(virsh -q net-info sleeps)" 'Active: +yes' "the inactive network"
-assert_eq "$(report_vm off '.steps[] | split(":")[0]' | uniq | paste -sd ' ')" "turn off restore status register network" "steps of off"
+assert_eq "$(report_vm off '.steps[].step' | uniq | paste -sd ' ')" "turn off restore status register network" "steps of off"
 
 guest_wait boots
 guest_wait memory

@@ -40,13 +40,13 @@ facts_before one other
 # ---- no room for the new images beside the old
 fallocate -l 330M "$SANDBOX/small/full"
 kvss_fails "$EXIT_FAILED" restore --yes "$POINT" one
-assert_nobody_touched 'room'
+assert_nobody_touched 'not enough space'
 rm "$SANDBOX/small/full"
 
 # ---- a folder that QEMU's user cannot pass through
 chmod 700 "$SANDBOX/small"
 kvss_fails "$EXIT_FAILED" restore --yes "$POINT" one
-assert_nobody_touched "QEMU's user cannot get to"
+assert_nobody_touched "QEMU's user cannot access"
 chmod 711 "$SANDBOX/small"
 
 # ---- interrupted while the new images are being written
@@ -104,7 +104,7 @@ guest_start needy
 lifecycle_start
 rm "$SANDBOX/small/cd.iso"
 kvss_fails "$EXIT_REFUSED" restore --yes "$POINT" needy
-assert_match "$OUTPUT" 'needy is running, and could not be started again if the restore failed; .*cd.iso, the medium in drive hda .*--eject' "refused"
+assert_match "$OUTPUT" 'needy is running and could not be started again if the restore failed, .*cd.iso, the medium in drive hda .*--eject' "refused"
 assert_match "$OUTPUT" 'nothing was changed|nothing needs' "refused"
 virsh -q change-media needy hda --eject
 virsh -q net-destroy lab
@@ -115,12 +115,12 @@ kvss_json restore "$POINT" needy --name twin --dry-run # whose original is left 
 virsh -q net-start lab
 mv "$IMAGES/needy-vda.qcow2" "$SANDBOX/gone"
 kvss_json restore --yes "$POINT" needy --dry-run # what is lost may be why it is restored
-assert_match "$(report_vm needy '.warnings | join("; ")')" 'should the restore fail, .*could not be started again: .*needy-vda.qcow2' "warning"
+assert_match "$(report_vm needy '.warnings | join("; ")')" 'if the restore fails, .*cannot be started again: .*needy-vda.qcow2' "warning"
 mv "$SANDBOX/gone" "$IMAGES/needy-vda.qcow2"
 virsh -q managedsave needy
 virsh -q net-destroy lab
 kvss_fails "$EXIT_REFUSED" restore --yes "$POINT" needy
-assert_match "$OUTPUT" 'needy is saved, .*network lab.* managedsave-remove needy' "refused"
+assert_match "$OUTPUT" 'needy is saved and could not be started again.*network lab.* managedsave-remove needy' "refused"
 virsh -q net-start lab
 kvss_json restore --yes "$POINT" needy
 note "what a start of the old VM lacks"

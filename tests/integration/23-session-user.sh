@@ -23,7 +23,7 @@ boot=$(guest_bootid mute) count=$(guest_counter mute)
 before=$(token_acked)
 for vm in web mute off; do definition $vm > "$SANDBOX/$vm.before"; done
 backup web mute off --verbose
-assert_match "$(cat "$SANDBOX/stderr")" 'qemu-nbd are kept in bounds here without a root folder of their own, a network of their own' "what -v says"
+assert_match "$(cat "$SANDBOX/stderr")" 'qemu-nbd run here without a root folder of their own, a network of their own' "what -v says"
 assert_report_vm web .method child-vm-snapshot
 assert_report_vm mute .method saved-state
 assert_report_vm off .method offline

@@ -163,7 +163,7 @@ note "what runs code or opens the host's is listed and refused"
 # of another VM: refused before that one is touched
 point=$(forge_definition "s|$UUID|2c1f8f2a-51a7-4a55-9d83-5b4ddc0a7f22|")
 kvss_fails "$EXIT_DAMAGED" restore --yes "$point" --trust-definition
-assert_match "$OUTPUT" "nothing was changed.*is that of another VM" "what is said"
+assert_match "$OUTPUT" "nothing was changed.*belongs to another VM" "what is said"
 
 # what the VM has here now, it may have again; what only takes a share of the host needs no word; and a word is enough
 log="<serial type='file'><source path='/root/serial.log'/><target port='0'/></serial>"

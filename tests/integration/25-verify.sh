@@ -18,6 +18,7 @@ guest_define one tokens=off agent=no
 guest_define two tokens=off agent=no
 guest_define runs tokens=off agent=no
 backup two
+# shellcheck disable=SC2153 # backup sets it
 good=$POINT
 find "$KVSS_REPOSITORY" -type f | sort > "$SANDBOX/files.before"
 fill one
@@ -51,8 +52,8 @@ assert_eq "$(report '.damaged[].vms | map(.name) | sort | join(" ")')" "one runs
 assert_ge "$(report '[.damaged[].vms[].damaged[]] | length')" 1 "what is damaged"
 kvss_fails "$EXIT_DAMAGED" verify
 OUTPUT+=$(cat "$REPORT")
-assert_match "$OUTPUT" "DAMAGED: restore point ${bad:0:12} of .*: (one|runs) \\((disk|part)/" "what of the point is damaged"
-assert_match "$OUTPUT" 'The other 1 restore points are whole' "what is still good"
+assert_match "$OUTPUT" "DAMAGED: restore point ${bad:0:12} as of .*: (one|runs) \\((disk|part)/" "what of the point is damaged"
+assert_match "$OUTPUT" '1 other restore point is intact' "what is still good"
 assert_match "$OUTPUT" "${bad:0:8}" "the point is named"
 assert_match "$OUTPUT" '(one|runs)' "the VM is named"
 kvss verify "$good"
@@ -82,3 +83,32 @@ kvss verify
 kvss_json restore --yes "$bad"
 guest_wait runs
 assert_eq "$(guest_bootid runs)" "$boot" "boot id of runs, from its memory"
+
+# ---- a listing that does not say what the VM's record does: somebody with the key has changed one of them
+document() { "$KVSS_BUILD/tests/tools/document" "$1" "$KVSS_REPOSITORY" "$KVSS_PASSWORD_FILE" "${@:2}"; }
+document get "$good" META > "$SANDBOX/listed"
+tampered() { # FIELD JQ-PROGRAM
+    local point
+    jq "$2" "$SANDBOX/listed" > "$SANDBOX/tampered"
+    point=$(document put "$good" META "$SANDBOX/tampered")
+    kvss_fails "$EXIT_DAMAGED" verify "$point" --json
+    assert_eq "$(report .count)" 1 "problems of a point with another $1"
+    assert_match "$(report '.problems[].what')" "^the summary of VM two differs from its record: $1: .* in the summary, .* in the record$" "what verify says"
+    assert_eq "$(report '.damaged[].vms[].name')" two "the VM that is damaged"
+}
+kvss verify "$(document put "$good" META "$SANDBOX/listed")"
+tampered consistency '.vms[0].consistency = "application"'
+tampered size '.vms[0].size += 1'
+tampered stored '.vms[0].stored -= 1'
+tampered checkpoint '.vms[0].checkpoint = "another"'
+tampered warnings 'del(.vms[0].warnings)'
+jq '.disks[0].stored += 1' <(document get "$good" "vm/$(virsh domuuid two)/vm.json") > "$SANDBOX/tampered"
+kvss_fails "$EXIT_DAMAGED" verify "$(document put "$good" "vm/$(virsh domuuid two)/vm.json" "$SANDBOX/tampered")" --json
+assert_match "$(report '.problems[].what')" 'the summary of VM two differs from its record: stored: ' "a record that was changed"
+note "a listing that differs from the record is found"
+
+# ---- the record is stored once: the components document only says which VM it is
+document get "$good" bcd.xml > "$SANDBOX/bcd.xml"
+assert_match "$(cat "$SANDBOX/bcd.xml")" 'metadata="\{&quot;version&quot;:1,&quot;vm&quot;:&quot;two&quot;,[^}]*\}"' "the component's backup metadata"
+grep -q 'conditions\|parts' "$SANDBOX/bcd.xml" && fail "the components document holds the record"
+true

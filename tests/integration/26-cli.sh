@@ -40,7 +40,7 @@ assert_eq "$(grep -o 'kvss init' <<< "$OUTPUT" | wc -l)" 1 "times that the remed
 KVSS_REPOSITORY=$SANDBOX/none kvss_fails "$EXIT_REFUSED" check web01
 assert_match "$(cat "$REPORT")" "to do: there is no repository in $SANDBOX/none yet" "what check says before init"
 kvss_fails "$EXIT_USAGE" --json
-assert_match "$(report .error.text)" 'no command was given' "kvss --json alone"
+assert_match "$(report .error.text)" 'missing command' "kvss --json alone"
 export KVSS_REPOSITORY=$SANDBOX/repository
 kvss_json init
 assert_eq "$(report .repository)" "$KVSS_REPOSITORY" repository
@@ -116,9 +116,9 @@ assert_match "$(cat "$SANDBOX/stderr")" 'password' "a password file that all can
 # ---- names that no restore point holds, and the newest that holds the VMs named
 chmod 600 "$SANDBOX/password"
 kvss_fails "$EXIT_FAILED" list points web03
-assert_match "$OUTPUT" "no restore point holds a VM 'web03'; did you mean 'web0[12]'" "a misspelt VM"
+assert_match "$OUTPUT" "no restore point contains VM 'web03'; did you mean 'web0[12]'" "a misspelt VM"
 kvss_fails "$EXIT_FAILED" forget --keep-last 1 --vm web01,web2 --dry-run
-assert_match "$OUTPUT" "no restore point holds a VM 'web2'" "a misspelt VM"
+assert_match "$OUTPUT" "no restore point contains VM 'web2'" "a misspelt VM"
 kvss_json restore latest web02 --dry-run --yes # the newest point of all holds web01 alone
 assert_eq "$(report .point)" "$(kvss list points web02 --json | jq -r '.points[-1].id')" "the newest that holds web02"
 note "names"

@@ -33,7 +33,7 @@ KVSS_PASSWORD_COMMAND="$SANDBOX/ask right $file" kvss list points > /dev/null 2>
 kvss_fails "$EXIT_FAILED" --password-command "$SANDBOX/ask no" list points
 assert_match "$OUTPUT" 'password-command: .* failed \(exit code 7\): the store is locked' "one that fails"
 kvss_fails "$EXIT_FAILED" --password-command "$SANDBOX/ask long" list points
-assert_match "$OUTPUT" 'more than 4096 bytes' "one that prints too much"
+assert_match "$OUTPUT" 'exceeded 4096 bytes' "one that prints too much"
 kvss_fails "$EXIT_FAILED" --password-command "$SANDBOX/ask silent" list points
 assert_match "$OUTPUT" 'printed no passphrase' "one that prints nothing"
 kvss_fails "$EXIT_FAILED" --password-command "$SANDBOX/nothing" list points
@@ -66,7 +66,7 @@ for mode in 600 644 640; do
     chmod $mode "$SANDBOX/key"
     kvss --key-file "$SANDBOX/key" list points > /dev/null 2> "$SANDBOX/stderr"
     [ $mode = 600 ] && assert_eq "$(cat "$SANDBOX/stderr")" "" "messages of a key file of its owner alone" && continue
-    assert_match "$(cat "$SANDBOX/stderr")" "warning: key file $SANDBOX/key can be read by others: chmod 600" "mode $mode"
+    assert_match "$(cat "$SANDBOX/stderr")" "warning: key file $SANDBOX/key can be read by others: run chmod 600" "mode $mode"
     (umask 077 && printf 'x%.0s' {1..40} > "$SANDBOX/new")
     chmod $mode "$SANDBOX/new"
     kvss --password-file "$file" key add --new-key-file "$SANDBOX/new" > /dev/null 2> "$SANDBOX/stderr"
@@ -92,7 +92,7 @@ begun=$(date +%s%N)
 /usr/bin/time -f %M -o "$SANDBOX/memory" "$KVSS" list points > /dev/null 2> "$SANDBOX/stderr" || fail "$(cat "$SANDBOX/stderr")"
 assert_le $((($(date +%s%N) - begun) / 1000000)) 5000 "ms with 70 planted keys"
 assert_le "$(tail -n 1 "$SANDBOX/memory")" 200000 "KiB of memory"
-assert_match "$(cat "$SANDBOX/stderr")" 'passed over: it asks for 512 MiB of memory, and key-memory allows 128 MiB' "what is said of them"
+assert_match "$(cat "$SANDBOX/stderr")" 'skipped: it needs 512 MiB of memory, but key-memory allows 128 MiB' "what is said of them"
 cp "$KVSS_REPOSITORY"/keys/????????????????????????00* "$two/keys"
 KVSS_REPOSITORY=$two "$KVSS" list points > /dev/null 2> "$SANDBOX/stderr"
 assert_eq "$(cat "$SANDBOX/stderr")" "" "what is said of them in version 2"

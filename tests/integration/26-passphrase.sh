@@ -9,7 +9,7 @@
 
 kvss_setup
 PTY=$KVSS_BUILD/tests/tools/ptyrun
-RIGHT='only a test' ASKS='Passphrase of the repository' SHOWN=$SANDBOX/shown
+RIGHT='only a test' ASKS='Passphrase of repository' SHOWN=$SANDBOX/shown
 qemu-img create -q -f qcow2 "$IMAGES/vm-vda.qcow2" 4M
 qemu-io -f qcow2 -c 'write -q -P 0x55 0 1M' "$IMAGES/vm-vda.qcow2"
 cat > "$SANDBOX/vm.xml" <<END
@@ -102,7 +102,7 @@ typed "$EXIT_FAILED" "$ASKS" "$RIGHT" "$ASKS" wrong -- "$KVSS" copy latest --to 
 assert_match "$(cat "$SHOWN")" 'target'
 one_document copy
 # ---- new passphrases, typed twice
-NEW='New passphrase' REPEAT='again'
+NEW='New passphrase' REPEAT='Repeat passphrase'
 MORE=("$NEW" another "$REPEAT" another)
 again() { [ "$1 $2" != 'key change' ] || { RIGHT=another && MORE=("$NEW" third "$REPEAT" third); }; }
 asks_in key add
@@ -110,7 +110,7 @@ asks_in key change
 typed 0 "$ASKS" third -- "$KVSS" list points --json
 RIGHT=third
 typed "$EXIT_FAILED" "$ASKS" "$RIGHT" "$NEW" a "$REPEAT" b -- "$KVSS" key add --json
-assert_match "$(cat "$SHOWN")" 'differ'
+assert_match "$(cat "$SHOWN")" 'passphrases do not match'
 one_document key add
 typed 0 "$ASKS" "$RIGHT" -- "$KVSS" key list --json
 id=$(report '[.keys[] | select(.current | not)][0].id')
@@ -132,7 +132,7 @@ assert_eq "$(complaints)" 1 "complaints of init"
 [ ! -e "$SANDBOX/fourth" ] || fail "a repository was made"
 # ---- keys instead of text
 typed "$EXIT_FAILED" "$ASKS" ^D -- "$KVSS" list points
-assert_match "$(cat "$SHOWN")" 'no passphrase was given'
+assert_match "$(cat "$SHOWN")" 'no passphrase entered'
 typed "$EXIT_FAILED" "$ASKS" '' -- "$KVSS" list points
 typed "$EXIT_INTERRUPTED" "$ASKS" ^C -- "$KVSS" list points
 assert_match "$(cat "$SHOWN")" 'kvss: interrupted; nothing was changed' "what is said of an interrupt"
@@ -140,6 +140,7 @@ assert_match "$(cat "$SHOWN")" 'kvss: interrupted; nothing was changed' "what is
 asks_nothing check vm
 asks_nothing recover
 asks_nothing checkpoint drop vm
+asks_nothing guest status vm
 for what in vms writers providers; do asks_nothing list "$what"; done
 
 for command in $("$KVSS" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p'); do

@@ -29,9 +29,9 @@ kvss_fails "$EXIT_REFUSED" backup --all
 assert_points 0
 partly --all --on-failure skip
 assert_eq "$(names)" "good other" "VMs in the restore point"
-assert_match "$(left_out)" '^broken: true: failed: .*disk vda .*is not there' "who is missing"
-assert_match "$(cat "$SANDBOX/stderr")" 'VM broken failed: .*the others are backed up without it' "what is said meanwhile"
-assert_match "$(kvss show "$POINT")" 'left out: VM broken: failed: ' "kvss show for people"
+assert_match "$(left_out)" '^broken: true: failed: .*disk vda .*does not exist' "who is missing"
+assert_match "$(cat "$SANDBOX/stderr")" 'VM broken failed: .*rolled back, continuing without it' "what is said meanwhile"
+assert_match "$(kvss show "$POINT")" 'skipped: VM broken: failed: ' "kvss show for people"
 assert_points 1
 kvss_fails "$EXIT_REFUSED" backup broken --on-failure skip # nothing would be left
 assert_points 1
@@ -71,7 +71,7 @@ wait $backup || status=$?
 assert_eq "$status" "$EXIT_PARTLY" "status: $(cat "$SANDBOX/stderr")"
 REPORT=$SANDBOX/report.json
 assert_eq "$(names)" good "VMs in the restore point"
-assert_match "$(left_out)" '^web: true: failed: .*scratch space, and one VM may take 16[.0]* MiB .scratch-limit.' "who is missing"
+assert_match "$(left_out)" '^web: true: failed: .*scratch space, and a VM may use 16[.0]* MiB .scratch-limit.' "who is missing"
 poll 200 finished
 assert_match "$(cat "$SANDBOX/written")" 'status 0' "what the guest wrote"
 assert_state web running
@@ -92,7 +92,22 @@ status=0
 wait $backup || status=$?
 assert_eq "$status" "$EXIT_PARTLY" "status: $(cat "$SANDBOX/stderr")"
 assert_eq "$(names)" good "VMs in the restore point"
-assert_match "$(left_out)" '^web: true: failed: VM web was turned off, or its QEMU ended' "who is missing"
+assert_match "$(left_out)" '^web: true: failed: VM web was turned off or its QEMU ended' "who is missing"
 assert_nothing_left
 kvss verify "$(report .point)" > /dev/null
 note "its QEMU died: left out: $(left_out | cut -c 1-150)"
+
+# ---- both fail: both are named, each with its cause
+guest_start good
+guest_start web
+guest_wait web
+slow_backup
+pkill -KILL -f 'guest=web,' & pkill -KILL -f 'guest=good,'
+wait $backup && fail "a backup succeeded whose VMs died"
+assert_eq "$(report '[.failures[].name] | sort | join(" ")')" "good web" "those that failed"
+assert_eq "$(report '[.failures[] | select(.uuid and (.cause | test("was turned off or its QEMU ended")))] | length')" 2 "causes: $(report .failures)"
+for vm in good web; do
+    assert_eq "$(grep -c "VM $vm was turned off or its QEMU ended" "$SANDBOX/stderr")" 1 "lines about $vm: $(cat "$SANDBOX/stderr")"
+done
+assert_nothing_left
+note "two failed: $(report '.failures | length') causes"

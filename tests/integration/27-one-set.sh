@@ -54,8 +54,9 @@ note "one after the other"
 # ---- its turn does not come: refused, and the writer stays held; one without programs is not in the way
 first a
 kvss_json backup b --no-writers
-kvss_fails "$EXIT_REFUSED" backup b --wait=1
-assert_match "$OUTPUT" "snapshot set of the writers.*pid $first.*VSS_E_SNAPSHOT_SET_IN_PROGRESS" "who has it"
+kvss_fails "$EXIT_REFUSED" backup b --wait=1 --json
+assert_match "$OUTPUT" "snapshot set of the writers is in use.*pid $first" "who has it"
+assert_eq "$(report .error.hresult)" 0x80042316 "VSS_E_SNAPSHOT_SET_IN_PROGRESS"
 held || fail "the writer was let go under the hands of the first backup"
 assert_eq "$(events)" "freeze " "events beside the first"
 let_go

@@ -69,7 +69,7 @@ assert_eq "$(grep -vc identify "$SANDBOX/orders.log" || :)" 0 "events of a backu
 backup v --writer "writer IDLE"
 kvss_fails "$EXIT_REFUSED" backup v --writer orders --writer-copy-limit 1GiB
 kvss_fails "$EXIT_FAILED" backup v --writer ordres
-assert_match "$OUTPUT" "no writer 'ordres'" "a writer that there is not"
+assert_match "$OUTPUT" "unknown writer 'ordres'" "a writer that there is not"
 kvss_fails "$EXIT_USAGE" backup v --writer orders --no-writers
 : > "$SANDBOX/orders.log"
 backup v --no-writers
@@ -98,8 +98,8 @@ ALLOW_CHECKPOINTS='' assert_nothing_left
 mkfifo "$store/b" "$store/c"
 mknod "$store/d" c 1 3
 backup v --writer orders
-assert_match "$(component orders 'warnings | join("; ")')" "^3 files were left out.*$store/b and others" "what was left out"
-assert_match "$(kvss show "$POINT")" 'warning: 3 files were left out' "show"
+assert_match "$(component orders 'warnings | join("; ")')" "^3 files were skipped.*$store/b and others" "what was left out"
+assert_match "$(kvss show "$POINT")" 'warning: 3 files were skipped' "show"
 rm "$store/b" "$store/c" "$store/d"
 backup v --writer orders
 assert_eq "$(component orders 'warnings | length')" 0 "warnings where nothing is left out"

@@ -46,9 +46,9 @@ wait $pid 2> /dev/null || :
 sleep 1
 assert_eq "$(events)" "$BEGUN " "events before kvss recover"
 kvss recover > "$SANDBOX/recover" 2>&1
-assert_match "$(cat "$SANDBOX/recover")" 'writer was told to give up .*kvss test app' "what kvss recover says"
+assert_match "$(cat "$SANDBOX/recover")" 'writer was sent an abort .*kvss test app' "what kvss recover says"
 assert_eq "$(events)" "$BEGUN abort " "events after kvss recover"
-assert_match "$(kvss recover)" 'No session' "a second recover"
+assert_match "$(kvss recover)" 'Nothing to recover' "a second recover"
 note "told by kvss recover"
 
 # ---- another session waits for its turn: it comes after the abort

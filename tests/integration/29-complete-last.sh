@@ -82,7 +82,7 @@ a_point "a good backup"
 # ---- BackupComplete: a veto, a full disk, a kill, an interrupt, a restore point that cannot be published
 writer backup-complete 'echo "not today" >&2; return 1'
 run
-assert_match "$(cat "$SANDBOX/out")" 'keeper.*BackupComplete.*not today' "the veto"
+assert_match "$(cat "$SANDBOX/out")" 'keeper: not today' "the veto"
 no_point "a veto"
 
 # shellcheck disable=SC2016 # for the writer

@@ -133,8 +133,8 @@ done
 asked ^C "$EXIT_INTERRUPTED" restore "$first" on
 same
 asked '' "$EXIT_REFUSED" restore latest on
-for text in "Restore point ${first:0:12}" 'old\)' 'power off \(it is running\)' 'delete its definition' \
-    "replace vda: $IMAGES/on-vda.qcow2" "replace vdb: $IMAGES/on-vdb.raw" 'disks and memory of one instant' \
+for text in "Restore point ${first:0:12}" 'old\)' 'power off \(currently running\)' 'delete its definition' \
+    "replace vda: $IMAGES/on-vda.qcow2" "replace vdb: $IMAGES/on-vdb.raw" 'memory and disks from the same moment' \
     'All changes since .* will be lost: VM on\.'; do
     shown "$text"
 done

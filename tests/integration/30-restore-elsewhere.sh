@@ -73,7 +73,7 @@ assert_report_vm web .link.to "$SANDBOX/new/place"
 assert_report_vm web .state running
 kvss restore --yes "$POINT" web --move --to "$SANDBOX/new/place" --dry-run > "$SANDBOX/plan"
 note "$(tr '\n' ';' < "$SANDBOX/plan")"
-assert_match "$(cat "$SANDBOX/plan")" 'power off.*delete.*write vda.*delete the old image.*register.*link.*boots, running'
+assert_match "$(cat "$SANDBOX/plan")" 'power off.*delete.*write vda.*delete the old image.*define the VM.*link.*boots and is then running'
 assert_state web running
 
 kvss_json restore --yes "$POINT" web --move --to "$SANDBOX/new/place"
@@ -81,7 +81,7 @@ assert_content "$SANDBOX/new/place/web-vda.qcow2" "$SANDBOX/new/place/web-vdb.ra
 assert_same_but "$IMAGES/web-vda=$SANDBOX/new/place/web-vda" "$IMAGES/web-vdb=$SANDBOX/new/place/web-vdb"
 assert_eq "$(readlink "$IMAGES/web")" "$SANDBOX/new/place" "link of web"
 for image in vda.qcow2 vdb.raw; do [ ! -e "$IMAGES/web-$image" ] || fail "an old image is left"; done
-steps=$(report_vm web '.steps[] | split(":")[0]' | uniq | tr '\n' ' ')
+steps=$(report_vm web '.steps[].step' | uniq | tr '\n' ' ')
 assert_eq "$steps" "turn off delete restore status register link disk path start delete " "steps"
 guest_remember_disks web
 ALLOW_CHECKPOINTS='kvss-*' assert_nothing_left
@@ -89,7 +89,7 @@ note "in a folder"
 
 # ---- files in the way; two disks in one place; names that are none
 echo precious > "$SANDBOX/second/web-vda.qcow2"
-refused 'web-vda.qcow2 is there already' web --to "$SANDBOX/second"
+refused 'web-vda.qcow2 already exists' web --to "$SANDBOX/second"
 refused 'both' web --disk "vda=$SANDBOX/second/x" --disk "vdb=$SANDBOX/second/../second/x"
 refused 'no such disk.*vda, vdb' web --disk "vdz=$SANDBOX/second/x"
 refused 'belongs to VM other' web --disk "vda=$IMAGES/other-vda.qcow2" --overwrite
@@ -98,7 +98,7 @@ refused 'no block device /dev/not-there' web --disk vda=/dev/not-there
 mkdir "$SANDBOX/second/folder"
 refused 'folder' web --disk "vda=$SANDBOX/second/folder" --overwrite
 mkdir -m 700 "$SANDBOX/private"
-refused 'cannot get to' web --to "$SANDBOX/private/web"
+refused 'cannot access' web --to "$SANDBOX/private/web"
 kvss_fails "$EXIT_USAGE" restore --yes "$POINT" web --to "$SANDBOX/second" --pool x
 kvss_fails "$EXIT_USAGE" restore --yes "$POINT" web --disk vda --disk "vdb=$SANDBOX/second/x"
 kvss_fails "$EXIT_USAGE" restore --yes web --start --no-start
@@ -109,7 +109,7 @@ truncate -s 96M "$SANDBOX/device"
 LOOP=$(losetup --find --show "$SANDBOX/device")
 cleanup_fn losetup --detach "$LOOP"
 dd if=/dev/urandom of="$LOOP" bs=1M count=96 status=none
-refused "block device $LOOP is no disk of this VM" web --disk "vda=$SANDBOX/second/v.qcow2" --disk "vdb=$LOOP"
+refused "block device $LOOP is not currently a disk of this VM" web --disk "vda=$SANDBOX/second/v.qcow2" --disk "vdb=$LOOP"
 kvss_json restore --yes "$POINT" web --move --disk "vda=$SANDBOX/second/web-vda.qcow2" --disk "vdb=$LOOP" --overwrite --no-start
 assert_state web "shut off"
 assert_content "$SANDBOX/second/web-vda.qcow2" "$LOOP"
@@ -127,7 +127,7 @@ assert_content "$SANDBOX/second/web-vda.qcow2" "$LOOP"
 # and when the VM is gone, it may hold anything
 virsh -q undefine web --checkpoints-metadata
 kvss_fails "$EXIT_FAILED" restore --yes "$POINT" web
-assert_match "$OUTPUT" "block device $LOOP is no disk of this VM now"
+assert_match "$OUTPUT" "block device $LOOP is not currently a disk of this VM"
 
 # ---- a pool; a pool that is no folder
 mkdir -m 711 "$SANDBOX/pool"

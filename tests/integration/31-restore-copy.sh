@@ -77,13 +77,13 @@ note "web-2 beside web"
 
 # ---- the name is taken; the place is taken
 kvss_fails "$EXIT_FAILED" restore --yes "$POINT" web --name mute
-assert_match "$OUTPUT" 'mute.*another VM here has that name'
+assert_match "$OUTPUT" 'mute.*another VM on this host has that name'
 virsh -q destroy web-2 > /dev/null
 virsh -q undefine web-2
 kvss_fails "$EXIT_FAILED" restore --yes "$POINT" web --name web-2
-assert_match "$OUTPUT" 'web-2-vda.qcow2 is there already'
+assert_match "$OUTPUT" 'web-2-vda.qcow2 already exists'
 kvss_fails "$EXIT_FAILED" restore --yes "$POINT" --name x
-assert_match "$OUTPUT" 'about one VM'
+assert_match "$OUTPUT" 'works for a single VM'
 assert_original
 
 # ---- with its memory, which knows nothing of the new name
@@ -102,7 +102,7 @@ assert_ne "$(virsh -q domuuid "$copy")" "$(virsh -q domuuid mute)" "UUID"
 assert_eq "$(guest_sh "$copy" cat /sys/class/net/eth0/address)" 52:54:00:00:01:02 "MAC in its memory"
 assert_eq "$(virsh -q domif-getlink "$copy" 52:54:00:00:01:02 | awk '{ print $2 }')" down "link of the copy"
 assert_no_match "$(definition "$copy")" "52:54:00:00:01:02|link state='down'"
-assert_match "$(report_vm mute '.warnings | join("; ")')" 'links are down until it boots anew'
+assert_match "$(report_vm mute '.warnings | join("; ")')" 'links are down until its next boot'
 assert_eq "$(readlink "$IMAGES/$copy")" "$SANDBOX/copies" "link of the copy"
 note "memory under another name"
 # saved and started again by hand: the new name is all through
@@ -143,7 +143,7 @@ virsh -q define "$SANDBOX/stuck.xml"
 kvss_json backup stuck
 head -c 100 /dev/urandom > "$SANDBOX/kernel"
 kvss_fails "$EXIT_FAILED" restore "$(report .point)" stuck --name stuck-2 --start
-assert_match "$OUTPUT" 'VM stuck-2: it is registered, but could not be started'
+assert_match "$OUTPUT" 'VM stuck-2: it was defined and is off: cannot start it: libvirt: '
 assert_no_match "$OUTPUT" 'VM stuck:'
 virsh -q undefine stuck-2
 virsh -q undefine stuck

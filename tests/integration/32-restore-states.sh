@@ -81,7 +81,7 @@ assert_eq "$(report .point)" "$first" "the point of $instant"
 kvss_json restore --yes --at "$(date +%F)" mute --dry-run
 assert_eq "$(report .point)" "$saved" "the last point of today"
 kvss_fails "$EXIT_FAILED" restore --yes --at 2001-01-01 mute
-assert_match "$OUTPUT" 'no restore point of 2001-01-01 or before that holds mute'
+assert_match "$OUTPUT" 'no restore point as of 2001-01-01 or earlier that contains mute'
 kvss_fails "$EXIT_FAILED" restore --yes --at yesterday mute
 assert_match "$OUTPUT" 'not a time'
 kvss_fails "$EXIT_USAGE" restore
@@ -95,7 +95,7 @@ ALLOW_SAVED=mute backup off
 rm "$SANDBOX/vmlinux"
 facts_before off
 kvss_fails "$EXIT_FAILED" restore --yes "$POINT" off --start
-assert_match "$OUTPUT" "not on this host: kernel $SANDBOX/vmlinux"
+assert_match "$OUTPUT" "this host lacks: kernel $SANDBOX/vmlinux"
 assert_facts_same
 kvss_json restore --yes "$POINT" off
 assert_match "$(report_vm off '.warnings | join("; ")')" "kernel $SANDBOX/vmlinux"
@@ -122,10 +122,10 @@ ALLOW_SAVED=mute backup off
 virsh -q secret-undefine $secret
 facts_before off
 kvss_fails "$EXIT_FAILED" restore --yes "$POINT" off --start
-assert_match "$OUTPUT" "not on this host: secret disk\. "
+assert_match "$OUTPUT" "this host lacks: secret disk\. "
 set_secret
 kvss_fails "$EXIT_FAILED" restore --yes "$POINT" off --start
-assert_match "$OUTPUT" "not on this host: secret disk \(its value\)"
+assert_match "$OUTPUT" "this host lacks: secret disk \(its value\)"
 assert_facts_same
 set_secret "$SANDBOX/secret"
 kvss_json restore --yes "$POINT" off --start

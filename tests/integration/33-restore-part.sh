@@ -31,7 +31,7 @@ facts_before web
 kvss_fails "$EXIT_FAILED" restore --yes "$first" web --disk vdc
 assert_match "$OUTPUT" 'no such disk'
 kvss_fails "$EXIT_FAILED" restore --yes "$first" --disk vdb --disk vdb
-assert_match "$OUTPUT" 'named twice'
+assert_match "$OUTPUT" 'given twice'
 kvss_fails "$EXIT_USAGE" restore --yes "$first" web --disk vdb --to "$SANDBOX"
 kvss_fails "$EXIT_USAGE" restore --yes "$first" web --disk vdb --start
 assert_facts_same
@@ -47,9 +47,9 @@ assert_eq "$(guest_sh web cat /mnt/vda/f)" after "what is on vda"
 assert_eq "$(guest_sh web cat /mnt/vdb/f)" before "what is on vdb"
 assert_eq "$(stat -c %i "$IMAGES/web-vda.qcow2")" "$inode" "inode of vda"
 assert_definition web "$SANDBOX/web.before"
-steps=$(report_vm web '.steps[] | split(":")[0]' | uniq | tr '\n' ' ')
+steps=$(report_vm web '.steps[].step' | uniq | tr '\n' ' ')
 assert_eq "$steps" "turn off restore status start " "steps"
-assert_match "$(report_vm web '.steps[0]')" 'VM web was running'
+assert_match "$(report_vm web '.steps[0].text')" 'VM web was running'
 ALLOW_CHECKPOINTS='kvss-*' assert_nothing_left
 note "vdb alone"
 
@@ -76,7 +76,7 @@ assert_match "$OUTPUT" 'saved state'
 assert_state web "shut off, saved"
 kvss_json restore --yes "$first" web --disk vdb --discard-memory
 assert_state web "shut off"
-assert_match "$(report_vm web '.steps | join("; ")')" 'discard: its saved state'
+assert_match "$(report_vm web '[.steps[] | "\(.step): \(.text)"] | join("; ")')" 'discard: its saved state'
 
 # ---- a writer vetoes after the VM is off: the disk is as it was, and the VM runs
 guest_start web
@@ -103,7 +103,7 @@ assert_match "$(report_vm snap '.warnings | join("; ")')" 'disk vda: the 1 snaps
 kvss_json check snap
 assert_match "$(report_vm snap '.findings[] | select(.id == "snapshots-inside") | .remedy')" 'qemu-img convert -l NAME'
 kvss_json restore --yes "$POINT" snap --disk vda
-assert_match "$(report_vm snap '.warnings | join("; ")')" 'has snapshots.*virsh snapshot-list snap'
+assert_match "$(report_vm snap '.warnings | join("; ")')" 'its snapshots no longer match the restored disks.*virsh snapshot-list snap'
 assert_eq "$(virsh -q snapshot-list snap --name)" one "snapshots that libvirt lists"
 
 # ---- a VM that is gone, or has not this disk any more

@@ -25,7 +25,7 @@ if [ "${1:-}" = other-host ]; then
     assert_eq "$(readlink "$IMAGES/web")" "$SANDBOX/vms" "link of web"
     assert_eq "$(cat /var/lib/libvirt/qemu/nvram/uefi_VARS.fd)" 'variables of the firmware' "NVRAM"
     assert_match "$(report_vm web '.warnings | join("; ")')" 'network lan does not exist'
-    assert_match "$(report_vm web '.steps[0]')" 'not on this host'
+    assert_match "$(report_vm web '.steps[0].text')" 'not on this host'
     assert_nothing_left
     exit 0
 fi
@@ -64,7 +64,7 @@ assert_eq "$(ls -A "$SANDBOX/files" | tr '\n' ' ')" \
     "mute-vda.qcow2 mute.save mute.xml uefi-vda.qcow2 uefi.xml uefi_VARS.fd web-vda.qcow2 web.xml " "files"
 assert_report_vm mute '.files | map(.what) | join(" ")' "definition memory"
 kvss_fails "$EXIT_FAILED" restore --yes "$POINT" web --to "$SANDBOX/files" --images-only
-assert_match "$OUTPUT" 'is there already'
+assert_match "$OUTPUT" 'already exists'
 kvss_json restore --yes "$POINT" web --to "$SANDBOX/files" --images-only --overwrite
 kvss_json restore --yes "$POINT" web --to "$SANDBOX/one" --images-only --disk vda
 kvss_fails "$EXIT_USAGE" restore --yes "$POINT" web --images-only

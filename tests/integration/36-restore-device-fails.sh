@@ -50,7 +50,7 @@ definition web > "$SANDBOX/web.before"
 fallocate --punch-hole --offset 1M --length 16M "$SANDBOX/small/device"
 fill
 kvss_fails "$EXIT_FAILED" restore --yes "$POINT" web
-assert_match "$OUTPUT" 'disk vdb.*old definition and images and are off: a block device may be half overwritten'
+assert_match "$OUTPUT" 'disk vdb.*old definition and images and are off, and a block device may be partly overwritten'
 assert_state web "shut off"
 assert_definition web "$SANDBOX/web.before"
 ALLOW_CHECKPOINTS='kvss-*' assert_nothing_left

@@ -87,7 +87,7 @@ lvremove -q -f "$GROUP/copy-vdb" > /dev/null
 lvcreate -q -n large -L 150M "$GROUP" > /dev/null
 virsh -q pool-refresh fast
 kvss_fails "$EXIT_FAILED" restore --yes "$POINT" web --name copy --pool fast
-assert_match "$OUTPUT" 'not enough room in the storage pool fast'
+assert_match "$OUTPUT" 'not enough space in storage pool fast'
 lvremove -q -f "$GROUP/large" > /dev/null
 lvcreate -q -n copy-vdb -L 32M "$GROUP" > /dev/null
 dd if="$SANDBOX/noise" of="/dev/$GROUP/copy-vdb" bs=32M count=1 oflag=direct status=none

@@ -70,7 +70,7 @@ for mac in $WEB $MUTE; do
 done
 assert_eq "$(tag_of web $WEB) $(tag_of mute $MUTE)" "7 7" "VLANs"
 poll 20 reaches web 192.168.9.3
-assert_match "$(report_vm web '.steps | join("; ")')" "new port for NIC $WEB" "steps of web"
+assert_match "$(report_vm web '[.steps[] | "\(.step): \(.text)"] | join("; ")')" "new port for NIC $WEB" "steps of web"
 assert_eq "$(virsh -q domif-getlink web $WEB_GONE | awk '{ print $2 }')" down "link of the NIC whose bridge is gone"
 assert_match "$(report_vm web '.warnings | join("; ")')" "bridge leaves does not exist.*$WEB_GONE" "warnings of web"
 assert_no_match "$(report_vm web '.warnings | join("; ")')" "$WEB" "warnings of web"
@@ -103,5 +103,5 @@ vswitch_stop
 kvss_json restore --yes "$POINT" web
 guest_wait web
 for mac in $WEB $WEB_GONE; do assert_eq "$(virsh -q domif-getlink web "$mac" | awk '{ print $2 }')" down "link of $mac"; done
-assert_match "$(report_vm web '.warnings | join("; ")')" "bridge stays cannot be used, as Open vSwitch does not answer: NIC $WEB" "warnings"
+assert_match "$(report_vm web '.warnings | join("; ")')" "bridge stays cannot be used because Open vSwitch does not respond: NIC $WEB" "warnings"
 assert_nothing_left

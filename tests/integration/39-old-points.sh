@@ -42,7 +42,7 @@ kvss show "$old" > /dev/null
 kvss fsck > /dev/null
 kvss_json verify
 assert_eq "$(report .count)" 0 "problems"
-assert_match "$(report '.notes[].what')" '^disk vdb is not in the definition.*earlier versions of kvss cannot restore this VM, this one can' "what verify says"
+assert_match "$(report '.notes[].what')" '^disk vdb is missing from the stored definition.*this version of kvss can restore the VM, earlier versions cannot' "what verify says"
 kvss restore --yes "$old" --images-only --to "$SANDBOX/out" > /dev/null
 holds_all "$SANDBOX/out/old"
 kvss_json restore --yes "$old"
@@ -59,7 +59,7 @@ jq '.parts |= map(select(.name != "memory"))' "$SANDBOX/old.json" > "$SANDBOX/no
 point=$("$DOCUMENT" put "$KVSS_REPOSITORY" "" "$old" vm/$UUID/vm.json "$SANDBOX/no-memory.json")
 kvss_json restore --yes "$point"
 assert_ran
-assert_match "$(report_vm old '.warnings | join("; ")')" 'disk vdb: the restore point does not hold the definition that the VM ran with' "warnings"
+assert_match "$(report_vm old '.warnings | join("; ")')" 'disk vdb: the restore point lacks the definition that the VM was running with' "warnings"
 note "restored without its memory's definition"
 
 # ---- encrypted

@@ -241,7 +241,7 @@ retouched() { # NAME DOCUMENT [FILE]: a restore point with another document in i
 }
 could_not() { # TEXT: the newest point could not be restored, and nothing happens to the VM that is here
     kvss_fails "$EXIT_DAMAGED" verify "$POINT"
-    assert_match "$OUTPUT$(cat "$REPORT")" "mixed.*could not be restored.*$1" "what verify says"
+    assert_match "$OUTPUT$(cat "$REPORT")" "mixed.*cannot be restored.*$1" "what verify says"
     facts_before mixed
     kvss_fails "$EXIT_DAMAGED" restore --yes "$POINT" mixed
     assert_facts_same

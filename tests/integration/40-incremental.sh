@@ -41,7 +41,7 @@ kvss_json show "${POINTS[inc1]}"
 assert_le "$(report '.details[0].disks[] | select(.target == "vdb") | .read')" $((4 * 1572864)) "bytes read of vdb"
 assert_ge "$(report '.details[0].disks[] | select(.target == "vdb") | .dirty')" $((1048576 + 131072)) "bytes changed of vdb"
 assert_le "$(report '.details[0].disks[] | select(.target == "vdc") | .stored')" $((1200 * 1024)) "bytes stored of vdc"
-assert_match "$(kvss show "${POINTS[inc1]}")" 'type: incremental, of what changed since restore point'
+assert_match "$(kvss show "${POINTS[inc1]}")" 'type: incremental, changes since restore point'
 note "incremental: $read read, $dirty changed"
 
 # a backup that fails when its checkpoint is made already takes nothing from the chain
@@ -101,5 +101,5 @@ note "all restored"
 
 # a VM that was restored has no record of changes: full, by itself
 backup one
-assert_type one full 'no checkpoint'
+assert_type one full 'no longer has a checkpoint'
 kvss verify > /dev/null

@@ -45,11 +45,11 @@ guest_start one
 guest_wait one
 guest_write one vdb 1M 5 2
 vm_kill one
-assert_doubted saved one full 'not consistent' "vda vdb" "vda vdb"
+assert_doubted saved one full 'is inconsistent' "vda vdb" "vda vdb"
 assert_points_true one "vda vdb" killed saved
 
 # the restore made new images
-assert_doubted restored one full 'no checkpoint' "vda vdb" ""
+assert_doubted restored one full 'no longer has a checkpoint' "vda vdb" ""
 guest_start one
 guest_wait one
 chain_fresh one vda vdb
@@ -57,7 +57,7 @@ chain_fresh one vda vdb
 # the checkpoint is deleted, with its bitmaps
 virsh checkpoint-delete one "$CHECKPOINT" > /dev/null
 guest_write one vdb 64k 4 1
-assert_doubted deleted one full 'no checkpoint' "vda vdb" ""
+assert_doubted deleted one full 'no longer has a checkpoint' "vda vdb" ""
 guest_write one vdb 64k 5 1
 assert_doubted after one incremental '' "vda vdb" ""
 assert_checkpoints one 1

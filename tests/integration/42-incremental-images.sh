@@ -35,17 +35,17 @@ assert_le "$(report_vm one .read)" $((3 << 20)) "bytes read"
 
 # brought back as they were: the records are true of them; but the file beneath vdd was written
 again
-assert_doubted beneath one incremental 'backed by' "$ALL" vdd
+assert_doubted beneath one incremental 'backing image was replaced' "$ALL" vdd
 
 # one image over another in place: same file, a bitmap of the right name, other content
 cat "$B" > "$C"
-assert_doubted copied one incremental 'record of changes is wrong' "$ALL" "vdc vdd"
+assert_doubted copied one incremental 'dirty bitmap is wrong' "$ALL" "vdc vdd"
 again
 
 # smaller and larger again
 qemu-img resize -q --shrink "$B" 10M
 qemu-img resize -q "$B" 48M
-assert_doubted shrunk one incremental 'record of changes is wrong' "$ALL" "vdb vdd"
+assert_doubted shrunk one incremental 'dirty bitmap is wrong' "$ALL" "vdb vdd"
 again
 
 # one cannot go back to an internal snapshot as long as there is a record
@@ -61,11 +61,11 @@ again
 qemu-img convert -O qcow2 "$A" "$A.new"
 write "$A.new" 1M 1M
 mv "$A.new" "$A"
-assert_doubted replaced one incremental 'another file' "$ALL" "vda vdd"
+assert_doubted replaced one incremental 'was replaced after the earlier restore point' "$ALL" "vda vdd"
 
 # two changed places; both have a bitmap of the right name
 mv "$B" "$B.x" && mv "$C" "$B" && mv "$B.x" "$C"
-assert_doubted swapped one full 'another file' "$ALL" "vda vdb vdc vdd"
+assert_doubted swapped one full 'was replaced after the earlier restore point' "$ALL" "vda vdb vdc vdd"
 
 # another size, another format, another place
 qemu-img resize -q "$C" 49M
@@ -74,7 +74,7 @@ mkdir "$IMAGES/moved"
 mv "$A" "$IMAGES/moved/"
 guest_define one fs=none disks=4 tokens=off format=qcow2,raw,qcow2,qcow2 uuid="$(virsh -q domuuid one | tr -d '\n')" \
     images="$IMAGES/moved/${A##*/},$B.raw,$C,$D"
-assert_doubted changed one full 'vda: it lies in another place.*vdb: it lies in another place.*vdc: its size' "$ALL" "vda vdb vdc vdd"
+assert_doubted changed one full 'vda: its location has changed.*vdb: its location has changed.*vdc: its size' "$ALL" "vda vdb vdc vdd"
 
 assert_points_true one "$ALL" changed swapped shrunk copied beneath snapshot recorded replaced
 kvss verify > /dev/null

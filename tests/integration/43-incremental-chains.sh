@@ -90,7 +90,6 @@ note "1 MiB of changes: $(report_vm web '"\(.dirty) changed, \(.read) read, \(.s
 assert_ge "$(report_vm web .dirty)" $((1 << 20)) "bytes changed"
 assert_le "$(report_vm web .read)" $((4 * $(report_vm web .dirty))) "bytes read"
 assert_le "$(report_vm web .stored)" $((1300 * 1024)) "bytes stored, of 1 MiB that does not compress"
-assert_le "$(report .elapsed_ms)" 8000 "milliseconds (on a machine that is busy with guests without KVM)"
 in_first web
 assert_le "$(report_vm web .stored)" 65536 "bytes stored when nothing changed"
 # text compresses

@@ -31,7 +31,7 @@ findings() { report_vm rev '[.findings[].id] | join(" ")'; }
 snapshot one
 kvss_json backup rev
 assert_checkpoints rev 0
-assert_match "$(report_vm rev '.warnings | join("; ")')" '1 snapshot inside its images.*no.*reverted' "warnings of the report"
+assert_match "$(report_vm rev '.warnings | join("; ")')" '1 snapshot inside its images.*could not revert.*no checkpoint' "warnings of the report"
 reverts one
 kvss_json backup rev
 assert_eq "$(report_vm rev .type)" full "type of the next one"
@@ -69,7 +69,7 @@ fi
 qemu-img bitmap --add "$IMAGES/rev.qcow2" kvss-forgotten
 qemu-img bitmap --add "$IMAGES/rev.qcow2" others
 kvss checkpoint drop rev > "$SANDBOX/out"
-assert_match "$(cat "$SANDBOX/out")" 'rev: the next backup reads its disks whole'
+assert_match "$(cat "$SANDBOX/out")" 'rev: checkpoints deleted; the next backup reads all disks in full'
 assert_match "$(cat "$SANDBOX/out")" 'kvss-forgotten'
 assert_checkpoints rev 0
 assert_eq "$(bitmaps)" 0 "bitmaps in the image"

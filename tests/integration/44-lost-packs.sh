@@ -30,7 +30,7 @@ assert_sound() { kvss fsck > "$SANDBOX/fsck" || fail "fsck: $(cat "$SANDBOX/fsck
 assert_warned() {
     kvss_json check one
     assert_match "$(report '.findings[] | select(.id == "repository-lost-packs") | .level + " " + .text')" \
-        "^warning files are missing in the repository \\($1\\) or cut short \\($2\\), packs/" "what check says"
+        "^warning the repository is damaged: files missing: $1, truncated: $2, for example packs/" "what check says"
 }
 # assert_told MISSING CUT: what the report of the backup says, and that something was stored again
 assert_told() {
@@ -90,7 +90,7 @@ assert_sound
 assert_out "${POINTS[first]}" first
 assert_out "$POINT" cut
 kvss backup one > "$SANDBOX/text"
-assert_match "$(cat "$SANDBOX/text")" 'warning: files are missing in the repository \(1\) or cut short \(1\), packs/' "what is printed"
+assert_match "$(cat "$SANDBOX/text")" 'warning: the repository is damaged: files missing: 1, truncated: 1, for example packs/' "what is printed"
 kvss prune --now > /dev/null
 kvss_json check one
 assert_eq "$(report '[.findings[] | select(.id == "repository-lost-packs")] | length')" 0 "warnings after a prune"
@@ -111,15 +111,15 @@ truth index one vda
 packs > "$SANDBOX/packs.index"
 cp -an "$SANDBOX/index/." "$KVSS_REPOSITORY/index/"
 kvss_json check one
-assert_match "$(report '.findings[] | select(.id == "repository-lost-packs") | .text')" 'missing in the repository \([1-9]' "what check says"
+assert_match "$(report '.findings[] | select(.id == "repository-lost-packs") | .text')" 'files missing: [1-9]' "what check says"
 # no point is touched: a warning, and no damage
 for command in fsck "fsck --read-data" verify; do
     # shellcheck disable=SC2086 # words of a command
     kvss_json $command
     assert_eq "$(report '[(.damaged | length), (.problems | length), .count, (.warnings | length)] | join(" ")')" "0 0 0 1" "kvss $command"
-    assert_match "$(report '.warnings[0]')" 'missing \([1-9][0-9]*\) or cut short \(0\), packs/.*no restore point needs.*kvss prune' "what it says"
+    assert_match "$(report '.warnings[0]')" 'missing \([1-9][0-9]*\) or truncated \(0\), packs/.*no restore point needs.*kvss prune' "what it says"
 done
-assert_match "$(kvss fsck)" 'warning: packs .*No damage was found' "what is printed"
+assert_match "$(kvss fsck)" 'warning: packs .*OK: no damage found' "what is printed"
 guest_write one vda 1M 1 6 /kept # the old index has all of it
 truth again one vda
 backup one

@@ -51,7 +51,7 @@ own_images restore --yes latest one
 own_images restore latest one --dry-run
 
 # ---- about it: within its time, at the same time
-silent='VM hung: QEMU does not answer \(30 s\)'
+silent='VM hung: QEMU does not respond \(30 s\)'
 lifecycle_start
 pids=()
 # shellcheck disable=SC2086 # words of a command

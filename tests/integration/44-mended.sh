@@ -37,7 +37,7 @@ assert_out() { # POINT IMAGE
 find "$KVSS_REPOSITORY/index" -type f | sort | comm -13 "$SANDBOX/index.first" - | xargs rm
 kvss_json check vm
 assert_match "$(report '.findings[] | select(.id == "repository-unindexed") | .level + " " + .text + ": " + .remedy')" \
-    '^warning an index file .* at least 1 restore point needs them: kvss repair index' "what check says"
+    '^warning an index file .* at least 1 restore point needs them: run kvss repair index' "what check says"
 kvss_fails "$EXIT_DAMAGED" verify "$second"
 assert_match "$OUTPUT$(cat "$REPORT")" 'run kvss repair index' "what verify says"
 kvss_fails "$EXIT_DAMAGED" restore --yes "$second" vm --images-only --to "$SANDBOX/no"

@@ -81,10 +81,10 @@ wait "$servers" 2> /dev/null || :
 assert_file "$L/egd"
 kvss check away --json > "$REPORT" 2> /dev/null && fail "check says that all is well without servers"
 for pattern in "socket $L/egd .* random numbers" '127.0.0.1 port 7001 .* random numbers' '127.0.0.1 port 7002 .* USB redirection'; do
-    assert_match "$(report_vm away .refused)" "$pattern.*nobody listens there" "what check says"
+    assert_match "$(report_vm away .refused)" "$pattern.*nothing is listening there" "what check says"
 done
 kvss_fails "$EXIT_REFUSED" backup away
-assert_match "$OUTPUT" '127.0.0.1 port 7001 .*nobody listens there' "what the backup says"
+assert_match "$OUTPUT" '127.0.0.1 port 7001 .*nothing is listening there' "what the backup says"
 assert_untouched away
 lifecycle_stop
 virsh -q destroy away
@@ -126,6 +126,6 @@ told "QEMU's own option ROM .*$L/rom" "fw_cfg. $L/setting" "ACPI table $L/table"
 assert_no_match "$(report_vm away '.warnings | join("; ")')" urandom "warnings of the report"
 note "without what firmware reads"
 comes_back servers
-told urandom 'USB redirections go on trying'
+told urandom 'USB redirections keep trying'
 assert_no_match "$(report_vm away '.warnings | join("; ")')" 'display|files, sockets' "warnings of the report"
 note "without servers"

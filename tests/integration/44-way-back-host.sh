@@ -95,8 +95,8 @@ goes_on() {
 wait_saved
 rm "$SANDBOX/cd.iso"
 EMPTY=yes goes_on
-told "the medium in its drive hda is there no more: $SANDBOX/cd.iso"
-not_told 'plugged into nothing|display cannot be reached'
+told "the medium in its drive hda no longer exists: $SANDBOX/cd.iso"
+not_told 'not connected|display is no longer available'
 note "a medium that may be left out"
 
 # ---- what is started or left out
@@ -112,9 +112,9 @@ virsh -q managedsave-define away "$SANDBOX/saved.xml" > /dev/null
 assert_match "$(virsh -q managedsave-dumpxml away)" mandatory "its saved state"
 assert_status 1 virsh -q start away
 goes_on
-told 'storage pool shelf was started' 'storage pool depot was started' '52:54:00:00:00:0b is plugged into nothing' 'USB device 1d6b:7777' \
-    '52:54:00:00:00:0a has another device .* vtap-away is taken'
-not_told '52:54:00:00:00:0a is plugged|display cannot be reached'
+told 'storage pool shelf was started' 'storage pool depot was started' '52:54:00:00:00:0b is not connected' 'USB device 1d6b:7777' \
+    '52:54:00:00:00:0a uses another host device .* vtap-away is taken'
+not_told '52:54:00:00:00:0a is not connected|display is no longer available'
 assert_match "$(virsh -q domblklist away)" 'vdb +books' "its disks"
 assert_match "$(virsh -q domiflist away)" 'vnet[0-9]+ +network +lab +virtio +52:54:00:00:00:0a' "the interface without a filter"
 assert_match "$(virsh -q domiflist away)" 'ethernet .*52:54:00:00:00:0b' "the interface whose filter is gone"
@@ -131,7 +131,7 @@ boot=$(guest_bootid away)
 wait_saved
 ip link del "$(virsh -q net-info lab | awk '$1 == "Bridge:" { print $2 }')"
 EMPTY=yes goes_on
-told 'drive hda is empty now' '52:54:00:00:00:0a is plugged into nothing' '52:54:00:00:00:0b is plugged into nothing' 'display cannot be reached'
+told 'drive hda is empty now' '52:54:00:00:00:0a is not connected' '52:54:00:00:00:0b is not connected' 'display is no longer available'
 assert_eq "$(virsh -q domiflist away | grep -c ethernet)" 2 "interfaces without a network"
 assert_match "$(virsh -q domif-getlink away 52:54:00:00:00:0a)" down "the link"
 note "without networks"

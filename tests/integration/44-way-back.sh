@@ -117,8 +117,8 @@ for thing in medium under kernel folders random undefined; do lose $thing; done
 touch "$SANDBOX/fault.log.go"
 wait $backup_pid || fail "the backup failed: $(cat "$SANDBOX/stderr")"
 same 'hda|hdb'
-for told in 'drive hda is empty' "drive hdb is empty now: its medium $L/layered.qcow2 lies on an image that is gone: $L/under" \
-    'kernel is gone' 'ports' 'sockets' 'urandom' 'plugged into nothing'; do
+for told in 'drive hda is empty' "drive hdb is empty now: its medium $L/layered.qcow2 is based on a missing image: $L/under" \
+    'kernel is missing' 'ports' 'sockets' 'urandom' 'is not connected'; do
     assert_match "$(report_vm away '.warnings | join("; ")')" "$told" "warnings of the report"
 done
 assert_match "$(virsh -q domiflist away)" ethernet "its network interface"
@@ -132,7 +132,7 @@ wait $backup_pid || fail "the backup failed: $(cat "$SANDBOX/stderr")"
 same
 assert_match "$(report_vm away '.warnings | join("; ")')" 'network lab was started' "warnings of the report"
 assert_match "$(virsh -q domiflist away)" 'network +lab' "its network interface"
-assert_match "$(report_vm away '.warnings | join("; ")')" 'network interface [0-9a-f:]* is vnet[0-9]* now, and was vnet' "its new tap"
+assert_match "$(report_vm away '.warnings | join("; ")')" 'network interface [0-9a-f:]* is now vnet[0-9]*, was vnet' "its new tap"
 note "the network was started"
 
 wait_saved wait:save-vm:done # its undo: the backup is ended then
@@ -170,5 +170,5 @@ touch "$SANDBOX/fault.log.go"
 wait $backup_pid || fail "the backup failed: $(cat "$SANDBOX/stderr")"
 same
 assert_match "$(report_vm away '.warnings | join("; ")')" 'display' "warnings of the report"
-assert_no_match "$(report_vm away '.warnings | join("; ")')" 'lead nowhere' "warnings of the report, where only the display is at fault"
+assert_no_match "$(report_vm away '.warnings | join("; ")')" 'no longer connected' "warnings of the report, where only the display is at fault"
 note "done"

@@ -45,7 +45,7 @@ assert_ge "$(report '.vms[] | select(.name == "a") | .exclusive')" $((72 << 20))
 assert_le "$(report '.vms[] | select(.name == "b") | .exclusive')" $((25 << 20)) "bytes of b's own"
 assert_ge "$(report '.vms[] | select(.name == "b") | .unique')" $((32 << 20)) "different bytes of b"
 assert_le "$(report .total.stored)" "$(repository_bytes)" "bytes stored"
-assert_match "$(kvss stats)" 'in all +4 '
+assert_match "$(kvss stats)" 'TOTAL +4 '
 
 # rules: refused without any; a dry run changes nothing; a point stays as long as one of its VMs needs it
 kvss_fails $EXIT_USAGE forget

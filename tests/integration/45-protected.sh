@@ -49,11 +49,11 @@ cmp "$SANDBOX/back.raw" "$SANDBOX/1.raw" || fail "what came back is not what was
 # ---- the storage loses it
 mv "$KVSS_REPOSITORY/points/${ids[1]}" "$SANDBOX/hidden"
 kvss_fails "$EXIT_REFUSED" prune
-assert_match "$OUTPUT" "${ids[1]:0:12}.*no host has signed for forgetting it" "why a prune is refused"
+assert_match "$OUTPUT" "${ids[1]:0:12}.*no host signed for removing it" "why a prune is refused"
 kvss_fails "$EXIT_DAMAGED" prune --accept-rollback
-assert_match "$OUTPUT" "${ids[1]:0:12} is protected and is not there any more" "what a prune says"
+assert_match "$OUTPUT" "${ids[1]:0:12} is protected but no longer exists" "what a prune says"
 kvss_fails "$EXIT_DAMAGED" fsck
-assert_match "$(cat "$REPORT")" 'protected, and it is not there' "what fsck says"
+assert_match "$(cat "$REPORT")" 'protected but no longer exists' "what fsck says"
 mv "$SANDBOX/hidden" "$KVSS_REPOSITORY/points/${ids[1]}"
 kvss fsck --read-data > /dev/null
 

@@ -53,7 +53,7 @@ truth a a vda
 facts_before live
 for method in auto saved-state; do
     kvss_fails "$EXIT_FAILED" backup b live --method $method
-    assert_match "$OUTPUT" 'no space left.*make room'
+    assert_match "$OUTPUT" 'no space left.*free space'
     assert_states_same
     ALLOW_CHECKPOINTS='' whole 1
 done
@@ -76,7 +76,7 @@ kvss forget "${POINTS[a]}" > /dev/null
 for free in 0 8 64 2048; do
     ballast $free
     if ! kvss prune --now > "$SANDBOX/out" 2>&1; then
-        assert_match "$(cat "$SANDBOX/out")" 'no space left.*make room'
+        assert_match "$(cat "$SANDBOX/out")" 'no space left.*free space'
         note "$free KiB free: $(tail -n 1 "$SANDBOX/out" | cut -c 1-120)"
     else
         note "$free KiB free: pruned"

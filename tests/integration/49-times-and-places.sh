@@ -40,13 +40,13 @@ check_zone '<+0545>-5:45'
 assert_ge "$(report .age_s)" 0 "age of the last point"
 kvss_json restore --at "${UTC[1]}" t --dry-run
 assert_eq "$(report .point)" "${IDS[1]}" "the point of ${UTC[1]}"
-assert_match "$(kvss restore --at "${UTC[2]}" t --dry-run)" "${IDS[2]:0:12} of $SHOWN \\([0-9]+ [a-z]+ old\\)"
-assert_match "$(kvss show "${IDS[2]}")" "instant $SHOWN"
+assert_match "$(kvss restore --at "${UTC[2]}" t --dry-run)" "${IDS[2]:0:12} as of $SHOWN \\([0-9]+ [a-z]+ old\\)"
+assert_match "$(kvss show "${IDS[2]}")" "as of $SHOWN"
 assert_match "$(kvss forget "${IDS[2]}" --dry-run)" "$SHOWN"
 kvss_fails "$EXIT_FAILED" restore --at "$(date '+%F %T') CET" t --dry-run # there is more than one
 unset TZ
 kvss restore --yes --at "$(row "${IDS[1]}")" t > "$SANDBOX/out"
-assert_match "$(cat "$SANDBOX/out")" "Restored from ${IDS[1]:0:12} of .* old\\) in"
+assert_match "$(cat "$SANDBOX/out")" "Restored from ${IDS[1]:0:12} as of .* old\\) in"
 note "times"
 
 # ---- places
@@ -54,7 +54,7 @@ mkdir "$SANDBOX/empty"
 cd "$SANDBOX/empty" || exit
 refused() { # REPOSITORY COMMAND...
     kvss_fails "$EXIT_FAILED" --repository "$@"
-    assert_match "$OUTPUT" 'supported are folders' "message of $2 for $1"
+    assert_match "$OUTPUT" 'only folders are supported' "message of $2 for $1"
     assert_eq "$(find . -mindepth 1)" '' "what was made of $1"
 }
 for command in 'list points' 'backup t' 'show latest' 'restore latest t' verify 'forget latest' prune 'copy --all --to x' stats fsck \
@@ -63,7 +63,7 @@ for command in 'list points' 'backup t' 'show latest' 'restore latest t' verify 
     refused sftp:user@host:/srv/x $command
 done
 kvss_fails "$EXIT_FAILED" copy --all --to s3:bucket/x
-assert_match "$OUTPUT" 'supported are folders' "message of copy"
+assert_match "$OUTPUT" 'only folders are supported' "message of copy"
 kvss check t --repository s3:bucket/x --json > "$REPORT" || assert_eq $? "$EXIT_REFUSED" "status of check"
 assert_eq "$(report '[.findings[] | select(.level == "error") | .id] | join(" ")')" repository-unsupported
 for place in s3:bucket/x s3://bucket/x sftp:user@host:/srv/x ssh://host/srv/x user@host:/srv/x host:srv rest:https://host/ b2:x file:///x \
@@ -71,7 +71,7 @@ for place in s3:bucket/x s3://bucket/x sftp:user@host:/srv/x ssh://host/srv/x us
     refused "$place" init
 done
 printf 'repository = sftp:host:/srv\n' > kvss.conf
-(unset KVSS_REPOSITORY; kvss_fails "$EXIT_FAILED" --config kvss.conf init; assert_match "$OUTPUT" 'supported are folders')
+(unset KVSS_REPOSITORY; kvss_fails "$EXIT_FAILED" --config kvss.conf init; assert_match "$OUTPUT" 'only folders are supported')
 KVSS_REPOSITORY=s3:x kvss_fails "$EXIT_FAILED" init
 rm kvss.conf
 kvss init --repository ./a:b > /dev/null
@@ -79,7 +79,7 @@ kvss list points --repository ./a:b > /dev/null
 rm -r ./a:b
 for place in "$PWD/mnt/backup" mnt/backup mnt/backup/; do
     kvss_fails "$EXIT_FAILED" init --repository "$place"
-    assert_match "$OUTPUT" 'mnt is not there; .* mount it, .*--make-parents'
+    assert_match "$OUTPUT" 'mnt does not exist; .* mount that, .*--make-parents'
     assert_eq "$(find . -mindepth 1)" '' "what was made of $place"
 done
 kvss init --repository mnt/deep/backup --make-parents > /dev/null

@@ -64,7 +64,7 @@ for vm in "${all[@]}"; do
     status=0
     KVSS_TEST_FAULT=fail:register-vm:done "$KVSS" restore --yes "$POINT" "$vm" > "$SANDBOX/out" 2> "$SANDBOX/stderr" || status=$?
     assert_eq "$status" "$EXIT_FAILED" "status ($vm): $(cat "$SANDBOX/stderr")"
-    assert_match "$(cat "$SANDBOX/stderr")" 'as it was before'
+    assert_match "$(cat "$SANDBOX/stderr")" 'Everything that was not restored is unchanged'
     same
     note "$vm: as before"
 done
@@ -84,7 +84,7 @@ for vm in off ext; do
     assert_match "$(report_vm "$vm" '.warnings[]')" 'its .* snapshot'
 done
 assert_eq "$(virsh -q domblklist ext | awk '{ print $2 }')" "$IMAGES/ext-vda.qcow2" "disk of ext"
-assert_match "$(report_vm ext '.warnings[]')" 'ext-vda.outside.*stays where it is'
+assert_match "$(report_vm ext '.warnings[]')" 'ext-vda.outside.*was kept'
 assert_file "$IMAGES/ext-vda.outside"
 
 # ---- a signal in the last moment in which the VM can be spared: it runs on

@@ -57,8 +57,8 @@ room 64M
 slow_backup --scratch-reserve 40M
 overwrite
 wait $backup && fail "the backup came to an end"
-assert_match "$(cat "$SANDBOX/out")" 'web: the backup was given up: the scratch space is used up' "the reason"
-assert_match "$(cat "$SANDBOX/out")" "$SANDBOX/scratch.*(snapshot-dir|make room)" "the remedy"
+assert_match "$(cat "$SANDBOX/out")" 'web: the backup was abandoned: out of scratch space' "the reason"
+assert_match "$(cat "$SANDBOX/out")" "$SANDBOX/scratch.*(snapshot-dir|free space)" "the remedy"
 assert_unharmed
 note "given up in time: $(tail -n 1 "$SANDBOX/out" | cut -c 1-160)"
 
@@ -67,7 +67,7 @@ room 8M
 slow_backup --scratch-reserve 1
 overwrite
 wait $backup && fail "the backup came to an end"
-assert_match "$(cat "$SANDBOX/out")" '(had stopped the VM|scratch space is used up)' "the reason"
+assert_match "$(cat "$SANDBOX/out")" '(had paused the VM|out of scratch space)' "the reason"
 assert_unharmed
 note "the guest was faster: $(tail -n 1 "$SANDBOX/out" | cut -c 1-160)"
 
@@ -86,7 +86,7 @@ note "killed while the VM was stopped"
 # ---- too little room to begin with: nothing is touched
 lifecycle_start
 kvss_fails "$EXIT_REFUSED" backup web --snapshot-dir "$SANDBOX/scratch" --scratch-reserve 1G
-assert_match "$OUTPUT" 'scratch space is used up: .* free in .*scratch' "the reason"
+assert_match "$OUTPUT" 'out of scratch space: .* free in .*scratch' "the reason"
 assert_untouched web
 lifecycle_stop
 assert_nothing_left

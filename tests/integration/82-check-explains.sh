@@ -49,25 +49,25 @@ agent_is not-responding 'does not answer: restart'
 guest_sh web 'agentctl resume; agentctl stop'
 poll 20 guest_sh web '! pidof qemu-ga'
 poll 20 bash -c 'virsh dumpxml web | grep -q "state=.disconnected."'
-agent_is not-connected 'does not run in the guest: install and start'
+agent_is not-connected 'is not running in the guest: install and start'
 guest_sh web 'sed -i s/agent_block=.*/agent_block=guest-fsfreeze-freeze/ /run/kvss/agent.conf; agentctl start'
 poll 20 guest_agent web guest-ping
-agent_is no-freeze 'forbidden to freeze.*allow guest-fsfreeze'
+agent_is no-freeze 'not allowed to freeze.*allow guest-fsfreeze'
 guest_sh web 'agentctl stop; sed -i s/agent_block=.*/agent_block=/ /run/kvss/agent.conf; agentctl start'
 poll 20 guest_agent web guest-ping
 note "the agent"
 
 # ---- scratch files: where, who, how much
 S=$SANDBOX/volume/scratch
-finds "$EXIT_REFUSED" scratch-missing "$S" 'make the folder' --snapshot-dir "$S"
+finds "$EXIT_REFUSED" scratch-missing "$S" 'create the folder' --snapshot-dir "$S"
 mkdir -m 700 "$S"
-finds "$EXIT_REFUSED" scratch-closed-to-qemu "may not enter $S" "chmod o\+x $S" --snapshot-dir "$S"
+finds "$EXIT_REFUSED" scratch-closed-to-qemu "no search permission on $S" "chmod o\+x $S" --snapshot-dir "$S"
 kvss_fails "$EXIT_FAILED" backup web --snapshot-dir "$S" # and so it would be
 chmod o+x "$S"
 mount -t tmpfs -o size=64m,mode=711 tmpfs "$S"
 sound --snapshot-dir "$S" --scratch-reserve 1M
-finds "$EXIT_REFUSED" scratch-full 'must stay free' 'make room' --snapshot-dir "$S" --scratch-reserve 65M
-finds 0 scratch-small 'free for scratch files' 'make room' --snapshot-dir "$S" --scratch-reserve 65535K
+finds "$EXIT_REFUSED" scratch-full 'must be left free' 'free space' --snapshot-dir "$S" --scratch-reserve 65M
+finds 0 scratch-small 'free for scratch files' 'free space' --snapshot-dir "$S" --scratch-reserve 65535K
 mount -o remount,ro "$S"
 finds "$EXIT_REFUSED" scratch-not-writable 'Read-only file system' 'snapshot-dir' --snapshot-dir "$S" --scratch-reserve 1M
 umount "$S"
@@ -75,18 +75,18 @@ umount "$S"
 # ---- the repository
 KVSS_REPOSITORY=$SANDBOX/nowhere finds "$EXIT_REFUSED" repository-missing "$SANDBOX/nowhere" 'mount it; kvss init'
 (umask 077 && echo wrong > "$SANDBOX/wrong")
-KVSS_PASSWORD_FILE=$SANDBOX/wrong finds "$EXIT_REFUSED" repository-key 'pass(phrase|word)' 'right passphrase'
+KVSS_PASSWORD_FILE=$SANDBOX/wrong finds "$EXIT_REFUSED" repository-key 'pass(phrase|word)' 'correct passphrase'
 cp -r "$KVSS_REPOSITORY" "$IMAGES/backup"
 KVSS_REPOSITORY=$IMAGES/backup finds 0 repository-beside-images 'same file system as images of web' 'another disk'
 rm -r "$IMAGES/backup"
 (unset KVSS_PASSWORD_FILE; sound < /dev/null; assert_eq "$(report .repository.state)" not-opened "state of the repository")
 mount --bind "$KVSS_REPOSITORY" "$KVSS_REPOSITORY"
 mount -o remount,bind,ro "$KVSS_REPOSITORY"
-finds "$EXIT_REFUSED" repository-not-writable 'Read-only' 'mount it for writing'
+finds "$EXIT_REFUSED" repository-not-writable 'Read-only' 'mount it writable'
 umount "$KVSS_REPOSITORY"
 mount -t tmpfs -o size=32m tmpfs "$S"
 KVSS_REPOSITORY=$S kvss init > /dev/null
-KVSS_REPOSITORY=$S finds "$EXIT_REFUSED" repository-full 'is full: .* free' 'forget --prune'
+KVSS_REPOSITORY=$S finds "$EXIT_REFUSED" repository-full 'is full \(.* free\)' 'forget --prune'
 umount "$S"
 
 # ---- settings of a VM that is not there
@@ -99,7 +99,7 @@ assert_untouched web
 backup web
 sound
 kvss forget "$POINT" > /dev/null
-finds 0 checkpoint-stale 'kvss-.* does not hold any more' 'virsh checkpoint-delete web kvss-'
+finds 0 checkpoint-stale 'kvss-.* no longer exists in the repository' 'virsh checkpoint-delete web kvss-'
 remedy=$(finding checkpoint-stale .remedy)
 eval "${remedy#*or: }" > /dev/null
 sound
@@ -108,13 +108,13 @@ guest_sh web "printf '#!/bin/sh\n[ \$1 != freeze ] || exit 1\n' > /etc/qemu/fsfr
 backup web --fallback saved-state
 finds 0 last-freeze-failed 'could not be quiesced' 'hook in the guest'
 finds 0 'freeze-failed last-freeze-failed' '' '' --try-freeze --fallback saved-state
-assert_match "$(finding freeze-failed .text)" 'could not be frozen when it was tried' "text of freeze-failed"
+assert_match "$(finding freeze-failed .text)" 'test freeze failed' "text of freeze-failed"
 finds "$EXIT_REFUSED" 'freeze-failed last-freeze-failed' '' '' --try-freeze
 guest_sh web 'rm /etc/qemu/fsfreeze-hook.d/no'
 backup web
 sound
 sound --try-freeze
-assert_match "$(finding freeze-works .text)" 'frozen and thawed at once: [0-9]+ ms' "a freeze that was tried"
+assert_match "$(finding freeze-works .text)" 'test freeze succeeded: the guest was frozen for [0-9]+ ms' "a freeze that was tried"
 ALLOW_CHECKPOINTS='kvss-*' assert_nothing_left
 # ... a bitmap that libvirt does not know any more
 name=$(virsh -q checkpoint-list web --name | head -n 1)
@@ -136,8 +136,8 @@ while ! has_job; do kill -0 $pid || fail "the backup ended early: $(cat "$SANDBO
 pkill -KILL -x kvss
 wait $pid 2> /dev/null || :
 kvss check web --json > "$REPORT" 2> /dev/null || :
-assert_match "$(finding session-dead .text)" 'has died, and [0-9]+ of its effects' "text of session-dead"
-assert_match "$(kvss check web || :)" 'remedy: kvss recover' "kvss check, for people"
+assert_match "$(finding session-dead .text)" 'crashed; changes not undone yet: [0-9]+' "text of session-dead"
+assert_match "$(kvss check web || :)" 'remedy: run kvss recover' "kvss check, for people"
 kvss recover > /dev/null
 sound
 ALLOW_CHECKPOINTS='kvss-*' assert_nothing_left

@@ -36,7 +36,7 @@ second() {
 # ---- refused, with the owner's name; with limited patience too; both VMs are left alone
 first --bwlimit 64K
 kvss_fails "$EXIT_REFUSED" backup web
-assert_match "$OUTPUT" "VM web: another session of kvss holds it: backup, pid $first, host $(hostname), since 20.*--wait" "the owner"
+assert_match "$OUTPUT" "VM web is in use by another kvss session: backup, pid $first, host $(hostname), since 20.*--wait" "the owner"
 kvss_fails "$EXIT_REFUSED" backup db web --wait=1
 assert_match "$OUTPUT" "web.*pid $first" "the owner"
 kill -0 $first || fail "the first backup ended before the second"
@@ -64,7 +64,7 @@ note "after a kill"
 # ---- both come to their ends
 first --bwlimit 4M
 kvss_fails "$EXIT_REFUSED" restore --yes latest web
-assert_match "$OUTPUT" "VM web: another session of kvss holds it: backup, pid $first" "the owner"
+assert_match "$OUTPUT" "VM web is in use by another kvss session: backup, pid $first" "the owner"
 second web
 wait $first || fail "the first backup failed: $(cat "$SANDBOX/first")"
 wait $second || fail "the second backup failed: $(cat "$SANDBOX/second")"
@@ -77,7 +77,7 @@ first=$!
 until restoring; do kill -0 $first 2> /dev/null || fail "the restore ended early: $(cat "$SANDBOX/first")"; done
 kill -STOP $first
 kvss_fails "$EXIT_REFUSED" backup web
-assert_match "$OUTPUT" "VM web: another session of kvss holds it: restore, pid $first" "the owner"
+assert_match "$OUTPUT" "VM web is in use by another kvss session: restore, pid $first" "the owner"
 "$KVSS" restore --yes latest web --wait > "$SANDBOX/second" 2>&1 &
 second=$!
 poll 30 waits
@@ -93,16 +93,19 @@ install -d -m 770 -g libvirt-qemu "$SANDBOX/job"
 echo "<domainbackup mode='pull'><server transport='unix' socket='$SANDBOX/job/socket'/></domainbackup>" > "$SANDBOX/job.xml"
 virsh -q backup-begin web "$SANDBOX/job.xml" > /dev/null
 kvss_fails "$EXIT_REFUSED" backup web --wait=1
-assert_match "$OUTPUT" 'another job holds the VM: a backup' "what holds it"
+assert_match "$OUTPUT" 'is in use by another job \(a backup\)' "what holds it"
+note "refused for the job of another program"
 second web
 kill -INT $second
 status=0
 wait $second || status=$?
 assert_eq $status "$EXIT_INTERRUPTED" "status of the interrupted backup"
+note "interrupted while it waited"
 second web
 virsh -q domjobabort web
 wait $second || fail "the second backup failed: $(cat "$SANDBOX/second")"
 assert_points 6
+note "after the job"
 ALLOW_CHECKPOINTS='kvss-*' assert_nothing_left
 assert_eq "$(ls /var/lib/kvss/vms)" "" "files of owners"
 kvss verify > /dev/null

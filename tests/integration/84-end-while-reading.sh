@@ -47,7 +47,7 @@ until reading; do kill -0 $pid 2> /dev/null || fail "the backup ended early: $(c
 pkill -9 -f 'guest=web,'
 wait $pid && fail "the backup came to an end"
 poll 60 no_kvss
-assert_match "$(cat "$SANDBOX/out")" 'VM web was turned off, or its QEMU ended, while its disks were being read \(it is (off|without a process)' "what is said"
+assert_match "$(cat "$SANDBOX/out")" 'VM web was turned off or its QEMU ended while its disks were being read \(now (off|not running)' "what is said"
 assert_no_match "$(cat "$SANDBOX/out")" 'DEAD' "what is said"
 assert_state web "shut off"
 assert_nothing_left

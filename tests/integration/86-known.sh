@@ -69,7 +69,7 @@ note "an older one is hidden: somebody else may have forgotten it; backups repor
 hide "$first"
 change_disk 2 4M
 kvss backup off > "$SANDBOX/out1" 2> "$SANDBOX/stderr"
-assert_match "$(cat "$SANDBOX/stderr")" "not in the repository any more .*${first:0:12}" "what the backup warns of"
+assert_match "$(cat "$SANDBOX/stderr")" "no longer in the repository .*${first:0:12}" "what the backup warns of"
 kvss -q backup off > "$SANDBOX/out1" 2> "$SANDBOX/stderr"
 kvss backup off 2>&1 > "$SANDBOX/out1" | { grep kvss: || :; } > "$SANDBOX/stderr"
 assert_eq "$(cat "$SANDBOX/stderr")" "" "what the next one warns of"
@@ -192,7 +192,7 @@ rm -rf $KNOWN
 "$KVSS_BUILD/tests/tools/forgepoint" "$KVSS_REPOSITORY" "$KVSS_PASSWORD_FILE" "$POINT" 8388608 102 > /dev/null
 "$KVSS_BUILD/tests/tools/forgepoint" "$KVSS_REPOSITORY" "$KVSS_PASSWORD_FILE" "$POINT" 8388608 103 > /dev/null
 kvss_json backup live
-assert_match "$(report_vm live '.type + " " + .why_type')" "^full .*was not made by this host" "the next backup"
+assert_match "$(report_vm live '.type + " " + .why_type')" "^full .*was created by another host" "the next backup"
 
 note "killed between the publishing and the note of it: the point counts as made by this host"
 (KVSS_TEST_FAULT=kill:publish-point:done "$KVSS" backup live > /dev/null 2>&1) || :

@@ -9,8 +9,9 @@
 . "$(dirname "$0")/../lib/functions_kvss.sh"
 # shellcheck source=tests/lib/functions_fault.sh
 . "$(dirname "$0")/../lib/functions_fault.sh"
+# shellcheck source=tests/lib/functions_systemd.sh
+. "$(dirname "$0")/../lib/functions_systemd.sh"
 
-MANAGER=/lib/systemd/systemd
 command -v systemd-analyze > /dev/null || skip "systemd-analyze is missing: run make deps"
 mkdir "$SANDBOX/units"
 for unit in "$KVSS_BUILD"/data/*.service; do
@@ -20,35 +21,17 @@ for unit in "$KVSS_BUILD"/data/*.service; do
     note "$(tail -n 1 "$SANDBOX/score" | tr -cd '[:print:]')"
 done
 
-# ---- systemd, as a user's manager is: root's own, which may do all that a unit asks for
-export XDG_RUNTIME_DIR=/run/systemd-test ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=0" # looking for leaks takes ptrace
-mkdir -p "$XDG_RUNTIME_DIR/systemd/user" /run/systemd/system /run/cgroup
-mount -t cgroup2 none /run/cgroup 2> "$SANDBOX/stderr" || skip "control groups: $(cat "$SANDBOX/stderr")"
-CGROUP=/run/cgroup/kvss-test-$$-$RANDOM
-mkdir "$CGROUP"
-end_manager() {
-    systemctl --user exit 2> /dev/null || :
-    wait "$manager" || :
-    find "$CGROUP" -depth -type d -exec rmdir {} + || :
-}
-cp "$SANDBOX/units/kvss-recover.service" "$XDG_RUNTIME_DIR/systemd/user/"
-printf '[Unit]\nDescription=nothing\n' > "$XDG_RUNTIME_DIR/systemd/user/default.target"
+export ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=0" # looking for leaks takes ptrace
+mkdir -p "$UNITS"
+cp "$SANDBOX/units/kvss-recover.service" "$UNITS/"
 {
     sed '/^ExecStart=/d; /^Condition/d' "$SANDBOX/units/kvss-recover.service"
     echo "[Service]"
     echo "ExecStart=$KVSS_BUILD/tests/tools/confined $SANDBOX/image -- qemu-img info /proc/self/fd/3"
     echo "StandardError=file:$SANDBOX/lacks"
-} > "$XDG_RUNTIME_DIR/systemd/user/tool.service"
+} > "$UNITS/tool.service"
 qemu-img create -q -f qcow2 "$SANDBOX/image" 1M
-(
-    echo "$BASHPID" > "$CGROUP/cgroup.procs"
-    exec unshare --mount --cgroup --propagation slave bash -c "mount -t cgroup2 none /sys/fs/cgroup &&
-        exec $MANAGER --user --unit=default.target"
-) > "$SANDBOX/manager" 2>&1 &
-manager=$!
-cleanup_fn end_manager
-poll 20 test -S "$XDG_RUNTIME_DIR/systemd/private"
-poll 20 test -e "$XDG_RUNTIME_DIR/systemd/inaccessible/sock"
+systemd_start
 cp -a "$XDG_RUNTIME_DIR/systemd/inaccessible" /run/systemd/ # the system's manager would have made it
 # start UNIT: as it says at boot, to its end
 start() {

@@ -42,7 +42,7 @@ note "each host has a key that nobody else can read, and is listed"
 assert_eq "$(stat -c %a /var/lib/kvss/host.key)" 600 "mode of the key"
 host web02 "$KVSS" backup off > /dev/null 2>&1
 theirs=$(kvss list points --json 2> "$SANDBOX/stderr" | jq -r '.points[-1].id')
-assert_match "$(cat "$SANDBOX/stderr")" "a host that this one did not know.*web02" "what the first command says"
+assert_match "$(cat "$SANDBOX/stderr")" "a host that was not known before.*web02" "what the first command says"
 kvss_json list hosts
 assert_eq "$(report '[.hosts[] | [.name, .points, .believed, .this_host]] | sort | map(tostring) | join(" ")')" \
     "$(printf '%s\n' "[\"$(hostname)\",2,true,true]" '["web02",1,true,false]' | LC_ALL=C sort | paste -sd ' ')" "the hosts"
@@ -65,7 +65,7 @@ rm "$(point_file "$second")"
 
 note "what it hides is missed by all, and nothing is pruned"
 mv "$(point_file "$theirs")" "$SANDBOX/hidden"
-warns "${theirs:0:12}.*no host has signed for forgetting it" kvss list points
+warns "${theirs:0:12}.*no host signed for removing it" kvss list points
 warns "${theirs:0:12}" host new01 "$KVSS" list points
 kvss_fails "$EXIT_DAMAGED" fsck
 assert_match "$(cat "$REPORT")" "MISSING: restore point ${theirs:0:12}" "what fsck reports"
@@ -78,7 +78,7 @@ quiet kvss fsck
 note "a point that somebody made who has the key of the repository, and is no host"
 forged=$("$KVSS_BUILD/tests/tools/forgepoint" "$KVSS_REPOSITORY" "$KVSS_PASSWORD_FILE" "$theirs" 65536 102)
 touch -d '1 day ago' "$(point_file "$forged")"
-warns "no host has signed for 1 restore point .${forged:0:12}" kvss list points
+warns "no host has signed 1 restore point .${forged:0:12}" kvss list points
 kvss_json fsck
 assert_eq "$(report '.unsigned[]')" "$forged" "what fsck reports"
 kvss forget "$forged" > /dev/null 2>&1
@@ -94,10 +94,10 @@ quiet host web02 "$KVSS" list points
 note "the newest entry of another host is cut off"
 kvss_json list hosts
 mv "$KVSS_REPOSITORY/catalogue/$(report '.hosts[] | select(.name == "web02").head')" "$SANDBOX/entry"
-warns "the catalogue was cut short: .* has seen number .* host web02" kvss list points
+warns "the catalogue is truncated: .* has seen entry number .* host web02" kvss list points
 kvss_fails "$EXIT_REFUSED" prune
 kvss_fails "$EXIT_DAMAGED" fsck
-assert_match "$(cat "$REPORT")" "MISSING: the catalogue was cut short" "what fsck reports"
+assert_match "$(cat "$REPORT")" "MISSING: the catalogue is truncated" "what fsck reports"
 "$KVSS" check off --json > "$REPORT" 2> /dev/null || :
 assert_eq "$(report '[.findings[].id | select(. == "repository-catalogue-cut")] | length > 0')" true "whether check finds it"
 status=0
@@ -111,6 +111,6 @@ quiet kvss prune
 note "a host that was installed again, or somebody in its name"
 rm -r "$SANDBOX/state-web02"
 host web02 "$KVSS" backup off > /dev/null 2>&1
-warns "in the name of host web02 with another key" kvss list points
+warns "in the name of host web02 with a key" kvss list points
 kvss --accept-host-keys list points > /dev/null 2>&1
 quiet kvss list points

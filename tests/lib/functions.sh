@@ -152,6 +152,8 @@ guestctl() { "$(_guestctl_path)" "$@"; }
 
 # shellcheck source=tests/lib/functions_guest.sh
 . "$TESTS/lib/functions_guest.sh"
+# shellcheck source=tests/lib/functions_boot.sh
+. "$TESTS/lib/functions_boot.sh"
 # shellcheck source=tests/lib/functions_image.sh
 . "$TESTS/lib/functions_image.sh"
 # shellcheck source=tests/lib/functions_left.sh

@@ -33,22 +33,23 @@ assert_child() {
 # assert_broken NAME CLAUSE TEXT: exactly that condition is broken and named with the text; refused where more is asked for; the
 # backup is a Saved State one, and the VM is as before
 assert_broken() {
-    local name=$1 state why
+    local name=$1 state why condition
     state=$(vm_state "$name")
     kvss_json check "$name" "${EXTRA[@]}"
     assert_report_vm "$name" .method saved-state
     assert_report_vm "$name" '[.conditions[] | select(.ok == false) | .clause] | join(" ")' "$2"
     why=$(report_vm "$name" '.conditions[] | select(.ok == false) | .why')
     assert_match "$why" "$3" "reason of $2"
+    condition=$(report_vm "$name" '.conditions[] | select(.ok == false) | .name')
     facts_before "$name"
-    assert_refuses "$name" "$2" --require application
-    assert_refuses "$name" "$2" --require file-system
-    assert_refuses "$name" "$2" --method child
+    assert_refuses "$name" "$condition" --require application
+    assert_refuses "$name" "$condition" --require file-system
+    assert_refuses "$name" "$condition" --method child
     assert_facts_same
     backup "$name" "${EXTRA[@]}"
     assert_report_vm "$name" .method saved-state
     assert_report_vm "$name" .consistency saved-state
-    assert_match "$(report_vm "$name" .why)" "$2" "why of the backup"
+    assert_match "$(report_vm "$name" .why)" "$condition" "why of the backup"
     assert_state "$name" "$state"
     note "$name: $2: $why"
 }

@@ -134,11 +134,11 @@ _held_at() { # VERB WHEN
 _end_hanging() { # VERB WHEN
     poll 60 _fault_or_end
     kvss recover > "$SANDBOX/recover" 2>&1 || fail "recover while a session lives: $(cat "$SANDBOX/recover")"
-    assert_match "$(cat "$SANDBOX/recover")" 'No session' "what recover says of a session that lives"
+    assert_match "$(cat "$SANDBOX/recover")" 'Nothing to recover' "what recover says of a session that lives"
     assert_eq "$(find /var/lib/kvss/sessions -mindepth 1 -maxdepth 1 | wc -l)" 1 "sessions"
     if _held_at "$1" "$2"; then
         poll $((FREEZE_LIMIT + 30)) _fault_ended
-        assert_match "$(cat "$SANDBOX/stderr")" VSS_E_WRITERERROR_TIMEOUT "message"
+        assert_match "$(cat "$SANDBOX/stderr")" 'freeze limit expired' "message"
         return
     fi
     kill -INT "$FAULT_PID"

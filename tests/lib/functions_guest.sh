@@ -48,7 +48,7 @@ _os_xml() { # FIRMWARE INITRD WORDS
     esac
     echo "<type arch=\"x86_64\" machine=\"$machine\">hvm</type>"
     echo "<kernel>$kernel</kernel><initrd>$GUEST_DIR/$2</initrd>"
-    echo "<cmdline>console=ttyS0 quiet panic=-1 random.trust_cpu=on audit=0 $(_xml "$3")</cmdline></os>"
+    echo "<cmdline>console=ttyS0 quiet panic=-1 random.trust_cpu=on audit=0 no_timer_check cryptomgr.notests $(_xml "$3")</cmdline></os>"
 }
 
 # guest_xml NAME [OPTION=VALUE...]: prints the definition; the options are guest_define's.
@@ -150,8 +150,6 @@ guest_remember_disks() {
     mkdir -p "$SANDBOX/disks"
     virsh -q domblklist "$1" --inactive > "$SANDBOX/disks/$1"
 }
-
-guest_start() { virsh start "$@" > /dev/null; }
 
 # guest_port NAME PORT: pattern of the socket's path; the VM's changing id is in it
 guest_port() {

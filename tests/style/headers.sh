@@ -11,7 +11,7 @@ for header in include/kvss/*.h $(find src -name '*.h' | sort); do
     seen=$((seen + 1))
     case $header in
     include/*) include="<${header#include/}>" && options='-Iinclude -std=c99 -pedantic' ;;
-    *) include="\"${header#src/}\"" && options="-Iinclude -Isrc -std=gnu17 -D_GNU_SOURCE $flags" ;;
+    *) include="\"${header#src/}\"" && options="-Iinclude -Isrc -I${KVSS_BUILD:-build}/src -std=gnu17 -D_GNU_SOURCE $flags" ;;
     esac
     # shellcheck disable=SC2086 # the options are several words
     printf '#include %s\n#include %s\nextern int nothing;\n' "$include" "$include" |

@@ -12,7 +12,7 @@ call+='\((?:[^();{}]|\((?:[^();{}]|\((?:[^();{}]|\([^();{}]*\))*\))*\))*\)'
 
 failed=0
 seen=0
-for file in src/hypervisor/*.c; do
+for file in src/hypervisor/*/*.c; do
     while IFS= read -r -d '' text; do
         grep -qE "\\b($reads)\\b" <<< "$text" || continue
         seen=$((seen + 1))

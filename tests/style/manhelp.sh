@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Options and commands in --help and in the manual pages are the same. Commands are found from `kvss --help`: lines of the shape
 # "  NAME  what it does" below a line "Commands:". Each has docs/man/kvss-NAME.rst; options common to all are in docs/man/kvss.rst.
+# Every page has EXAMPLES, whose command lines name only commands and options that exist, and refers only to pages that exist.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 kvss=${KVSS_BUILD:-build}/src/cli/kvss
@@ -44,6 +45,39 @@ for command in $commands; do
     awk -v name="kvss $command --help" 'length($0) > 80 { print name ": wider than 80 columns: " $0; bad = 1 } END { exit bad }' \
         <<< "$help" || failed=1
     compare "kvss $command" "$(options_in_help <<< "$help")" "$page"
+done
+
+# section PAGE HEADING: the lines of that section
+section() {
+    awk -v heading="$2" '/^=+$/ { inside = before == heading } { if (inside && seen++ > 1) print before; before = $0 }
+        !inside { seen = 0 } END { if (inside) print before }' "$1"
+}
+
+# example_lines PAGE: each kvss command line in its EXAMPLES, those that go on in the next line joined
+example_lines() {
+    section "$1" EXAMPLES | sed -e ':a' -e '/\\$/{N;s/\\\n//;ba' -e '}' | grep -oE '^    kvss .*' | sed 's/ *|.*//; s/^ *//'
+}
+
+for page in docs/man/*.rst; do
+    name=$(basename "$page" .rst)
+    for heading in DESCRIPTION EXAMPLES "SEE ALSO"; do
+        grep -qx "$heading" "$page" || complain "$page has no section $heading"
+    done
+    while read -r _ line; do
+        command=
+        for word in $line; do
+            case $word in --*) continue ;; esac
+            grep -qx -- "$word" <<< "$commands" && command=$word && break
+        done
+        [ -n "$command" ] || { complain "$page: an example names no command: kvss $line" && continue; }
+        known=$(printf '%s\n' "$common" "$(options_in_help <<< "$("$kvss" "$command" --help)")")
+        while read -r word; do
+            grep -qx -- "$word" <<< "$known" || complain "$page: an example has an option that kvss $command has not: $word"
+        done < <(options_in_help <<< "$line")
+    done < <(example_lines "$page")
+    while read -r other; do
+        [ -e "docs/man/$other.rst" ] || complain "$page refers to a page that does not exist: $other"
+    done < <(grep -oE '\*\*kvss[a-z.-]*\*\*\\\([0-9]\)' "$page" | sed -E 's/^\*\*([^*]*).*/\1/' | sort -u)
 done
 for page in docs/man/kvss-*.rst; do
     name=$(basename "$page" .rst)

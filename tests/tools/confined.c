@@ -5,7 +5,7 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/proc.h"
-#include "hypervisor/tool.h"
+#include "hypervisor/image/tool.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

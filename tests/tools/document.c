@@ -20,7 +20,7 @@ static int open_store(const char *folder, const char *password_file, struct stor
     if (r < 0 || (r = buf_add(&line, "", 1)) < 0)
         return r;
     line.data[strcspn((const char *)line.data, "\n")] = '\0';
-    struct store_open options = {.key.passphrase = *password_file ? (const char *)line.data : NULL};
+    struct store_open options = { .key.passphrase = *password_file ? (const char *)line.data : NULL };
     return store_open(folder, &options, ret, err);
 }
 

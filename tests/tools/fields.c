@@ -18,7 +18,7 @@ static void print_value(const char *path, const char *name, xmlChar *value)
 /* The first of these that the device has. */
 static char *key_of(xmlNodePtr device)
 {
-    static const char *const keys[] = {"mac/@address", "target/@dev", "@index"};
+    static const char *const keys[] = { "mac/@address", "target/@dev", "@index" };
     char *key = NULL;
 
     for (size_t i = 0; i < ARRAY_SIZE(keys) && !key; i++)

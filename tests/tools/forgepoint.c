@@ -71,7 +71,7 @@ int main(int argc, char **argv)
     }
     fclose(f);
     line[strcspn(line, "\n")] = 0;
-    struct store_open o = {.key.passphrase = line};
+    struct store_open o = { .key.passphrase = line };
     int r = store_open(argv[1], &o, &s, &err);
     if (r == 0) {
         r = forge(s, argv, id, &err);

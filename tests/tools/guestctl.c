@@ -7,17 +7,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 #define EXIT_NO_ANSWER 125
 #define MAX_PORTS 64
 
-static const char usage_text[] =
-    "usage: guestctl [-t SECONDS] wait SOCKET           until the guest answers\n"
-    "       guestctl [-t SECONDS] sh SOCKET COMMAND     run it in the guest; its output and status\n"
-    "       guestctl [-l LOG] [-p MS] [-n COUNT] drive SOCKET...   send tokens, one guest after the other\n"
-    "       guestctl records FILE_A FILE_B              the last tokens; 1 if the order is broken\n"
-    "SOCKET may be a pattern. Status 124: the command took too long; 125: the guest did not answer.\n";
+static const char usage_text[] = "usage: guestctl [-t SECONDS] wait SOCKET           until the guest answers\n"
+                                 "       guestctl [-t SECONDS] sh SOCKET COMMAND     run it in the guest; its output and status\n"
+                                 "       guestctl [-t SECONDS] boot SOCKET WORDS     let a guest that is held go on, as these words say\n"
+                                 "       guestctl [-l LOG] [-p MS] [-n COUNT] drive SOCKET...   send tokens, one guest after the other\n"
+                                 "       guestctl records FILE_A FILE_B              the last tokens; 1 if the order is broken\n"
+                                 "SOCKET may be a pattern. Status 124: the command took too long; 125: the guest did not answer.\n";
 
 struct arguments {
     int seconds;
@@ -43,15 +45,12 @@ static void make_id(char id[32])
     snprintf(id, 32, "h%d-%" PRId64, (int)getpid(), clock_ms());
 }
 
-static int wait_guest(struct port *p, int seconds)
+/* Sends the request until a line WANT comes. */
+static int ask(struct port *p, int seconds, const char *request, const char *want)
 {
     static char line[PORT_LINE_MAX];
     int64_t end = clock_ms() + (int64_t)seconds * 1000;
-    char id[32], request[64], want[64];
 
-    make_id(id);
-    snprintf(request, sizeof request, "\nPING %s\n", id);
-    snprintf(want, sizeof want, "%s P", id);
     while (clock_ms() < end) {
         int64_t try_until = clock_ms() + 500;
 
@@ -65,6 +64,33 @@ static int wait_guest(struct port *p, int seconds)
     }
     fprintf(stderr, "guestctl: no answer on %s in %d s\n", p->pattern, seconds);
     return EXIT_NO_ANSWER;
+}
+
+static int wait_guest(struct port *p, int seconds)
+{
+    char id[32], request[64], want[64];
+
+    make_id(id);
+    snprintf(request, sizeof request, "\nPING %s\n", id);
+    snprintf(want, sizeof want, "%s P", id);
+    return ask(p, seconds, request, want);
+}
+
+static int boot_guest(struct port *p, int seconds, const char *words)
+{
+    char id[32], request[4096], want[64];
+    unsigned char random[32];
+    int len;
+
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+        return EXIT_NO_ANSWER;
+    make_id(id);
+    len = snprintf(request, sizeof request, "\nBOOT %s %lld ", id, (long long)time(NULL));
+    for (size_t i = 0; i < sizeof random; i++)
+        len += snprintf(request + len, sizeof request - (size_t)len, "%02x", random[i]);
+    len += snprintf(request + len, sizeof request - (size_t)len, " %s\n", words);
+    snprintf(want, sizeof want, "%s B", id);
+    return (size_t)len < sizeof request ? ask(p, seconds, request, want) : 2;
 }
 
 static void print_hex(const char *hex)
@@ -142,10 +168,10 @@ static int print_records(const char *file_a, const char *file_b)
     if (!scan_file(file_a, &a) || !scan_file(file_b, &b))
         return 2;
     order = !a.corrupt && !b.corrupt && a.last.number >= b.last.number && b.last.number >= a.previous;
-    printf("a=%" PRIu64 " b=%" PRIu64 " previous=%" PRIu64 " records_a=%" PRIu64 " records_b=%" PRIu64
-           " counter=%" PRIu64 " bootid=%016" PRIx64 " torn=%d corrupt=%d order=%s\n",
-           a.last.number, b.last.number, a.previous, a.records, b.records, a.last.counter, a.last.bootid,
-           a.torn || b.torn, a.corrupt || b.corrupt, order ? "ok" : "broken");
+    printf("a=%" PRIu64 " b=%" PRIu64 " previous=%" PRIu64 " records_a=%" PRIu64 " records_b=%" PRIu64 " counter=%" PRIu64
+           " bootid=%016" PRIx64 " torn=%d corrupt=%d order=%s\n",
+           a.last.number, b.last.number, a.previous, a.records, b.records, a.last.counter, a.last.bootid, a.torn || b.torn,
+           a.corrupt || b.corrupt, order ? "ok" : "broken");
     return order ? 0 : 1;
 }
 
@@ -183,6 +209,8 @@ int main(int argc, char **argv)
     argc -= optind + 1;
     if (strcmp(verb, "wait") == 0 && argc == 1)
         return wait_guest(port_new(argv[0]), args.seconds);
+    if (strcmp(verb, "boot") == 0 && argc == 2)
+        return boot_guest(port_new(argv[0]), args.seconds, argv[1]);
     if (strcmp(verb, "sh") == 0 && argc == 2)
         return run_in_guest(port_new(argv[0]), args.seconds, argv[1]);
     if (strcmp(verb, "drive") == 0 && argc >= 1)

@@ -20,8 +20,7 @@ static int64_t epoch_ms(void)
  * Sends REQUEST until ANSWER (PORT_LINE_MAX bytes) holds the line that GOOD accepts. Waits for ever:
  * a guest that is frozen, paused, saved or turned off holds all tokens back, which is the point.
  */
-static void ask(struct port *p, const char *request, bool (*good)(const char *, uint64_t), uint64_t want,
-                char *answer)
+static void ask(struct port *p, const char *request, bool (*good)(const char *, uint64_t), uint64_t want, char *answer)
 {
     for (;;) {
         int64_t deadline = clock_ms() + ASK_AGAIN_MS;

@@ -76,8 +76,8 @@ static int agent(struct call *c, struct hv_domain *d, struct err *err)
     int r = hv_agent_probe(d, (unsigned)atoi(argument(c, 1, "10000")), &i, err);
     if (r < 0)
         return r;
-    printf("agent=%s\nwhy=%s\nversion=%s\nos=%s\nwindows=%d\n", names[i.status], or_none(i.why), or_none(i.version),
-           or_none(i.os_id), i.windows);
+    printf("agent=%s\nwhy=%s\nversion=%s\nos=%s\nwindows=%d\n", names[i.status], or_none(i.why), or_none(i.version), or_none(i.os_id),
+           i.windows);
     for (size_t f = 0; f < i.n_fs; f++) {
         _cleanup_free_ char *targets = strv_join(i.fs[f].targets, ",");
         printf("fs=%s type=%s device=%s targets=%s unknown_disk=%d freezable=%d\n", i.fs[f].mountpoint, i.fs[f].type,

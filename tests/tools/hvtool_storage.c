@@ -157,7 +157,7 @@ static int cmd_image_info(struct call *c, struct err *err)
 {
     struct hv_image_info i;
 
-    int r = hv_image_info(c->argv[0], argument(c, 1, NULL), c->argc > 2, &i, err);
+    int r = hv_image_info(NULL, c->argv[0], argument(c, 1, NULL), c->argc > 2, &i, err);
     if (r < 0)
         return r;
     printf("format=%s\nsize=%llu\ncluster=%llu\nbacking=%s\nbacking_format=%s\ncompat=%s\npreallocation=%s\n", i.format,
@@ -171,9 +171,9 @@ static int cmd_image_info(struct call *c, struct err *err)
 /* Serves the image while the command given runs, which finds the URI in $uri. */
 static int cmd_export(struct call *c, struct err *err)
 {
-    enum hv_export_mode mode = strcmp(c->argv[2], "read") == 0    ? HV_EXPORT_READ :
-                               strcmp(c->argv[2], "shared") == 0 ? HV_EXPORT_READ_SHARED :
-                                                                    HV_EXPORT_WRITE;
+    enum hv_export_mode mode = strcmp(c->argv[2], "read") == 0     ? HV_EXPORT_READ
+                               : strcmp(c->argv[2], "shared") == 0 ? HV_EXPORT_READ_SHARED
+                                                                   : HV_EXPORT_WRITE;
     struct hv_export *e;
 
     int r = hv_export_start(NULL, c->argv[0], c->argv[1], mode, &e, err);

@@ -56,9 +56,11 @@ static size_t count(json_t *j)
     json_t *e;
 
     if (json_is_object(j))
-        json_object_foreach(j, key, e) n += 1 + count(e);
+        json_object_foreach (j, key, e)
+            n += 1 + count(e);
     else
-        json_array_foreach(j, i, e) n += 1 + count(e);
+        json_array_foreach (j, i, e)
+            n += 1 + count(e);
     return n;
 }
 
@@ -73,8 +75,10 @@ static void change_in_object(json_t *j, const char *key, const char *path)
 static void change_in_array(json_t *j, size_t i, const char *path)
 {
     switch (random() % 10) {
-    case 0: case 1: json_array_remove(j, i); break;
-    case 2: case 3: json_array_append_new(j, json_deep_copy(json_array_get(j, i))); break;
+    case 0:
+    case 1: json_array_remove(j, i); break;
+    case 2:
+    case 3: json_array_append_new(j, json_deep_copy(json_array_get(j, i))); break;
     default: json_array_set_new(j, i, value(path));
     }
 }
@@ -87,7 +91,7 @@ static int change(json_t *j, size_t *n, const char *path)
     json_t *e;
 
     if (json_is_object(j)) {
-        json_object_foreach(j, key, e) {
+        json_object_foreach (j, key, e) {
             if ((*n)-- == 0)
                 return change_in_object(j, key, path), 1;
             if (change(e, n, path))
@@ -95,7 +99,7 @@ static int change(json_t *j, size_t *n, const char *path)
         }
         return 0;
     }
-    json_array_foreach(j, i, e) {
+    json_array_foreach (j, i, e) {
         if ((*n)-- == 0)
             return change_in_array(j, i, path), 1;
         if (change(e, n, path))

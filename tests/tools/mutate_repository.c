@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* mutaterepo FOLDER PASSWORD-FILE SEED OUTSIDE: changes one object of a repository, as somebody who can write to its storage and, in most
- * cases, has its key: what is sealed is opened, changed by its structure and sealed again. Prints what was done. OUTSIDE is a folder that
- * links lead to. */
+/* mutaterepo FOLDER PASSWORD-FILE SEED OUTSIDE [HOST-KEY [KIND]]: changes one object of a repository, as somebody who can write to its
+ * storage and, in most cases, has its key: what is sealed is opened, changed by its structure, signed if that is needed, and sealed again.
+ * Prints what was done. OUTSIDE is a folder that links lead to, HOST-KEY the key of a host ("-": none). The seed says what is changed,
+ * unless KIND does: catalogue, config, keys or ring. */
 #include "mutate_repository.h"
 #include "base/num.h"
 #include "base/strv.h"
-#include "store/index_table.h"
-#include "store/lock.h"
-#include "store/signed.h"
+#include "store/index/index_table.h"
+#include "store/lock/lock.h"
+#include "store/object/signed.h"
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -63,8 +64,28 @@ static int save(const char *path, const struct buf *b)
 
 static uint64_t number(void)
 {
-    static const uint64_t of[] = { 0, 1, 2, 85, 127, 128, 255, 256, 65535, 65536, 65537, 1u << 20, (1u << 20) + 1, INT32_MAX, 1u << 31,
-                                   UINT32_MAX, 1ull << 40, 1ull << 56, (1ull << 56) + 1, INT64_MAX, 1ull << 63, UINT64_MAX };
+    static const uint64_t of[] = { 0,
+                                   1,
+                                   2,
+                                   85,
+                                   127,
+                                   128,
+                                   255,
+                                   256,
+                                   65535,
+                                   65536,
+                                   65537,
+                                   1u << 20,
+                                   (1u << 20) + 1,
+                                   INT32_MAX,
+                                   1u << 31,
+                                   UINT32_MAX,
+                                   1ull << 40,
+                                   1ull << 56,
+                                   (1ull << 56) + 1,
+                                   INT64_MAX,
+                                   1ull << 63,
+                                   UINT64_MAX };
 
     return of[(size_t)random() % ARRAY_SIZE(of)];
 }
@@ -96,11 +117,8 @@ void mutation_bytes(struct buf *b, bool resize)
         if (b->len >= 4)
             b->data[place(b, 1)] ^= (uint8_t)(1 << random() % 8);
         break;
-    case 4:
-        b->len = b->len ? (size_t)random() % b->len : 0;
-        break;
-    default:
-        (void)buf_add(b, "0123456789abcdef0123456789abcdef", (size_t)random() % 32);
+    case 4: b->len = b->len ? (size_t)random() % b->len : 0; break;
+    default: (void)buf_add(b, "0123456789abcdef0123456789abcdef", (size_t)random() % 32);
     }
 }
 
@@ -138,7 +156,8 @@ static size_t last_unit(const struct buf *object, uint32_t *ret_n)
 {
     return object->len > CRYPT_HEADER_LEN + OBJECT_TAIL_LEN &&
                    object_tail_check(object->data + object->len - OBJECT_TAIL_LEN, object->len, object->len, ret_n) == 0
-               ? object->len - OBJECT_TAIL_LEN - *ret_n : 0;
+               ? object->len - OBJECT_TAIL_LEN - *ret_n
+               : 0;
 }
 
 static int change_index(struct mutation *m)
@@ -151,8 +170,7 @@ static int change_index(struct mutation *m)
         return -1;
     size_t top = last_unit(&b, &n), blocks = top ? (top - CRYPT_HEADER_LEN) / INDEX_BLOCK : 0, i = blocks ? (size_t)random() % blocks : 0;
     bool in_top = random() % 2 || !blocks;
-    int r = in_top ? reseal(m, &b, top, n, INDEX_TOP_UNIT, true)
-                   : reseal(m, &b, CRYPT_HEADER_LEN + i * INDEX_BLOCK, INDEX_BLOCK, i, false);
+    int r = in_top ? reseal(m, &b, top, n, INDEX_TOP_UNIT, true) : reseal(m, &b, CRYPT_HEADER_LEN + i * INDEX_BLOCK, INDEX_BLOCK, i, false);
     printf("index: %s, sealed again\n", in_top ? "top" : "block");
     return r < 0 ? r : save(path, &b);
 }
@@ -193,8 +211,19 @@ static int change_pack(struct mutation *m)
 static void put_value(struct buf *out, const char *line, size_t name_n)
 {
     static const char *const values[] = {
-        "", "0", "-1", "1", "18446744073709551616", "9223372036854775807", "4294967295", "../../x", "\x1b[31mred\xe2\x80\xae", "none",
-        "maintenance", "2999-01-01T00:00:00Z", "1969-01-01T00:00:00Z",
+        "",
+        "0",
+        "-1",
+        "1",
+        "18446744073709551616",
+        "9223372036854775807",
+        "4294967295",
+        "../../x",
+        "\x1b[31mred\xe2\x80\xae",
+        "none",
+        "maintenance",
+        "2999-01-01T00:00:00Z",
+        "1969-01-01T00:00:00Z",
     };
 
     (void)buf_add(out, line, name_n + 1);
@@ -206,7 +235,7 @@ static void put_value(struct buf *out, const char *line, size_t name_n)
 }
 
 /* A line is left out, doubled, or gets another value. The first, which says what the text is, mostly stays. */
-static void change_lines(const char *text, struct buf *out)
+void mutation_lines(const char *text, struct buf *out)
 {
     size_t n = 0, at = 0;
 
@@ -256,7 +285,7 @@ static int change_text(struct mutation *m, const char *folder)
     bool is_signed = signed_split(b.data, b.len, &covered, &mac) == 0;
     if (!(text = strndup((const char *)b.data, is_signed ? covered : b.len)))
         return -1;
-    change_lines(text, &out);
+    mutation_lines(text, &out);
     if (random() % 16 == 0)
         mutation_bytes(&out, true);
     int r = is_signed ? signed_end(m->store->env.crypt, &out) : 0;
@@ -290,7 +319,7 @@ static int replace(struct mutation *m, const char *path, int how)
 
 static int change_raw(struct mutation *m)
 {
-    static const char *const folders[] = { "config", "keys", "packs", "index", "points", "locks", "gc", "protected" };
+    static const char *const folders[] = { "config", "keys", "packs", "index", "points", "locks", "gc", "protected", "catalogue", "ring" };
     const char *folder = folders[(size_t)random() % ARRAY_SIZE(folders)];
     _cleanup_free_ char *path = mutation_pick(m, folder);
     _cleanup_buf_ struct buf b = BUF_INIT;
@@ -309,7 +338,7 @@ static int change_raw(struct mutation *m)
 /* The folders themselves. */
 static int change_folder(struct mutation *m)
 {
-    static const char *const folders[] = { "keys", "packs", "index", "points", "locks", "gc", "protected", "tmp" };
+    static const char *const folders[] = { "keys", "packs", "index", "points", "locks", "gc", "protected", "catalogue", "ring", "tmp" };
     const char *folder = folders[(size_t)random() % ARRAY_SIZE(folders)];
     _cleanup_free_ char *path = io_path(m->folder, folder), *away = str_format("%s/.%s", m->folder, folder);
     int how = (int)(random() % 3);
@@ -331,41 +360,79 @@ static int change(struct mutation *m, unsigned seed)
 {
     static const char *const texts[] = { "config", "keys", "locks", "gc", "protected" };
 
-    switch (seed % 16) {
-    case 0: case 1: return change_index(m);
-    case 2: case 3: return change_pack(m);
-    case 4: case 5: case 6: case 7: case 8: return change_text(m, texts[seed % 16 - 4]);
-    case 9: case 10: return change_raw(m);
+    switch (seed % 24) {
+    case 0:
+    case 1: return change_index(m);
+    case 2:
+    case 3: return change_pack(m);
+    case 4:
+    case 5:
+    case 6:
+    case 7:
+    case 8: return change_text(m, texts[seed % 24 - 4]);
+    case 9:
+    case 10: return change_raw(m);
     case 11: return change_folder(m);
-    case 12: case 13: case 14: return mutate_point(m);
-    default: return mutate_tree(m);
+    case 12:
+    case 13:
+    case 14: return mutate_point(m);
+    case 15: return mutate_tree(m);
+    case 16:
+    case 17:
+    case 18:
+    case 19: return mutate_catalogue(m);
+    case 20:
+    case 21: return mutate_config(m);
+    case 22: return mutate_key(m);
+    default: return mutate_ring(m);
     }
 }
 
-static int open_store(const char *folder, const char *password_file, struct store **ret, struct err *err)
+/* Of one kind: the seed that says so, and nothing else. */
+static int change_kind(struct mutation *m, const char *kind)
 {
-    _cleanup_buf_ struct buf line = BUF_INIT;
+    static const struct {
+        const char *name;
+        int (*mutate)(struct mutation *m);
+    } kinds[] = {
+        { "catalogue", mutate_catalogue },
+        { "config", mutate_config },
+        { "keys", mutate_key },
+        { "ring", mutate_ring },
+    };
 
-    int r = io_read_file(password_file, 256, &line, err);
-    if (r < 0 || (r = buf_add(&line, "", 1)) < 0)
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+        if (!strcmp(kinds[i].name, kind))
+            return kinds[i].mutate(m);
+    return -1;
+}
+
+static int open_store(struct mutation *m, const char *password_file, struct buf *line, struct err *err)
+{
+    int r = io_read_file(password_file, 256, line, err);
+
+    if (r < 0 || (r = buf_add(line, "", 1)) < 0)
         return r;
-    line.data[strcspn((const char *)line.data, "\n")] = '\0';
-    const struct store_open options = { .key.passphrase = (const char *)line.data };
-    return store_open(folder, &options, ret, err);
+    line->data[strcspn((const char *)line->data, "\n")] = '\0';
+    m->passphrase = (const char *)line->data;
+    const struct store_open options = { .key.passphrase = m->passphrase };
+    return store_open(m->folder, &options, &m->store, err);
 }
 
 int main(int argc, char **argv)
 {
+    _cleanup_buf_ struct buf line = BUF_INIT;
     struct err err = ERR_INIT;
     struct mutation m = { 0 };
 
-    if (argc != 5) {
-        fputs("Usage: mutaterepo FOLDER PASSWORD-FILE SEED OUTSIDE\n", stderr);
+    if (argc < 5 || argc > 7) {
+        fputs("Usage: mutaterepo FOLDER PASSWORD-FILE SEED OUTSIDE [HOST-KEY [KIND]]\n", stderr);
         return 2;
     }
     m.folder = argv[1];
     m.outside = argv[4];
-    if (open_store(argv[1], argv[2], &m.store, &err) < 0) {
+    m.host_key = argc > 5 && strcmp(argv[5], "-") != 0 ? argv[5] : NULL;
+    if (open_store(&m, argv[2], &line, &err) < 0) {
         fprintf(stderr, "mutaterepo: %s\n", err.text);
         return 1;
     }
@@ -373,7 +440,7 @@ int main(int argc, char **argv)
     int r = -1;
     for (unsigned i = 0; r < 0 && i < 100; i++) { /* not every folder has something */
         srandom(seed * 100 + i);
-        r = change(&m, seed);
+        r = argc > 6 ? change_kind(&m, argv[6]) : change(&m, seed);
     }
     store_close(m.store);
     return r < 0;

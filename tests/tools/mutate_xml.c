@@ -108,7 +108,10 @@ static void change(xmlNodePtr root, const char *path)
         break;
     case 1: xmlAddNextSibling(e, xmlCopyNode(e, 1)); break;
     case 2: xmlNodeSetName(e, BAD_CAST "x"); break;
-    case 3: if (!e->children || e->children->type == XML_TEXT_NODE) xmlNodeSetContent(e, BAD_CAST value(path)); break;
+    case 3:
+        if (!e->children || e->children->type == XML_TEXT_NODE)
+            xmlNodeSetContent(e, BAD_CAST value(path));
+        break;
     case 4: add_evil(root, path); break;
     default: change_attribute(e, path);
     }

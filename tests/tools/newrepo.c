@@ -19,7 +19,7 @@ int main(int argc, char **argv)
     }
     fclose(f);
     line[strcspn(line, "\n")] = 0;
-    struct store_init init = {.key.passphrase = line, .scrypt_log_n = FAST_LOG_N};
+    struct store_init init = { .key.passphrase = line, .scrypt_log_n = FAST_LOG_N };
     if (store_create(argv[1], &init, &err) < 0) {
         fprintf(stderr, "newrepo: %s\n", err.text);
         return 1;

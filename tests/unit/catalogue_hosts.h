@@ -4,7 +4,7 @@
 #define CATALOGUE_HOSTS_H
 
 #include "store_test.h"
-#include "store/catalogue.h"
+#include "store/catalogue/catalogue.h"
 #include <stdio.h>
 
 struct host {
@@ -42,7 +42,7 @@ static inline void look(struct host *h)
 
 static inline void host_begin(struct host *h, const char *path, const char *name)
 {
-    *h = (struct host){.s = test_open(path, false), .key = new_key(), .name = name};
+    *h = (struct host){ .s = test_open(path, false), .key = new_key(), .name = name };
     look(h);
 }
 
@@ -62,9 +62,11 @@ static inline char *point(unsigned i, char *id)
 
 static inline int say(struct host *h, enum store_entry_kind kind, int stands, int gone, struct err *err)
 {
-    char a[STORE_ID_LEN + 1], b[STORE_ID_LEN + 1], *points[] = {stands >= 0 ? point((unsigned)stands, a) : NULL, NULL};
-    char *tombstones[] = {gone >= 0 ? point((unsigned)gone, b) : NULL, NULL};
-    struct store_catalogue_add add = {.key = h->key, .host = h->name, .kind = kind, .points = points, .gone = tombstones, .last = h->head};
+    char a[STORE_ID_LEN + 1], b[STORE_ID_LEN + 1], *points[] = { stands >= 0 ? point((unsigned)stands, a) : NULL, NULL };
+    char *tombstones[] = { gone >= 0 ? point((unsigned)gone, b) : NULL, NULL };
+    struct store_catalogue_add add = {
+        .key = h->key, .host = h->name, .kind = kind, .points = points, .gone = tombstones, .last = h->head
+    };
     struct store_head head;
     int r = store_catalogue_refresh(h->s, h->c, err);
 

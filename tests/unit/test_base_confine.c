@@ -124,8 +124,9 @@ static void a_program_that_cannot_start_so_is_started_without(void **state)
 static void a_socket_is_handed_over_as_systemd_does(void **state)
 {
     const struct confine c = { .uid = NOBODY, .gid = NOBODY };
-    const struct proc_run r = { .argv = SH("test \"$LISTEN_PID\" = $$"), .env = (char *[]){ (char *)PROC_LISTEN_PID_ROOM, NULL },
-                                .timeout_ms = 60000, .confine = &c };
+    const struct proc_run r = {
+        .argv = SH("test \"$LISTEN_PID\" = $$"), .env = (char *[]){ (char *)PROC_LISTEN_PID_ROOM, NULL }, .timeout_ms = 60000, .confine = &c
+    };
     struct err err = ERR_INIT;
     int status = -1;
 

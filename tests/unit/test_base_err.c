@@ -82,6 +82,30 @@ static void the_same_context_twice_is_one(void **state)
     assert_string_equal(err.text, "VM web0: VM web01: no answer");
 }
 
+static void the_object_is_named_once(void **state)
+{
+    struct err err = ERR_INIT;
+
+    (void)state;
+    err_set(&err, EIO, "cannot create the scratch file of disk vda of VM web01: no space in VM web010");
+    err_context(&err, "VM %s, disk %s", "web01", "vda");
+    assert_string_equal(err.text, "VM web01, disk vda: cannot create the scratch file: no space in VM web010");
+    err_context(&err, "VM %s", "web01");
+    assert_string_equal(err.text, "VM web01, disk vda: cannot create the scratch file: no space in VM web010");
+    err_set(&err, EIO, "cannot resume it: VM web01: QEMU does not respond: VM web010: no");
+    err_context(&err, "VM %s", "web01");
+    assert_string_equal(err.text, "VM web01: cannot resume it: QEMU does not respond: VM web010: no");
+    err_set(&err, EIO, "cannot start VM web01 from its saved state: libvirt: cannot start VM web010");
+    err_context(&err, "VM %s", "web01");
+    assert_string_equal(err.text, "VM web01: cannot start it from its saved state: libvirt: cannot start VM web010");
+    err_set(&err, EIO, "cannot turn off VM web01: it and VM web01 cannot VM web01");
+    err_context(&err, "VM %s", "web01");
+    assert_string_equal(err.text, "VM web01: cannot turn off VM web01: it and VM web01 cannot VM web01");
+    err_set(&err, EIO, "the end of it");
+    err_context(&err, "it");
+    assert_string_equal(err.text, "it: the end of it");
+}
+
 static void context_without_an_error_is_one(void **state)
 {
     struct err err = ERR_INIT;
@@ -175,6 +199,7 @@ int main(void)
         cmocka_unit_test(vss_code_stands_beside_errno_and_is_replaced),
         cmocka_unit_test(context_is_put_before),
         cmocka_unit_test(the_same_context_twice_is_one),
+        cmocka_unit_test(the_object_is_named_once),
         cmocka_unit_test(context_without_an_error_is_one),
         cmocka_unit_test(text_may_be_built_from_itself),
         cmocka_unit_test(long_text_is_cut_and_terminated),

@@ -280,8 +280,8 @@ static void paths_are_joined_and_taken_apart(void **state)
 {
     static const struct {
         const char *path, *dir, *base;
-    } cases[] = { { "/a/b", "/a", "b" }, { "/a/b/", "/a", "b" }, { "/a", "/", "a" },  { "a", ".", "a" },
-                  { "a/b", "a", "b" },   { "/", "/", "/" },      { "", ".", "." },    { "//a//b", "//a", "b" } };
+    } cases[] = { { "/a/b", "/a", "b" }, { "/a/b/", "/a", "b" }, { "/a", "/", "a" }, { "a", ".", "a" },
+                  { "a/b", "a", "b" },   { "/", "/", "/" },      { "", ".", "." },   { "//a//b", "//a", "b" } };
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -314,8 +314,8 @@ static void check_private_folders(const char *parent)
     _cleanup_free_ char *b = NULL;
     struct stat st;
     bool good = io_private_dir("unit", &a, NULL) == 0 && io_private_dir("unit", &b, NULL) == 0 && strcmp(a, b) != 0 &&
-                strncmp(a, parent, strlen(parent)) == 0 && strncmp(a + strlen(parent), "/unit-", 6) == 0 &&
-                stat(a, &st) == 0 && (st.st_mode & 07777) == 0700 && rmdir(a) == 0 && rmdir(b) == 0;
+                strncmp(a, parent, strlen(parent)) == 0 && strncmp(a + strlen(parent), "/unit-", 6) == 0 && stat(a, &st) == 0 &&
+                (st.st_mode & 07777) == 0700 && rmdir(a) == 0 && rmdir(b) == 0;
     _exit(good ? 0 : 1);
 }
 

@@ -158,9 +158,9 @@ static void links_that_others_can_exchange_are_refused(void **state)
     make_link(state, "group/x", "../real/file", 0);
     make_link(state, "sticky/x", "../real/file", 0);
     make_link(state, "sticky/y", "../real/file", OTHER);
-    is_refused(state, "theirs/x", "others can exchange it");
-    is_refused(state, "open/x", "others can exchange it");
-    is_refused(state, "group/x", "others can exchange it");
+    is_refused(state, "theirs/x", "other users can replace it");
+    is_refused(state, "open/x", "other users can replace it");
+    is_refused(state, "group/x", "other users can replace it");
     leads_to_file(state, "sticky/x");
     is_refused(state, "sticky/y", "belongs to user 64777");
 }

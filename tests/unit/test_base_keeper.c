@@ -191,7 +191,7 @@ static void a_keeper_that_is_gone_is_told(void **state)
         clock_sleep_ms(2);
     }
     assert_int_equal(r, -EPIPE);
-    assert_non_null(strstr(err.text, "is gone"));
+    assert_non_null(strstr(err.text, "has died"));
     keeper_free(k);
     assert_int_equal(keeper_hold(NULL, fds[1], &id, NULL), 0);
     close(fds[0]);

@@ -134,8 +134,8 @@ static void sizes_are_parsed(void **state)
 
 static void other_text_is_no_size(void **state)
 {
-    static const char *const bad[] = { "",     "K",   ".5G", "1.G",     "1.5", "1.5B",        "-1K", " 1K",
-                                       "1K ",  "1KB", "1GB", "1Ki",     "1KiBs", "1.0000000001K", "1 K", "1,5G" };
+    static const char *const bad[] = { "",    "K",   ".5G", "1.G", "1.5",   "1.5B",          "-1K", " 1K",
+                                       "1K ", "1KB", "1GB", "1Ki", "1KiBs", "1.0000000001K", "1 K", "1,5G" };
     struct err err = ERR_INIT;
     uint64_t v = 99;
 

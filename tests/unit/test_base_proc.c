@@ -361,7 +361,7 @@ static void the_end_of_a_child_is_seen(void **state)
     int status = -1;
 
     (void)state;
-    assert_ok(proc_start_env(SH("exit $WANTED"), (char *const[]){(char *)"WANTED=7", NULL}, NULL, &p, &err));
+    assert_ok(proc_start_env(SH("exit $WANTED"), (char *const[]){ (char *)"WANTED=7", NULL }, NULL, &p, &err));
     for (int i = 0; i < 200 && proc_alive(p, &status) == 1; i++)
         clock_sleep_ms(20);
     assert_int_equal(proc_alive(p, &status), 0);

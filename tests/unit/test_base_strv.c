@@ -78,9 +78,8 @@ static void sort_is_by_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(no_vector_is_an_empty_one), cmocka_unit_test(strings_are_copied_in),
-        cmocka_unit_test(copies_are_independent),    cmocka_unit_test(split_drops_empty_pieces),
-        cmocka_unit_test(join_is_the_reverse),       cmocka_unit_test(sort_is_by_bytes),
+        cmocka_unit_test(no_vector_is_an_empty_one), cmocka_unit_test(strings_are_copied_in), cmocka_unit_test(copies_are_independent),
+        cmocka_unit_test(split_drops_empty_pieces),  cmocka_unit_test(join_is_the_reverse),   cmocka_unit_test(sort_is_by_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,13 +26,19 @@ static void what_a_terminal_obeys_is_replaced(void **state)
     (void)state;
     becomes("a\x1b[2Jb\x07\x7f", false, "a?[2Jb??");
     becomes("a\nb\r", false, "a?b?");
-    becomes("\xc2\x9b" "31m", false, "?31m");          /* CSI as one character, C1 */
-    becomes("\xc2\x85", true, "?");                    /* NEL */
-    becomes("\xe2\x80\xae" "fdp.exe", false, "?fdp.exe"); /* right to left from here on */
+    becomes("\xc2\x9b"
+            "31m",
+            false, "?31m");         /* CSI as one character, C1 */
+    becomes("\xc2\x85", true, "?"); /* NEL */
+    becomes("\xe2\x80\xae"
+            "fdp.exe",
+            false, "?fdp.exe"); /* right to left from here on */
     becomes("\xe2\x81\xa6x\xe2\x81\xa9", false, "?x?");
-    becomes("web\xe2\x80\x8b" "01", false, "web?01"); /* looks like another VM */
+    becomes("web\xe2\x80\x8b"
+            "01",
+            false, "web?01"); /* looks like another VM */
     becomes("\xef\xbb\xbfx", false, "?x");
-    becomes("\xf3\xa0\x81\x81", false, "?");           /* a tag */
+    becomes("\xf3\xa0\x81\x81", false, "?"); /* a tag */
     becomes("\xe2\x80\xa8", true, "?");
 }
 
@@ -40,10 +46,12 @@ static void what_is_no_utf8_is_replaced(void **state)
 {
     (void)state;
     becomes("\xff\xfe", false, "??");
-    becomes("\x9b" "31m", false, "?31m");              /* CSI to a terminal of 8 bits */
-    becomes("\xc0\x9b", false, "??");                  /* spelled too long */
+    becomes("\x9b"
+            "31m",
+            false, "?31m");           /* CSI to a terminal of 8 bits */
+    becomes("\xc0\x9b", false, "??"); /* spelled too long */
     becomes("\xe0\x82\x9b", false, "???");
-    becomes("\xed\xa0\x80", false, "?");               /* half of a pair */
+    becomes("\xed\xa0\x80", false, "?"); /* half of a pair */
     becomes("\xf4\x90\x80\x80", false, "?");
     becomes("cut \xe4\xb8", false, "cut ??");
 }

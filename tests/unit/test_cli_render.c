@@ -131,10 +131,10 @@ static void keeping_a_repository_is_told(void **state)
 static void empty_reports_do_no_harm(void **state)
 {
     (void)state;
-    static render_fn *const all[] = { render_init, render_writers, render_providers, render_vms, render_points, render_check,
-                                      render_backup, render_show, render_restore, render_restore_plan, render_verify, render_forget,
-                                      render_prune, render_fsck,
-                                      render_repair, render_stats, render_copy, render_key, render_unlock };
+    static render_fn *const all[] = { render_init,   render_writers, render_providers, render_vms,     render_points,
+                                      render_check,  render_backup,  render_show,      render_restore, render_restore_plan,
+                                      render_verify, render_forget,  render_prune,     render_fsck,    render_repair,
+                                      render_stats,  render_copy,    render_key,       render_unlock };
     json_t *empty = json_object();
 
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
@@ -146,8 +146,8 @@ static void empty_reports_do_no_harm(void **state)
 static void control_characters_do_not_reach_the_terminal(void **state)
 {
     (void)state;
-    json_t *report = json_pack("{s:[{s:s, s:s, s:s, s:[s]}]}", "vms", "name", "a\033[2Jb", "state", "running", "uuid", "u", "warnings",
-                               "clear\033[2J");
+    json_t *report =
+        json_pack("{s:[{s:s, s:s, s:s, s:[s]}]}", "vms", "name", "a\033[2Jb", "state", "running", "uuid", "u", "warnings", "clear\033[2J");
     render_fn *const all[] = { render_vms, render_check, render_backup, render_restore };
 
     out_clean(report);

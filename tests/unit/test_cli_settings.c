@@ -46,7 +46,9 @@ static void vms_have_sections_of_their_own(void **state)
 /* What the page promises of any bytes. */
 static void lines_hold_anything(void **state)
 {
-    static const struct { const char *text, *repository, *vm; } cases[] = {
+    static const struct {
+        const char *text, *repository, *vm;
+    } cases[] = {
         { "repository = /a ; b # c\n", "/a ; b # c", NULL },
         { "repository = /a;b\n", "/a;b", NULL },
         { "repository = /x=y = z\n", "/x=y = z", NULL },
@@ -88,10 +90,10 @@ static void lines_have_any_length(void **state)
         assert_non_null(x);
         memset(x, 'x', n);
         x[n] = '\0';
-        text = str_format("# %s repository = /no\n; %sconnect = /no\nrepository = /%s\n%*s\n[vm %s]\nmethod = child\nno", x, x, x,
-                          (int)n, "", x);
+        text = str_format("# %s repository = /no\n; %sconnect = /no\nrepository = /%s\n%*s\n[vm %s]\nmethod = child\nno", x, x, x, (int)n,
+                          "", x);
         assert_fails(EINVAL, read_conf(*state, text, &s, &err));
-        assert_non_null(strstr(err.text, "kvss.conf:7: not 'name"));
+        assert_non_null(strstr(err.text, "kvss.conf:7: expected 'name"));
         assert_null(s.connect);
         assert_int_equal(strlen(s.repository), n + 1);
         assert_string_equal(s.vms[0].vm, x);
@@ -110,34 +112,36 @@ static void what_is_set_already_stays(void **state)
 
 static void mistakes_name_file_and_line(void **state)
 {
-    static const struct { const char *text, *says; } wrong[] = {
+    static const struct {
+        const char *text, *says;
+    } wrong[] = {
         { "repository = /a\nrepositroy = /b\n", "kvss.conf:2: unknown setting 'repositroy'" },
-        { "repository = /a\nrepository = /b\n", "kvss.conf:2: repository is set a second time" },
+        { "repository = /a\nrepository = /b\n", "kvss.conf:2: repository is set more than once" },
         { "\n\nmethod = sideways\n", "kvss.conf:3: method = sideways: not one of" },
         { "agent-timeout = 0\n", "kvss.conf:1: agent-timeout = 0: not a number of seconds" },
         { "agent-timeout = soon\n", "kvss.conf:1: agent-timeout" },
-        { "compression = best\n", "kvss.conf:1: compression = best: neither none nor a level from 1 to 19" },
-        { "compression = 20\n", "kvss.conf:1: compression = 20: neither" },
+        { "compression = best\n", "kvss.conf:1: compression = best: must be none or a level from 1 to 19" },
+        { "compression = 20\n", "kvss.conf:1: compression = 20: must be none" },
         { "snapshot-dir = here\n", "kvss.conf:1: snapshot-dir = here: not an absolute path" },
-        { "repository =\n", "kvss.conf:1: repository has no value" },
+        { "repository =\n", "kvss.conf:1: repository: the value must not be empty" },
         { "[section]\nrepository = /a\n", "kvss.conf:1: unknown section [section]" },
         { "# \n[disk vda]\n", "kvss.conf:2: unknown section [disk vda]" },
         { "[]\n", "kvss.conf:1: unknown section []" },
         { "[vm ]\n", "kvss.conf:1: unknown section [vm ]" },
-        { "[vm a\n", "kvss.conf:1: a line that begins with [ must end with ]" },
-        { "[vm a] ; why\n", "kvss.conf:1: a line that begins with [ must end with ]" },
+        { "[vm a\n", "kvss.conf:1: a section header needs a closing ]" },
+        { "[vm a] ; why\n", "kvss.conf:1: a section header needs a closing ]" },
         { "retries = 3 ; tries\n", "kvss.conf:1: retries = 3 ; tries: not a number" },
-        { "= /a\n", "kvss.conf:1: not 'name = value'" },
+        { "= /a\n", "kvss.conf:1: expected 'name = value'" },
         { "[vm web]\nrepository = /a\n", "kvss.conf:2: unknown setting 'repository' in [vm web]" },
         { "[vm web]\nrequire = file-system\n[vm db]\nrequire = all\n", "kvss.conf:4: require = all: not one of" },
-        { "[vm web]\nrequire = file-system\n[vm web]\nrequire = application\n", "kvss.conf:4: require is set a second time" },
+        { "[vm web]\nrequire = file-system\n[vm web]\nrequire = application\n", "kvss.conf:4: require is set more than once" },
         { "[vmweb]\nrequire = file-system\n", "kvss.conf:1: unknown section [vmweb]" },
-        { "fallback = crash\n", "kvss.conf:1: fallback = crash: not one of auto|saved-state|fail" },
+        { "fallback = skip\n", "kvss.conf:1: fallback = skip: not one of auto|saved-state|file-system|crash|fail" },
         { "bwlimit = fast\n", "kvss.conf:1: bwlimit = fast: not a size" },
         { "scratch-reserve = 0\n", "kvss.conf:1: scratch-reserve = 0: not a size" },
         { "wait = for a while\n", "kvss.conf:1: wait = for a while: not a number of seconds" },
         { "retries = many\n", "kvss.conf:1: retries = many: not a number from 0 to 100" },
-        { "just words\n", "kvss.conf:1: not 'name = value'" },
+        { "just words\n", "kvss.conf:1: expected 'name = value'" },
     };
 
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
@@ -264,7 +268,7 @@ static void wrong_options_are_explained(void **state)
     assert_refused(ARGV((char *)"-x"), "unknown option -x");
     assert_refused(ARGV((char *)"--copy=yes"), "takes no value");
     assert_refused(ARGV((char *)"--method", (char *)"chil"), "'chil' is not one of auto|child");
-    assert_refused(ARGV((char *)"--repository", (char *)""), "empty value");
+    assert_refused(ARGV((char *)"--repository", (char *)""), "must not be empty");
 }
 
 int main(void)

@@ -75,7 +75,7 @@ static void m19_a_vm_is_found_by_the_file_that_its_resource_names(void **state)
 {
     asks(*state, "cib.xml", "web", NOBODY, "vm-web");
     asks(*state, "cib.xml", "renamed", UUID, "vm-web");
-    asks(*state, "cib.xml", "db", NOBODY, "vm-db"); /* its file is not here: by the name of the file */
+    asks(*state, "cib.xml", "db", NOBODY, "vm-db");     /* its file is not here: by the name of the file */
     asks(*state, "cib.xml", "mail", NOBODY, "vm-mail"); /* by the template's */
     asks(*state, "cib.xml", "first", NOBODY, NULL);
     asks(*state, "cib.xml", "none", NOBODY, NULL); /* no VirtualDomain */

@@ -20,14 +20,24 @@ static int garbage_in(struct house *h, const char *event, const char *answer, in
 static void garbage_in_an_event_is_a_failure(void **state)
 {
     static const char *const answers[] = {
-        "hello", "[1]", "{", "{} {}", "{\"failure\": 1}", "{\"failure\": \"none\"}", "{\"componnts\": []}", "{\"components\": 1}",
-        "{\"components\": [1]}", "{\"components\": [{}]}", "{\"components\": [{\"name\": \"else\"}]}",
+        "hello",
+        "[1]",
+        "{",
+        "{} {}",
+        "{\"failure\": 1}",
+        "{\"failure\": \"none\"}",
+        "{\"componnts\": []}",
+        "{\"components\": 1}",
+        "{\"components\": [1]}",
+        "{\"components\": [{}]}",
+        "{\"components\": [{\"name\": \"else\"}]}",
         "{\"components\": [{\"name\": \"garbled\", \"backup_stamp\": 1}]}",
         "{\"components\": [{\"name\": \"garbled\", \"stamp\": \"x\"}]}",
         "{\"components\": [{\"name\": \"garbled\", \"backup_stamp\": \"a\\u0001\"}]}",
         "{\"components\": [{\"name\": \"garbled\", \"restore_target\": \"moon\"}]}",
         "{\"components\": [{\"name\": \"garbled\", \"restore_target\": \"original\"}]}", /* not in this event */
-        "{\"components\": [], \"components\": []}", "\xff\xfe",
+        "{\"components\": [], \"components\": []}",
+        "\xff\xfe",
     };
     struct house *h = *state;
     struct err err = ERR_INIT;
@@ -181,17 +191,15 @@ static void a_program_must_stay_who_it_is(void **state)
     assert_ok(vss_initialize_for_backup(v, &err));
     assert_ok(vss_gather_writer_metadata(v, &err));
     assert_int_equal(vss_writer_count(v), 0);
-    assert_non_null(strstr(vss_left_out_get(v, 0).text, "now calls itself"));
+    assert_non_null(strstr(vss_left_out_get(v, 0).text, "now identifies itself"));
     vss_session_release(v);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        house_test(garbage_in_an_event_is_a_failure),
-        house_test(too_much_is_too_much),
-        house_test(garbage_in_identify_leaves_it_out),
-        house_test(everything_identify_can_say),
+        house_test(garbage_in_an_event_is_a_failure),  house_test(too_much_is_too_much),
+        house_test(garbage_in_identify_leaves_it_out), house_test(everything_identify_can_say),
         house_test(a_program_must_stay_who_it_is),
     };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Writers that are programs (M22), with the programs of tests/writers, really run. What they may not say is in
  * test_command_garbage.c. */
+#include "base/runnable.h"
 #include "command_house.h"
 
 /* ---- A writer that records ------------------------------------------------------------------------------------------------*/
@@ -76,9 +77,9 @@ static void what_a_program_is_told(void **state)
     assert_ok(vss_set_backup_options(v, RECORDER_ID, "test", "records", "quick", &err));
     assert_ok(run(v, &err));
     _cleanup_json_ json_t *freeze = told(h, "freeze"), *prepare = told(h, "prepare-backup");
-    assert_int_equal(json_unpack(freeze, "{s:s, s:s, s:s, s:I, s:b, s:I, s:b}", "session", &session, "set", &set, "backup_type",
-                                 &type, "context", &context, "auto_recovery", &recovery, "time_left_ms", &left, "succeeded",
-                                 &succeeded), 0);
+    assert_int_equal(json_unpack(freeze, "{s:s, s:s, s:s, s:I, s:b, s:I, s:b}", "session", &session, "set", &set, "backup_type", &type,
+                                 "context", &context, "auto_recovery", &recovery, "time_left_ms", &left, "succeeded", &succeeded),
+                     0);
     assert_string_equal(session, vss_session_id(v));
     assert_int_equal(strlen(set), 36);
     assert_string_equal(type, "full");
@@ -102,9 +103,12 @@ static void veto_in_each_event(void **state)
         const char *event;
         enum vss_writer_state failed;
     } cases[] = {
-        { "prepare-backup", VSS_WS_FAILED_AT_PREPARE_BACKUP },   { "prepare-snapshot", VSS_WS_FAILED_AT_PREPARE_SNAPSHOT },
-        { "freeze", VSS_WS_FAILED_AT_FREEZE },                   { "thaw", VSS_WS_FAILED_AT_THAW },
-        { "post-snapshot", VSS_WS_FAILED_AT_POST_SNAPSHOT },     { "backup-complete", VSS_WS_FAILED_AT_BACKUP_COMPLETE },
+        { "prepare-backup", VSS_WS_FAILED_AT_PREPARE_BACKUP },
+        { "prepare-snapshot", VSS_WS_FAILED_AT_PREPARE_SNAPSHOT },
+        { "freeze", VSS_WS_FAILED_AT_FREEZE },
+        { "thaw", VSS_WS_FAILED_AT_THAW },
+        { "post-snapshot", VSS_WS_FAILED_AT_POST_SNAPSHOT },
+        { "backup-complete", VSS_WS_FAILED_AT_BACKUP_COMPLETE },
     };
     struct house *h = *state;
     struct err err = ERR_INIT;
@@ -212,7 +216,7 @@ static void hanging_elsewhere_is_killed_after_its_own_time(void **state)
 static void only_safe_programs_are_run(void **state)
 {
     struct house *h = *state;
-    static const char proof[] = "#!/bin/sh\ntouch \"$(dirname \"$0\")/../ran\"\n";
+    static const char proof[] = "#!/bin/sh\ntouch \"$(dirname \"$KVSS_WRITER\")/../ran\"\n";
     _cleanup_free_ char *ran = str_format("%s/ran", h->dir);
     _cleanup_free_ char *folder = str_format("%s/folder", h->writers);
 
@@ -226,8 +230,8 @@ static void only_safe_programs_are_run(void **state)
     load(h, 0);
     assert_int_equal(command_writers_count(h->commands), 1);
     assert_false(io_exists(ran));
-    assert_true(logged(h, "10-not-executable is left out") && logged(h, "20-writable-by-all is left out"));
-    assert_true(logged(h, "30-writable-by-group is left out") && logged(h, "folder is left out"));
+    assert_true(logged(h, "10-not-executable is skipped") && logged(h, "20-writable-by-all is skipped"));
+    assert_true(logged(h, "30-writable-by-group is skipped") && logged(h, "folder is skipped"));
     assert_false(logged(h, "hidden") || logged(h, "backup~"));
 }
 
@@ -241,6 +245,71 @@ static void a_directory_others_may_write_is_refused(void **state)
     assert_fails(EPERM, command_writers_load(h->writers, NULL, &w, &err));
     assert_null(w);
     assert_int_equal(chmod(h->writers, 0755), 0);
+}
+
+static void a_folder_above_that_others_may_write_is_refused(void **state)
+{
+    struct house *h = *state;
+    struct command_writers *w = NULL;
+    struct err err = ERR_INIT;
+
+    install(h, "recorder", "");
+    assert_int_equal(chmod(h->dir, 0775), 0);
+    assert_fails(EPERM, command_writers_load(h->writers, NULL, &w, &err));
+    assert_non_null(strstr(err.text, "a folder above "));
+    assert_null(w);
+    err_clear(&err);
+    assert_int_equal(chmod(h->dir, 0755), 0);
+    assert_ok(command_writers_load(h->writers, NULL, &w, &err));
+    assert_int_equal(command_writers_count(w), 1);
+    command_writers_free(w);
+}
+
+static void what_somebody_else_owns_or_can_exchange_is_not_run(void **state)
+{
+    struct house *h = *state;
+    static const char proof[] = "#!/bin/sh\ntouch \"$(dirname \"$KVSS_WRITER\")/../ran\"\n";
+    _cleanup_free_ char *ran = str_format("%s/ran", h->dir), *elsewhere = str_format("%s/elsewhere", h->dir);
+    _cleanup_free_ char *link = str_format("%s/10-link", h->writers), *foreign = str_format("%s/20-foreign", h->writers);
+    _cleanup_free_ char *fifo = str_format("%s/30-fifo", h->writers);
+    struct err err = ERR_INIT;
+
+    if (geteuid() != 0)
+        skip();
+    write_text(elsewhere, proof);
+    assert_int_equal(chmod(elsewhere, 0755), 0);
+    assert_int_equal(symlink(elsewhere, link), 0);
+    install_text(h, "20-foreign", proof, 0755);
+    assert_int_equal(chown(foreign, 12345, 0), 0);
+    assert_int_equal(mkfifo(fifo, 0755), 0); /* nobody waits for it */
+    load(h, 0);
+    assert_int_equal(command_writers_count(h->commands), 0);
+    assert_true(logged(h, "10-link is skipped") && logged(h, "is a symbolic link: put the file itself there"));
+    assert_true(logged(h, "20-foreign is skipped") && logged(h, "is owned by user 12345, not by root"));
+    assert_true(logged(h, "30-fifo is skipped") && logged(h, "is not a regular file"));
+    assert_fails(EPERM, command_writer_abort(link, "00000000-0000-4000-8000-000000000000", &err));
+    assert_fails(EPERM, command_writer_abort(foreign, "00000000-0000-4000-8000-000000000000", &err));
+    assert_false(io_exists(ran));
+}
+
+/* Exchanged after it was looked at: what was looked at is what runs. */
+static void a_program_is_the_one_that_was_looked_at(void **state)
+{
+    struct house *h = *state;
+    _cleanup_free_ char *path = str_format("%s/recorder", h->writers), *ran = str_format("%s/ran", h->dir);
+    _cleanup_buf_ struct buf events = BUF_INIT;
+    struct err err = ERR_INIT;
+
+    install(h, "recorder", "");
+    load(h, 0);
+    assert_int_equal(unlink(path), 0);
+    install_text(h, "recorder", "#!/bin/sh\ntouch \"$(dirname \"$KVSS_WRITER\")/../ran\"\n", 0777);
+    struct vss_session *v = begin(h, RECORDER_ID, "test", "records");
+    assert_ok(run(v, &err));
+    vss_session_release(v);
+    assert_false(io_exists(ran));
+    assert_ok(io_read_file(h->log_file, 1 << 20, &events, &err));
+    assert_non_null(strstr((const char *)events.data, "freeze"));
 }
 
 static void an_absent_directory_is_an_empty_one(void **state)
@@ -267,7 +336,7 @@ static void programs_are_in_order_of_name_and_ids_are_unique(void **state)
     install(h, "recorder", "");
     install_text(h, "zz-same-id", "#!/bin/sh\necho '{\"api\": 1, \"name\": \"copy\", \"id\": \"" VETO_ID "\"}'\n", 0755);
     load(h, 0);
-    assert_true(logged(h, "zz-same-id is left out"));
+    assert_true(logged(h, "zz-same-id is skipped"));
     assert_ok(vss_session_new(h->service, &v, &err));
     assert_ok(vss_initialize_for_backup(v, &err));
     assert_ok(vss_gather_writer_metadata(v, &err));
@@ -277,28 +346,36 @@ static void programs_are_in_order_of_name_and_ids_are_unique(void **state)
     vss_session_release(v);
 }
 
+/* As it is by now. */
+static int run_loud(const char *path, json_t *input, struct command_result *ret, struct err *err)
+{
+    _cleanup_close_ int fd = -1;
+
+    int r = runnable_open(path, (struct runnable_kind){ .also = geteuid(), .program = true }, &fd, err);
+    return r < 0 ? r : command_run(&(struct command_call){ path, "x", fd, input, 5000 }, ret, err);
+}
+
 static void stderr_becomes_one_printable_line(void **state)
 {
     struct house *h = *state;
     _cleanup_free_ char *path = str_format("%s/loud", h->writers);
     _cleanup_json_ json_t *input = json_object();
-    struct command_call call = { path, "x", input, 5000 };
     struct command_result result = { 0 };
     struct err err = ERR_INIT;
 
     install_text(h, "loud", "#!/bin/sh\nprintf 'a\\033[31m  b\\n\\nc\\303\\274\\n\\n' >&2\nexit 1\n", 0755);
-    assert_ok(command_run(&call, &result, &err));
+    assert_ok(run_loud(path, input, &result, &err));
     assert_int_equal(result.verdict, COMMAND_FAILED);
     assert_string_equal(result.text, "a [31m b c??");
     install_text(h, "loud", "#!/bin/sh\nseq 1 1000 >&2\nexit 1\n", 0755);
-    assert_ok(command_run(&call, &result, &err));
+    assert_ok(run_loud(path, input, &result, &err));
     assert_string_equal(result.text + strlen(result.text) - 4, "1000"); /* the end says most */
     assert_true(strlen(result.text) < sizeof result.text);
     install_text(h, "loud", "#!/bin/sh\nkill -9 $$\n", 0755);
-    assert_fails(EIO, command_run(&call, &result, &err));
+    assert_fails(EIO, run_loud(path, input, &result, &err));
     assert_non_null(strstr(err.text, "killed by signal 9"));
     install_text(h, "loud", "#!/nonexistent/interpreter\n", 0755);
-    assert_true(command_run(&call, &result, &err) < 0);
+    assert_true(run_loud(path, input, &result, &err) < 0);
     assert_null(result.answer);
 }
 
@@ -314,6 +391,9 @@ int main(void)
         house_test(hanging_elsewhere_is_killed_after_its_own_time),
         house_test(only_safe_programs_are_run),
         house_test(a_directory_others_may_write_is_refused),
+        house_test(a_folder_above_that_others_may_write_is_refused),
+        house_test(what_somebody_else_owns_or_can_exchange_is_not_run),
+        house_test(a_program_is_the_one_that_was_looked_at),
         house_test(an_absent_directory_is_an_empty_one),
         house_test(programs_are_in_order_of_name_and_ids_are_unique),
         house_test(stderr_becomes_one_printable_line),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What guests say through their agent, sense and nonsense (M4a, M4d, M4e). */
-#include "hypervisor/agent.h"
+#include "hypervisor/agent/agent.h"
 #include "test_hv.h"
 
 static void m4a_freeze_commands(void **state)
@@ -32,8 +32,16 @@ static void m4a_freeze_commands(void **state)
 static void answers_without_sense(void **state)
 {
     static const char *const texts[] = {
-        "", "{", "[]", "null", "{\"return\":{}}", "{\"return\":[]}", "{\"return\":{\"supported_commands\":{}}}",
-        "{\"return\":\"FROZEN\"}", "{\"return\":1}", "{\"return\":\"frozen\",\"return\":\"thawed\"}",
+        "",
+        "{",
+        "[]",
+        "null",
+        "{\"return\":{}}",
+        "{\"return\":[]}",
+        "{\"return\":{\"supported_commands\":{}}}",
+        "{\"return\":\"FROZEN\"}",
+        "{\"return\":1}",
+        "{\"return\":\"frozen\",\"return\":\"thawed\"}",
     };
     struct agent_commands c = { 0 };
     bool frozen = true;
@@ -209,7 +217,7 @@ static void mounts_without_a_block_device(void **state)
                                "93 24 0:46 / /var/lib/docker/overlay2/x/merged rw - overlay overlay rw,lowerdir=/l,upperdir=/u\n"
                                "94 24 0:47 / /mnt/pool rw master:3 propagate_from:2 - fuse.mergerfs /a:/b rw,user_id=0\n"
                                "95 24 0:48 / /run/lxcfs rw - fuse.lxcfs lxcfs rw\n";
-    struct hv_guest_fs listed[] = { { .mountpoint = (char *)(uintptr_t)"/" }, { .mountpoint = (char *)(uintptr_t)"/home" } };
+    struct hv_guest_fs listed[] = { { .mountpoint = (char *)(uintptr_t) "/" }, { .mountpoint = (char *)(uintptr_t) "/home" } };
     struct hv_agent_info info = { .fs = listed, .n_fs = 2 };
 
     (void)state;
@@ -230,8 +238,14 @@ static void mounts_without_a_block_device(void **state)
 static void mounts_without_sense(void **state)
 {
     static const char *const texts[] = {
-        "nonsense", "24 1 254:2 / / rw", "24 1 254:2 / - ext4", "24 1 254:2 / / rw - ext4", "24 1 none / / rw - ext4 /dev/vda2",
-        "24 1 0:2 / relative rw - nfs x rw", " - ", "1 - 2 - 3",
+        "nonsense",
+        "24 1 254:2 / / rw",
+        "24 1 254:2 / - ext4",
+        "24 1 254:2 / / rw - ext4",
+        "24 1 none / / rw - ext4 /dev/vda2",
+        "24 1 0:2 / relative rw - nfs x rw",
+        " - ",
+        "1 - 2 - 3",
     };
 
     (void)state;
@@ -246,9 +260,13 @@ static void mounts_without_sense(void **state)
 static void files_of_the_guest(void **state)
 {
     static const char *const bad[] = {
-        "{\"return\":{}}", "{\"return\":{\"buf-b64\":\"a\",\"eof\":true}}", "{\"return\":{\"buf-b64\":\"a===\",\"eof\":true}}",
-        "{\"return\":{\"buf-b64\":\"ab=c\",\"eof\":true}}", "{\"return\":{\"buf-b64\":\"aGV!\",\"eof\":true}}",
-        "{\"return\":{\"buf-b64\":\"aGVs\"}}", "{\"return\":{\"buf-b64\":\"=AAA\",\"eof\":true}}",
+        "{\"return\":{}}",
+        "{\"return\":{\"buf-b64\":\"a\",\"eof\":true}}",
+        "{\"return\":{\"buf-b64\":\"a===\",\"eof\":true}}",
+        "{\"return\":{\"buf-b64\":\"ab=c\",\"eof\":true}}",
+        "{\"return\":{\"buf-b64\":\"aGV!\",\"eof\":true}}",
+        "{\"return\":{\"buf-b64\":\"aGVs\"}}",
+        "{\"return\":{\"buf-b64\":\"=AAA\",\"eof\":true}}",
     };
     _cleanup_buf_ struct buf b = BUF_INIT;
     bool eof = true;
@@ -269,6 +287,84 @@ static void ignore_error(void *priv, virErrorPtr error)
     (void)priv, (void)error;
 }
 
+static void programs_in_the_guest(void **state)
+{
+    static const char *const bad[] = {
+        "",
+        "{\"return\":{}}",
+        "{\"return\":{\"exited\":1,\"exitcode\":0}}",
+        "{\"return\":{\"exited\":true}}",
+        "{\"return\":{\"exited\":true,\"exitcode\":\"0\"}}",
+        "{\"return\":{\"exited\":true,\"exitcode\":0,\"out-data\":\"a\"}}",
+        "{\"return\":{\"exited\":true,\"exitcode\":0,\"out-data\":\"*aaa\"}}",
+    };
+    _cleanup_buf_ struct buf b = BUF_INIT;
+    bool ended = true;
+    int status = -1;
+    int64_t pid = 0;
+
+    (void)state;
+    assert_int_equal(agent_json_exec("{\"return\":{\"pid\":4711}}", &pid, NULL), 0);
+    assert_int_equal(pid, 4711);
+    assert_int_equal(agent_json_exec("{\"return\":{\"pid\":\"1\"}}", &pid, NULL), -EBADMSG);
+    assert_int_equal(agent_json_exec_status("{\"return\":{\"exited\":false}}", &b, &ended, &status, NULL), 0);
+    assert_false(ended);
+    assert_int_equal(
+        agent_json_exec_status("{\"return\":{\"exited\":true,\"exitcode\":1,\"out-data\":\"aGVsbG8=\"}}", &b, &ended, &status, NULL), 0);
+    assert_true(ended);
+    assert_int_equal(status, 1);
+    assert_string_equal((const char *)b.data, "hello");
+    assert_int_equal(agent_json_exec_status("{\"return\":{\"exited\":true,\"signal\":9}}", &b, &ended, &status, NULL), 0);
+    assert_int_equal(status, 137);
+    assert_int_equal(
+        agent_json_exec_status("{\"return\":{\"exited\":true,\"exitcode\":0,\"out-truncated\":true}}", &b, &ended, &status, NULL),
+        -EMSGSIZE);
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+        assert_int_equal(agent_json_exec_status(bad[i], &b, &ended, &status, NULL), -EBADMSG);
+}
+
+/* What a program is told is what it reads: of every length, every byte. */
+static void base64_there_and_back(void **state)
+{
+    uint8_t bytes[256];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (uint8_t)(i * 167 + 13);
+    for (size_t n = 0; n <= sizeof(bytes); n++) {
+        _cleanup_free_ char *text = agent_base64(bytes, n);
+        _cleanup_free_ char *json = str_format("{\"return\":{\"exited\":true,\"exitcode\":0,\"out-data\":\"%s\"}}", text);
+        _cleanup_buf_ struct buf b = BUF_INIT;
+        bool ended = false;
+        int status = -1;
+        assert_int_equal(agent_json_exec_status(json, &b, &ended, &status, NULL), 0);
+        assert_int_equal(b.len, n);
+        if (n)
+            assert_memory_equal(b.data, bytes, n);
+    }
+}
+
+static void programs_may_be_forbidden(void **state)
+{
+    static const struct {
+        const char *list;
+        bool exec;
+    } cases[] = {
+        { "{\"name\":\"guest-exec\",\"enabled\":true},{\"name\":\"guest-exec-status\",\"enabled\":true}", true },
+        { "{\"name\":\"guest-exec\",\"enabled\":false},{\"name\":\"guest-exec-status\",\"enabled\":true}", false },
+        { "{\"name\":\"guest-exec\",\"enabled\":true}", false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        _cleanup_free_ char *json = str_format("{\"return\":{\"version\":\"7.2\",\"supported_commands\":[%s]}}", cases[i].list);
+        struct agent_commands c = { 0 };
+        assert_int_equal(agent_json_commands(json, &c, NULL), 0);
+        assert_int_equal(c.exec, cases[i].exec);
+        free(c.version);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -282,6 +378,9 @@ int main(void)
         cmocka_unit_test(mounts_without_a_block_device),
         cmocka_unit_test(mounts_without_sense),
         cmocka_unit_test(files_of_the_guest),
+        cmocka_unit_test(programs_in_the_guest),
+        cmocka_unit_test(base64_there_and_back),
+        cmocka_unit_test(programs_may_be_forbidden),
     };
 
     virInitialize(); /* typed parameters need libvirt's error object of the thread */

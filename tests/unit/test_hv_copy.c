@@ -98,9 +98,10 @@ static void macs_and_generation_may_be_kept(void **state)
 
 static void a_nic_is_plugged_in_elsewhere(void **state)
 {
-    struct hv_nic net = { .type = (char *)(uintptr_t)"network", .source = (char *)(uintptr_t)"lab" };
-    struct hv_nic ovs = { .type = (char *)(uintptr_t)"bridge", .source = (char *)(uintptr_t)"ovs1",
-                          .virtualport = (char *)(uintptr_t)"openvswitch" };
+    struct hv_nic net = { .type = (char *)(uintptr_t) "network", .source = (char *)(uintptr_t) "lab" };
+    struct hv_nic ovs = { .type = (char *)(uintptr_t) "bridge",
+                          .source = (char *)(uintptr_t) "ovs1",
+                          .virtualport = (char *)(uintptr_t) "openvswitch" };
     struct hv_def *def = load(original);
     struct err err = ERR_INIT;
     struct hv_nic nic;
@@ -206,7 +207,7 @@ static void what_is_no_saved_state_is_left_alone(void **state)
     assert_true(hv_save_image_rename(path, &longer, &err) < 0); /* not there */
     assert_int_equal(io_replace_file(path, "LibvirtQemudSave", 16, 0600, &err), 0);
     assert_true(hv_save_image_rename(path, &longer, &err) < 0); /* too short */
-    make_save(path, "<domain><name>x</name>", NULL, 100); /* not well-formed */
+    make_save(path, "<domain><name>x</name>", NULL, 100);       /* not well-formed */
     assert_true(hv_save_image_rename(path, &longer, &err) < 0);
     make_save(path, "<domain><name>x</name></domain>", NULL, 40); /* no room for the name */
     assert_int_equal(io_read_file(path, GOLDEN_MAX, &before, &err), 0);
@@ -233,7 +234,10 @@ static int remove_dir(void **state)
 }
 
 /* Each names "OURS" something of the host that only one VM can have. seen: the guest's memory knows whether it is there. */
-static const struct { const char *element; bool seen; } shared[] = {
+static const struct {
+    const char *element;
+    bool seen;
+} shared[] = {
     { "<memory model='nvdimm' access='shared'><source><path>/OURS</path></source><target><size>1</size></target></memory>", true },
     { "<memory model='virtio-pmem'><source><path>/OURS</path></source><target><size>1</size></target></memory>", true },
     { "<filesystem type='mount'><source dir='/OURS'/><target dir='tag'/></filesystem>", true },
@@ -265,8 +269,10 @@ static const struct { const char *element; bool seen; } shared[] = {
     { "<disk type='file' device='floppy'><source file='/OURS'/><target dev='fda'/></disk>", false },
 };
 static const char *const lines[] = {
-    "<q:arg value='-drive'/><q:arg value='file=/OURS,if=virtio'/>", "<q:arg value='-chardev'/><q:arg value='socket,id=c,path=/OURS'/>",
-    "<q:arg value='-device'/><q:arg value='vfio-pci,host=OURS'/>", "<q:arg value='-qmp'/><q:arg value='tcp:OURS'/>",
+    "<q:arg value='-drive'/><q:arg value='file=/OURS,if=virtio'/>",
+    "<q:arg value='-chardev'/><q:arg value='socket,id=c,path=/OURS'/>",
+    "<q:arg value='-device'/><q:arg value='vfio-pci,host=OURS'/>",
+    "<q:arg value='-qmp'/><q:arg value='tcp:OURS'/>",
 };
 
 /* Status of the copy; its text (or "") in *ret. */
@@ -275,7 +281,8 @@ static int share(const char *element, const char *after, bool same_memory, char 
     static const char *const restored[] = { "vda", NULL };
     const struct hv_def_copy copy = { .name = "w2", .uuid = UUID, .same_memory = same_memory };
     _cleanup_free_ char *xml = str_format("<domain xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'><name>w</name><os/><devices>"
-                                          "<disk><source file='/x'/><target dev='vda'/></disk>%s</devices>%s</domain>", element, after);
+                                          "<disk><source file='/x'/><target dev='vda'/></disk>%s</devices>%s</domain>",
+                                          element, after);
     _cleanup_strv_ char **notes = NULL, **more = NULL;
     struct hv_def *def = load(xml);
     struct err err = ERR_INIT;
@@ -325,8 +332,8 @@ static void what_is_only_read_or_names_nothing_stays(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(stay); i++) {
         _cleanup_free_ char *element = str_format("%s<serial type='dev'><source path='/dev/x'/></serial>", stay[i]), *text = NULL;
-        assert_int_equal(share(element, "<q:commandline><q:arg value='-global'/><q:arg value='ICH9-LPC.KEPT2=0'/></q:commandline>", true,
-                               &text), 0);
+        assert_int_equal(
+            share(element, "<q:commandline><q:arg value='-global'/><q:arg value='ICH9-LPC.KEPT2=0'/></q:commandline>", true, &text), 0);
         has(text, "KEPT", true);
         has(text, "KEPT2", true);
     }

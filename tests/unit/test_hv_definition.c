@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Corrections before a restored VM is registered (M17, M18): what is asked for changes, nothing else does. */
-#include "hypervisor/definition.h"
-#include "hypervisor/places_xml.h"
+#include "hypervisor/xml/definition.h"
+#include "hypervisor/xml/places_xml.h"
 #include "test_hv.h"
 
 static struct hv_def *load(const char *name)
@@ -215,12 +215,12 @@ static bool differ(const char *live, const char *next)
 
 static void what_libvirt_spells_out_is_no_difference(void **state)
 {
-    static const char next[] = HEAD "<os firmware='efi'><type>hvm</type></os><cpu mode='host-model'/><devices><emulator>/q</emulator>\n  "
-                               "<controller type='usb' index='0' model='piix3-uhci'/><input type='mouse' bus='ps2'/>" DISK("/a", "vda")
-                               "</devices></domain>";
+    static const char next[] =
+        HEAD "<os firmware='efi'><type>hvm</type></os><cpu mode='host-model'/><devices><emulator>/q</emulator>\n  "
+             "<controller type='usb' index='0' model='piix3-uhci'/><input type='mouse' bus='ps2'/>" DISK("/a", "vda") "</devices></domain>";
     static const char live[] = HEAD "<currentMemory>1</currentMemory><os firmware='efi'><type>hvm</type><loader type='pflash'>/c</loader>"
-                               "<nvram template='/t'>/n</nvram></os><cpu mode='custom' check='full'><model>X</model></cpu>"
-                               "<devices>" DISK("/a", "vda") "</devices><seclabel type='dynamic' model='dac'/></domain>";
+                                    "<nvram template='/t'>/n</nvram></os><cpu mode='custom' check='full'><model>X</model></cpu>"
+                                    "<devices>" DISK("/a", "vda") "</devices><seclabel type='dynamic' model='dac'/></domain>";
     _cleanup_(hv_def_free_p) struct hv_def *a = parse(live), *b = parse(next);
     _cleanup_free_ char *text = NULL;
     bool differs = true;
@@ -236,10 +236,14 @@ static void what_libvirt_spells_out_is_no_difference(void **state)
 static void everything_else_is_one(void **state)
 {
     static const char *const pairs[][2] = {
-        { DISK("/a", "vda") DISK("/b", "vdb"), DISK("/a", "vda") }, { DISK("/a", "vda"), DISK("/a", "vdb") },
-        { DISK("/a", "vda"), DISK("/b", "vda") }, { "<rng model='virtio'/>", "" }, { "", "<rng model='virtio'/>" },
+        { DISK("/a", "vda") DISK("/b", "vdb"), DISK("/a", "vda") },
+        { DISK("/a", "vda"), DISK("/a", "vdb") },
+        { DISK("/a", "vda"), DISK("/b", "vda") },
+        { "<rng model='virtio'/>", "" },
+        { "", "<rng model='virtio'/>" },
         { "<interface type='network'><source network='a'/></interface>", "<interface type='network'><source network='b'/></interface>" },
-        { "<hostdev mode='subsystem' type='usb'/>", "" }, { DISK("/a", "vda") DISK("/a", "vda"), DISK("/a", "vda") },
+        { "<hostdev mode='subsystem' type='usb'/>", "" },
+        { DISK("/a", "vda") DISK("/a", "vda"), DISK("/a", "vda") },
     };
 
     (void)state;
@@ -250,14 +254,14 @@ static void everything_else_is_one(void **state)
         assert_false(differ(live, live));
     }
     assert_true(differ(HEAD "<vcpu>1</vcpu></domain>", HEAD "<vcpu>2</vcpu></domain>"));
-    assert_true(differ(HEAD "<cpu mode='custom'><model>A</model></cpu></domain>",
-                       HEAD "<cpu mode='custom'><model>B</model></cpu></domain>"));
+    assert_true(
+        differ(HEAD "<cpu mode='custom'><model>A</model></cpu></domain>", HEAD "<cpu mode='custom'><model>B</model></cpu></domain>"));
 }
 
 static void a_disk_is_found_by_its_image(void **state)
 {
-    _cleanup_(hv_def_free_p) struct hv_def *def = parse(HEAD "<devices>" DISK("/b", "vda") DISK("/a", "vdb")
-        "<disk type='volume' device='disk'><source pool='p' volume='v'/><target dev='vdc'/></disk></devices></domain>");
+    _cleanup_(hv_def_free_p) struct hv_def *def = parse(HEAD "<devices>" DISK("/b", "vda") DISK(
+        "/a", "vdb") "<disk type='volume' device='disk'><source pool='p' volume='v'/><target dev='vdc'/></disk></devices></domain>");
 
     (void)state;
     assert_string_equal(hv_def_find_image(NULL, def, "vda", "/a"), "vdb"); /* a change of names is pending */
@@ -286,33 +290,38 @@ static void a_disk_is_added(void **state)
 
 /* ---- What a VM can do without --------------------------------------------------------------------------------------------------*/
 
-static const char lacking[] =
-    HEAD "<sysinfo type='fwcfg'><entry name='opt/a'>stays</entry><entry name='opt/b' file='/gone/entry'/></sysinfo>"
+static const char lacking[] = HEAD
+    "<sysinfo type='fwcfg'><entry name='opt/a'>stays</entry><entry name='opt/b' file='/gone/entry'/></sysinfo>"
     "<os><type>hvm</type><kernel>/gone/kernel</kernel><cmdline>x</cmdline><acpi><table type='slic'>/gone/table</table></acpi></os>"
-    "<devices>" DISK("/gone/image", "vda")
-    "<rng model='virtio'><backend model='egd' type='unix'><source mode='connect' path='/gone/egd'/></backend></rng>"
-    "<rng model='virtio'><backend model='egd' type='tcp'><source mode='connect' host='egd.far' service='7'/></backend></rng>"
-    "<redirdev bus='usb' type='tcp'><source mode='connect' host='usb.far' service='7'/><protocol type='raw'/></redirdev>"
-    "<redirdev bus='usb' type='tcp'><source mode='bind' host='usb.near' service='4000'/><protocol type='raw'/></redirdev>"
-    "<redirdev bus='usb' type='unix'><source mode='connect' path='/away/usb'/></redirdev>"
-    "<redirdev bus='usb' type='spicevmc'/>"
-    "<smartcard mode='passthrough' type='unix'><source mode='connect' path='/gone/card'/></smartcard>"
-    "<disk type='file' device='cdrom'><source file='/gone/cd.iso'/><target dev='hda' bus='ide'/></disk>"
-    "<disk type='file' device='cdrom'><source file='/dev/null'/><backingStore type='file'><format type='qcow2'/>"
-    "<source file='/dev/null'/><backingStore type='block'><format type='raw'/><source dev='/gone/base'/></backingStore></backingStore>"
-    "<target dev='hdb'/></disk>"
-    "<disk type='network' device='cdrom'><source protocol='nbd' name='far'/><target dev='hdc'/></disk>"
-    "<disk type='file' device='floppy'><source file='/dev/null'/><target dev='fda'/></disk>"
-    "<serial type='file'><source path='/gone/log'/><target port='0'/></serial>"
-    "<serial type='pty'><log file='/gone/too'/></serial>"
-    "<serial type='tcp'><source mode='connect' host='log.far' service='7'/></serial><graphics type='vnc' port='7' listen='vnc.host'/>"
-    "<channel type='unix'><source mode='bind' path='/var/lib/libvirt/qemu/channel/target/domain-1-x/org.x'/></channel>"
-    "<graphics type='vnc' port='5900'><listen type='socket' socket='/gone/vnc'/></graphics>"
-    "<rng model='virtio'><backend model='random'>/gone/random</backend></rng>"
-    "<hostdev mode='subsystem' type='usb'><source startupPolicy='mandatory'><vendor id='0x1'/><product id='0x2'/></source></hostdev>"
-    "<hostdev mode='subsystem' type='usb'><source><address bus='1' device='3'/></source></hostdev>"
-    "<interface type='network'><mac address='52:54:00:00:00:01'/><source network='lab'/><target dev='fixed'/><filterref filter='f'/>"
-    "<port isolated='yes'/></interface></devices></domain>";
+    "<devices>" DISK(
+        "/gone/image",
+        "vda") "<rng model='virtio'><backend model='egd' type='unix'><source mode='connect' path='/gone/egd'/></backend></rng>"
+               "<rng model='virtio'><backend model='egd' type='tcp'><source mode='connect' host='egd.far' service='7'/></backend></rng>"
+               "<redirdev bus='usb' type='tcp'><source mode='connect' host='usb.far' service='7'/><protocol type='raw'/></redirdev>"
+               "<redirdev bus='usb' type='tcp'><source mode='bind' host='usb.near' service='4000'/><protocol type='raw'/></redirdev>"
+               "<redirdev bus='usb' type='unix'><source mode='connect' path='/away/usb'/></redirdev>"
+               "<redirdev bus='usb' type='spicevmc'/>"
+               "<smartcard mode='passthrough' type='unix'><source mode='connect' path='/gone/card'/></smartcard>"
+               "<disk type='file' device='cdrom'><source file='/gone/cd.iso'/><target dev='hda' bus='ide'/></disk>"
+               "<disk type='file' device='cdrom'><source file='/dev/null'/><backingStore type='file'><format type='qcow2'/>"
+               "<source file='/dev/null'/><backingStore type='block'><format type='raw'/><source "
+               "dev='/gone/base'/></backingStore></backingStore>"
+               "<target dev='hdb'/></disk>"
+               "<disk type='network' device='cdrom'><source protocol='nbd' name='far'/><target dev='hdc'/></disk>"
+               "<disk type='file' device='floppy'><source file='/dev/null'/><target dev='fda'/></disk>"
+               "<serial type='file'><source path='/gone/log'/><target port='0'/></serial>"
+               "<serial type='pty'><log file='/gone/too'/></serial>"
+               "<serial type='tcp'><source mode='connect' host='log.far' service='7'/></serial><graphics type='vnc' port='7' "
+               "listen='vnc.host'/>"
+               "<channel type='unix'><source mode='bind' path='/var/lib/libvirt/qemu/channel/target/domain-1-x/org.x'/></channel>"
+               "<graphics type='vnc' port='5900'><listen type='socket' socket='/gone/vnc'/></graphics>"
+               "<rng model='virtio'><backend model='random'>/gone/random</backend></rng>"
+               "<hostdev mode='subsystem' type='usb'><source startupPolicy='mandatory'><vendor id='0x1'/><product "
+               "id='0x2'/></source></hostdev>"
+               "<hostdev mode='subsystem' type='usb'><source><address bus='1' device='3'/></source></hostdev>"
+               "<interface type='network'><mac address='52:54:00:00:00:01'/><source network='lab'/><target dev='fixed'/><filterref "
+               "filter='f'/>"
+               "<port isolated='yes'/></interface></devices></domain>";
 
 static char *without(enum def_without what, size_t *ret_notes)
 {
@@ -327,15 +336,26 @@ static char *without(enum def_without what, size_t *ret_notes)
 
 static void b2_what_is_missing_goes_and_nothing_else(void **state)
 {
-    static const char *const stays[] = { "/gone/image", "/dev/null", "domain-1-x", "<source network=\"lab\"/>", "/dev/urandom",
-                                         "<source startupPolicy=\"optional\"><vendor", "<source startupPolicy=\"optional\"><address",
-                                         "isolated", "opt/a", "egd.far", "usb.far", "spicevmc", "service=\"4000\"",
+    static const char *const stays[] = { "/gone/image",
+                                         "/dev/null",
+                                         "domain-1-x",
+                                         "<source network=\"lab\"/>",
+                                         "/dev/urandom",
+                                         "<source startupPolicy=\"optional\"><vendor",
+                                         "<source startupPolicy=\"optional\"><address",
+                                         "isolated",
+                                         "opt/a",
+                                         "egd.far",
+                                         "usb.far",
+                                         "spicevmc",
+                                         "service=\"4000\"",
                                          "<source mode=\"connect\" path=\"/away/usb\"><reconnect enabled=\"yes\" timeout=\"10\"/></source>",
                                          "<smartcard mode=\"passthrough\" type=\"null\"/>",
-                                         "<serial type=\"null\">", "<listen type=\"none\"/>" };
-    static const char *const goes[] = { "/gone/kernel", "cmdline", "/gone/cd.iso", "/gone/log", "/gone/too", "/gone/vnc", "/gone/random",
-                                        "5900", "mandatory", "/gone/base", "/gone/entry", "/gone/table", "/gone/egd",
-                                        "/gone/card" };
+                                         "<serial type=\"null\">",
+                                         "<listen type=\"none\"/>" };
+    static const char *const goes[] = { "/gone/kernel", "cmdline",      "/gone/cd.iso", "/gone/log", "/gone/too",
+                                        "/gone/vnc",    "/gone/random", "5900",         "mandatory", "/gone/base",
+                                        "/gone/entry",  "/gone/table",  "/gone/egd",    "/gone/card" };
     size_t n;
     _cleanup_free_ char *text = without(WITHOUT_MISSING, &n);
 
@@ -406,41 +426,40 @@ static void what_a_start_chooses_anew_is_told(void **state)
     assert_int_equal(traits_xml_list(b->root, &is), 0);
     assert_int_equal(hv_traits_changed(was, is, &notes), 0);
     assert_int_equal(strv_len(notes), 3);
-    assert_string_equal(notes[0], "the port of its VNC display is 5901 now, and was 5900");
-    assert_string_equal(notes[1], "the medium in its drive hda is there no more: /a.iso");
-    assert_string_equal(notes[2], "the USB device of product 0x2 is there no more: 0x1");
+    assert_string_equal(notes[0], "the port of its VNC display is now 5901, was 5900");
+    assert_string_equal(notes[1], "the medium in its drive hda no longer exists: /a.iso");
+    assert_string_equal(notes[2], "the USB device of product 0x2 no longer exists: 0x1");
 }
 
 #define ARG(value) "<q:arg value='" value "'/>"
 /* libvirt passes on what it does not know; what QEMU makes by itself need not be there. */
 static void b2_files_of_the_command_line_are_needed(void **state)
 {
-    _cleanup_(hv_def_free_p) struct hv_def *def =
-        parse("<domain type='kvm' xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'><name>t</name><devices/><q:commandline>"
-              ARG("-fw_cfg") ARG("name=opt/a,file=/gone/a,,b")
-              ARG("--smbios") ARG("file=/gone/smbios") ARG("-fw_cfg") ARG("name=opt/b,file=/dev/null")
-              ARG("-nodefaults") ARG("-object") ARG("filter-dump,id=f,file=/gone/made") ARG("-object") ARG("secret,id=s,file=/gone/secret")
-              ARG("-chardev") ARG("file,id=c,path=/gone/made") ARG("-drive") ARG("file=nbd:far")
-              ARG("-device") ARG("x,notromfile=/gone/made")
-              ARG("-fw_cfg") ARG("") ARG("-fw_cfg") ARG("file=") ARG("-fw_cfg") ARG(",,,=") ARG("-bios") ARG("/gone/bios")
-              ARG("/gone/nothing") ARG("-") "<q:arg/>" ARG("-fw_cfg")
-              ARG("-blockdev") ARG("{&quot;driver&quot;:&quot;qcow2&quot;,&quot;file&quot;:{&quot;driver&quot;:&quot;file&quot;,"
-                                   "&quot;filename&quot;:&quot;/gone/json&quot;},&quot;backing&quot;:null}")
-              ARG("-blockdev") ARG("{&quot;driver&quot;:&quot;nbd&quot;,&quot;server&quot;:{&quot;type&quot;:&quot;unix&quot;,"
-                                   "&quot;path&quot;:&quot;/gone/socket&quot;}}")
-              ARG("-device") ARG("{&quot;driver&quot;:&quot;e1000&quot;,&quot;romfile&quot;:&quot;/gone/rom&quot;}")
-              ARG("-object") ARG("{&apos;qom-type&apos;:&apos;secret&apos;,&apos;file&apos;:&apos;/gone/apos&apos;}")
-              ARG("-object") ARG("{&quot;qom-type&quot;:&quot;filter-dump&quot;,&quot;file&quot;:&quot;/gone/made&quot;}")
-              ARG("-drive") ARG("file=json:{&quot;driver&quot;:&quot;file&quot;,,&quot;filename&quot;:&quot;/gone/pseudo&quot;}")
-              ARG("-blockdev") ARG("{&quot;filename&quot;:&quot;/dev/null&quot;}") ARG("-blockdev") ARG("{&quot;filename")
-              ARG("-drive") ARG("file=file:/gone/prefix,if=none") "</q:commandline></domain>");
+    _cleanup_(hv_def_free_p) struct hv_def *def = parse(
+        "<domain type='kvm' xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'><name>t</name><devices/><q:commandline>" ARG("-fw_cfg")
+            ARG("name=opt/a,file=/gone/a,,b") ARG("--smbios") ARG("file=/gone/smbios") ARG("-fw_cfg") ARG("name=opt/b,file=/dev/null") ARG(
+                "-nodefaults") ARG("-object") ARG("filter-dump,id=f,file=/gone/made") ARG("-object") ARG("secret,id=s,file=/gone/secret")
+                ARG("-chardev") ARG("file,id=c,path=/gone/made") ARG("-drive") ARG("file=nbd:far") ARG("-device") ARG(
+                    "x,notromfile=/gone/made") ARG("-fw_cfg") ARG("") ARG("-fw_cfg") ARG("file=") ARG("-fw_cfg") ARG(",,,=") ARG("-bios")
+                    ARG("/gone/bios") ARG("/gone/nothing") ARG("-") "<q:arg/>" ARG("-fw_cfg") ARG("-blockdev") ARG(
+                        "{&quot;driver&quot;:&quot;qcow2&quot;,&quot;file&quot;:{&quot;driver&quot;:&quot;file&quot;,"
+                        "&quot;filename&quot;:&quot;/gone/json&quot;},&quot;backing&quot;:null}") ARG("-blockdev")
+                        ARG("{&quot;driver&quot;:&quot;nbd&quot;,&quot;server&quot;:{&quot;type&quot;:&quot;unix&quot;,"
+                            "&quot;path&quot;:&quot;/gone/socket&quot;}}") ARG("-device")
+                            ARG("{&quot;driver&quot;:&quot;e1000&quot;,&quot;romfile&quot;:&quot;/gone/rom&quot;}") ARG("-object")
+                                ARG("{&apos;qom-type&apos;:&apos;secret&apos;,&apos;file&apos;:&apos;/gone/apos&apos;}") ARG("-object") ARG(
+                                    "{&quot;qom-type&quot;:&quot;filter-dump&quot;,&quot;file&quot;:&quot;/gone/made&quot;}") ARG("-drive")
+                                    ARG("file=json:{&quot;driver&quot;:&quot;file&quot;,,&quot;filename&quot;:&quot;/gone/pseudo&quot;}")
+                                        ARG("-blockdev") ARG("{&quot;filename&quot;:&quot;/dev/null&quot;}") ARG("-blockdev")
+                                            ARG("{&quot;filename") ARG("-drive")
+                                                ARG("file=file:/gone/prefix,if=none") "</q:commandline></domain>");
     _cleanup_strv_ char **missing = NULL;
     struct err err = ERR_INIT;
 
     (void)state;
     assert_int_equal(hv_def_missing(NULL, def, &missing, &err), 0);
     static const char *const json[] = { "/gone/json (of -blockdev", "/gone/socket (of -blockdev", "/gone/rom (of -device",
-                                        "/gone/apos (of -object", "/gone/pseudo (of -drive", "/gone/prefix (of -drive" };
+                                        "/gone/apos (of -object",   "/gone/pseudo (of -drive",    "/gone/prefix (of -drive" };
     assert_int_equal(strv_len(missing), 4 + ARRAY_SIZE(json));
     for (size_t i = 0; i < ARRAY_SIZE(json); i++)
         assert_non_null(strstr(missing[4 + i], json[i]));
@@ -466,7 +485,8 @@ static void definitions_of_one_vm_are_alike(void **state)
         VM("web2", "5d4e7a10-0d2b-4c55-8a63-000000000001", DISK("/a", "vda") DISK("/b", "vdb")),
         VM("web", "5d4e7a10-0d2b-4c55-8a63-000000000001", DISK("/a", "vda") DISK("/c", "vdb")),
         VM("web", "5d4e7a10-0d2b-4c55-8a63-000000000001", DISK("/a", "vda")),
-        "<domain", "",
+        "<domain",
+        "",
     };
 
     (void)state;

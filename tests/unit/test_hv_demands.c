@@ -15,7 +15,8 @@ static char *listing(const char *xml)
         const struct hv_demand *d = &list.list[i];
         assert_true(!d->path || d->path[0] == '/');
         assert_int_equal(buf_addf(&b, "%s: %s %s%s%s\n", hv_danger_name(d->danger), d->kind, d->text, d->disk ? " of disk " : "",
-                                  d->disk ? d->disk : ""), 0);
+                                  d->disk ? d->disk : ""),
+                         0);
     }
     hv_demands_clear(&list);
     assert_int_equal(list.n, 0);

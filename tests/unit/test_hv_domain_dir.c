@@ -2,7 +2,7 @@
 /* libvirt's folder of a VM that runs, and the socket in it: which of several is the VM's, how long its name gets, what its removal
  * leaves alone. */
 #include "test.h"
-#include "hypervisor/domain_dir.h"
+#include "hypervisor/domain/domain_dir.h"
 #include "hypervisor/hypervisor.h"
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -31,7 +31,7 @@ static void looked_up(void **state)
     struct err err = ERR_INIT;
     char *none = NULL;
 
-    make(parent, "domain-1-web");                  /* of a host that crashed */
+    make(parent, "domain-1-web");                   /* of a host that crashed */
     make(parent, "domain-1-webserver-of-the-hous"); /* cut short */
     make(parent, "domain-11-webserver-of-the-hous");
     make(parent, "domain-2-web");

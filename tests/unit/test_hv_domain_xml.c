@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Definitions of many shapes: what is read out of NAME.xml is in NAME.txt. KVSS_UPDATE_GOLDEN=1 writes the latter anew. */
 #include "base/io.h"
-#include "hypervisor/domain_storage.h"
-#include "hypervisor/domain_xml.h"
+#include "hypervisor/domain/domain_storage.h"
+#include "hypervisor/xml/domain_xml.h"
 #include "test_hv.h"
 #include <sys/stat.h>
 
@@ -67,9 +67,8 @@ static void add_disk(struct buf *b, const struct hv_disk *d)
     static const char *const sources[] = { "none", "file", "block", "network", "other" };
 
     buf_addf(b, "disk: %s %s %s %s [%s]%s%s%s%s%s%s%s%s%s\n", d->target, devices[d->device], sources[d->source], d->format, d->locator,
-             d->readonly ? " readonly" : "", d->shareable ? " shareable" : "", d->transient ? " transient" : "",
-             d->slice ? " slice" : "", d->encrypted ? " encrypted" : "", d->unsaveable ? " unsaveable=" : "",
-             d->unsaveable ? d->unsaveable : "",
+             d->readonly ? " readonly" : "", d->shareable ? " shareable" : "", d->transient ? " transient" : "", d->slice ? " slice" : "",
+             d->encrypted ? " encrypted" : "", d->unsaveable ? " unsaveable=" : "", d->unsaveable ? d->unsaveable : "",
              d->protocol ? " protocol=" : "", d->protocol ? d->protocol : "");
     add_line(b, "  path", d->path);
     add_line(b, "  node", d->node);
@@ -200,7 +199,9 @@ static void relative_paths_are_no_files(void **state)
 
     (void)state;
     assert_int_equal(domain_xml_parse("<domain><os><nvram>vars.fd</nvram></os><devices><disk type='file'><source file='a.img'/>"
-                                      "<target dev='vda'/></disk></devices></domain>", NULL, d, NULL), 0);
+                                      "<target dev='vda'/></disk></devices></domain>",
+                                      NULL, d, NULL),
+                     0);
     assert_int_equal(d->disks[0].source, HV_SOURCE_OTHER);
     assert_null(d->disks[0].path);
     assert_string_equal(d->disks[0].locator, "file:a.img");
@@ -238,13 +239,17 @@ static void m11_what_is_beside_disks_is_told(void **state)
         "<q:arg value='/b.img'/><q:arg value='-object'/><q:arg value='memory-backend-file,id=m,mem-path=/m'/><q:arg value='-S'/>"
         "</q:commandline></domain>";
     static const struct hv_beside_item wanted[] = {
-        { HV_BESIDE_PMEM, (char *)(uintptr_t)"/nv.img" },      { HV_BESIDE_PMEM, (char *)(uintptr_t)"/dev/pmem0" },
-        { HV_BESIDE_FOLDER, (char *)(uintptr_t)"/srv" },       { HV_BESIDE_FOLDER, (char *)(uintptr_t)"/opt" },
-        { HV_BESIDE_FOLDER, (char *)(uintptr_t)"/vfsd" },      { HV_BESIDE_FIRMWARE, (char *)(uintptr_t)"/fw" },
-        { HV_BESIDE_FIRMWARE, (char *)(uintptr_t)"/dev/nv" },  { HV_BESIDE_TPM, (char *)(uintptr_t)"/dev/tpm0" },
-        { HV_BESIDE_COMMANDLINE, (char *)(uintptr_t)"-drive file=/a.img,if=none,id=a" },
-        { HV_BESIDE_COMMANDLINE, (char *)(uintptr_t)"--hdb /b.img" },
-        { HV_BESIDE_COMMANDLINE, (char *)(uintptr_t)"-object memory-backend-file,id=m,mem-path=/m" },
+        { HV_BESIDE_PMEM, (char *)(uintptr_t) "/nv.img" },
+        { HV_BESIDE_PMEM, (char *)(uintptr_t) "/dev/pmem0" },
+        { HV_BESIDE_FOLDER, (char *)(uintptr_t) "/srv" },
+        { HV_BESIDE_FOLDER, (char *)(uintptr_t) "/opt" },
+        { HV_BESIDE_FOLDER, (char *)(uintptr_t) "/vfsd" },
+        { HV_BESIDE_FIRMWARE, (char *)(uintptr_t) "/fw" },
+        { HV_BESIDE_FIRMWARE, (char *)(uintptr_t) "/dev/nv" },
+        { HV_BESIDE_TPM, (char *)(uintptr_t) "/dev/tpm0" },
+        { HV_BESIDE_COMMANDLINE, (char *)(uintptr_t) "-drive file=/a.img,if=none,id=a" },
+        { HV_BESIDE_COMMANDLINE, (char *)(uintptr_t) "--hdb /b.img" },
+        { HV_BESIDE_COMMANDLINE, (char *)(uintptr_t) "-object memory-backend-file,id=m,mem-path=/m" },
     };
     _cleanup_(hv_domain_free_p) struct hv_domain *d = calloc(1, sizeof *d);
     struct err err = ERR_INIT;
@@ -275,7 +280,7 @@ static void m11_usb_devices_by_address(void **state)
         fail_msg("%s", err.text);
     assert_int_equal(strv_len(d->passthrough), 2);
     assert_string_equal(d->passthrough[0], "usb bus 1 device 3");
-    assert_string_equal(d->passthrough[1], "usb bus 9 device 4 (not known whether it carries storage)");
+    assert_string_equal(d->passthrough[1], "usb bus 9 device 4 (whether it carries storage is not known)");
 }
 
 static void memory_that_does_not_fit_is_unknown(void **state)

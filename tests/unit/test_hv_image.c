@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Images, with the real qemu-img and qemu-nbd. */
-#include "hypervisor/image.h"
+#include "base/clock.h"
+#include "hypervisor/host/host.h"
+#include "hypervisor/image/image.h"
 #include "test_hv.h"
 #include "test_image.h"
 #include <fcntl.h>
@@ -73,7 +75,7 @@ static void m17_info_tells_how_to_make_it_again(void **state)
     struct hv_image_info i;
 
     make_chain(lab);
-    assert_int_equal(hv_image_info(lab->mid, "qcow2", false, &i, NULL), 0);
+    assert_int_equal(hv_image_info(NULL, lab->mid, "qcow2", false, &i, NULL), 0);
     assert_string_equal(i.format, "qcow2");
     assert_int_equal(i.size, 4 << 20);
     assert_int_equal(i.cluster_size, 4096);
@@ -82,7 +84,7 @@ static void m17_info_tells_how_to_make_it_again(void **state)
     assert_string_equal(i.compat, "1.1");
     assert_string_equal(i.preallocation, "off");
     hv_image_info_clear(&i);
-    assert_int_equal(hv_image_info(lab->top, NULL, true, &i, NULL), 0);
+    assert_int_equal(hv_image_info(NULL, lab->top, NULL, true, &i, NULL), 0);
     assert_string_equal(i.compat, "0.10");
     hv_image_info_clear(&i);
 }
@@ -102,7 +104,7 @@ static void chains_are_read_and_written_through(void **state)
         assert_int_equal(hv_image_peek(NULL, lab->top, "qcow2", 4096 * i, got, sizeof got, NULL), 0);
         assert_memory_equal(got, wanted, sizeof got);
     }
-    assert_int_equal(image_chain_read(lab->top, "qcow2", &c, NULL), 0);
+    assert_int_equal(image_chain_read(NULL, lab->top, "qcow2", &c, NULL), 0);
     assert_int_equal(c.n, 3);
     assert_string_equal(c.layers[2].path, lab->base);
     assert_string_equal(c.layers[2].format, "raw");
@@ -126,7 +128,7 @@ static void a_raw_image_is_never_taken_for_another_format(void **state)
     assert_memory_equal(got, "QFI", 3);
     /* As a backing image of which no format is recorded, too. */
     create(lab->mid, "qcow2", NULL, lab->base, "raw");
-    assert_int_equal(image_chain_read(lab->mid, "qcow2", &c, NULL), 0);
+    assert_int_equal(image_chain_read(NULL, lab->mid, "qcow2", &c, NULL), 0);
     assert_int_equal(c.n, 2);
     c.layers[1].format_recorded = false; /* what older tools leave behind */
     _cleanup_free_ char *options = NULL;
@@ -190,15 +192,15 @@ static void a_format_that_was_looked_for_leads_nowhere(void **state)
 
     make_chain(lab);
     forget_format(lab->top);
-    assert_int_equal(image_chain_read(lab->top, "qcow2", &c, &err), -EINVAL);
+    assert_int_equal(image_chain_read(NULL, lab->top, "qcow2", &c, &err), -EINVAL);
     assert_non_null(strstr(err.text, "does not record the format"));
     assert_true(hv_image_peek(NULL, lab->top, "qcow2", 0, got, sizeof got, NULL) < 0);
     assert_int_equal(unlink(lab->mid), 0);
     create(lab->mid, "qcow2", option, NULL, NULL);
-    assert_int_equal(image_chain_read(lab->top, "qcow2", &c, &err), -EINVAL);
-    assert_non_null(strstr(err.text, "keeps its data in another file"));
+    assert_int_equal(image_chain_read(NULL, lab->top, "qcow2", &c, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "stores its data in another file"));
     assert_int_equal(unlink(lab->mid), 0);
-    assert_true(image_chain_read(lab->top, "qcow2", &c, &err) < 0);
+    assert_true(image_chain_read(NULL, lab->top, "qcow2", &c, &err) < 0);
 }
 
 static void options_are_safe_for_every_path(void **state)
@@ -267,7 +269,7 @@ static void heads_tell_what_qemu_img_tells(void **state)
     struct hv_image_info info = { 0 };
 
     make_chain(lab);
-    assert_int_equal(hv_image_info(lab->top, "qcow2", false, &info, NULL), 0);
+    assert_int_equal(hv_image_info(NULL, lab->top, "qcow2", false, &info, NULL), 0);
     assert_int_equal(image_head_read(lab->top, "qcow2", &head), 0);
     assert_int_equal(head.size, info.size);
     assert_string_equal(head.backing, info.backing);
@@ -324,8 +326,13 @@ static void heads_of_any_bytes_do_no_harm(void **state)
 
 static void descriptions_without_sense(void **state)
 {
-    static const char *const texts[] = { "", "{}", "[]", "{\"format\":\"raw\"}", "{\"format\":\"raw\",\"virtual-size\":-1}",
-                                         "{\"format\":7,\"virtual-size\":1}", "{\"format\":\"raw\",\"virtual-size\":\"1\"}",
+    static const char *const texts[] = { "",
+                                         "{}",
+                                         "[]",
+                                         "{\"format\":\"raw\"}",
+                                         "{\"format\":\"raw\",\"virtual-size\":-1}",
+                                         "{\"format\":7,\"virtual-size\":1}",
+                                         "{\"format\":\"raw\",\"virtual-size\":\"1\"}",
                                          "{\"format\":\"raw\",\"virtual-size\":1" };
     struct hv_image_info i = { .size = 77 };
 
@@ -338,14 +345,27 @@ static void descriptions_without_sense(void **state)
 static void what_is_on_a_network_is_known_by_its_name(void **state)
 {
     static const char *const remote[] = {
-        "nbd:localhost:10809", "nbd+unix:///?socket=/s", "https://h/x.img", "rbd:pool/image", "gluster+tcp://h/v/f", "nfs://h/d/f",
-        "json:{\"driver\":\"raw\",\"file\":{\"driver\":\"nbd\",\"server.type\":\"unix\"}}", "json:{\"file.driver\":\"ssh\"}",
+        "nbd:localhost:10809",
+        "nbd+unix:///?socket=/s",
+        "https://h/x.img",
+        "rbd:pool/image",
+        "gluster+tcp://h/v/f",
+        "nfs://h/d/f",
+        "json:{\"driver\":\"raw\",\"file\":{\"driver\":\"nbd\",\"server.type\":\"unix\"}}",
+        "json:{\"file.driver\":\"ssh\"}",
         "json:{\"driver\":\"qcow2\",\"backing\":{\"file\":[{\"driver\":\"iscsi\"}]}}",
     };
     static const char *const local[] = {
-        "/images/a.qcow2", "base.raw", "./nbd:x", "file:/images/a", "host_device:/dev/sda",
+        "/images/a.qcow2",
+        "base.raw",
+        "./nbd:x",
+        "file:/images/a",
+        "host_device:/dev/sda",
         "json:{\"driver\":\"file\",\"filename\":\"/a\"}",
-        "json:{", "json:{\"driver\":7}", "nbdx:h", "",
+        "json:{",
+        "json:{\"driver\":7}",
+        "nbdx:h",
+        "",
     };
 
     (void)state;
@@ -355,6 +375,43 @@ static void what_is_on_a_network_is_known_by_its_name(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(local); i++)
         if (image_is_remote(local[i]))
             fail_msg("%s", local[i]);
+}
+
+/* ---- What is remembered ---------------------------------------------------------------------------------------------------------*/
+
+static int info_without_tool(struct hv *hv, const char *path, const char *format, struct hv_image_info *ret)
+{
+    _cleanup_free_ char *was = strdup(getenv("PATH"));
+
+    setenv("PATH", "/nowhere", 1); /* whoever runs qemu-img fails now */
+    int r = hv_image_info(hv, path, format, true, ret, NULL);
+    setenv("PATH", was, 1);
+    return r;
+}
+
+static void an_image_that_does_not_change_is_asked_about_once(void **state)
+{
+    const struct lab *lab = *state;
+    struct hv hv = { .lock = PTHREAD_MUTEX_INITIALIZER };
+    struct hv_image_info first = { 0 }, again = { 0 };
+
+    make_chain(lab);
+    assert_int_equal(hv_image_info(&hv, lab->mid, "qcow2", true, &first, NULL), 0);
+    hv_image_info_clear(&first);
+    assert_true(info_without_tool(&hv, lab->mid, "qcow2", &again) < 0); /* it was written a moment ago, and may be again */
+    clock_sleep_ms(3100);
+    assert_int_equal(hv_image_info(&hv, lab->mid, "qcow2", true, &first, NULL), 0);
+    assert_int_equal(info_without_tool(&hv, lab->mid, "qcow2", &again), 0);
+    assert_string_equal(again.format, "qcow2");
+    assert_string_equal(again.backing, first.backing);
+    assert_int_equal(again.cluster_size, 4096);
+    hv_image_info_clear(&again);
+    assert_true(info_without_tool(&hv, lab->mid, "raw", &again) < 0);    /* another question */
+    assert_true(info_without_tool(NULL, lab->mid, "qcow2", &again) < 0); /* nobody who remembers */
+    writes_are_there_after_stop(lab->mid, "qcow2", 65536, 0x5a);
+    assert_true(info_without_tool(&hv, lab->mid, "qcow2", &again) < 0);
+    hv_image_info_clear(&first);
+    image_memory_free(&hv);
 }
 
 int main(void)
@@ -370,6 +427,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_cannot_be_served_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(heads_tell_what_qemu_img_tells, setup, teardown),
         cmocka_unit_test_setup_teardown(heads_of_any_bytes_do_no_harm, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_image_that_does_not_change_is_asked_about_once, setup, teardown),
         cmocka_unit_test(descriptions_without_sense),
         cmocka_unit_test(what_is_on_a_network_is_known_by_its_name),
     };

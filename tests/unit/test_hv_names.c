@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* States, names and URIs. */
-#include "hypervisor/domain_state.h"
-#include "hypervisor/internal.h"
+#include "hypervisor/domain/domain_state.h"
+#include "hypervisor/host/hv_internal.h"
 #include "test_hv.h"
 
 static void states(void **state)
@@ -18,7 +18,7 @@ static void states(void **state)
         /* what libvirt says after a start from a saved state, paused */
         { VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_MIGRATION, false, HV_PAUSED, "paused, restored or migrating" },
         { VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_IOERROR, false, HV_OTHER, "paused by a disk I/O error" },
-        { VIR_DOMAIN_PAUSED, 999, false, HV_OTHER, "paused for a reason that kvss does not know" },
+        { VIR_DOMAIN_PAUSED, 999, false, HV_OTHER, "paused for an unknown reason" },
         { VIR_DOMAIN_SHUTOFF, VIR_DOMAIN_SHUTOFF_SHUTDOWN, false, HV_OFF, "shut down" },
         { VIR_DOMAIN_SHUTOFF, VIR_DOMAIN_SHUTOFF_SAVED, true, HV_SAVED, "off with its state saved" },
         { VIR_DOMAIN_SHUTOFF, 999, false, HV_OFF, "off" },
@@ -26,7 +26,7 @@ static void states(void **state)
         { VIR_DOMAIN_SHUTDOWN, 0, false, HV_OTHER, "shutting down" },
         { VIR_DOMAIN_CRASHED, 0, false, HV_OTHER, "crashed" },
         { VIR_DOMAIN_PMSUSPENDED, 0, false, HV_OTHER, "suspended by the guest" },
-        { VIR_DOMAIN_NOSTATE, 0, false, HV_OTHER, "in a state that kvss does not know" },
+        { VIR_DOMAIN_NOSTATE, 0, false, HV_OTHER, "in an unknown state" },
     };
 
     (void)state;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Disks on the network as block nodes of QEMU's: what is translated says exactly what the definition says; the rest says why not. */
-#include "hypervisor/domain_xml.h"
+#include "hypervisor/xml/domain_xml.h"
 #include "test_hv.h"
 
 #define OF(protocol, more, inside) "<source protocol='" protocol "' " more ">" inside "</source>"
@@ -39,12 +39,11 @@ static void b3_what_is_sure_is_translated(void **state)
           RAW("\"driver\":\"ftp\",\"url\":\"ftp://[fe80::1]:2121/b.img\"") },
         { "raw", OF("rbd", "name='p/i'", PORT "<host name='k' port='8'/><snapshot name='s'/><config file='/c'/>"),
           RAW("\"conf\":\"/c\",\"driver\":\"rbd\",\"image\":\"i\",\"pool\":\"p\",\"server\":[{\"host\":\"h\",\"port\":"
-          "\"7\"},{\"host\":\"k\",\"port\":\"8\"}],\"snapshot\":\"s\"") },
-        { "raw", OF("rbd", "name='p/i'", ""),
-          RAW("\"driver\":\"rbd\",\"image\":\"i\",\"pool\":\"p\"") },
+              "\"7\"},{\"host\":\"k\",\"port\":\"8\"}],\"snapshot\":\"s\"") },
+        { "raw", OF("rbd", "name='p/i'", ""), RAW("\"driver\":\"rbd\",\"image\":\"i\",\"pool\":\"p\"") },
         { "raw", OF("gluster", "name='v/d/f'", HOST),
           RAW("\"driver\":\"gluster\",\"path\":\"d/f\",\"server\":[{\"host\":\"h\",\"port\":\"24007\",\"type\":"
-          "\"inet\"}],\"volume\":\"v\"") },
+              "\"inet\"}],\"volume\":\"v\"") },
         { "raw", OF("nfs", "name='/d/f'", HOST),
           RAW("\"driver\":\"nfs\",\"path\":\"/d/f\",\"server\":{\"host\":\"h\",\"type\":\"inet\"}") },
     };
@@ -86,8 +85,8 @@ static void b3_what_is_not_sure_says_why(void **state)
         { "raw", OF("rbd", "name='p/i'", PORT "<auth username='u'><secret type='ceph' uuid='x'/></auth>"), "secret" },
         { "raw", OF("rbd", "name='p/i'", PORT) "<auth username='u'/>", "secret" },
         { "raw", OF("rbd", "name='p/i'", HOST), "port" },
-        { "raw", OF("rbd", "name='p/n/i'", PORT), "pool and an image" },
-        { "raw", OF("rbd", "", PORT), "pool and an image" },
+        { "raw", OF("rbd", "name='p/n/i'", PORT), "POOL/IMAGE" },
+        { "raw", OF("rbd", "", PORT), "POOL/IMAGE" },
         { "raw", OF("https", "name='a'", HOST "<cookies><cookie name='c'>v</cookie></cookies>"), "secret" },
         { "raw", OF("https", "name='a b'", HOST), "characters" },
         { "raw", OF("https", "name='a?b'", HOST), "characters" },

@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 #include "base/par.h"
-#include "hypervisor/patience.h"
+#include "hypervisor/host/patience.h"
 #include <pthread.h>
 
 #define LIMIT_MS 150u
@@ -158,7 +158,7 @@ static void b2_a_call_that_hangs_is_left_behind_and_the_next_ones_fail_at_once(v
     void *p = parcel_new(&let_go, &freed, 0), *other = parcel_new(NULL, NULL, 5);
 
     assert_fails(ETIMEDOUT, patiently(&w->d, &call, &p, &err));
-    assert_non_null(strstr(err.text, "VM test: QEMU does not answer"));
+    assert_non_null(strstr(err.text, "VM test: QEMU does not respond"));
     assert_null(p); /* the call's own from now on */
     uint64_t begun = clock_mono_ms();
     assert_fails(ETIMEDOUT, patiently(&w->d, &call, &other, &err));
@@ -192,6 +192,38 @@ static void extra_time_is_given(void **state)
     assert_int_equal(patiently(&w->d, &call, &p, &err), 4);
     pthread_join(thread, NULL);
     parcel_free(p);
+}
+
+/* Processor time of a QEMU that works, and of one that does not. */
+static uint64_t half_the_time(const void *arg)
+{
+    return arg ? clock_mono_ms() / 2 : 0;
+}
+
+static uint64_t no_more(const void *arg)
+{
+    return arg ? 5000 : 0;
+}
+
+static void b2_what_is_worked_on_is_waited_for(void **state)
+{
+    const struct patient_call busy = { .fn = hang, .free_arg = parcel_free, .work = half_the_time };
+    const struct patient_call idle = { .fn = hang, .free_arg = parcel_free, .work = no_more };
+    struct world *w = *state;
+    bool let_go = false, freed = false;
+    struct err err = ERR_INIT;
+    pthread_t thread;
+    void *p = parcel_new(&let_go, NULL, 6);
+
+    assert_int_equal(pthread_create(&thread, NULL, later, &let_go), 0);
+    assert_int_equal(patiently(&w->d, &busy, &p, &err), 6);
+    pthread_join(thread, NULL);
+    parcel_free(p);
+
+    let_go = false;
+    p = parcel_new(&let_go, &freed, 6);
+    assert_fails(ETIMEDOUT, patiently(&w->d, &idle, &p, &err));
+    goes_on(w, &let_go, &freed);
 }
 
 /* The test driver's VM has no QEMU that could fail to answer. */
@@ -263,6 +295,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_call_about_no_vm_has_the_connection_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(b2_a_call_that_hangs_is_left_behind_and_the_next_ones_fail_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(extra_time_is_given, setup, teardown),
+        cmocka_unit_test_setup_teardown(b2_what_is_worked_on_is_waited_for, setup, teardown),
         cmocka_unit_test_setup_teardown(a_long_job_goes_on_while_qemu_answers, setup, teardown),
         cmocka_unit_test_setup_teardown(b2_a_command_that_is_told_to_end_leaves_soon_and_stops_the_job, setup, teardown),
         cmocka_unit_test_setup_teardown(a_line_that_is_ready_is_used_and_kept, setup, teardown),

@@ -12,10 +12,10 @@
 
 struct record {
     pthread_mutex_t lock;
-    char text[256];       /* values "name" in the order undone */
-    const char *fail_on;  /* undo of this one fails */
-    unsigned fails;       /* so many times */
-    unsigned inherited;   /* how many were another process's */
+    char text[256];      /* values "name" in the order undone */
+    const char *fail_on; /* undo of this one fails */
+    unsigned fails;      /* so many times */
+    unsigned inherited;  /* how many were another process's */
 };
 
 static int undo_note(void *ctx, const struct journal_effect *e, struct err *err)
@@ -55,8 +55,12 @@ static int undo_file(void *ctx, const struct journal_effect *e, struct err *err)
 }
 
 static const struct journal_verb verbs[] = {
-    { "note", undo_note }, { "kept", undo_note, finish_note }, { "on-top", undo_note, NULL, true },
-    { "result", undo_note, .lasting = true }, { "file", undo_file, .places = { "path" } }, { NULL, NULL },
+    { "note", undo_note },
+    { "kept", undo_note, finish_note },
+    { "on-top", undo_note, NULL, true },
+    { "result", undo_note, .lasting = true },
+    { "file", undo_file, .places = { "path" } },
+    { NULL, NULL },
 };
 
 static struct journal *start(struct record *r)
@@ -496,7 +500,10 @@ static void a_damaged_list_is_told_and_kept(void **state)
 {
     struct record r = { 0 };
     _cleanup_free_ char *path = str_format("%s/dead/effects", (char *)*state);
-    const char *const texts[] = { "garbage\n", "{}\n", "[1]\n", "{\"effect\":2,\"verb\":\"note\",\"values\":{}}\n",
+    const char *const texts[] = { "garbage\n",
+                                  "{}\n",
+                                  "[1]\n",
+                                  "{\"effect\":2,\"verb\":\"note\",\"values\":{}}\n",
                                   "{\"effect\":1,\"verb\":\"unheard-of\",\"values\":{}}\n",
                                   "{\"effect\":1,\"verb\":\"note\",\"values\":{\"name\":7}}\n" };
 

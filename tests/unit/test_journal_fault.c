@@ -2,7 +2,7 @@
 /* The fault points themselves: the matrix of tests/fault rests on them. Skipped where they are not compiled in. */
 #include "test.h"
 
-#include "journal/internal.h"
+#include "journal/journal_internal.h"
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>

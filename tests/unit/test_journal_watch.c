@@ -29,8 +29,11 @@ static int undo_to_file(void *ctx, const struct journal_effect *e, struct err *e
 }
 
 static const struct journal_verb verbs[] = {
-    { "freeze", undo_to_file }, { "other", undo_to_file }, { "pause", undo_to_file, .holds = true },
-    { "told", undo_to_file, .for_heirs = true }, { NULL, NULL },
+    { "freeze", undo_to_file },
+    { "other", undo_to_file },
+    { "pause", undo_to_file, .holds = true },
+    { "told", undo_to_file, .for_heirs = true },
+    { NULL, NULL },
 };
 
 struct place {
@@ -356,7 +359,13 @@ static void a_watchdog_that_cannot_start_is_told(void **state)
 static int watch(char **argv)
 {
     const struct journal_watch_config c = {
-        .fd = 0, .dir = argv[2], .session_id = argv[3], .held_verb = "freeze", .grace_ms = 300, .verbs = verbs, .ctx = argv[4],
+        .fd = 0,
+        .dir = argv[2],
+        .session_id = argv[3],
+        .held_verb = "freeze",
+        .grace_ms = 300,
+        .verbs = verbs,
+        .ctx = argv[4],
     };
     return journal_watch_run(&c, NULL) < 0;
 }

@@ -5,7 +5,7 @@
 #include "base/buf.h"
 #include "base/io.h"
 #include "base/strv.h"
-#include "requester/allow.h"
+#include "requester/trust/allow.h"
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>

@@ -2,24 +2,34 @@
 /* Whether a disk is still the one that an earlier restore point holds (B4). */
 #include "test.h"
 
-#include "requester/chain.h"
+#include "requester/backup/chain.h"
 #include <fcntl.h>
 #include <sys/stat.h>
 
 struct place {
     char *image, *base;
-    json_t *disk;       /* as it is now */
-    struct chain_vm vm; /* stands on a point that recorded the same */
+    struct vm_record now; /* one disk, as it is now */
+    struct chain_vm vm;   /* stands on a point that recorded the same */
 };
 
-static json_t *disk_entry(const struct place *p)
+static void record_disk(const struct place *p, struct vm_record *ret)
 {
-    json_t *d = json_pack("{s:s, s:s, s:s, s:i, s:[{s:s}]}", "target", "vda", "path", p->image, "format", "qcow2", "size", 65536,
-                          "backing", "path", p->base);
-
-    assert_non_null(d);
+    vm_record_clear(ret);
+    ret->disks = calloc(1, sizeof(*ret->disks));
+    ret->n_disks = 1;
+    struct vm_record_disk *d = &ret->disks[0];
+    d->target = strdup("vda");
+    d->path = strdup(p->image);
+    d->format = strdup("qcow2");
+    d->size = 65536;
+    assert_int_equal(strv_add(&d->backing, p->base), 0);
     assert_int_equal(chain_record_files(d, NULL), 0);
-    return d;
+}
+
+static struct vm_record_disk *disk_of(struct vm_record *r)
+{
+    assert_int_equal(r->n_disks, 1);
+    return &r->disks[0];
 }
 
 static void place_new(struct place *p, const char *dir)
@@ -28,32 +38,29 @@ static void place_new(struct place *p, const char *dir)
     p->base = io_path(dir, "base");
     write_text(p->image, "image");
     write_text(p->base, "base");
-    p->disk = disk_entry(p);
-    json_t *was = json_deep_copy(p->disk);
-    json_object_set_new(was, "stored_as", json_string("vm/x/disk/vda"));
-    p->vm.record = json_pack("{s:[o]}", "disks", was);
-    assert_non_null(p->vm.record);
+    record_disk(p, &p->now);
+    record_disk(p, &p->vm.record);
+    disk_of(&p->vm.record)->stored_as = strdup("vm/x/disk/vda");
 }
 
 static void place_clear(struct place *p)
 {
     free(p->image);
     free(p->base);
-    json_decref(p->disk);
-    json_decref(p->vm.record);
+    vm_record_clear(&p->now);
+    vm_record_clear(&p->vm.record);
 }
 
 /* Looks again at the files. */
 static void look(struct place *p)
 {
-    json_decref(p->disk);
-    p->disk = disk_entry(p);
+    record_disk(p, &p->now);
 }
 
 static void assert_trusted(struct place *p)
 {
     char *why = NULL;
-    const char *image = chain_image(&p->vm, p->disk, &why);
+    const char *image = chain_image(&p->vm, disk_of(&p->now), &why);
 
     assert_null(why);
     assert_string_equal(image, "vm/x/disk/vda");
@@ -63,7 +70,7 @@ static void assert_doubted(struct place *p, const char *reason)
 {
     char *why = NULL;
 
-    assert_null(chain_image(&p->vm, p->disk, &why));
+    assert_null(chain_image(&p->vm, disk_of(&p->now), &why));
     if (!why || !strstr(why, reason))
         fail_msg("the reason is '%s', not '%s'", why ? why : "none", reason);
     free(why);
@@ -81,22 +88,27 @@ static void b4_the_same_disk_is_trusted(void **state)
     assert_trusted(&p);
 }
 
+static void set_text(char **to, const char *text)
+{
+    free(*to);
+    *to = strdup(text);
+}
+
 static void b4_what_differs_is_named(void **state)
 {
-    static const struct { const char *key, *value, *reason; } texts[] = {
-        { "target", "vdb", "not in the earlier" }, { "path", "/elsewhere", "another place" }, { "format", "raw", "format" },
-    };
     _cleanup_(place_clear) struct place p = { 0 };
 
     place_new(&p, *state);
-    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
-        json_t *before = json_deep_copy(p.disk);
-        json_object_set_new(p.disk, texts[i].key, json_string(texts[i].value));
-        assert_doubted(&p, texts[i].reason);
-        json_decref(p.disk);
-        p.disk = before;
-    }
-    json_object_set_new(p.disk, "size", json_integer(131072));
+    set_text(&disk_of(&p.now)->target, "vdb");
+    assert_doubted(&p, "not in the earlier");
+    look(&p);
+    set_text(&disk_of(&p.now)->path, "/elsewhere");
+    assert_doubted(&p, "location has changed");
+    look(&p);
+    set_text(&disk_of(&p.now)->format, "raw");
+    assert_doubted(&p, "format");
+    look(&p);
+    disk_of(&p.now)->size = 131072;
     assert_doubted(&p, "size");
     look(&p);
     assert_trusted(&p);
@@ -112,7 +124,7 @@ static void b4_another_file_in_the_same_place_is_not_trusted(void **state)
     write_text(other, "image");
     assert_int_equal(rename(other, p.image), 0);
     look(&p);
-    assert_doubted(&p, "another file");
+    assert_doubted(&p, "backing image was replaced");
 }
 
 static void b4_a_changed_backing_file_is_not_trusted(void **state)
@@ -123,7 +135,20 @@ static void b4_a_changed_backing_file_is_not_trusted(void **state)
     place_new(&p, *state);
     assert_int_equal(utimensat(AT_FDCWD, p.base, times, 0), 0);
     look(&p);
-    assert_doubted(&p, "backed by");
+    assert_doubted(&p, "backing image was replaced");
+}
+
+/* Reads the record of the earlier point as it is without that member of its disk, or of itself. */
+static void forget_member(struct place *p, const char *of_disk, const char *of_record)
+{
+    json_t *j = vm_record_to_json(&p->vm.record);
+
+    if (of_disk)
+        assert_int_equal(json_object_del(json_array_get(json_object_get(j, "disks"), 0), of_disk), 0);
+    if (of_record)
+        assert_int_equal(json_object_del(j, of_record), 0);
+    assert_int_equal(vm_record_from_json(j, &p->vm.record, NULL), 0);
+    json_decref(j);
 }
 
 static void b4_a_disk_that_was_not_stored_or_of_an_older_record_is_not_trusted(void **state)
@@ -131,14 +156,15 @@ static void b4_a_disk_that_was_not_stored_or_of_an_older_record_is_not_trusted(v
     _cleanup_(place_clear) struct place p = { 0 };
 
     place_new(&p, *state);
-    json_t *was = json_array_get(json_object_get(p.vm.record, "disks"), 0);
-    json_object_del(was, "files");
-    assert_doubted(&p, "another file");
-    json_object_del(was, "stored_as");
+    forget_member(&p, NULL, NULL);
+    assert_trusted(&p);
+    forget_member(&p, "files", NULL);
+    assert_doubted(&p, "backing image was replaced");
+    forget_member(&p, "stored_as", NULL);
     assert_doubted(&p, "not backed up");
-    json_object_del(p.vm.record, "disks");
+    forget_member(&p, NULL, "disks");
     assert_doubted(&p, "not in the earlier");
-    json_object_del(p.disk, "target");
+    free(TAKE_PTR(disk_of(&p.now)->target));
     assert_doubted(&p, "not in the earlier");
 }
 

@@ -2,7 +2,7 @@
 /* Patience: how long others are waited for. */
 #include "test.h"
 
-#include "requester/claim.h"
+#include "requester/session/claim.h"
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>

@@ -3,7 +3,7 @@
  * written, and files that are not the VM's own. */
 #include "test.h"
 
-#include "requester/restore.h"
+#include "requester/restore/restore.h"
 
 struct world {
     struct requester_restore job;
@@ -44,10 +44,10 @@ static void two_files_in_one_place_are_refused(void **state)
     }
     w.disks[1].path = other;
     w.vms[1].nvram_path = linked; /* also where it is no disk */
-    w.vms[1].nvram = json_object();
+    const struct vm_record_part none = { 0 };
+    w.vms[1].nvram = &none;
     assert_fails(EEXIST, restore_check_clashes(&w.r, &err));
     w.vms[1].nvram_path = NULL;
-    json_decref(w.vms[1].nvram);
     /* hard links of one file; --overwrite is about files of others, not about this */
     assert_ok(io_replace_file(plain, "x", 1, 0600, &err));
     assert_int_equal(symlink(plain, other), 0);
@@ -110,14 +110,14 @@ static void an_nvram_in_its_own_place_is_replaced_but_not_by_a_copy(void **state
     assert_ok(io_replace_file(there, "x", 1, 0600, &err));
     w.disks[0].path = disk;
     w.vms[0].nvram_path = there;
-    w.vms[0].nvram = json_pack("{s:s}", "restore_path", there);
+    const struct vm_record_part nvram = { .restore_path = there };
+    w.vms[0].nvram = &nvram;
     assert_ok(restore_check_clashes(&w.r, &err));
-    w.vms[0].as_uuid = (char *)(uintptr_t)"of the copy";
+    w.vms[0].as_uuid = (char *)(uintptr_t) "of the copy";
     assert_fails(EEXIST, restore_check_clashes(&w.r, &err));
     w.vms[0].as_uuid = NULL;
     w.job.images_only = true;
     assert_fails(EEXIST, restore_check_clashes(&w.r, &err));
-    json_decref(w.vms[0].nvram);
 }
 
 int main(void)

@@ -2,7 +2,7 @@
 /* What an NBD server says of a disk's ranges, and what is done with each chunk (B4: only what changed, only what is not zero). */
 #include "test.h"
 
-#include "requester/extents.h"
+#include "transfer/extents.h"
 
 #define K 1024u
 #define HOLE_ZERO 3u
@@ -124,12 +124,9 @@ static void gaps_and_missing_ends_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(data_and_zeros_are_told_apart_by_chunk),
-        cmocka_unit_test(a_chunk_is_zero_only_if_all_of_it_is),
-        cmocka_unit_test(a_hole_that_is_not_said_to_be_zero_is_read),
-        cmocka_unit_test(b4_what_is_not_dirty_is_skipped),
-        cmocka_unit_test(the_end_of_an_image_may_be_no_whole_chunk),
-        cmocka_unit_test(answers_that_overlap_or_overshoot_are_cut),
+        cmocka_unit_test(data_and_zeros_are_told_apart_by_chunk),     cmocka_unit_test(a_chunk_is_zero_only_if_all_of_it_is),
+        cmocka_unit_test(a_hole_that_is_not_said_to_be_zero_is_read), cmocka_unit_test(b4_what_is_not_dirty_is_skipped),
+        cmocka_unit_test(the_end_of_an_image_may_be_no_whole_chunk),  cmocka_unit_test(answers_that_overlap_or_overshoot_are_cut),
         cmocka_unit_test(gaps_and_missing_ends_are_refused),
     };
 

@@ -4,9 +4,9 @@
 
 #include "base/clock.h"
 #include "base/num.h"
-#include "requester/effects.h"
-#include "requester/files.h"
-#include "requester/internal.h"
+#include "requester/stage/file_effects.h"
+#include "requester/files/files.h"
+#include "requester/context/context.h"
 #include <fcntl.h>
 #include <sys/stat.h>
 

@@ -3,7 +3,8 @@
 #include "test.h"
 
 #include "base/io.h"
-#include "requester/known.h"
+#include "requester/repository/known.h"
+#include "requester/repository/repository.h"
 #include <dirent.h>
 #include <sys/stat.h>
 
@@ -37,8 +38,8 @@ static void leave(struct requester *rq)
 /* A backup as far as the memory is concerned. */
 static void make_point(struct requester *rq, int64_t made, const char *checkpoint, char id[static STORE_ID_LEN + 1])
 {
-    _cleanup_json_ json_t *report = json_pack("{s:I, s:[{s:s, s:s}]}", "made_us", (json_int_t)made, "vms", "uuid", VM, "checkpoint",
-                                              checkpoint);
+    _cleanup_json_ json_t *report =
+        json_pack("{s:I, s:[{s:s, s:s}]}", "made_us", (json_int_t)made, "vms", "uuid", VM, "checkpoint", checkpoint);
     _cleanup_free_ char *meta = json_dumps(report, JSON_COMPACT);
     struct store_writer *w;
     struct err err = ERR_INIT;

@@ -3,7 +3,7 @@
  * instant that is not younger than a time. */
 #include "test.h"
 
-#include "requester/restore.h"
+#include "requester/restore/restore.h"
 
 static void add(struct store *s, const char *meta, char *ret_id)
 {
@@ -18,9 +18,9 @@ static void add(struct store *s, const char *meta, char *ret_id)
 static const char *const metas[] = {
     "{\"instant\": \"2026-11-22T10:00:00.500Z\", \"made_us\": 10, \"vms\": [" VM("web", "1") ", " VM("db", "2") "]}",
     "{\"instant\": \"2026-11-24T10:00:00Z\", \"made_us\": 31, \"vms\": [" VM("web", "1") "]}",
-    "{\"instant\": \"2026-11-23T10:00:00Z\", \"made_us\": 20, \"vms\": [" VM("web", "1") "]}", /* copied in later */
+    "{\"instant\": \"2026-11-23T10:00:00Z\", \"made_us\": 20, \"vms\": [" VM("web", "1") "]}",                    /* copied in later */
     "{\"instant\": \"2099-11-23T10:00:00Z\", \"made_us\": 30, \"vms\": [" VM("web", "1") ", " VM("db", "2") "]}", /* its clock was wrong */
-    "{\"instant\": \"1999-11-23T10:00:00Z\", \"made_us\": 40, \"vms\": [" VM("mail", "3") "]}", /* so was this one's */
+    "{\"instant\": \"1999-11-23T10:00:00Z\", \"made_us\": 40, \"vms\": [" VM("mail", "3") "]}",                   /* so was this one's */
     "{\"instant\": \"2026-11-25T10:00:00Z\", \"made_us\": 39, \"vms\": [" VM("mail", "3") "]}",
     "{\"not\": \"ours\"}",
     "no JSON",

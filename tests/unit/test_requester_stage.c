@@ -2,8 +2,8 @@
 /* Files put into place together, and brought back: a restore leaves the old or the new, never neither (M10 of restores). */
 #include "test.h"
 
-#include "requester/effects.h"
-#include "requester/stage.h"
+#include "requester/stage/file_effects.h"
+#include "requester/stage/stage.h"
 #include <dirent.h>
 #include <sys/stat.h>
 

@@ -6,8 +6,8 @@
 #include "base/num.h"
 #include "base/proc.h"
 #include "hypervisor/hypervisor.h"
-#include "requester/transfer.h"
-#include "requester/internal.h"
+#include "transfer/transfer.h"
+#include "requester/context/context.h"
 #include <fcntl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -17,7 +17,9 @@
 /* A sparse file with data in odd places, also across what the blocks of the transfer are. */
 static void make_disk(const char *path)
 {
-    static const struct { uint64_t off, len; } data[] = {
+    static const struct {
+        uint64_t off, len;
+    } data[] = {
         { 0, 512 }, { MIB - 100, 300 }, { 3 * MIB, 2 * MIB + 4096 }, { 17 * MIB + 12345, 65536 }, { SIZE - 512, 512 },
     };
     _cleanup_close_ int fd = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
@@ -217,8 +219,8 @@ static void a_part_of_a_block_that_cannot_be_read_is_a_failure(void **state)
 {
     _cleanup_(world_clear) struct world w = { 0 };
     _cleanup_free_ char *image = io_path(*state, "damaged.qcow2");
-    char *argv[] = { (char *)"qemu-img", (char *)"convert", (char *)"-c", (char *)"-f", (char *)"raw", (char *)"-O", (char *)"qcow2",
-                     NULL, image, NULL };
+    char *argv[] = { (char *)"qemu-img", (char *)"convert", (char *)"-c", (char *)"-f", (char *)"raw",
+                     (char *)"-O",       (char *)"qcow2",   NULL,         image,        NULL };
     struct transfer t = { 0 };
     struct store_writer *sw = NULL;
     struct hv_export *e = NULL;

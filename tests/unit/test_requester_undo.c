@@ -4,8 +4,8 @@
 #include "test.h"
 
 #include "base/io_at.h"
-#include "requester/effects.h"
-#include "requester/stage.h"
+#include "requester/stage/file_effects.h"
+#include "requester/stage/stage.h"
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -185,7 +185,7 @@ static void b2_what_cannot_be_reached_is_not_taken_for_absent(void **state)
             for (int twice = 0; twice < 2; twice++) {
                 struct told t = recover(&p);
                 assert_true(t.left > 0);
-                assert_non_null(strstr(t.text, "the folder"));
+                assert_non_null(strstr(t.text, "folder"));
                 assert_int_equal(entries(p.away), before);
                 assert_int_equal(entries(p.dir), others);
             }
@@ -235,7 +235,7 @@ static void b2_a_file_of_others_is_left_alone_and_named(void **state)
     exchange(&p, "fresh", path);
     t = recover(&p);
     assert_int_equal(t.left, 0);
-    assert_non_null(strstr(t.text, "fresh is not what this session made"));
+    assert_non_null(strstr(t.text, "fresh was not created by this session"));
     assert_file_text(p.fresh, "of others");
     assert_int_equal(unlink(p.fresh), 0);
     assert_undone(&p);
@@ -245,7 +245,7 @@ static void b2_a_file_of_others_is_left_alone_and_named(void **state)
     for (int twice = 0; twice < 2; twice++) {
         t = recover(&p);
         assert_int_equal(t.left, 1);
-        assert_non_null(strstr(t.text, "somebody else's"));
+        assert_non_null(strstr(t.text, "belongs to something else"));
         assert_file_text(p.old, "of others");
     }
     assert_int_equal(unlink(p.old), 0);
@@ -269,7 +269,7 @@ static void b2_a_folder_of_others_is_left_alone(void **state)
     write_text(file, "of others");
     struct told t = recover(&p);
     assert_int_equal(t.left, 0);
-    assert_non_null(strstr(t.text, "it stays"));
+    assert_non_null(strstr(t.text, "was kept"));
     assert_file_text(file, "of others");
     struct err err = ERR_INIT;
     assert_ok(io_remove_tree(up, &err));
@@ -279,7 +279,7 @@ static void b2_a_folder_of_others_is_left_alone(void **state)
     assert_int_equal(mkdir(deep, 0700), 0);
     t = recover(&p);
     assert_int_equal(t.left, 0);
-    assert_non_null(strstr(t.text, "not what this session made"));
+    assert_non_null(strstr(t.text, "was not created by this session"));
     assert_true(io_exists(deep));
 }
 
@@ -403,8 +403,9 @@ static void b2_entries_without_identities_prove_nothing_but_names(void **state)
     /* kept and replaced; and with the folder away */
     write_text(kept, "before");
     write_text(p.old, "after");
-    dead_session(&p, "{\"effect\":1,\"verb\":\"staged-file\",\"values\":{\"path\":\"%s\",\"group\":\"g\"}}\n"
-                     "{\"effect\":2,\"verb\":\"replaced-file\",\"values\":{\"path\":\"%s\",\"kept\":\"%s\",\"group\":\"g\"}}\n",
+    dead_session(&p,
+                 "{\"effect\":1,\"verb\":\"staged-file\",\"values\":{\"path\":\"%s\",\"group\":\"g\"}}\n"
+                 "{\"effect\":2,\"verb\":\"replaced-file\",\"values\":{\"path\":\"%s\",\"kept\":\"%s\",\"group\":\"g\"}}\n",
                  made, p.old, kept);
     moved(&p);
     assert_int_equal(recover(&p).left, 2);

@@ -2,15 +2,14 @@
 /* From what people write to what is meant: names, policies, volumes. */
 #include "test.h"
 
-#include "requester/policy.h"
+#include "requester/session/policy.h"
 
-static const char mountinfo[] =
-    "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
-    "23 22 0:21 / /proc rw,nosuid - proc proc rw\n"
-    "30 22 8:2 / /srv rw - xfs /dev/sdb rw\n"
-    "31 30 8:3 / /srv/vm\\040images rw - btrfs /dev/sdc rw\n"
-    "32 22 8:4 / /srv-other rw - ext4 /dev/sdd rw\n"
-    "broken line\n";
+static const char mountinfo[] = "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
+                                "23 22 0:21 / /proc rw,nosuid - proc proc rw\n"
+                                "30 22 8:2 / /srv rw - xfs /dev/sdb rw\n"
+                                "31 30 8:3 / /srv/vm\\040images rw - btrfs /dev/sdc rw\n"
+                                "32 22 8:4 / /srv-other rw - ext4 /dev/sdd rw\n"
+                                "broken line\n";
 
 static void assert_volume(const char *path, const char *wanted)
 {
@@ -69,12 +68,12 @@ static void what_is_like_a_name_is_found(void **state)
     (void)state;
     const char *const names[] = { "web01", "web02", "database", "mail" };
 
-    assert_string_equal(requester_similar("web1", names, 4), "web01");
-    assert_string_equal(requester_similar("WEB02", names, 4), "web02");
-    assert_string_equal(requester_similar("databse", names, 4), "database");
-    assert_string_equal(requester_similar("mial", names, 4), "mail");
-    assert_null(requester_similar("kubernetes", names, 4));
-    assert_null(requester_similar("x", names, 0));
+    assert_string_equal(text_similar("web1", names, 4), "web01");
+    assert_string_equal(text_similar("WEB02", names, 4), "web02");
+    assert_string_equal(text_similar("databse", names, 4), "database");
+    assert_string_equal(text_similar("mial", names, 4), "mail");
+    assert_null(text_similar("kubernetes", names, 4));
+    assert_null(text_similar("x", names, 0));
 }
 
 static void policies_are_parsed_and_others_refused(void **state)
@@ -93,10 +92,14 @@ static void policies_are_parsed_and_others_refused(void **state)
     assert_int_equal(p.all.require, VM_LEVEL_FILE_SYSTEM);
     assert_int_equal(p.all.fallback, VM_FALLBACK_FAIL);
     policies_clear(&p);
+    assert_ok(policies_parse(&(struct requester_policy){ .method = "crash", .fallback = "crash" }, &p, &err));
+    assert_int_equal(p.all.method, VM_METHOD_CRASH);
+    assert_int_equal(p.all.fallback, VM_FALLBACK_CRASH);
+    policies_clear(&p);
     assert_fails(EINVAL, policies_parse(&(struct requester_policy){ .method = "sideways" }, &p, &err));
-    assert_string_equal(err.text, "unknown method 'sideways': auto, child or saved-state");
+    assert_string_equal(err.text, "unknown method 'sideways': use auto, child, saved-state, live-state or crash");
     assert_fails(EINVAL, policies_parse(&(struct requester_policy){ .require = "crash" }, &p, &err));
-    assert_fails(EINVAL, policies_parse(&(struct requester_policy){ .fallback = "crash" }, &p, &err));
+    assert_fails(EINVAL, policies_parse(&(struct requester_policy){ .fallback = "offline" }, &p, &err));
     assert_null(p.of); /* outputs are untouched on failure */
 }
 
@@ -132,21 +135,43 @@ static void what_a_run_learns_stays_for_that_vm(void **state)
 
     assert_ok(policies_parse(&(struct requester_policy){ .fallback = "saved-state" }, &p, &err));
     struct vm_policy found = policies_find(&p, "one", one);
-    assert_true(policy_may_fall_back(&found));
+    assert_true(policy_may_fall_back(&found, false));
     assert_ok(policies_learn(&p, one, "the agent did not answer", &err));
     found = policies_find(&p, "one", one);
     assert_string_equal(found.not_quiesced, "the agent did not answer");
-    assert_false(policy_may_fall_back(&found)); /* once is enough */
+    assert_false(policy_may_fall_back(&found, false)); /* once is enough */
     found = policies_find(&p, "two", two);
     assert_null(found.not_quiesced);
     found.require = VM_LEVEL_FILE_SYSTEM;
-    assert_false(policy_may_fall_back(&found));
+    assert_false(policy_may_fall_back(&found, false));
     found = (struct vm_policy){ .fallback = VM_FALLBACK_AUTO };
-    assert_false(policy_may_fall_back(&found)); /* M10 */
+    assert_false(policy_may_fall_back(&found, false)); /* M10 */
     found = (struct vm_policy){ .fallback = VM_FALLBACK_FAIL };
-    assert_false(policy_may_fall_back(&found));
+    assert_false(policy_may_fall_back(&found, false));
+    found = (struct vm_policy){ .fallback = VM_FALLBACK_CRASH };
+    assert_true(policy_may_fall_back(&found, false));
+    found.require = VM_LEVEL_SAVED_STATE; /* a saved state would do, the fallback does not */
+    assert_false(policy_may_fall_back(&found, false));
     found = (struct vm_policy){ .method = VM_METHOD_CHILD, .fallback = VM_FALLBACK_SAVED };
-    assert_false(policy_may_fall_back(&found));
+    assert_false(policy_may_fall_back(&found, false));
+}
+
+static void file_systems_alone_are_for_guests_whose_writers_refuse(void **state)
+{
+    (void)state;
+    struct vm_policy p = { .method = VM_METHOD_CHILD, .require = VM_LEVEL_FILE_SYSTEM, .fallback = VM_FALLBACK_FILE_SYSTEM };
+
+    assert_true(policy_may_fall_back(&p, true));
+    assert_false(policy_may_fall_back(&p, false)); /* the agent failed: it would again */
+    p.require = VM_LEVEL_APPLICATION;
+    assert_false(policy_may_fall_back(&p, true));
+    p.require = VM_LEVEL_CRASH;
+    p.not_quiesced = "the database is busy";
+    assert_false(policy_may_fall_back(&p, true)); /* once is enough */
+    p = (struct vm_policy){ .fallback = VM_FALLBACK_SAVED };
+    assert_true(policy_may_fall_back(&p, true));
+    p = (struct vm_policy){ .fallback = VM_FALLBACK_AUTO };
+    assert_false(policy_may_fall_back(&p, true)); /* M10 */
 }
 
 static void the_first_line_of_a_password_file_is_the_passphrase(void **state)
@@ -189,6 +214,7 @@ int main(void)
         cmocka_unit_test(policies_are_parsed_and_others_refused),
         cmocka_unit_test(a_vms_own_policy_goes_before_that_of_all),
         cmocka_unit_test(what_a_run_learns_stays_for_that_vm),
+        cmocka_unit_test(file_systems_alone_are_for_guests_whose_writers_refuse),
         test_in_dir(the_first_line_of_a_password_file_is_the_passphrase),
         cmocka_unit_test(nobody_to_ask_is_an_error_that_says_what_to_do),
     };

@@ -30,10 +30,20 @@ static int parse(const char *text, size_t n)
 
 static void an_entry_reads_as_it_was_written(void **state)
 {
-    struct catalogue_op ops[] = {{{{1}}, 1}, {{{2}}, 2}, {{{3}}, 3}, {{{4}}, 40}};
-    struct catalogue_seen seen[] = {{{5}, 77, {{6}}}};
-    struct catalogue_entry e = {.host = "web01", .seq = 9, .since = 7, .time_us = 1800000000000000, .kind = STORE_ENTRY_BASE,
-                                .has_prev = true, .prev = {{8}}, .seen = seen, .n_seen = 1, .ops = ops, .n_ops = 4}, got;
+    struct catalogue_op ops[] = { { { { 1 } }, 1 }, { { { 2 } }, 2 }, { { { 3 } }, 3 }, { { { 4 } }, 40 } };
+    struct catalogue_seen seen[] = { { { 5 }, 77, { { 6 } } } };
+    struct catalogue_entry e = { .host = "web01",
+                                 .seq = 9,
+                                 .since = 7,
+                                 .time_us = 1800000000000000,
+                                 .kind = STORE_ENTRY_BASE,
+                                 .has_prev = true,
+                                 .prev = { { 8 } },
+                                 .seen = seen,
+                                 .n_seen = 1,
+                                 .ops = ops,
+                                 .n_ops = 4 },
+                           got;
     struct buf b = text_of(&e);
 
     (void)state;
@@ -43,7 +53,7 @@ static void an_entry_reads_as_it_was_written(void **state)
     assert_memory_equal(got.seen, seen, sizeof seen);
     assert_int_equal(got.n_ops, 4);
     for (unsigned i = 0; i < 4; i++) { /* those that stand come first */
-        static const unsigned order[] = {0, 2, 1, 3};
+        static const unsigned order[] = { 0, 2, 1, 3 };
         assert_memory_equal(&got.ops[i], &ops[order[i]], sizeof ops[0]);
     }
     assert_int_equal(catalogue_parse(b.data, b.len, "another", &got), -EBADMSG);
@@ -65,8 +75,10 @@ static void refused(const char *text, const char *old, const char *new)
 
 static void an_entry_out_of_bounds_is_refused(void **state)
 {
-    struct catalogue_op ops[] = {{{{1}}, 3}, {{{2}}, 2}};
-    struct catalogue_entry e = {.host = "web01", .seq = 9, .time_us = 1800000000000000, .kind = STORE_ENTRY_COMMIT, .ops = ops, .n_ops = 2};
+    struct catalogue_op ops[] = { { { { 1 } }, 3 }, { { { 2 } }, 2 } };
+    struct catalogue_entry e = {
+        .host = "web01", .seq = 9, .time_us = 1800000000000000, .kind = STORE_ENTRY_COMMIT, .ops = ops, .n_ops = 2
+    };
     struct buf b = text_of(&e);
     const char *text = (const char *)b.data;
 
@@ -94,7 +106,7 @@ static void an_entry_out_of_bounds_is_refused(void **state)
     buf_free(&b);
     e.ops = calloc(CATALOGUE_OPS_MAX + 1, sizeof *e.ops);
     for (e.n_ops = 0; e.n_ops <= CATALOGUE_OPS_MAX; e.n_ops++)
-        e.ops[e.n_ops] = (struct catalogue_op){{{(uint8_t)e.n_ops, (uint8_t)(e.n_ops >> 8)}}, 1};
+        e.ops[e.n_ops] = (struct catalogue_op){ { { (uint8_t)e.n_ops, (uint8_t)(e.n_ops >> 8) } }, 1 };
     b = text_of(&e);
     assert_int_equal(parse((const char *)b.data, b.len), -EBADMSG);
     buf_free(&b);
@@ -139,8 +151,8 @@ static void b4_two_at_once_are_no_fault(void **state)
 {
     struct host a, b;
     char *path = begin_two(*state, &a, &b);
-    struct store_catalogue_add add = {.key = b.key, .host = b.name, .kind = STORE_ENTRY_COMMIT};
-    char id[STORE_ID_LEN + 1], *points[] = {point(2, id), NULL};
+    struct store_catalogue_add add = { .key = b.key, .host = b.name, .kind = STORE_ENTRY_COMMIT };
+    char id[STORE_ID_LEN + 1], *points[] = { point(2, id), NULL };
     struct store_head head;
     struct err err = ERR_INIT;
 
@@ -181,7 +193,7 @@ static void b4_a_base_replaces_what_is_older(void **state)
         commit(&a, i);
     look(&a);
     assert_true(!stands(&a, 1000) && stands(&a, 1001) && stands(&a, 0) && !stands(&a, 5) && stands(&a, 263) && stands(&a, 363));
-    assert_null(store_catalogue_find(a.c, point(999 + 1, (char[STORE_ID_LEN + 1]){0})));
+    assert_null(store_catalogue_find(a.c, point(999 + 1, (char[STORE_ID_LEN + 1]){ 0 })));
     assert_int_equal(cuts(&a), 0);
     host_end(&a);
     host_end(&b);
@@ -192,7 +204,7 @@ static void more_than_an_entry_can_hold(void **state)
 {
     struct host a, b;
     char *path = begin_two(*state, &a, &b), **points = NULL;
-    struct store_catalogue_add add = {.key = a.key, .host = a.name, .kind = STORE_ENTRY_BASE};
+    struct store_catalogue_add add = { .key = a.key, .host = a.name, .kind = STORE_ENTRY_BASE };
     struct err err = ERR_INIT;
     size_t n;
 
@@ -219,12 +231,9 @@ static void more_than_an_entry_can_hold(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_entry_reads_as_it_was_written),
-        cmocka_unit_test(an_entry_out_of_bounds_is_refused),
-        test_in_dir(b4_all_chains_together_say_what_stands),
-        test_in_dir(b4_two_at_once_are_no_fault),
-        test_in_dir(b4_a_base_replaces_what_is_older),
-        test_in_dir(more_than_an_entry_can_hold),
+        cmocka_unit_test(an_entry_reads_as_it_was_written),  cmocka_unit_test(an_entry_out_of_bounds_is_refused),
+        test_in_dir(b4_all_chains_together_say_what_stands), test_in_dir(b4_two_at_once_are_no_fault),
+        test_in_dir(b4_a_base_replaces_what_is_older),       test_in_dir(more_than_an_entry_can_hold),
     };
 
     return cmocka_run_group_tests_name("store_catalogue", tests, NULL, NULL);

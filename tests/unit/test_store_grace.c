@@ -3,11 +3,15 @@
  * time they have. */
 #include "store_test.h"
 #include "base/clock.h"
-#include "store/garbage.h"
+#include "store/garbage/garbage.h"
+#include "store/object/names.h"
+#include <fts.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
-#define DAY_US (24 * 3600 * INT64_C(1000000))
+#define HOUR_US (3600 * INT64_C(1000000))
+#define DAY_US (24 * HOUR_US)
 #define N (40 * CHUNK)
 
 static struct store_prune_result prune(struct store *s, int64_t grace_us)
@@ -18,6 +22,21 @@ static struct store_prune_result prune(struct store *s, int64_t grace_us)
 
     assert_ok(store_prune(s, &o, &r, &err));
     return r;
+}
+
+/* So long ago was everything without an index that is so now. */
+static void let_pass(struct store *s, int64_t us)
+{
+    _cleanup_garbage_ struct garbage g = { 0 };
+    struct err err = ERR_INIT;
+
+    assert_ok(garbage_load(&s->env, &g, &err));
+    assert_true(g.n > 0);
+    for (size_t i = 0; i < g.n; i++) {
+        g.records[i].since_us -= us;
+        assert_ok(garbage_put(&s->env, &g.records[i], &err));
+    }
+    assert_ok(garbage_drop(&s->env, &g, &err));
 }
 
 struct hidden {
@@ -104,12 +123,16 @@ static void b4_what_was_garbage_for_long_enough_goes(void **state)
     fill(data, N, 2);
     test_backup(s, data, N, NULL, kept);
     assert_ok(store_forget(s, &forgotten, 1, &err));
-    struct store_prune_result r = prune(s, 1500000);
+    struct store_prune_result r = prune(s, DAY_US);
     assert_false(deletes(&r));
-    r = prune(s, 1500000); /* its time does not begin again */
+    r = prune(s, DAY_US); /* its time does not begin again */
     assert_false(deletes(&r));
-    usleep(1700000);
-    r = prune(s, 1500000);
+    let_pass(s, DAY_US - HOUR_US);
+    r = prune(s, DAY_US);
+    assert_false(deletes(&r));
+    assert_true(r.later_us > 0);
+    let_pass(s, HOUR_US);
+    r = prune(s, DAY_US);
     assert_true(deletes(&r) && r.bytes_freed >= N && r.bytes_later == 0 && r.later_us == 0);
     test_same(s, kept, data, N);
     fill(data, N, 3);
@@ -163,12 +186,108 @@ static void b4_a_dry_run_counts_what_the_grace_keeps(void **state)
     assert_foreseen(s, DAY_US, false, false);
     test_backup(s, data, N, NULL, other);
     assert_ok(store_forget(s, forgotten + 1, 1, &err));
-    assert_foreseen(s, 1500000, false, true);
-    usleep(1700000);
-    assert_foreseen(s, 1500000, true, false);
+    assert_foreseen(s, DAY_US, false, true);
+    let_pass(s, DAY_US);
+    assert_foreseen(s, DAY_US, true, false);
     assert_sound(s);
     store_close(s);
     free(data);
+}
+
+/* ---- What a dry run writes --------------------------------------------------------------------------------------------------*/
+
+/* Every file and folder below it, with sizes and times. */
+static void describe(const char *path, struct buf *ret)
+{
+    char *const paths[] = { (char *)(uintptr_t)path, NULL };
+    FTS *tree = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+
+    assert_non_null(tree);
+    for (FTSENT *e; (e = fts_read(tree));)
+        if (e->fts_info != FTS_DP)
+            assert_int_equal(buf_addf(ret, "%s %lld %lld.%09ld %llu\n", e->fts_path, (long long)e->fts_statp->st_size,
+                                      (long long)e->fts_statp->st_mtim.tv_sec, e->fts_statp->st_mtim.tv_nsec,
+                                      (unsigned long long)e->fts_statp->st_ino),
+                             0);
+    fts_close(tree);
+}
+
+static void remove_all(struct store *s, const char *folder)
+{
+    _cleanup_names_ struct names names = { 0 };
+    char path[OBJECT_PATH_SIZE];
+    struct err err = ERR_INIT;
+
+    assert_ok(names_list(&s->env, folder, &names, &err));
+    for (size_t i = 0; i < names.n; i++)
+        assert_ok(backend_del(s->env.backend, object_name_path(folder, &names.list[i], path), &err));
+}
+
+/* Also where the storage has lost index files, which a prune makes again: the dry run says what that prune does. */
+static void b4_a_dry_run_writes_nothing(void **state)
+{
+    char *path = io_path(*state, "repo"), id[STORE_ID_LEN + 1], kept[STORE_ID_LEN + 1];
+    const char *forgotten = id;
+    uint8_t *data = malloc(N), *want = malloc(N);
+    struct err err = ERR_INIT;
+
+    for (int lost = 0; lost < 2; lost++) {
+        struct store_prune o = { .dry_run = true };
+        struct store_prune_result dry, r;
+        _cleanup_buf_ struct buf before = BUF_INIT, after = BUF_INIT;
+        struct store *s = test_repo(*state, lost);
+        fill(data, N, 1);
+        test_backup(s, data, N, NULL, id);
+        fill(data, N / 4, 2);
+        test_backup(s, data, N, NULL, kept);
+        memcpy(want, data, N);
+        fill(data, N, 3);
+        test_backup(s, data, N, NULL, id);
+        assert_ok(store_forget(s, &forgotten, 1, &err));
+        if (lost)
+            remove_all(s, "index");
+        store_close(s);
+        s = test_open(path, lost);
+        describe(path, &before);
+        assert_ok(store_prune(s, &o, &dry, &err));
+        describe(path, &after);
+        assert_string_equal((char *)before.data, (char *)after.data);
+        r = prune(s, 0);
+        assert_int_equal(dry.points, r.points);
+        assert_int_equal(dry.chunks, r.chunks);
+        assert_int_equal(dry.packs_deleted, r.packs_deleted);
+        assert_int_equal(dry.packs_repacked, r.packs_repacked);
+        assert_int_equal(dry.bytes_freed, r.bytes_freed);
+        assert_true(r.packs_deleted > 0);
+        test_same(s, kept, want, N);
+        assert_sound(s);
+        store_close(s);
+        assert_ok(io_remove_tree(path, &err));
+    }
+    free(data);
+    free(want);
+    free(path);
+}
+
+/* As before it had a lock: others that delete are in its way, and it says so. */
+static void b4_a_dry_run_is_refused_beside_a_prune(void **state)
+{
+    char *lock = io_path(*state, "repo/locks/00112233445566778899aabbccddeeff"), text[256], since[32];
+    struct store *s = test_repo(*state, false);
+    struct store_prune o = { .dry_run = true };
+    struct store_prune_result r;
+    struct err err = ERR_INIT;
+
+    snprintf(text, sizeof text,
+             "kvss lock 1\nkind=maintenance\npurpose=prune\nhost=elsewhere\nboot=x\npid=1\nstart=1\npidns=1\n"
+             "since=%s\n",
+             clock_format(clock_wall_us(), since));
+    test_lock(s, lock, text);
+    assert_fails(EBUSY, store_prune(s, &o, &r, &err));
+    assert_int_equal(unlink(lock), 0);
+    assert_ok(store_prune(s, &o, &r, &err));
+    store_close(s);
+    free(lock);
 }
 
 /* Records of an older kvss, and such that a wrong clock made, count from now on. */
@@ -185,7 +304,7 @@ static void b4_a_record_without_a_sane_time_counts_from_now(void **state)
     assert_ok(store_forget(s, &forgotten, 1, &err));
     prune(s, DAY_US);
     for (int i = 0; i < 2; i++) {
-        _cleanup_garbage_ struct garbage g = {0};
+        _cleanup_garbage_ struct garbage g = { 0 };
         assert_ok(garbage_load(&s->env, &g, &err));
         assert_int_equal(g.n, 1);
         g.records[0].since_us = i ? INT64_MAX : 0;
@@ -193,7 +312,7 @@ static void b4_a_record_without_a_sane_time_counts_from_now(void **state)
         assert_ok(garbage_drop(&s->env, &g, &err));
         struct store_prune_result r = prune(s, 60 * INT64_C(1000000));
         assert_false(deletes(&r));
-        _cleanup_garbage_ struct garbage now = {0};
+        _cleanup_garbage_ struct garbage now = { 0 };
         assert_ok(garbage_load(&s->env, &now, &err));
         assert_int_equal(now.n, 1);
         assert_true(now.records[0].since_us > 0 && now.records[0].since_us < INT64_MAX);
@@ -216,7 +335,7 @@ static void b2_a_lock_from_the_future_that_nobody_holds_blocks_nothing(void **st
                       "since=2026-01-01T00:00:00.000Z\n";
     char fresh[256], since[32];
     struct store *s = test_repo(*state, false);
-    struct store_prune o = {0};
+    struct store_prune o = { 0 };
     struct store_prune_result r;
     struct err err = ERR_INIT;
 
@@ -229,8 +348,10 @@ static void b2_a_lock_from_the_future_that_nobody_holds_blocks_nothing(void **st
     prune(s, 0);
     assert_false(io_exists(lock));
     /* One that was begun just now may well be alive: it is for people to say. */
-    snprintf(fresh, sizeof fresh, "kvss lock 1\nkind=maintenance\npurpose=prune\nhost=elsewhere\nboot=x\npid=1\nstart=1\npidns=1\n"
-             "since=%s\n", clock_format(clock_wall_us(), since));
+    snprintf(fresh, sizeof fresh,
+             "kvss lock 1\nkind=maintenance\npurpose=prune\nhost=elsewhere\nboot=x\npid=1\nstart=1\npidns=1\n"
+             "since=%s\n",
+             clock_format(clock_wall_us(), since));
     test_lock(s, lock, fresh);
     put_in_future(lock);
     assert_fails(EBUSY, store_prune(s, &o, &r, &err));
@@ -251,6 +372,8 @@ int main(void)
         test_in_dir(b4_a_hidden_point_comes_back_whole),
         test_in_dir(b4_what_was_garbage_for_long_enough_goes),
         test_in_dir(b4_a_dry_run_counts_what_the_grace_keeps),
+        test_in_dir(b4_a_dry_run_writes_nothing),
+        test_in_dir(b4_a_dry_run_is_refused_beside_a_prune),
         test_in_dir(b4_a_record_without_a_sane_time_counts_from_now),
         test_in_dir(b2_a_lock_from_the_future_that_nobody_holds_blocks_nothing),
     };

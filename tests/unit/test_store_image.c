@@ -28,8 +28,14 @@ static void round_trip(const char *dir, bool encrypted)
     free(data);
 }
 
-static void round_trip_plain(void **state) { round_trip(*state, false); }
-static void round_trip_encrypted(void **state) { round_trip(*state, true); }
+static void round_trip_plain(void **state)
+{
+    round_trip(*state, false);
+}
+static void round_trip_encrypted(void **state)
+{
+    round_trip(*state, true);
+}
 
 /* One writer changes the reference and the image alike, in random pieces that do not overlap. */
 static void scribble(struct store_image_writer *iw, uint8_t *ref, size_t n, uint64_t seed, unsigned density)
@@ -60,11 +66,12 @@ static void scribble(struct store_image_writer *iw, uint8_t *ref, size_t n, uint
 static void random_writes_over_a_chain_of_parents(void **state)
 {
     struct err err = ERR_INIT;
-    struct store *s = test_repo(*state, true);
+    struct store *s = test_repo(*state, test_encrypted());
+    unsigned rounds = 10 / test_stride(5);
     char id[10][STORE_ID_LEN + 1];
     uint8_t *ref[10];
 
-    for (unsigned k = 0; k < 10; k++) {
+    for (unsigned k = 0; k < rounds; k++) {
         size_t n = SIZE + (k % 3) * 777777 - (k % 4) * 333333, old = k ? SIZE + ((k - 1) % 3) * 777777 - ((k - 1) % 4) * 333333 : 0;
         struct store_writer *w;
         struct store_image_writer *iw;
@@ -77,7 +84,7 @@ static void random_writes_over_a_chain_of_parents(void **state)
         assert_ok(store_image_end(iw, NULL, &err));
         assert_ok(store_write_commit(w, "{}", id[k], &err));
     }
-    for (unsigned k = 0; k < 10; k++) {
+    for (unsigned k = 0; k < rounds; k++) {
         test_same(s, id[k], ref[k], SIZE + (k % 3) * 777777 - (k % 4) * 333333);
         free(ref[k]);
     }
@@ -90,7 +97,7 @@ static void cut_and_grown_again(void **state)
 {
     struct err err = ERR_INIT;
     struct store *s = test_repo(*state, false);
-    size_t sizes[] = {3 * CHUNK, 2 * CHUNK - 100, 600 * CHUNK, CHUNK / 2, 20000 * CHUNK, 5};
+    size_t sizes[] = { 3 * CHUNK, 2 * CHUNK - 100, 600 * CHUNK, CHUNK / 2, 20000 * CHUNK, 5 };
     char id[STORE_ID_LEN + 1];
     uint8_t *ref = calloc(1, 20000 * CHUNK);
 
@@ -125,7 +132,7 @@ static void cut_and_grown_again(void **state)
 /* A second backup of the same bytes stores nothing; one chunk changed stores that chunk and its branch. */
 static void stores_only_what_is_new(void **state)
 {
-    struct store *s = test_repo(*state, true);
+    struct store *s = test_repo(*state, test_encrypted());
     size_t n = 400 * CHUNK;
     uint8_t *data = malloc(n);
     char id[STORE_ID_LEN + 1];
@@ -225,8 +232,8 @@ static void refuses_what_is_out_of_range(void **state)
 /* A higher level stores less, none stores all; each is read by whoever opens the repository. */
 static void compresses_as_told(void **state)
 {
-    const size_t n = 32 * CHUNK;
-    const int levels[] = {-1, 1, 19};
+    const size_t n = 32 / test_stride(8) * CHUNK;
+    const int levels[] = { -1, 1, 19 };
     uint64_t stored[3];
     uint8_t *p = malloc(n);
     struct err err = ERR_INIT;
@@ -236,7 +243,7 @@ static void compresses_as_told(void **state)
         snprintf(name, sizeof name, "repo%u", i);
         char *path = io_path(*state, name);
         struct store_init init = test_init(true);
-        struct store_open o = {.key = init.key, .zstd_level = levels[i]};
+        struct store_open o = { .key = init.key, .zstd_level = levels[i] };
         struct store *s;
         fill(p, n, 3);
         for (size_t k = 0; k < n; k++) /* words of a small language */
@@ -252,7 +259,7 @@ static void compresses_as_told(void **state)
     }
     assert_true(stored[0] > n && stored[0] < n + n / 64);
     assert_true(stored[1] < n / 2 && stored[2] < stored[1]);
-    struct store_open wrong = {.key.passphrase = "correct horse", .zstd_level = 99};
+    struct store_open wrong = { .key.passphrase = "correct horse", .zstd_level = 99 };
     struct store *s;
     char *path = io_path(*state, "repo0");
     assert_fails(EINVAL, store_open(path, &wrong, &s, &err));

@@ -35,7 +35,7 @@ static uint64_t repo_bytes(void **state)
 static struct store_prune_result prune(struct store *s)
 {
     struct err err = ERR_INIT;
-    struct store_prune o = {0};
+    struct store_prune o = { 0 };
     struct store_prune_result r;
 
     assert_ok(store_prune(s, &o, &r, &err));
@@ -51,28 +51,28 @@ static void forget(struct store *s, const char *id)
 
 static void policy_keeps_the_newest_of_each_period(void **state)
 {
-    const char *web[] = {"web", NULL}, *both[] = {"db", "web", NULL}, *none[] = {NULL};
+    const char *web[] = { "web", NULL }, *both[] = { "db", "web", NULL }, *none[] = { NULL };
     struct store_policy_item items[] = {
-        {.time_us = 1000000LL * 86400 * 400, .groups = web},           /* 0: oldest */
-        {.time_us = 1000000LL * (86400 * 401 + 10), .groups = web},    /* 1: next day, early */
-        {.time_us = 1000000LL * (86400 * 401 + 20), .groups = web},    /* 2: later that day */
-        {.time_us = 1000000LL * 86400 * 402, .groups = both},          /* 3: db only here */
-        {.time_us = 1000000LL * 86400 * 403, .groups = web},           /* 4 */
-        {.time_us = 1000000LL * 86400 * 404, .groups = web},           /* 5: newest */
-        {.time_us = 1, .groups = none},
+        { .time_us = 1000000LL * 86400 * 400, .groups = web },        /* 0: oldest */
+        { .time_us = 1000000LL * (86400 * 401 + 10), .groups = web }, /* 1: next day, early */
+        { .time_us = 1000000LL * (86400 * 401 + 20), .groups = web }, /* 2: later that day */
+        { .time_us = 1000000LL * 86400 * 402, .groups = both },       /* 3: db only here */
+        { .time_us = 1000000LL * 86400 * 403, .groups = web },        /* 4 */
+        { .time_us = 1000000LL * 86400 * 404, .groups = web },        /* 5: newest */
+        { .time_us = 1, .groups = none },
     };
-    struct store_policy policy = {.last = 1, .daily = 2};
+    struct store_policy policy = { .last = 1, .daily = 2 };
     struct err err = ERR_INIT;
 
     (void)state;
     setenv("TZ", "UTC", 1);
     assert_ok(store_policy_apply(&policy, items, ARRAY_SIZE(items), &err));
-    bool want[] = {false, false, false, true, true, true, true};
+    bool want[] = { false, false, false, true, true, true, true };
     for (size_t i = 0; i < ARRAY_SIZE(items); i++)
         assert_int_equal(items[i].keep, want[i]);
     assert_string_equal(items[5].why, "last");
     assert_string_equal(items[4].why, "daily");
-    policy = (struct store_policy){.daily = 10};
+    policy = (struct store_policy){ .daily = 10 };
     assert_ok(store_policy_apply(&policy, items, ARRAY_SIZE(items), &err));
     assert_false(items[1].keep); /* not the newest of its day */
     assert_true(items[0].keep && items[2].keep);
@@ -84,7 +84,7 @@ static void any_point_can_go(void **state)
     struct store *s = test_repo(*state, true);
     uint8_t *data[6];
     char id[6][STORE_ID_LEN + 1], *path = io_path(*state, "repo");
-    size_t order[] = {0, 3, 5, 1, 2, 4};
+    size_t order[] = { 0, 3, 5, 1, 2, 4 };
 
     for (size_t i = 0; i < 6; i++) {
         data[i] = malloc(N);
@@ -128,7 +128,7 @@ static void mostly_unused_packs_are_repacked(void **state)
     assert_int_equal(r.packs_deleted, 0);
     assert_int_equal(repo_bytes(state), before);
     forget(s, big);
-    struct store_prune o = {.dry_run = true};
+    struct store_prune o = { .dry_run = true };
     assert_ok(store_prune(s, &o, &r, &err));
     assert_true(r.bytes_freed > N);
     assert_int_equal(repo_bytes(state), before);
@@ -200,7 +200,7 @@ static void one_prune_at_a_time(void **state)
     struct store *s = test_repo(*state, false);
     char *lock = io_path(*state, "repo/locks/00112233445566778899aabbccddeeff");
     const char *text = "kvss lock 1\nkind=maintenance\npurpose=prune\nhost=elsewhere\nboot=x\npid=1\nstart=1\npidns=1\nsince=2026\n";
-    struct store_prune o = {0};
+    struct store_prune o = { 0 };
     struct store_prune_result r;
     size_t n;
 
@@ -209,7 +209,7 @@ static void one_prune_at_a_time(void **state)
     assert_non_null(strstr(err.text, "elsewhere"));
     assert_ok(store_unlock(s, false, &n, &err));
     assert_int_equal(n, 0);
-    struct timespec old[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+    struct timespec old[2] = { { .tv_sec = 1000 }, { .tv_sec = 1000 } };
     assert_int_equal(utimensat(-1, lock, old, 0), 0);
     assert_ok(store_prune(s, &o, &r, &err)); /* stale: broken */
     assert_false(io_exists(lock));
@@ -223,7 +223,7 @@ static void keys_are_added_and_removed(void **state)
     struct store *s = test_repo(*state, true);
     char *path = io_path(*state, "repo"), id[33];
     struct store_key_info *list;
-    struct store_key key = {.passphrase = "second"};
+    struct store_key key = { .passphrase = "second" };
     uint8_t data[1000];
     char point[STORE_ID_LEN + 1];
     size_t n;
@@ -239,7 +239,7 @@ static void keys_are_added_and_removed(void **state)
     assert_fails(ENOENT, store_key_remove(s, list[0].id, &err));
     free(list);
     store_close(s);
-    struct store_open o = {.key.passphrase = "correct horse"};
+    struct store_open o = { .key.passphrase = "correct horse" };
     assert_fails(EACCES, store_open(path, &o, &s, &err));
     o.key.passphrase = "second";
     assert_ok(store_open(path, &o, &s, &err));

@@ -3,7 +3,7 @@
  * in locked memory. Clause B4. */
 #include "store_test.h"
 #include "base/clock.h"
-#include "store/key.h"
+#include "store/object/key.h"
 #include <sys/resource.h>
 
 static char *plant(const char *repo, const char *id, const char *text)
@@ -22,7 +22,8 @@ static char *key_text_of(unsigned log_n, unsigned r, unsigned p)
     memset(zeros, '0', sizeof zeros - 1);
     zeros[sizeof zeros - 1] = '\0';
     return str_format("kvss key 1\nkind=passphrase\ncreated=2026-01-01T00:00:00Z\nlabel=x\nkdf=scrypt\nlog_n=%u\nr=%u\np=%u\nsalt=%.32s\n"
-                      "wrapped=%s\n", log_n, r, p, zeros, zeros);
+                      "wrapped=%s\n",
+                      log_n, r, p, zeros, zeros);
 }
 
 static long peak_kib(void)
@@ -36,7 +37,7 @@ static long peak_kib(void)
 /* Of dear ones only those are tried that fit into the limit, and these after the cheap one that opens. */
 static void planted_keys_cost_nothing(void **state)
 {
-    const unsigned dear[][3] = {{22, 16, 4}, {19, 8, 1}, {18, 8, 1}, {17, 16, 4}, {17, 8, 4}};
+    const unsigned dear[][3] = { { 22, 16, 4 }, { 19, 8, 1 }, { 18, 8, 1 }, { 17, 16, 4 }, { 17, 8, 4 } };
     char *repo = io_path(*state, "repo");
 
     store_close(test_repo(*state, true));
@@ -74,7 +75,7 @@ static void the_last_one_goes_first(void **state)
         free(plant(repo, id, cheap));
         free(id);
     }
-    struct store_open o = {.key.passphrase = "correct horse", .threads = 1, .first_key = first};
+    struct store_open o = { .key.passphrase = "correct horse", .threads = 1, .first_key = first };
     assert_ok(store_open(repo, &o, &s, &err));
     assert_string_equal(store_key_used(s), first);
     store_close(s);
@@ -96,7 +97,7 @@ static void another_master_key_is_refused(void **state)
     init.version = 1; /* any key object may open it */
     assert_ok(store_create(repo, &init, &err));
     s = test_open(repo, true);
-    assert_ok(key_secret_get(&(struct store_key){.passphrase = "correct horse"}, &secret, &err));
+    assert_ok(key_secret_get(&(struct store_key){ .passphrase = "correct horse" }, &secret, &err));
     for (unsigned i = 0; i < 8; i++) {
         assert_int_equal(crypt_random(master, sizeof master), 0);
         assert_ok(key_put(s->env.backend, &secret, 10, master, &name, &err));
@@ -108,7 +109,7 @@ static void another_master_key_is_refused(void **state)
     char *path = str_format("%s/keys/%s", repo, store_key_used(s));
     store_close(s);
     assert_int_equal(unlink(path), 0);
-    struct store_open o = {.key.passphrase = "correct horse"};
+    struct store_open o = { .key.passphrase = "correct horse" };
     assert_fails(EACCES, store_open(repo, &o, &s, &err));
     assert_non_null(strstr(err.text, "rotated"));
     free(path);

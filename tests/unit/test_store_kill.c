@@ -85,7 +85,7 @@ static void work(const char *path, const char *other, struct diary *d, uint64_t 
     d->doing = OPENING;
     for (;;) {
         struct store_point_info *list;
-        struct store_prune o = {0};
+        struct store_prune o = { 0 };
         struct store_prune_result r;
         char id[STORE_ID_LEN + 1];
         size_t n;
@@ -97,7 +97,7 @@ static void work(const char *path, const char *other, struct diary *d, uint64_t 
         atomic_fetch_add(&d->committed, 1);
         if (rnd(&seed) % 2) {
             d->doing = COPY;
-            assert_true(store_copy_point(s, id, to, NULL, NULL, id, &err) >= 0);
+            assert_true(store_copy_point(s, id, to, NULL, id, &err) >= 0);
         }
         store_list_free(list, n);
         d->doing = FORGET;
@@ -151,7 +151,7 @@ static void examine(const char *path, const struct diary *d)
 static void killed_at_any_moment(void **state)
 {
     const char *text = getenv("KVSS_TEST_ROUNDS"), *how = getenv("KVSS_TEST_FULL");
-    unsigned killed[KINDS] = {0}, rounds = text ? (unsigned)atoi(text) : getenv("KVSS_TEST_VALGRIND") ? 1 : how ? 200 : 10;
+    unsigned killed[KINDS] = { 0 }, rounds = text ? (unsigned)atoi(text) : getenv("KVSS_TEST_VALGRIND") ? 1 : how ? 200 : 10;
     struct diary *d = mmap(NULL, sizeof *d, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     char *path = io_path(*state, "repo"), *other = io_path(*state, "other/x"), *up = io_path(*state, "other");
     struct err err = ERR_INIT;
@@ -162,7 +162,7 @@ static void killed_at_any_moment(void **state)
     struct store_init init = test_init(true);
     assert_ok(store_create(other, &init, &err));
     for (unsigned i = 0; i < rounds; i++) {
-        static const enum doing all[] = {BACKUP, PRUNE, COPY};
+        static const enum doing all[] = { BACKUP, PRUNE, COPY };
         int status;
         uint64_t child_seed = rnd(&seed);
         d->doing = OPENING;
@@ -194,7 +194,7 @@ static void killed_at_any_moment(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {test_in_dir_forking(killed_at_any_moment)};
+    const struct CMUnitTest tests[] = { test_in_dir_forking(killed_at_any_moment) };
 
     return cmocka_run_group_tests_name("store_kill", tests, NULL, NULL);
 }

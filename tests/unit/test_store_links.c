@@ -2,7 +2,7 @@
 /* A link in the place of a folder of the repository: of somebody else it leads nowhere, nothing is written or deleted where it points; an
  * administrator's own works. */
 #include "store_test.h"
-#include "store/session.h"
+#include "store/lock/lock_session.h"
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>

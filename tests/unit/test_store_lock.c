@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Locks and many writers: none loses a restore point; a lock tells its owner; one whose owner is dead is removed. Issue 3, 6. */
 #include "store_test.h"
-#include "store/session.h"
+#include "store/lock/lock_session.h"
 #include <dirent.h>
 #include <errno.h>
 #include <signal.h>
@@ -31,7 +31,7 @@ static void leave_lock(const char *path)
 
     assert_true(pid >= 0);
     if (pid == 0) {
-        struct store_open o = {.threads = 1};
+        struct store_open o = { .threads = 1 };
         struct store_writer *w;
         struct store *s;
         if (store_open(path, &o, &s, NULL) == 0 && store_write_begin(s, &w, NULL) == 0)
@@ -64,7 +64,7 @@ static void the_lock_of_a_dead_process_is_removed(void **state)
     leave_lock(path);
     assert_int_equal(count_locks(path), 1);
     s = test_open(path, false);
-    struct store_prune o = {0};
+    struct store_prune o = { 0 };
     struct store_prune_result r;
     assert_ok(store_prune(s, &o, &r, &err));
     assert_int_equal(r.bytes_later, 0);
@@ -87,7 +87,7 @@ static void a_live_lock_of_another_host_stays(void **state)
     assert_ok(io_replace_file(lock, "rubbish", 7, 0600, &err)); /* damaged: counts as live until it is old */
     test_backup(s, "y", 1, NULL, id);
     assert_true(io_exists(lock));
-    struct timespec old[2] = {{.tv_sec = time(NULL) - LOCK_STALE_S - 10}, {.tv_sec = time(NULL) - LOCK_STALE_S - 10}};
+    struct timespec old[2] = { { .tv_sec = time(NULL) - LOCK_STALE_S - 10 }, { .tv_sec = time(NULL) - LOCK_STALE_S - 10 } };
     assert_int_equal(utimensat(-1, lock, old, 0), 0);
     test_backup(s, "z", 1, NULL, id);
     assert_false(io_exists(lock));
@@ -127,7 +127,7 @@ static void read_by_others(const char *path, const char *id, const uint8_t *want
     int r = -EUCLEAN;
 
     for (unsigned i = 0; i < 300 && r == -EUCLEAN; i++) {
-        struct store *s = test_open(path, true);
+        struct store *s = test_open(path, test_encrypted());
         struct store_image *im = NULL;
         struct store_point *p;
         r = store_point_open(s, id, &p, NULL);
@@ -152,7 +152,7 @@ static void one_writer(const char *path, unsigned number)
     char id[STORE_ID_LEN + 1];
 
     for (unsigned i = 0; i < POINTS; i++) {
-        struct store *s = test_open(path, true);
+        struct store *s = test_open(path, test_encrypted());
         fill(data, 20 * CHUNK, i); /* all want to store the same, */
         data[0] = (uint8_t)number; /* nearly */
         data[19 * CHUNK] = (uint8_t)number;
@@ -172,17 +172,17 @@ static void many_writers_lose_nothing(void **state)
     int status;
     size_t n;
 
-    store_close(test_repo(*state, true));
+    store_close(test_repo(*state, test_encrypted()));
     for (unsigned i = 0; i < WRITERS; i++) { /* before there are threads, as in leave_lock() */
         if (fork() == 0) {
             one_writer(path, i);
             test_child_end(true);
         }
     }
-    struct store *s = test_open(path, true);
+    struct store *s = test_open(path, test_encrypted());
     /* and a prune every now and then */
     for (unsigned i = 0; i < WRITERS;) {
-        struct store_prune o = {0};
+        struct store_prune o = { 0 };
         struct store_prune_result r;
         assert_ok(store_prune(s, &o, &r, &err));
         pid_t pid = waitpid(-1, &status, WNOHANG);
@@ -204,8 +204,10 @@ static void many_writers_lose_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        test_in_dir_forking(the_lock_of_a_dead_process_is_removed), test_in_dir(a_live_lock_of_another_host_stays),
-        test_in_dir(a_lost_lock_ends_the_backup),           test_in_dir_forking(many_writers_lose_nothing),
+        test_in_dir_forking(the_lock_of_a_dead_process_is_removed),
+        test_in_dir(a_live_lock_of_another_host_stays),
+        test_in_dir(a_lost_lock_ends_the_backup),
+        test_in_dir_forking(many_writers_lose_nothing),
     };
 
     return cmocka_run_group_tests_name("store_lock", tests, NULL, NULL);

@@ -19,7 +19,7 @@ struct world {
 
 static void build(struct world *w, const char *dir)
 {
-    w->s = test_repo(dir, true);
+    w->s = test_repo(dir, test_encrypted());
     w->path = io_path(dir, "repo");
     w->data = malloc(N);
     fill(w->data, N, 1);
@@ -29,7 +29,7 @@ static void build(struct world *w, const char *dir)
 static void reopen(struct world *w)
 {
     store_close(w->s);
-    w->s = test_open(w->path, true);
+    w->s = test_open(w->path, test_encrypted());
 }
 
 static void done(struct world *w)
@@ -95,9 +95,9 @@ static void note(void *priv, const struct store_problem *p)
  * where all points are whole, and only there. */
 static uint64_t check(struct world *w, const char *point, unsigned *of_point)
 {
-    struct store_check o = {.read_data_percent = 0};
+    struct store_check o = { .read_data_percent = 0 };
     struct store_check_result result;
-    struct found f = {.point = point};
+    struct found f = { .point = point };
     struct err err = ERR_INIT;
 
     assert_ok(store_check(w->s, &o, note, &f, &result, &err));
@@ -122,7 +122,7 @@ static struct store_lost lost(struct world *w)
 /* Each pack in each way: the check names the point; a full backup of the same bytes can be read, and heals the older one. */
 static void what_is_lost_is_stored_again(void **state)
 {
-    for (unsigned n = 0, packs = 1; n < packs * HARMS; n += test_stride(4)) {
+    for (unsigned n = 0, packs = 1; n < packs * HARMS; n += test_stride(100)) {
         char *dir = str_format("%s/%u", (char *)*state, n), second[STORE_ID_LEN + 1];
         struct world w;
         unsigned named;
@@ -147,7 +147,7 @@ static void what_is_lost_is_stored_again(void **state)
         assert_int_equal(check(&w, w.id, NULL), 0);
         test_clean(w.s);
         /* And a prune clears it away. */
-        struct store_prune o = {0};
+        struct store_prune o = { 0 };
         struct store_prune_result result;
         struct err err = ERR_INIT;
         assert_ok(store_prune(w.s, &o, &result, &err));
@@ -218,7 +218,7 @@ static void an_old_index_does_no_harm(void **state)
     struct world w;
     char second[STORE_ID_LEN + 1], third[STORE_ID_LEN + 1];
     const char *gone[1];
-    struct store_prune o = {.max_unused_percent = 1};
+    struct store_prune o = { .max_unused_percent = 1 };
     struct store_prune_result result;
     struct err err = ERR_INIT;
 

@@ -28,9 +28,9 @@ static void create_refuses_what_is_there(void **state)
 
 static void addresses_are_no_folders(void **state)
 {
-    static const char *const bad[] = {"s3:b/x", "s3://b/x", "sftp:u@h:/x", "ssh://h/x", "u@h:/x", "h:x", "C:\\x", "\\\\h\\x", ":x",
-                                      "file:///x"};
-    static const char *const good[] = {"x", "./a:b", "/a:b", "a/b:c", "..", ".", "/", "a"};
+    static const char *const bad[] = { "s3:b/x", "s3://b/x", "sftp:u@h:/x", "ssh://h/x", "u@h:/x",
+                                       "h:x",    "C:\\x",    "\\\\h\\x",    ":x",        "file:///x" };
+    static const char *const good[] = { "x", "./a:b", "/a:b", "a/b:c", "..", ".", "/", "a" };
     struct err err = ERR_INIT;
 
     (void)state;
@@ -42,7 +42,7 @@ static void addresses_are_no_folders(void **state)
 
 static int try_open(const char *path, const char *passphrase, const char *key_file, struct err *err)
 {
-    struct store_open o = {.key = {passphrase, key_file}, .threads = 1};
+    struct store_open o = { .key = { passphrase, key_file }, .threads = 1 };
     struct store *s = NULL;
     int r = store_open(path, &o, &s, err);
 
@@ -54,7 +54,7 @@ static void keys_open_and_others_do_not(void **state)
 {
     struct err err = ERR_INIT;
     char *path = io_path(*state, "repo"), *key = io_path(*state, "key"), *file_repo = io_path(*state, "repo2");
-    struct store_init init = {.key.key_file = key, .scrypt_log_n = 10};
+    struct store_init init = { .key.key_file = key, .scrypt_log_n = 10 };
 
     store_close(test_repo(*state, true));
     assert_int_equal(try_open(path, "correct horse", NULL, &err), 0);
@@ -96,7 +96,7 @@ static void documents_round_trip(void **state)
 {
     struct err err = ERR_INIT;
     struct store *s = test_repo(*state, true);
-    size_t sizes[] = {0, 1, CHUNK, 5 * CHUNK + 17};
+    size_t sizes[] = { 0, 1, CHUNK, 5 * CHUNK + 17 };
     uint8_t *data = malloc(sizes[3]);
     char name[64], id[STORE_ID_LEN + 1];
     struct buf got = BUF_INIT;
@@ -110,7 +110,7 @@ static void documents_round_trip(void **state)
         assert_ok(store_write_document(w, name, data, sizes[i], &err));
         assert_fails(EEXIST, store_write_document(w, name, data, sizes[i], &err));
     }
-    const char *bad[] = {"", "/x", "x/", "a//b", "a/../b", "..", ".", "a\nb"};
+    const char *bad[] = { "", "/x", "x/", "a//b", "a/../b", "..", ".", "a\nb" };
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
         assert_fails(EINVAL, store_write_document(w, bad[i], "x", 1, &err));
     assert_ok(store_write_commit(w, "{\"vm\":\"web01\"}", id, &err));

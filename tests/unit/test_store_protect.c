@@ -35,7 +35,7 @@ static void done(struct world *w)
 
 static int forget(struct world *w, unsigned i, struct err *err)
 {
-    const char *ids[] = {w->id[i]};
+    const char *ids[] = { w->id[i] };
 
     return store_forget(w->s, ids, 1, err);
 }
@@ -57,7 +57,7 @@ static int prune(struct world *w, struct err *err)
 {
     struct store_prune_result result;
 
-    return store_prune(w->s, &(struct store_prune){0}, &result, err);
+    return store_prune(w->s, &(struct store_prune){ 0 }, &result, err);
 }
 
 static void round_trip(const char *dir, bool encrypted)
@@ -72,7 +72,7 @@ static void round_trip(const char *dir, bool encrypted)
     assert_fails(EPERM, forget(w, 0, &err));
     assert_non_null(strstr(err.text, "kvss protect --off"));
     err_clear(&err);
-    const char *both[] = {w->id[1], w->id[0]};
+    const char *both[] = { w->id[1], w->id[0] };
     assert_fails(EPERM, store_forget(w->s, both, 2, &err));
     err_clear(&err);
     test_same(w->s, w->id[1], w->data, N); /* nothing was removed */
@@ -92,8 +92,14 @@ static void round_trip(const char *dir, bool encrypted)
     done(w);
 }
 
-static void encrypted(void **state) { round_trip(*state, true); }
-static void plain(void **state) { round_trip(*state, false); }
+static void encrypted(void **state)
+{
+    round_trip(*state, true);
+}
+static void plain(void **state)
+{
+    round_trip(*state, false);
+}
 
 /* The storage loses the point: nothing is pruned, and a check tells. */
 static void what_is_lost_can_be_put_back(void **state)

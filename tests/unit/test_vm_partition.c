@@ -3,7 +3,7 @@
 #include "test.h"
 
 #include "base/num.h"
-#include "writers/vm/internal.h"
+#include "writers/vm/vm_internal.h"
 #include <string.h>
 
 #define N VM_PARTITION_BYTES
@@ -31,8 +31,7 @@ static void put_gpt(uint8_t *d, size_t sector, uint32_t count, uint32_t size)
     num_put_le32(d + sector + 84, size);
 }
 
-static const uint8_t ldm_data[16] = { 0xa0, 0x60, 0x9b, 0xaf, 0x31, 0x14, 0x62, 0x4f,
-                                      0xbc, 0x68, 0x33, 0x11, 0x71, 0x4a, 0x69, 0xad };
+static const uint8_t ldm_data[16] = { 0xa0, 0x60, 0x9b, 0xaf, 0x31, 0x14, 0x62, 0x4f, 0xbc, 0x68, 0x33, 0x11, 0x71, 0x4a, 0x69, 0xad };
 
 static void an_mbr_disk_is_dynamic_by_type_0x42_in_any_slot(void **state)
 {

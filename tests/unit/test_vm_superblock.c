@@ -4,7 +4,7 @@
 #include "test_hv.h"
 
 #include "base/num.h"
-#include "writers/vm/internal.h"
+#include "writers/vm/vm_internal.h"
 #include <stdio.h>
 
 static uint8_t *start_of(const char *name)
@@ -34,9 +34,9 @@ static void devices_of_real_file_systems(void **state)
         const char *name, *type;
         unsigned devices;
     } cases[] = {
-        { "btrfs-two-devices", "btrfs", 2 }, { "f2fs", "f2fs", 1 },
-        { "f2fs-two-devices", "f2fs", 2 },   { "xfs", "xfs", 1 },
-        { "xfs-outside-log", "xfs", 2 },     { "ext4", "ext4", 1 },
+        { "btrfs-two-devices", "btrfs", 2 },   { "f2fs", "f2fs", 1 },
+        { "f2fs-two-devices", "f2fs", 2 },     { "xfs", "xfs", 1 },
+        { "xfs-outside-log", "xfs", 2 },       { "ext4", "ext4", 1 },
         { "ext4-outside-journal", "ext4", 2 }, { "ext4-journal", "ext4 journal", 1 },
     };
 

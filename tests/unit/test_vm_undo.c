@@ -4,7 +4,7 @@
 
 #include "base/io_at.h"
 #include "journal/journal.h"
-#include "writers/vm/internal.h"
+#include "writers/vm/vm_internal.h"
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -153,12 +153,8 @@ static void link_effect(const struct place *p, const char *before, const char *a
     if (before)
         id_of(p, "web", &old);
     const struct journal_arg args[] = {
-        { "path", p->path },
-        { "made", p->kept },
-        { "group", "g" },
-        { before ? "target" : NULL, before },
-        { "old_id", old.text },
-        { NULL, NULL },
+        { "path", p->path },    { "made", p->kept }, { "group", "g" }, { before ? "target" : NULL, before },
+        { "old_id", old.text }, { NULL, NULL },
     };
     assert_ok(journal_begin(p->j, VERB_LINK, args, &id, &err));
     if (!after) {
@@ -226,10 +222,10 @@ static void m16_a_folder_of_its_name_needs_no_link(void **state)
     static const struct {
         const char *place;
         bool needs;
-    } cases[] = { { "default", false },         { "default/web", false }, { "default/web/disks", false }, { "default/webcam", true },
+    } cases[] = { { "default", false },          { "default/web", false }, { "default/web/disks", false }, { "default/webcam", true },
                   { "default/group/web", true }, { "elsewhere", true },    { "default/no", false } };
-    static const char *const folders[] = { "default", "default/web", "default/web/disks", "default/webcam", "default/group",
-                                           "default/group/web", "elsewhere" };
+    static const char *const folders[] = { "default",       "default/web",       "default/web/disks", "default/webcam",
+                                           "default/group", "default/group/web", "elsewhere" };
     _cleanup_free_ char *dir = io_path(top, "default"), *link = io_path(dir, "web"), *other = io_path(dir, "db");
 
     for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {

@@ -2,7 +2,7 @@
 /* The two documents (behaviour 7): as they are on disk (tests/golden/vss), there and back, and what is not one of them. */
 #include "vss/components.h"
 #include "vss/metadata.h"
-#include "vss/text.h"
+#include "vss/vss_text.h"
 #include "vss_world.h"
 
 #define SET_ID "0f0e0d0c-0b0a-4908-8706-050403020100"
@@ -42,20 +42,29 @@ static struct kvss_metadata *example_metadata(void)
     struct kvss_metadata *md = NULL;
     struct err err = ERR_INIT;
     static const struct kvss_md_component vm = {
-        .type = VSS_CT_FILEGROUP, .name = "4c4c4544-0000-4000-8000-000000000001", .logical_path = "VMs\\prod",
-        .caption = "Backup Using Child Partition Snapshot\\\"web\" <01> & co\n\tGr\xc3\xbc\xc3\x9f" "e",
-        .restore_metadata = true, .notify_on_backup_complete = true, .selectable = true, .selectable_for_restore = true,
+        .type = VSS_CT_FILEGROUP,
+        .name = "4c4c4544-0000-4000-8000-000000000001",
+        .logical_path = "VMs\\prod",
+        .caption = "Backup Using Child Partition Snapshot\\\"web\" <01> & co\n\tGr\xc3\xbc\xc3\x9f"
+                   "e",
+        .restore_metadata = true,
+        .notify_on_backup_complete = true,
+        .selectable = true,
+        .selectable_for_restore = true,
         .flags = VSS_CF_BACKUP_RECOVERY | VSS_CF_NOT_SYSTEM_STATE,
     };
     static const struct kvss_md_component db = { .type = VSS_CT_DATABASE, .name = "orders" };
     static const struct kvss_md_files files[] = {
-        { .kind = KVSS_FILES_GROUP, .path = "/var/lib/libvirt/images", .filespec = "web01.qcow2",
+        { .kind = KVSS_FILES_GROUP,
+          .path = "/var/lib/libvirt/images",
+          .filespec = "web01.qcow2",
           .backup_type_mask = VSS_FSBT_DEFAULT | VSS_FSBT_CREATED_DURING_BACKUP },
         { .kind = KVSS_FILES_GROUP, .path = "nbd://host:10809", .filespec = "disk?", .recursive = true, .alternate_path = "/alt" },
     };
     static const struct kvss_md_files data = { .kind = KVSS_FILES_DATABASE, .path = "/db", .filespec = "*.db" };
-    static const struct kvss_md_files log = { .kind = KVSS_FILES_DATABASE_LOG, .path = "/db/log", .filespec = "*",
-                                              .backup_type_mask = VSS_FSBT_LOG_BACKUP_REQUIRED };
+    static const struct kvss_md_files log = {
+        .kind = KVSS_FILES_DATABASE_LOG, .path = "/db/log", .filespec = "*", .backup_type_mask = VSS_FSBT_LOG_BACKUP_REQUIRED
+    };
 
     assert_ok(metadata_new("Microsoft Hyper-V VSS Writer", VM_WRITER_ID, DB_WRITER_ID, VSS_UT_SYSTEMSERVICE, VSS_ST_OTHER, &md, &err));
     assert_ok(kvss_md_set_restore_method(md, VSS_RME_STOP_RESTORE_START, "libvirtd.service", VSS_WRE_ALWAYS, true, &err));
@@ -128,7 +137,10 @@ static struct bc_document *example_components(void)
     struct bc_component *c = NULL;
     struct err err = ERR_INIT;
     static const struct bc_snapshot s = {
-        .id = NO_SUCH_ID, .volume = "/var/lib/libvirt", .provider_id = PROVIDER_ID, .attributes = 0x400002,
+        .id = NO_SUCH_ID,
+        .volume = "/var/lib/libvirt",
+        .provider_id = PROVIDER_ID,
+        .attributes = 0x400002,
         .created_us = 1795381985123456,
     };
 
@@ -284,7 +296,7 @@ static const struct spoiled spoiled_components[] = {
     { "selectComponents=\"yes\"", "selectComponents=\"maybe\"", CORRUPT },
     { "backupType=\"incremental\"", "backupType=\"undefined\"", CORRUPT },
     { "<WRITER_COMPONENTS writerId=\"66841cd4", "<WRITER_COMPONENTS writerId=\"x", CORRUPT },
-    { "writerId=\"aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee\"", "writerId=\"" VM_WRITER_ID "\"", CORRUPT }, /* twice */
+    { "writerId=\"aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee\"", "writerId=\"" VM_WRITER_ID "\"", CORRUPT },      /* twice */
     { "logicalPath=\"\" componentName=\"plain\"", "logicalPath=\"VMs\" componentName=\"web01\"", CORRUPT }, /* twice */
     { "componentName=\"plain\"", "componentName=\"pl\\ain\"", CORRUPT },
     { "componentType=\"database\"", "componentType=\"table\"", CORRUPT },
@@ -294,7 +306,7 @@ static const struct spoiled spoiled_components[] = {
     { "hresult=\"0x800423f3\"", "hresult=\"0x800423F3\"", CORRUPT },
     { "hresult=\"0x800423f3\"", "hresult=\"2147754995\"", CORRUPT },
     { "<RESTORE_METADATA", "<BACKUP_METADATA metadata=\"\"/><RESTORE_METADATA", CORRUPT }, /* twice */
-    { "<BACKUP_METADATA", "<RESTORE_METADATA metadata=\"\"/><BACKUP_METADATA", CORRUPT }, /* order */
+    { "<BACKUP_METADATA", "<RESTORE_METADATA metadata=\"\"/><BACKUP_METADATA", CORRUPT },  /* order */
     { "<NEW_TARGET", "<TARGET", CORRUPT },
     { "<COMPONENT ", "<BLOB/><COMPONENT ", CORRUPT },
     { "recursive=\"yes\"", "recursive=\"yes\" recursive=\"yes\"", INVALID },

@@ -37,6 +37,7 @@ static void behaviour_02_a_component_per_vm(void **state)
     assert_string_equal(c->logical_path, "");
     assert_string_equal(c->caption, "Backup Using Child Partition Snapshot\\web01");
     assert_string_equal(info->components[1].caption, "Backup Using Saved State\\db01");
+    assert_string_equal(info->components[1].vm_name, "db01"); /* not to be had from a caption */
     assert_int_equal(c->type, VSS_CT_FILEGROUP);
     assert_true(c->selectable && c->selectable_for_restore && c->restore_metadata && c->notify_on_backup_complete);
     assert_int_equal(c->flags, VSS_CF_BACKUP_RECOVERY);
@@ -105,7 +106,7 @@ static void behaviour_02_names_are_unique(void **state)
     v = session_gathered(w);
     assert_null(vss_writer_find(v, DB_WRITER_ID));
     assert_int_equal(vss_left_out_count(v), 1);
-    assert_non_null(strstr(vss_left_out_get(v, 0).text, "'web01' is writer 'vm writer''s already"));
+    assert_non_null(strstr(vss_left_out_get(v, 0).text, "'web01' already belongs to writer 'vm writer'"));
     assert_int_equal(w->log.n, 1);
     vss_session_release(v);
 }
@@ -190,11 +191,11 @@ static void components_are_checked(void **state)
         { .type = VSS_CT_FILEGROUP, .name = "a", .logical_path = "x\\\\y" },
         { .type = VSS_CT_FILEGROUP, .name = "a", .flags = 0x8 },
         { .type = VSS_CT_FILEGROUP, .name = "a\xff" },
-        { .type = VSS_CT_FILEGROUP, .name = "a\xc0\x80" },         /* zero, in two bytes */
-        { .type = VSS_CT_FILEGROUP, .name = "a\xe0\x84\x80" },     /* two bytes' worth in three */
-        { .type = VSS_CT_FILEGROUP, .name = "a\xed\xa0\x80" },     /* half of a surrogate pair */
-        { .type = VSS_CT_FILEGROUP, .name = "a\xef\xbf\xbe" },     /* no character */
-        { .type = VSS_CT_FILEGROUP, .name = "a\xe2\x82" },         /* cut short */
+        { .type = VSS_CT_FILEGROUP, .name = "a\xc0\x80" },     /* zero, in two bytes */
+        { .type = VSS_CT_FILEGROUP, .name = "a\xe0\x84\x80" }, /* two bytes' worth in three */
+        { .type = VSS_CT_FILEGROUP, .name = "a\xed\xa0\x80" }, /* half of a surrogate pair */
+        { .type = VSS_CT_FILEGROUP, .name = "a\xef\xbf\xbe" }, /* no character */
+        { .type = VSS_CT_FILEGROUP, .name = "a\xe2\x82" },     /* cut short */
         { .type = VSS_CT_FILEGROUP, .name = "a", .caption = "\x1b[0m" },
     };
 
@@ -207,7 +208,8 @@ static void components_are_checked(void **state)
     assert_fails(EINVAL, kvss_md_add_component(md, &c, &err));
     c.name = long_name + 1;
     assert_ok(kvss_md_add_component(md, &c, &err));
-    c.name = "Gr\xc3\xb6\xc3\x9f" "e \xf0\x9f\x92\xbe"; /* two and four bytes */
+    c.name = "Gr\xc3\xb6\xc3\x9f"
+             "e \xf0\x9f\x92\xbe"; /* two and four bytes */
     assert_ok(kvss_md_add_component(md, &c, &err));
     assert_int_equal(md->info.n_components, 2);
     metadata_free(md);
@@ -243,6 +245,8 @@ static void files_are_checked(void **state)
         { .path = "/x", .filespec = "*", .kind = 7 },
         { .path = "/x", .filespec = "*", .backup_type_mask = 0x10 },
         { .path = "/x", .filespec = "*", .alternate_path = "" },
+        { .path = "/x", .filespec = "*", .vm_disk = "" },
+        { .path = "/x", .filespec = "*", .alternate_path = "/y", .vm_disk = "" },
     };
     struct kvss_md_files f = { .path = "/x", .filespec = "*", .kind = KVSS_FILES_DATABASE_LOG };
 

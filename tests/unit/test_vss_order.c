@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Behaviour 10: every call in every state. What is allowed, and where it leads, is written down here once more, after the
  * published order of calls; all other combinations must be refused and change nothing. Behaviour 39 is among them. */
-#include "vss/session.h"
+#include "vss/session_state.h"
 #include "vss_world.h"
 
 /* ---- A session in each state ----------------------------------------------------------------------------------------------*/
@@ -140,39 +140,39 @@ static struct vss_session *begin(struct world *w, enum session_state state)
 
 /* ---- Every call, with arguments that are good wherever the call is -------------------------------------------------------*/
 
-#define CALL(name, ...)                                                  \
-    static int call_##name(struct vss_session *v, struct err *err)       \
-    {                                                                    \
-        return vss_##name(v, __VA_ARGS__ err);                           \
+#define CALL(name, ...)                                            \
+    static int call_##name(struct vss_session *v, struct err *err) \
+    {                                                              \
+        return vss_##name(v, __VA_ARGS__ err);                     \
     }
 #define NOTHING
 CALL(initialize_for_backup, NOTHING)
-CALL(enable_writer_class, VM_WRITER_ID,)
-CALL(disable_writer_class, DB_WRITER_ID,)
-CALL(disable_writer_instance, NO_SUCH_ID,)
-CALL(set_context, VSS_CTX_BACKUP,)
-CALL(set_backup_state, true, true, VSS_BT_FULL, false,)
+CALL(enable_writer_class, VM_WRITER_ID, )
+CALL(disable_writer_class, DB_WRITER_ID, )
+CALL(disable_writer_instance, NO_SUCH_ID, )
+CALL(set_context, VSS_CTX_BACKUP, )
+CALL(set_backup_state, true, true, VSS_BT_FULL, false, )
 CALL(gather_writer_metadata, NOTHING)
-CALL(add_component, DB_WRITER_ID, NULL, "orders",)
-CALL(start_snapshot_set, NULL,)
-CALL(add_to_snapshot_set, "/vol/b", NULL, NULL,)
-CALL(set_backup_options, VM_WRITER_ID, NULL, "web01", "some",)
-CALL(set_previous_backup_stamp, VM_WRITER_ID, NULL, "web01", "some",)
+CALL(add_component, DB_WRITER_ID, NULL, "orders", )
+CALL(start_snapshot_set, NULL, )
+CALL(add_to_snapshot_set, "/vol/b", NULL, NULL, )
+CALL(set_backup_options, VM_WRITER_ID, NULL, "web01", "some", )
+CALL(set_previous_backup_stamp, VM_WRITER_ID, NULL, "web01", "some", )
 CALL(prepare_for_backup, NOTHING)
 CALL(do_snapshot_set, NOTHING)
 CALL(gather_writer_status, NOTHING)
-CALL(set_backup_succeeded, VM_WRITER_ID, NULL, "web01", true,)
+CALL(set_backup_succeeded, VM_WRITER_ID, NULL, "web01", true, )
 CALL(backup_complete, NOTHING)
 CALL(abort_backup, NOTHING)
 CALL(delete_snapshots, NOTHING)
-CALL(initialize_for_restore, stored.components,)
-CALL(load_writer_metadata, stored.vm,)
-CALL(set_selected_for_restore, VM_WRITER_ID, NULL, "web01", true,)
-CALL(add_restore_subcomponent, VM_WRITER_ID, NULL, "web01", NULL, "db01",)
-CALL(set_restore_options, VM_WRITER_ID, NULL, "web01", "some",)
-CALL(set_additional_restores, VM_WRITER_ID, NULL, "web01", true,)
+CALL(initialize_for_restore, stored.components, )
+CALL(load_writer_metadata, stored.vm, )
+CALL(set_selected_for_restore, VM_WRITER_ID, NULL, "web01", true, )
+CALL(add_restore_subcomponent, VM_WRITER_ID, NULL, "web01", NULL, "db01", )
+CALL(set_restore_options, VM_WRITER_ID, NULL, "web01", "some", )
+CALL(set_additional_restores, VM_WRITER_ID, NULL, "web01", true, )
 CALL(pre_restore, NOTHING)
-CALL(set_file_restore_status, VM_WRITER_ID, NULL, "web01", VSS_RS_ALL,)
+CALL(set_file_restore_status, VM_WRITER_ID, NULL, "web01", VSS_RS_ALL, )
 CALL(post_restore, NOTHING)
 
 static int call_is_volume_supported(struct vss_session *v, struct err *err)
@@ -212,11 +212,10 @@ static int call_add_alternative_location_mapping(struct vss_session *v, struct e
     return vss_add_alternative_location_mapping(v, VM_WRITER_ID, NULL, "web01", &used, err);
 }
 
-#define UNFINISHED(to)                                                                                                \
-    "new>" to " backup>" to " no-writers>" to " gathered>" to " set>" to " set-no-writers>" to " prepared-no-set>" to \
-    " prepared>" to " snapped>" to " failed>" to " aborted>" to " "
-#define STATUS                                                                                                       \
-    "gathered set prepared-no-set prepared snapped failed complete aborted restore-gathered pre-restored restored "
+#define UNFINISHED(to)                                                                                                                \
+    "new>" to " backup>" to " no-writers>" to " gathered>" to " set>" to " set-no-writers>" to " prepared-no-set>" to " prepared>" to \
+    " snapped>" to " failed>" to " aborted>" to " "
+#define STATUS "gathered set prepared-no-set prepared snapped failed complete aborted restore-gathered pre-restored restored "
 
 /* `allowed`: states, each with the one that follows behind '>' if that is another. `r`: result where it is allowed. */
 static const struct call {
@@ -329,8 +328,7 @@ static void allow(struct world *w, const struct call *c, enum session_state stat
     int r = c->fn(v, &err);
 
     if (r != c->r || strcmp(state_words[v->state], next) != 0)
-        fail_msg("%s in state %s: %d (%s), then state %s, not %s", c->name, state_words[state], r, err.text,
-                 state_words[v->state], next);
+        fail_msg("%s in state %s: %d (%s), then state %s, not %s", c->name, state_words[state], r, err.text, state_words[v->state], next);
     vss_session_release(v);
 }
 

@@ -120,6 +120,7 @@ static void behaviour_34_stored_metadata_governs(void **state)
     const struct vss_writer_info *stored = vss_stored_writer_get(v, 0), *live = vss_writer_find(v, VM_WRITER_ID);
     assert_string_equal(stored->components[0].files[0].path, "/vol/a/images");
     assert_string_equal(stored->components[0].caption, "Backup Using Child Partition Snapshot\\web01");
+    assert_null(stored->components[0].vm_name); /* documents have no place for it */
     assert_string_equal(live->components[0].files[0].path, "/vol/moved/elsewhere");
     /* The writer is handed what it said in the backup. */
     assert_ok(vss_set_selected_for_restore(v, VM_WRITER_ID, NULL, "web01", true, &err));
@@ -139,7 +140,7 @@ static void behaviour_34_writer_that_is_not_running(void **state)
     struct vss_session *v = session_restore(r->w, &r->d);
     assert_fails(ENOENT, vss_set_selected_for_restore(v, DB_WRITER_ID, NULL, "orders", true, &err));
     assert_int_equal(err.hresult, VSS_E_OBJECT_NOT_FOUND);
-    assert_non_null(strstr(err.text, "not running"));
+    assert_non_null(strstr(err.text, "not available here"));
     assert_fails(ENOENT, vss_set_selected_for_restore(v, VM_WRITER_ID, NULL, "web99", true, &err));
     assert_int_equal(err.hresult, VSS_E_OBJECT_NOT_FOUND);
     assert_fails(ENOENT, vss_set_selected_for_restore(v, NO_SUCH_ID, NULL, "web01", true, &err));
@@ -308,7 +309,10 @@ static void behaviour_36_a_new_target_reaches_the_writer(void **state)
     struct err err = ERR_INIT;
     static const struct kvss_new_target good = { "/vol/a/images", "*.qcow2", false, "/vol/b/other" };
     static const struct kvss_new_target bad[] = {
-        { NULL, "*", false, "/x" }, { "/x", "", false, "/x" }, { "/x", "*", false, NULL }, { "/x", "*", false, "\x02" },
+        { NULL, "*", false, "/x" },
+        { "/x", "", false, "/x" },
+        { "/x", "*", false, NULL },
+        { "/x", "*", false, "\x02" },
     };
     struct vss_session *v = session_restore(r->w, &r->d);
 
@@ -353,8 +357,8 @@ static bool choose_target(void *priv, struct kvss_event *ev)
 
     trace_add(w->trace, w->name, "PreRestore");
     return kvss_component_set_restore_target(c, 9, &err) == -EINVAL &&
-        kvss_component_set_pre_restore_failure(c, "nothing bad", &err) == 0 &&
-        kvss_component_set_restore_target(c, VSS_RT_ALTERNATE, &err) == 0;
+           kvss_component_set_pre_restore_failure(c, "nothing bad", &err) == 0 &&
+           kvss_component_set_restore_target(c, VSS_RT_ALTERNATE, &err) == 0;
 }
 
 static bool too_late_for_a_target(void *priv, struct kvss_event *ev)
@@ -364,7 +368,7 @@ static bool too_late_for_a_target(void *priv, struct kvss_event *ev)
 
     (void)priv;
     return kvss_component_set_restore_target(c, VSS_RT_ORIGINAL, &err) == -EPROTO &&
-        kvss_component_set_post_restore_failure(c, "a little", &err) == 0;
+           kvss_component_set_post_restore_failure(c, "a little", &err) == 0;
 }
 
 static void targets_mappings_and_subcomponents(void **state)

@@ -5,7 +5,7 @@
 #include "vss_world.h"
 
 /* Whose turn it is, as a requester keeps it. */
-static bool taken;    /* by another session */
+static bool taken; /* by another session */
 static int entered, left, brief_ones;
 static struct world *the_world;
 
@@ -31,8 +31,13 @@ static int turn_setup(void **state)
 {
     struct world *w = world_new();
     struct vss_service_config config = {
-        .now_ms = world_now, .volume_of = world_volume_of, .priv = w, .log = &w->log_object,
-        .enter_set = enter_set, .leave_set = leave_set, .side_by_side = VM_WRITER_ID,
+        .now_ms = world_now,
+        .volume_of = world_volume_of,
+        .priv = w,
+        .log = &w->log_object,
+        .enter_set = enter_set,
+        .leave_set = leave_set,
+        .side_by_side = VM_WRITER_ID,
     };
     struct kvss_provider p = fake_provider_struct();
     struct err err = ERR_INIT;
@@ -252,7 +257,10 @@ static void freeze_and_thaw_alternate(void **state)
 {
     struct world *w = *state;
     struct vss_service_config config = {
-        .volume_of = world_volume_of, .enter_set = wait_turn, .leave_set = end_turn, .side_by_side = VM_WRITER_ID,
+        .volume_of = world_volume_of,
+        .enter_set = wait_turn,
+        .leave_set = end_turn,
+        .side_by_side = VM_WRITER_ID,
         .log = &w->log_object,
     };
     struct kvss_provider p = fake_provider_struct();
@@ -279,14 +287,10 @@ static void freeze_and_thaw_alternate(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        turn_test(from_prepare_to_post_snapshot),
-        turn_test(refused_when_it_does_not_come),
-        turn_test(nothing_of_another_is_let_go),
-        turn_test(nor_after_the_turn),
-        turn_test(an_abort_has_a_turn_where_it_comes),
-        cmocka_unit_test(after_a_failure_until_abort),
-        turn_test(the_one_beside_needs_no_turn),
-        turn_test(freeze_and_thaw_alternate),
+        turn_test(from_prepare_to_post_snapshot),      turn_test(refused_when_it_does_not_come),
+        turn_test(nothing_of_another_is_let_go),       turn_test(nor_after_the_turn),
+        turn_test(an_abort_has_a_turn_where_it_comes), cmocka_unit_test(after_a_failure_until_abort),
+        turn_test(the_one_beside_needs_no_turn),       turn_test(freeze_and_thaw_alternate),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

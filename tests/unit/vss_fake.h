@@ -86,35 +86,35 @@ struct fake_vm {
 };
 
 struct fake_writer {
-    const char *name, *id;         /* of the struct registered */
+    const char *name, *id; /* of the struct registered */
     struct trace *trace;
     uint64_t *clock;
     uint32_t schema;
     struct fake_vm vms[FAKE_VMS];
     size_t n_vms;
-    const char *volume;            /* folder of its files */
-    bool required;                 /* its first VM is not selectable */
+    const char *volume; /* folder of its files */
+    bool required;      /* its first VM is not selectable */
     unsigned freeze_limit_ms;
     int (*identify)(struct fake_writer *w, struct kvss_metadata *md, struct err *err); /* instead of the VMs */
     /* Script. */
-    const char *fail_at;           /* event in which it fails */
-    uint32_t fail_code;            /* 0: false without a reason; else set, and the handler returns fail_returns */
+    const char *fail_at; /* event in which it fails */
+    uint32_t fail_code;  /* 0: false without a reason; else set, and the handler returns fail_returns */
     bool fail_returns;
-    const char *late_at;           /* event that takes late_ms of the handed-in clock */
+    const char *late_at; /* event that takes late_ms of the handed-in clock */
     uint64_t late_ms;
-    const char *hang_at;           /* event that does not return until `let_go` */
+    const char *hang_at; /* event that does not return until `let_go` */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool let_go, hanging;
     int aborts;
-    bool stamp;                    /* PostSnapshot sets stamps and metadata */
+    bool stamp;                      /* PostSnapshot sets stamps and metadata */
     bool told_success, told_failure; /* by BackupShutdown */
     char *last_set_id;
     uint32_t context;
     enum vss_backup_type type;
     enum vss_file_restore_status seen_status[FAKE_VMS];
-    char *seen_restore[FAKE_VMS];  /* metadata + new target as PostRestore saw them */
-    int64_t time_left;             /* in Freeze */
+    char *seen_restore[FAKE_VMS]; /* metadata + new target as PostRestore saw them */
+    int64_t time_left;            /* in Freeze */
 };
 
 static inline bool is_event(const char *asked, const char *event)
@@ -190,6 +190,7 @@ static inline int fake_identify(void *priv, struct kvss_metadata *md, struct err
             .type = VSS_CT_FILEGROUP,
             .name = w->vms[i].name,
             .caption = caption,
+            .vm_name = w->vms[i].name,
             .selectable = !(w->required && i == 0),
             .selectable_for_restore = true,
             .restore_metadata = true,
@@ -385,8 +386,8 @@ static inline bool fake_post_restore(void *priv, struct kvss_event *ev)
         w->seen_status[vm - w->vms] = status;
         free(w->seen_restore[vm - w->vms]);
         const char *backup = kvss_component_backup_metadata(c), *restore = kvss_component_restore_metadata(c);
-        w->seen_restore[vm - w->vms] = str_format("%s|%s|%s", backup ? backup : "", restore ? restore : "",
-                                                  target.new_path ? target.new_path : "");
+        w->seen_restore[vm - w->vms] =
+            str_format("%s|%s|%s", backup ? backup : "", restore ? restore : "", target.new_path ? target.new_path : "");
         if (status == VSS_RS_ALL) {
             vm->defined = vm->good = true;
         } else {
@@ -428,7 +429,7 @@ struct fake_provider {
     const char *fail_at, *late_at, *hang_at;
     uint64_t late_ms;
     uint32_t fail_code;
-    int copies;                  /* shadow copies that exist */
+    int copies; /* shadow copies that exist */
     int aborted, deleted;
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -459,15 +460,15 @@ static inline void fake_provider_let_go(struct fake_provider *p)
     pthread_mutex_unlock(&p->lock);
 }
 
-static inline int fake_supported(void *p, const char *volume, bool *ret, struct err *err)
+static inline int fake_supported(void *p, const struct kvss_volume *volume, bool *ret, struct err *err)
 {
     (void)p, (void)err;
-    *ret = strncmp(volume, "/unsupported", 12) != 0;
+    *ret = strncmp(volume->name, "/unsupported", 12) != 0;
     return 0;
 }
 
-static inline int fake_begin_prepare(void *priv, const char *set_id, const char *snapshot_id, const char *volume,
-                                     uint32_t context, struct err *err)
+static inline int fake_begin_prepare(void *priv, const char *set_id, const char *snapshot_id, const char *volume, uint32_t context,
+                                     struct err *err)
 {
     struct fake_provider *p = priv;
 
@@ -479,10 +480,10 @@ static inline int fake_begin_prepare(void *priv, const char *set_id, const char 
     return r;
 }
 
-#define FAKE_PROVIDER_CALL(name)                                                        \
-    static inline int fake_##name(void *priv, const char *set_id, struct err *err)      \
-    {                                                                                   \
-        return *set_id ? fake_provider_step(priv, #name, err) : -EINVAL;                \
+#define FAKE_PROVIDER_CALL(name)                                                   \
+    static inline int fake_##name(void *priv, const char *set_id, struct err *err) \
+    {                                                                              \
+        return *set_id ? fake_provider_step(priv, #name, err) : -EINVAL;           \
     }
 FAKE_PROVIDER_CALL(end_prepare)
 FAKE_PROVIDER_CALL(pre_commit)

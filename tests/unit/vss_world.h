@@ -7,9 +7,9 @@
 
 /* ---- The world ------------------------------------------------------------------------------------------------------------*/
 struct world {
-    struct trace trace;   /* what handlers were called */
-    struct trace events;  /* the session's event log: "writer:Event" */
-    struct trace log;     /* log lines */
+    struct trace trace;  /* what handlers were called */
+    struct trace events; /* the session's event log: "writer:Event" */
+    struct trace log;    /* log lines */
     struct log log_object;
     uint64_t clock;
     struct vss_service *service;
@@ -87,7 +87,10 @@ static inline struct world *world_new(void)
     pthread_mutex_init(&w->provider.lock, NULL);
     pthread_cond_init(&w->provider.changed, NULL);
     struct vss_service_config config = {
-        .now_ms = world_now, .volume_of = world_volume_of, .priv = w, .log = &w->log_object,
+        .now_ms = world_now,
+        .volume_of = world_volume_of,
+        .priv = w,
+        .log = &w->log_object,
     };
     assert_ok(vss_service_new(&config, &w->service, &err));
     struct kvss_provider p = fake_provider_struct();

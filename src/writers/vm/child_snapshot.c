@@ -2,7 +2,7 @@
 /* Child VM Snapshot: the guest freezes, the provider takes the point of all its disks, the guest thaws (M4, M7). With the qemu
  * provider the point needs no roll-back in PostSnapshot: the job's exports show the frozen instant by themselves (M9). */
 #include "base/clock.h"
-#include "writers/vm/internal.h"
+#include "writers/vm/vm_internal.h"
 #include <errno.h>
 #include <string.h>
 
@@ -22,22 +22,16 @@ static struct kvss_point point_of(const struct vm *vm, bool active)
 
 int vm_prepare_point(struct vm *vm, bool active, struct err *err)
 {
-    const struct vm_writer_config *c = &vm->writer->config;
     const struct kvss_point point = point_of(vm, active);
 
-    if (!vm->n_disks || !c->provider->prepare_point)
-        return 0;
-    return c->provider->prepare_point(c->provider_priv, &point, err);
+    return vm->n_disks ? kvss_event_prepare_point(vm->ev, &point, err) : 0;
 }
 
 int vm_take_point(struct vm *vm, bool active, struct err *err)
 {
-    const struct vm_writer_config *c = &vm->writer->config;
     const struct kvss_point point = point_of(vm, active);
 
-    if (!vm->n_disks || !c->provider->take_point)
-        return 0;
-    return c->provider->take_point(c->provider_priv, &point, err);
+    return vm->n_disks ? kvss_event_take_point(vm->ev, &point, err) : 0;
 }
 
 int vm_not_quiesced(struct vm *vm, const struct err *why)
@@ -60,7 +54,7 @@ static bool seen_before(const struct vm_report *r, size_t i)
  * number is another matter.) */
 static int check_all_frozen(const struct vm *vm, struct err *err)
 {
-    const struct vm_report *r = &vm->report;
+    const struct vm_report *r = vm->report;
     unsigned wanted = 0;
 
     for (size_t i = 0; i < r->n_fs; i++)
@@ -79,7 +73,7 @@ int vm_freeze(struct vm *vm, struct err *err)
     if (r == -EBUSY || r == -EHOSTUNREACH)
         vm_effect_settled(vm, &vm->fx_freeze);
     if (r < 0) {
-        err_context(err, "the guest could not be frozen");
+        vm_guest_explain(vm, err);
         return vm_not_quiesced(vm, err);
     }
     vm->frozen_us = clock_mono_us(); /* from the agent's reply on */
@@ -97,7 +91,7 @@ int vm_thaw(struct vm *vm, struct err *err)
 
     int r = hv_agent_thaw(vm->dom, ms, &n, err);
     if (r < 0)
-        return err_context(err, "the guest could not be thawed");
+        return r;
     vm->thawed_us = clock_mono_us();
     vm_effect_settled(vm, &vm->fx_freeze);
     /* Windows thaws by itself when its limit is over: then the point is not one of a frozen guest. */
@@ -111,13 +105,17 @@ int vm_writer_try_freeze(struct vm_writer *w, const char *name_or_uuid, double *
 {
     const struct vm_writer_config *c = &w->config;
     _cleanup_(vm_clear) struct vm vm = { .writer = w };
+    const struct vm_known *known = NULL;
     struct err ignored = ERR_INIT; /* it stays in the journal, and the end of the session tries again and tells */
 
     if (!c->journal)
-        return err_set(err, EINVAL, "the VM writer was set up for questions only, not to freeze a guest");
-    int r = hv_domain_get(c->hv, name_or_uuid, &vm.dom, err);
-    if (r >= 0)
+        return err_set(err, EINVAL, "the VM writer was set up for queries only, not to freeze a guest");
+    int r = vm_known_get(w, name_or_uuid, &known, err);
+    if (r >= 0) {
+        vm.dom = known->dom;
+        vm.report = &known->report;
         r = vm_effect(&vm, VERB_FREEZE, NULL, NULL, &vm.fx_freeze, err);
+    }
     if (r >= 0)
         r = journal_deadline(c->journal, JOURNAL_HELD_VMS, c->hold_limit_ms ? c->hold_limit_ms : HOLD_LIMIT_MS, err);
     if (r >= 0)

@@ -3,7 +3,7 @@
 #include "base/buf.h"
 #include "base/io.h"
 #include "base/num.h"
-#include "writers/vm/internal.h"
+#include "writers/vm/vm_internal.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
@@ -14,11 +14,8 @@ enum { COND_AGENT, COND_RUNNING, COND_PLACE, COND_BASIC, COND_FS };
 static const struct {
     const char *clause, *name;
 } names[5] = {
-    [COND_AGENT] = { "M4a", "integration-service" },
-    [COND_RUNNING] = { "M4b", "running" },
-    [COND_PLACE] = { "M4c", "snapshot-place" },
-    [COND_BASIC] = { "M4d", "basic-disks" },
-    [COND_FS] = { "M4e", "file-systems" },
+    [COND_AGENT] = { "M4a", "integration-service" }, [COND_RUNNING] = { "M4b", "running" }, [COND_PLACE] = { "M4c", "snapshot-place" },
+    [COND_BASIC] = { "M4d", "basic-disks" },         [COND_FS] = { "M4e", "file-systems" },
 };
 
 /* Sets what was found; a text that cannot be made leaves the condition failed without one rather than passed. */
@@ -58,13 +55,15 @@ static bool same_volume(const char *dir, const char *beside, struct vm_condition
 
     int r = io_same_volume(dir, beside, &same);
     if (r < 0) {
-        found(c, false, "disk %s: %s, or the place for snapshot files, %s, cannot be looked at: %s", disk->target, disk->path, dir,
+        found(c, false, "disk %s: %s or the folder for snapshot files, %s, cannot be accessed: %s", disk->target, disk->path, dir,
               strerror(-r));
         return false;
     }
     if (!same) {
-        found(c, false, "snapshot files are placed in %s, which is on another volume than disk %s (%s): set snapshot-dir to a "
-              "folder on that volume, or leave it unset", dir, disk->target, disk->path);
+        found(c, false,
+              "snapshot files are created in %s, which is on another volume than disk %s (%s): set snapshot-dir to a folder on that "
+              "volume, or leave it unset",
+              dir, disk->target, disk->path);
         return false;
     }
     return true;
@@ -82,15 +81,14 @@ static bool can_be_kept(const struct vm_writer *w, struct vm_condition *c, const
 }
 
 /* A link to an image is not the image: what counts is the folder that this lies in. */
-static char *folder_of(const char *path)
+static char *conditions_folder_of(const char *path)
 {
     _cleanup_free_ char *real = io_follow(path);
 
     return real ? io_dirname(real) : NULL;
 }
 
-static void check_place(const struct vm_writer *w, const struct hv_domain *d, const struct vm_report *r,
-                        struct vm_condition *c)
+static void conditions_check_place(const struct vm_writer *w, const struct hv_domain *d, const struct vm_report *r, struct vm_condition *c)
 {
     if (!hv_is_local(w->config.hv)) {
         not_checked(c, "the VM runs on another host");
@@ -100,7 +98,7 @@ static void check_place(const struct vm_writer *w, const struct hv_domain *d, co
         const struct hv_disk *disk = &d->disks[i];
         if (!r->disks[i].covered || disk->source != HV_SOURCE_FILE)
             continue; /* beside a block device or a network disk no snapshot file can be placed, nor is one */
-        _cleanup_free_ char *beside = folder_of(disk->path);
+        _cleanup_free_ char *beside = conditions_folder_of(disk->path);
         if (!beside) {
             found(c, false, "out of memory");
             return;
@@ -109,9 +107,9 @@ static void check_place(const struct vm_writer *w, const struct hv_domain *d, co
             return;
     }
     if (w->config.snapshot_dir)
-        found(c, true, "snapshot files are placed in %s, on the volume of the images", w->config.snapshot_dir);
+        found(c, true, "snapshot files are created in %s, on the volume of the images", w->config.snapshot_dir);
     else
-        found(c, true, "snapshot files are placed beside the images");
+        found(c, true, "snapshot files are created next to the images");
 }
 
 /* ---- M4d: basic disks -------------------------------------------------------------------------------------------------------*/
@@ -135,7 +133,7 @@ static bool disk_is_basic(const struct vm_writer *w, const struct hv_disk *disk,
         return false;
     }
     if (vm_partition_is_dynamic(start, n)) {
-        found(c, false, "disk %s is a dynamic (LDM) disk; only basic disks can be snapshotted with the guest", disk->target);
+        found(c, false, "disk %s is a dynamic (LDM) disk; only basic disks can be included in a guest snapshot", disk->target);
         return false;
     }
     return true;
@@ -147,12 +145,12 @@ static bool fs_is_whole(const struct vm_report *r, const struct hv_guest_fs *fs,
     if (fs->read_only)
         return true; /* a CD-ROM, whatever disk it is: nothing in it changes */
     if (fs->unknown_disk) {
-        found(c, false, "the guest's %s (%s) lies on a disk that is none of the VM's", fs->mountpoint, fs->type);
+        found(c, false, "the guest's %s (%s) is on a disk that is not one of the VM's", fs->mountpoint, fs->type);
         return false;
     }
     for (char **t = fs->targets; t && *t; t++)
         if (!target_covered(r, *t)) {
-            found(c, false, "the guest's %s (%s) lies on disk %s, which is not backed up", fs->mountpoint, fs->type, *t);
+            found(c, false, "the guest's %s (%s) is on disk %s, which is not backed up", fs->mountpoint, fs->type, *t);
             return false;
         }
     return true;
@@ -170,7 +168,7 @@ static void check_basic(const struct vm_writer *w, const struct hv_domain *d, co
     if (vm_volumes_whole(w, d, r, &why) < 0 || why)
         found(c, false, "%s", why ? why : "out of memory");
     else if (r->n_fs)
-        found(c, true, "all disks are basic, and the guest's volumes lie on disks that are backed up, as far as the agent tells");
+        found(c, true, "all disks are basic, and as far as the agent reports the guest's volumes are on disks that are backed up");
     else
         found(c, true, "all disks are basic");
 }
@@ -206,8 +204,8 @@ static char *overlays(const struct vm_report *r)
         if (!strcmp(r->elsewhere[i].type, "overlay") && !n++)
             first = r->elsewhere[i].mountpoint;
     return !n       ? strdup("")
-           : n == 1 ? str_format("; the overlay at %s rests on these", first)
-                    : str_format("; the overlay at %s and %zu more rest on these", first, n - 1);
+           : n == 1 ? str_format("; the overlay at %s is based on these", first)
+                    : str_format("; the overlay at %s and %zu more are based on these", first, n - 1);
 }
 
 static void all_can_be_frozen(const struct vm_report *r, struct vm_condition *c)
@@ -217,12 +215,13 @@ static void all_can_be_frozen(const struct vm_report *r, struct vm_condition *c)
     if (!r->n_fs)
         found(c, true, "the guest agent lists no file system on the VM's disks");
     else if (r->windows)
-        found(c, true, "every volume that the guest agent lists can be snapshotted (%zu)", r->n_fs);
+        found(c, true, "all volumes listed by the guest agent can be snapshotted (%zu)", r->n_fs);
     else if (r->mounts_known)
-        found(c, true, "every file system in the guest can be frozen (%zu mounted)%s", r->n_fs, more ? more : "");
+        found(c, true, "all file systems in the guest can be frozen (%zu mounted)%s", r->n_fs, more ? more : "");
     else
-        found(c, true, "every file system that the guest agent lists can be frozen (%zu); it does not let us see whether there are others, "
-              "such as ZFS", r->n_fs);
+        found(c, true,
+              "all file systems listed by the guest agent can be frozen (%zu); whether there are others, such as ZFS, cannot be seen",
+              r->n_fs);
 }
 
 static void check_fs(const struct vm_report *r, struct vm_condition *c)
@@ -231,14 +230,13 @@ static void check_fs(const struct vm_report *r, struct vm_condition *c)
         const struct hv_guest_fs *fs = &r->fs[i];
         if (fs->read_only || hv_fs_freezable(fs->type, r->windows) || is_efi_partition(fs, r->windows))
             continue;
-        found(c, false, "the guest's %s is %s, which cannot be frozen: unmount it or use another file system there",
-              fs->mountpoint, fs->type);
+        found(c, false, "the guest's %s is %s, which cannot be frozen: unmount it or use another file system", fs->mountpoint, fs->type);
         return;
     }
     for (size_t i = 0; i < r->n_elsewhere; i++)
         if (vm_fs_on_disk(&r->elsewhere[i])) {
-            found(c, false, "the guest's %s is %s, which its agent neither lists nor freezes: unmount it or use another file system "
-                  "there", r->elsewhere[i].mountpoint, r->elsewhere[i].type);
+            found(c, false, "the guest's %s is %s, which the agent neither lists nor freezes: unmount it or use another file system",
+                  r->elsewhere[i].mountpoint, r->elsewhere[i].type);
             return;
         }
     all_can_be_frozen(r, c);
@@ -257,24 +255,25 @@ static void ask_agent(struct vm_writer *w, struct hv_domain *d, struct vm_report
         return;
     }
     if (hv_agent_probe(d, ms, &info, &err) < 0) {
-        found(agent, false, "the guest agent cannot be asked: %s", err.text);
+        found(agent, false, "the guest agent cannot be queried: %s", err.text);
     } else if (info.status != HV_AGENT_OK) {
         r->agent = info.status;
         found(agent, false, "%s", info.why ? info.why : "the guest agent cannot take part");
     } else {
         r->agent = HV_AGENT_OK;
-        found(agent, true, "guest agent %s answers in %s", info.version ? info.version : "(version unknown)",
+        found(agent, true, "guest agent %s responds in %s", info.version ? info.version : "(version unknown)",
               info.os_name ? info.os_name : "the guest");
         r->fs = info.fs;
         r->n_fs = info.n_fs;
         r->windows = info.windows;
         r->mounts_known = info.mounts_known;
+        r->can_exec = info.can_exec;
         r->elsewhere = info.elsewhere;
         r->n_elsewhere = info.n_elsewhere;
         info.fs = info.elsewhere = NULL;
         info.n_fs = info.n_elsewhere = 0;
         /* On Linux qemu-ga freezes file systems; on Windows it runs a VSS backup in the guest. What the applications said to it reaches
-         * nobody here, so it is not claimed (B3). */
+         * nobody here, so it is not claimed (B3). Of guest writers that do, see vm_guest_ask(). */
         r->level = VM_LEVEL_FILE_SYSTEM;
     }
     if (agent->ok)
@@ -296,7 +295,7 @@ void vm_leave_conditions(struct vm_report *r, const char *why)
 {
     name_conditions(r);
     for (int i = 0; i < 5; i++)
-        r->conditions[i].why = str_format("not looked at: %s", why);
+        r->conditions[i].why = str_format("not examined: %s", why);
 }
 
 void vm_check_conditions(struct vm_writer *w, struct hv_domain *d, struct vm_report *r)
@@ -304,6 +303,6 @@ void vm_check_conditions(struct vm_writer *w, struct hv_domain *d, struct vm_rep
     name_conditions(r);
     check_running(d, &r->conditions[COND_RUNNING]);
     ask_agent(w, d, r);
-    check_place(w, d, r, &r->conditions[COND_PLACE]);
+    conditions_check_place(w, d, r, &r->conditions[COND_PLACE]);
     check_basic(w, d, r, &r->conditions[COND_BASIC]);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Disks on the network that a backup reads without the VM's QEMU: their servers are asked for them beforehand, as it will do. */
-#include "writers/vm/internal.h"
+#include "writers/vm/vm_internal.h"
 #include <errno.h>
 
 /* No QEMU has it open that a backup job could read it through; of one that the guest only reads it takes none. */
@@ -15,9 +15,12 @@ static char *cannot_read(const struct hv_domain *d, const struct hv_disk *disk, 
 {
     const char *start = d->state == HV_OFF || d->state == HV_SAVED ? "start the VM, or " : "";
 
-    return str_format("its image %s is on the network, no QEMU has it open for a backup, and kvss cannot read it by itself: %s: %sleave it "
-                      "out of --all (--exclude %s)", disk->locator, none ? none : why->text,
-                      none ? start : why->code == EOPNOTSUPP ? "install it, or " : "see to its server, or ", d->name);
+    return str_format("its image %s is on the network and not open in a running QEMU: %s: %sexclude the VM from --all (--exclude %s)",
+                      disk->locator, none ? none : why->text,
+                      none                      ? start
+                      : why->code == EOPNOTSUPP ? "install it, or "
+                                                : "check its server, or ",
+                      d->name);
 }
 
 int vm_look_at_network(struct hv_domain *d, struct err *err)
@@ -26,7 +29,7 @@ int vm_look_at_network(struct hv_domain *d, struct err *err)
     _cleanup_free_ struct hv_network_answer *answers = NULL;
 
     if (!which)
-        return err_set(err, ENOMEM, "out of memory");
+        return err_nomem(err);
     for (size_t i = 0; i < d->n_disks; i++)
         which[i] = is_read_apart(d, &d->disks[i]) && hv_is_local(d->hv) && d->disks[i].node;
     int r = hv_network_disks_ask(d, which, HV_NETWORK_ANSWER_MS, &answers, err);
@@ -36,7 +39,7 @@ int vm_look_at_network(struct hv_domain *d, struct err *err)
         if (which[i] && !answers[i].why.code)
             disk->size = answers[i].size;
         else if (is_read_apart(d, disk) && !(disk->unreadable = cannot_read(d, disk, none, &answers[i].why)))
-            return err_set(err, ENOMEM, "out of memory");
+            return err_nomem(err);
     }
     return r;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Partition tables. Windows dynamic disks (M4d): an MBR with a partition of type 0x42, or a GPT with one of the two LDM partition types. */
 #include "base/num.h"
-#include "writers/vm/internal.h"
+#include "writers/vm/vm_internal.h"
 #include <string.h>
 
 #define MBR_SIZE 512
@@ -9,10 +9,8 @@
 #define MBR_TYPE_LDM 0x42
 
 /* The GUIDs as they lie on disk: first three fields little-endian. */
-static const uint8_t ldm_metadata[16] = { 0xaa, 0xc8, 0x08, 0x58, 0x8f, 0x7e, 0xe0, 0x42,
-                                          0x85, 0xd2, 0xe1, 0xe9, 0x04, 0x34, 0xcf, 0xb3 };
-static const uint8_t ldm_data[16] = { 0xa0, 0x60, 0x9b, 0xaf, 0x31, 0x14, 0x62, 0x4f,
-                                      0xbc, 0x68, 0x33, 0x11, 0x71, 0x4a, 0x69, 0xad };
+static const uint8_t ldm_metadata[16] = { 0xaa, 0xc8, 0x08, 0x58, 0x8f, 0x7e, 0xe0, 0x42, 0x85, 0xd2, 0xe1, 0xe9, 0x04, 0x34, 0xcf, 0xb3 };
+static const uint8_t ldm_data[16] = { 0xa0, 0x60, 0x9b, 0xaf, 0x31, 0x14, 0x62, 0x4f, 0xbc, 0x68, 0x33, 0x11, 0x71, 0x4a, 0x69, 0xad };
 
 static bool mbr_is_dynamic(const uint8_t *mbr)
 {
@@ -46,8 +44,7 @@ static bool gpt_is_dynamic(const uint8_t *start, size_t n, size_t sector)
 
 bool vm_partition_is_dynamic(const uint8_t *start, size_t n)
 {
-    return n >= MBR_SIZE &&
-           (mbr_is_dynamic(start) || gpt_is_dynamic(start, n, 512) || gpt_is_dynamic(start, n, 4096));
+    return n >= MBR_SIZE && (mbr_is_dynamic(start) || gpt_is_dynamic(start, n, 512) || gpt_is_dynamic(start, n, 4096));
 }
 
 static size_t mbr_starts(const uint8_t *mbr, uint64_t *ret, size_t max)

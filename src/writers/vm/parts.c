@@ -3,7 +3,7 @@
 #include "base/buf.h"
 #include "base/io.h"
 #include "base/io_at.h"
-#include "writers/vm/internal.h"
+#include "writers/vm/vm_internal.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <fcntl.h>
@@ -23,7 +23,7 @@ static int keep_text(struct vm *vm, const char *name, const char *text, char **r
 
     *ret_path = part_path(vm, name);
     if (!*ret_path)
-        return err_set(err, ENOMEM, "out of memory");
+        return err_nomem(err);
     int r = vm_effect(vm, VERB_PART, "path", *ret_path, &id, err);
     if (r < 0)
         return r;
@@ -49,15 +49,15 @@ static int keep_nvram(struct vm *vm, struct err *err)
     if (!vm->dom->nvram || !hv_is_local(vm->writer->config.hv))
         return 0;
     if (!io_exists(vm->dom->nvram)) /* never started yet: libvirt makes it from the template */
-        return vm->before == HV_OFF ? 0 : err_set(err, ENOENT, "its NVRAM %s is not there", vm->dom->nvram);
+        return vm->before == HV_OFF ? 0 : err_set(err, ENOENT, "its NVRAM file %s does not exist", vm->dom->nvram);
     vm->nvram = part_path(vm, "nvram");
     if (!vm->nvram)
-        return err_set(err, ENOMEM, "out of memory");
+        return err_nomem(err);
     int r = vm_effect(vm, VERB_PART, "path", vm->nvram, &id, err);
     if (r < 0)
         return r;
     r = io_copy_file(vm->dom->nvram, vm->nvram, 0600, err);
-    return r < 0 ? err_context(err, "its NVRAM could not be copied") : vm_effect_done(vm, id, err);
+    return r < 0 ? err_context(err, "cannot copy its NVRAM") : vm_effect_done(vm, id, err);
 }
 
 /* ---- The emulated TPM ---------------------------------------------------------------------------------------------------------*/
@@ -71,15 +71,15 @@ static int keep_tpm_file(struct vm *vm, const char *dir, const char *version, co
     uint64_t id;
 
     if (!from || !below || !to)
-        return err_set(err, ENOMEM, "out of memory");
+        return err_nomem(err);
     _cleanup_close_ int fd = io_open_entry(from, O_PATH, NULL);
     if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || strv_len(vm->tpm) >= TPM_FILES_MAX)
         return 0;
     int r = vm_effect(vm, VERB_PART, "path", to, &id, err);
     if (r < 0 || (r = io_copy_file(from, to, 0600, err)) < 0)
-        return r < 0 ? err_context(err, "the state of its TPM could not be copied") : 0;
+        return r < 0 ? err_context(err, "cannot copy the state of its TPM") : 0;
     if (strv_add(&vm->tpm, to) < 0 || strv_add(&vm->tpm_files, below) < 0)
-        return err_set(err, ENOMEM, "out of memory");
+        return err_nomem(err);
     return vm_effect_done(vm, id, err);
 }
 
@@ -108,7 +108,7 @@ static int keep_tpm_folder(struct vm *vm, const char *dir, const char *version, 
     int r = 0;
 
     if (!d)
-        return errno == ENOENT ? 0 : err_errno(err, errno, "the state of its TPM cannot be read in %s", path ? path : dir);
+        return errno == ENOENT ? 0 : err_errno(err, errno, "cannot read the state of its TPM in %s", path ? path : dir);
     while (r >= 0 && (e = readdir(d)))
         if (!strncmp(e->d_name, "tpm", 3))
             r = keep_tpm_file(vm, dir, version, e->d_name, err);
@@ -156,9 +156,9 @@ char *vm_lost_tpm(const struct hv_domain *d)
     if (r >= 0)
         r = count_tpm_files(dir, "tpm1.2", &n);
     if (r < 0)
-        return str_format("the state of its TPM cannot be read in %s: %s", dir, strerror(-r));
-    return n ? NULL : str_format("its TPM has no state in %s: bring that back, or turn the VM off: it has a new TPM at its next start then",
-                                 dir);
+        return str_format("cannot read the state of its TPM in %s: %s", dir, strerror(-r));
+    return n ? NULL
+             : str_format("its TPM has no state in %s: restore it, or turn the VM off, which gives it a new TPM at its next start", dir);
 }
 
 int vm_keep_firmware(struct vm *vm, struct err *err)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A VM restored under another name, beside the one that was backed up: the requester has chosen its name and UUID. */
-#include "writers/vm/internal.h"
+#include "writers/vm/vm_internal.h"
 #include <errno.h>
 
 const char *vm_restore_option(const struct vm_restore *r, const char *name)
@@ -17,7 +17,7 @@ const char *vm_restored_name(const struct vm_restore *r)
 {
     const char *name = vm_restore_option(r, "name");
 
-    return name ? name : json_string_value(json_object_get(r->metadata, "vm"));
+    return name ? name : r->name;
 }
 
 static bool keeps_mac(const struct vm_restore *r)
@@ -27,10 +27,10 @@ static bool keeps_mac(const struct vm_restore *r)
 
 static int wrong_definition(const struct hv_def *def, struct err *err)
 {
-    return err_set(err, EINVAL, "the stored definition is of another VM (%s)", hv_def_uuid(def) ? hv_def_uuid(def) : "no UUID");
+    return err_set(err, EINVAL, "the stored definition belongs to another VM (%s)", hv_def_uuid(def) ? hv_def_uuid(def) : "no UUID");
 }
 
-static bool is_of(const struct hv_def *def, const char *uuid)
+static bool copy_is_of(const struct hv_def *def, const char *uuid)
 {
     return hv_def_uuid(def) && uuid && guid_equal(hv_def_uuid(def), uuid);
 }
@@ -41,12 +41,12 @@ int vm_correct_identity(struct vm_restore *r, struct hv_def *def, bool tell, str
     _cleanup_strv_ char **notes = NULL;
 
     if (!copy.name)
-        return is_of(def, r->uuid) ? 0 : wrong_definition(def, err);
+        return copy_is_of(def, r->uuid) ? 0 : wrong_definition(def, err);
     if (!copy.uuid || !guid_parse(copy.uuid, NULL))
-        return err_set(err, EINVAL, "the restore options name a copy and no UUID for it");
-    if (is_of(def, copy.uuid))
+        return err_set(err, EINVAL, "the restore options name a copy but no UUID for it");
+    if (copy_is_of(def, copy.uuid))
         return 0; /* the definition in the saved state, which was renamed before */
-    if (!is_of(def, r->uuid))
+    if (!copy_is_of(def, r->uuid))
         return wrong_definition(def, err);
     int rc = hv_def_make_copy(def, &copy, &notes, err);
     for (char **n = notes; rc >= 0 && tell && n && *n; n++)
@@ -73,8 +73,8 @@ int vm_quiet_memory_nics(struct vm_restore *r, struct hv_def *def, struct err *e
         if (rc < 0)
             return rc;
     }
-    vm_restore_step(r, "network: links down while it runs in the memory of the original");
-    vm_restore_warn(r, "its memory holds the MAC and IP addresses of the original: its links are down until it boots anew (virsh "
-                       "domif-setlink connects it all the same; --keep-mac restores with the links up)");
+    vm_restore_step(r, "network", "links down as long as it runs with the memory of the original");
+    vm_restore_warn(r, "its memory contains the MAC and IP addresses of the original, so its links are down until its next boot (virsh "
+                       "domif-setlink brings them up anyway; --keep-mac restores with links up)");
     return 0;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The VM that a restore replaces: turned off and deleted (M13), with everything written down and kept that is needed to have it again as
  * it was, up to the moment when the new one stands (restore_undo.c). */
+#include "base/num.h"
 #include "base/io.h"
 #include "base/io_at.h"
-#include "writers/vm/internal.h"
+#include "writers/vm/vm_internal.h"
 #include <errno.h>
 #include <string.h>
 
@@ -28,7 +29,7 @@ int vm_restore_effect_done(struct vm_restore *r, uint64_t id, struct err *err)
 {
     int rc = r->writer->config.journal ? journal_done(r->writer->config.journal, id) : 0;
 
-    return rc < 0 ? err_errno(err, -rc, "it did not happen as it should") : 0;
+    return rc < 0 ? err_errno(err, -rc, "an earlier step did not complete as expected") : 0;
 }
 
 /* ---- What the user must know of it ------------------------------------------------------------------------------------------*/
@@ -43,7 +44,7 @@ static bool is_replaced(const struct vm_restore *r, const char *path)
     json_array_foreach (json_object_get(r->options, "deletes"), i, to) /* --move */
         if (json_is_string(to) && !strcmp(json_string_value(to), path))
             return true;
-    json_object_foreach(json_object_get(r->options, "disks"), target, to) {
+    json_object_foreach (json_object_get(r->options, "disks"), target, to) {
         const char *p = json_is_string(to) ? json_string_value(to) : "";
         _cleanup_free_ char *real_to = realpath(p, NULL);
         if (!strcmp(p, path) || (real && real_to && !strcmp(real, real_to)))
@@ -57,13 +58,14 @@ static void warn_of_leftovers(struct vm_restore *r, const struct hv_domain *d, c
     size_t n = strv_len(kept->snapshots);
 
     if (n)
-        vm_restore_warn(r, "its %zu snapshot%s: gone with the VM that was replaced; a restore point holds none", n, n == 1 ? "" : "s");
+        vm_restore_warn(r, "its %zu snapshot%s %s deleted with the replaced VM; restore points do not contain snapshots", n, num_s(n),
+                        num_word(n, "was", "were"));
     for (size_t i = 0; i < d->n_disks; i++) {
         const struct hv_disk *disk = &d->disks[i];
         if (disk->device == HV_DEVICE_DISK && disk->source == HV_SOURCE_FILE && disk->path && !disk->readonly && !disk->shareable &&
             !disk->encrypted && !disk->slice && !is_replaced(r, disk->path))
-            vm_restore_warn(r, "%s, disk %s of the VM that was replaced, stays where it is; no disk of the restored VM is there",
-                            disk->path, disk->target);
+            vm_restore_warn(r, "disk image %s (%s) of the replaced VM was kept; no disk of the restored VM uses it", disk->path,
+                            disk->target);
     }
 }
 
@@ -87,7 +89,7 @@ static int look_at_saved_state(const char *path, struct io_id *ret, struct err *
     if (r < 0)
         return r;
     r = io_id_at(dir, name, ret);
-    return r == -ENOENT ? 0 : r < 0 ? err_errno(err, -r, "cannot look at %s", path) : 1;
+    return r == -ENOENT ? 0 : r < 0 ? err_errno(err, -r, "cannot access %s", path) : 1;
 }
 
 /* A second name, before libvirt removes the first. */
@@ -102,23 +104,23 @@ static int keep_saved_state(struct vm_restore *r, struct hv_domain *d, struct er
         return 0;
     int rc = look_at_saved_state(path, &old, err);
     if (rc <= 0)
-        return rc < 0 ? err_context(err, "the saved state of VM %s could not be kept", d->name) : 0;
+        return rc < 0 ? err_context(err, "cannot keep the saved state of VM %s", d->name) : 0;
     dir = io_dirname(path);
     kept = dir ? str_format("%s/" IO_TEMPORARY_PREFIX "old-%.13s.memory", dir, id.text) : NULL;
     if (!kept)
-        return err_set(err, ENOMEM, "out of memory");
+        return err_nomem(err);
     const struct journal_arg values[] = { { "path", path }, { "kept", kept }, { "path_id", old.text }, { NULL, NULL } };
     rc = vm_restore_effect(r, VERB_KEEP_SAVED, d->name, values, &fx, err);
     if (rc >= 0)
         rc = io_link_or_copy(path, kept, 0600, err);
-    return rc < 0 ? err_context(err, "the saved state of VM %s could not be kept", d->name) : vm_restore_effect_done(r, fx, err);
+    return rc < 0 ? err_context(err, "cannot keep the saved state of VM %s", d->name) : vm_restore_effect_done(r, fx, err);
 }
 
 static int destroy_old(struct vm_restore *r, struct hv_domain *d, struct err *err)
 {
-    vm_restore_step(r, "turn off: VM %s was %s", d->name, hv_state_name(d->state));
+    vm_restore_step(r, "turn off", "VM %s was %s", d->name, hv_state_name(d->state));
     int rc = hv_destroy(d, err);
-    return rc < 0 ? err_context(err, "VM %s could not be turned off", d->name) : 0;
+    return rc < 0 ? err_context(err, "cannot turn off VM %s", d->name) : 0;
 }
 
 int vm_turn_off(struct vm_restore *r, struct hv_domain *d, struct err *err)
@@ -165,8 +167,8 @@ static json_t *texts(char *const *list)
 
 static int enter_delete(struct vm_restore *r, const struct hv_domain *d, const struct hv_kept *kept, uint64_t *id, struct err *err)
 {
-    json_auto_t *j = json_pack("{s:o, s:o, s:I}", "snapshots", texts(kept->snapshots), "checkpoints", texts(kept->checkpoints),
-                               "current", (json_int_t)kept->current);
+    json_auto_t *j = json_pack("{s:o, s:o, s:I}", "snapshots", texts(kept->snapshots), "checkpoints", texts(kept->checkpoints), "current",
+                               (json_int_t)kept->current);
     _cleanup_free_ char *metadata = j ? json_dumps(j, JSON_COMPACT) : NULL;
     const struct journal_arg values[] = {
         { "uuid", d->uuid },
@@ -177,7 +179,7 @@ static int enter_delete(struct vm_restore *r, const struct hv_domain *d, const s
         { NULL, NULL },
     };
 
-    return metadata ? vm_restore_effect(r, VERB_DELETE, d->name, values, id, err) : err_set(err, ENOMEM, "out of memory");
+    return metadata ? vm_restore_effect(r, VERB_DELETE, d->name, values, id, err) : err_nomem(err);
 }
 
 /* Being turned off deletes it. */
@@ -190,7 +192,7 @@ static int delete_transient(struct vm_restore *r, struct hv_domain *d, const str
         rc = destroy_old(r, d, err);
     if (rc < 0)
         return rc;
-    vm_restore_step(r, "delete: VM %s", d->name);
+    vm_restore_step(r, "delete", "VM %s", d->name);
     return vm_restore_effect_done(r, id, err);
 }
 
@@ -203,9 +205,9 @@ static int delete_persistent(struct vm_restore *r, struct hv_domain *d, const st
         rc = enter_delete(r, d, kept, &id, err);
     if (rc < 0)
         return rc;
-    vm_restore_step(r, "delete: VM %s", d->name);
+    vm_restore_step(r, "delete", "VM %s", d->name);
     rc = hv_undefine(d, true, err);
-    return rc < 0 ? err_context(err, "VM %s could not be deleted", d->name) : vm_restore_effect_done(r, id, err);
+    return rc < 0 ? err_context(err, "cannot delete VM %s", d->name) : vm_restore_effect_done(r, id, err);
 }
 
 int vm_delete_old(struct vm_restore *r, const char *name, struct err *err)
@@ -216,7 +218,7 @@ int vm_delete_old(struct vm_restore *r, const char *name, struct err *err)
 
     int rc = hv_domain_get(r->writer->config.hv, r->uuid, &d, &none);
     if (rc == -ENOENT) {
-        vm_restore_step(r, "turn off: VM %s is not on this host", name);
+        vm_restore_step(r, "turn off", "VM %s is not on this host", name);
         return 0;
     }
     if (rc < 0)

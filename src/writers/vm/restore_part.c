@@ -3,7 +3,7 @@
  * has found that the VM is there and has these disks. */
 #include "base/buf.h"
 #include "base/io.h"
-#include "writers/vm/internal.h"
+#include "writers/vm/vm_internal.h"
 #include <errno.h>
 #include <string.h>
 
@@ -14,22 +14,22 @@ bool vm_is_part(const struct vm_restore *r)
     return json_is_true(json_object_get(r->options, "part"));
 }
 
-static int find(const struct vm_restore *r, struct hv_domain **ret, struct err *err)
+static int part_find(const struct vm_restore *r, struct hv_domain **ret, struct err *err)
 {
     int rc = hv_domain_get(r->writer->config.hv, r->uuid, ret, err);
 
-    return rc < 0 ? err_context(err, "single disks are restored into a VM that is here") : 0;
+    return rc < 0 ? err_context(err, "single disks can only be restored into an existing VM") : 0;
 }
 
 /* libvirt goes on listing them. */
-static int warn_of_snapshots(struct vm_restore *r, struct hv_domain *d, struct err *err)
+static int part_warn_of_snapshots(struct vm_restore *r, struct hv_domain *d, struct err *err)
 {
     _cleanup_(hv_kept_clear) struct hv_kept kept = { 0 };
 
     int rc = hv_keep_metadata(d, &kept, err);
     if (rc >= 0 && kept.snapshots && kept.snapshots[0])
-        vm_restore_warn(r, "it has snapshots, and what they hold of the disks that were restored is gone: do not revert to one, delete "
-                           "them (virsh snapshot-list %s)", d->name);
+        vm_restore_warn(r, "its snapshots no longer match the restored disks: do not revert to one, delete them (virsh snapshot-list %s)",
+                        d->name);
     return rc;
 }
 
@@ -60,7 +60,7 @@ static int keep_live(struct vm_restore *r, struct hv_domain *d, struct err *err)
 {
     _cleanup_free_ char *xml = NULL, *path = live_path(r);
 
-    int rc = path ? vm_live_text(d, &xml, err) : err_set(err, ENOMEM, "out of memory");
+    int rc = path ? vm_live_text(d, &xml, err) : err_nomem(err);
     return rc < 0 || !xml ? rc : io_replace_file(path, xml, strlen(xml), 0600, err);
 }
 
@@ -68,15 +68,15 @@ int vm_part_pre_restore(struct vm_restore *r, struct err *err)
 {
     _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
 
-    int rc = find(r, &d, err);
+    int rc = part_find(r, &d, err);
     if (rc >= 0)
-        rc = warn_of_snapshots(r, d, err);
+        rc = part_warn_of_snapshots(r, d, err);
     if (rc >= 0)
         rc = keep_live(r, d, err);
     if (rc < 0)
         return rc;
     if (d->state == HV_OFF) {
-        vm_restore_step(r, "turn off: VM %s was %s", d->name, hv_state_name(d->state));
+        vm_restore_step(r, "turn off", "VM %s was %s", d->name, hv_state_name(d->state));
         return 0;
     }
     return vm_turn_off(r, d, err);
@@ -91,7 +91,7 @@ static int without_chains(struct vm_restore *r, const char *text, char **ret, st
     hv_def_free(r->def);
     r->def = NULL;
     int rc = hv_def_parse(text, &r->def, err);
-    json_object_foreach(json_object_get(r->options, "disks"), target, path) {
+    json_object_foreach (json_object_get(r->options, "disks"), target, path) {
         const char *at = json_string_value(path) ? json_string_value(path) : "";
         const char *here = rc >= 0 ? hv_def_find_image(r->writer->config.hv, r->def, target, at) : NULL;
         if (here)
@@ -115,13 +115,13 @@ static int drop_chains(struct vm_restore *r, struct hv_domain **d, struct err *e
     return 0;
 }
 
-static int start_again(struct vm_restore *r, struct hv_domain *d, bool paused, struct err *err)
+static int part_start_again(struct vm_restore *r, struct hv_domain *d, bool paused, struct err *err)
 {
     _cleanup_buf_ struct buf text = BUF_INIT;
     _cleanup_free_ char *path = live_path(r), *xml = NULL;
 
     if (!path)
-        return err_set(err, ENOMEM, "out of memory");
+        return err_nomem(err);
     if (!io_exists(path))
         return hv_start(d, paused, err);
     int rc = io_read_file(path, DEFINITION_MAX, &text, err);
@@ -135,7 +135,7 @@ int vm_part_post_restore(struct vm_restore *r, struct err *err)
     _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
     const char *state = vm_restore_option(r, "state");
 
-    int rc = find(r, &d, err);
+    int rc = part_find(r, &d, err);
     if (rc >= 0)
         rc = drop_chains(r, &d, err);
     if (rc < 0)
@@ -143,13 +143,13 @@ int vm_part_post_restore(struct vm_restore *r, struct err *err)
     if (d->state == HV_SAVED) { /* agreed to: --discard-memory */
         if ((rc = hv_managed_save_drop(d, err)) < 0)
             return rc;
-        vm_restore_step(r, "discard: its saved state, which did not belong to these disks");
+        vm_restore_step(r, "discard", "its saved state, which did not belong to these disks");
     }
     if (!state || (strcmp(state, "running") && strcmp(state, "paused")))
         return 0;
-    rc = start_again(r, d, !strcmp(state, "paused"), err);
+    rc = part_start_again(r, d, !strcmp(state, "paused"), err);
     if (rc < 0)
-        return err_context(err, "its disks are restored, but it could not be started");
-    vm_restore_step(r, "start: booted%s", strcmp(state, "paused") ? "" : ", paused");
+        return err_context(err, "its disks were restored, and it is off");
+    vm_restore_step(r, "start", "booted%s", strcmp(state, "paused") ? "" : ", paused");
     return 0;
 }

@@ -4,7 +4,7 @@
 #include "base/buf.h"
 #include "base/io.h"
 #include "base/io_at.h"
-#include "writers/vm/internal.h"
+#include "writers/vm/vm_internal.h"
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
@@ -24,15 +24,7 @@ struct pass {
 /* Where the disk was at the backup; NULL: not told. */
 static const char *disk_was(const struct vm_restore *r, const char *target)
 {
-    size_t i;
-    json_t *disk;
-
-    json_array_foreach(json_object_get(r->metadata, "disks"), i, disk) {
-        const char *t = json_string_value(json_object_get(disk, "target"));
-        if (t && !strcmp(t, target))
-            return json_string_value(json_object_get(disk, "path"));
-    }
-    return NULL;
+    return json_string_value(json_object_get(json_object_get(r->options, "disks_were"), target));
 }
 
 /* The target that the disk has in this definition; NULL: it is not in it. Its targets are those of the definition that the VM ran with;
@@ -56,7 +48,7 @@ static int correct_disk(struct vm_restore *r, struct hv_def *def, const char *ta
     if (rc < 0 || (!have && hv_def_is_volume_at(r->writer->config.hv, def, here, path)))
         return rc;
     if (pass->tell && (!have || strcmp(have, path)))
-        vm_restore_step(r, "disk path: %s is %s now, was %s", here, path, have ? have : "none");
+        vm_restore_step(r, "disk path", "%s is now %s, was %s", here, path, have ? have : "none");
     format = json_string_value(json_object_get(json_object_get(r->options, "formats"), target));
     return hv_def_set_disk(def, here, path, format, err); /* a recorded backing chain goes: the image stands alone */
 }
@@ -66,7 +58,7 @@ static int correct_disks(struct vm_restore *r, struct hv_def *def, const struct 
     const char *target;
     json_t *path;
 
-    json_object_foreach(json_object_get(r->options, "disks"), target, path) {
+    json_object_foreach (json_object_get(r->options, "disks"), target, path) {
         int rc = json_is_string(path) ? correct_disk(r, def, target, json_string_value(path), pass, err)
                                       : err_set(err, EINVAL, "the restore options do not say where disk %s is", target);
         if (rc < 0)
@@ -84,12 +76,12 @@ static int leave_disks(struct vm_restore *r, struct hv_def *def, const struct pa
 
     if (!vm_is_copy(r))
         return 0;
-    json_object_foreach(json_object_get(r->options, "disks"), target, path) {
+    json_object_foreach (json_object_get(r->options, "disks"), target, path) {
         const char *here = hv_def_find_image(NULL, def, target, json_string_value(path));
         if (!here && hv_def_is_volume_at(r->writer->config.hv, def, target, json_string_value(path)))
             here = target;
         if (here && strv_add(&restored, here) < 0)
-            return err_set(err, ENOMEM, "out of memory");
+            return err_nomem(err);
     }
     int rc = hv_def_leave_disks(def, restored, pass->memory, &notes, err);
     for (char **n = notes; rc >= 0 && pass->tell && n && *n; n++)
@@ -106,7 +98,7 @@ static int correct_nvram(struct vm_restore *r, struct hv_def *def, bool tell, st
     if (!have && hv_nvram_is_implied(r->writer->config.hv, hv_def_name(def), path))
         return 0; /* as it was before: the definition need not name it */
     if (tell)
-        vm_restore_step(r, "disk path: NVRAM is %s now, was %s", path, have ? have : "none");
+        vm_restore_step(r, "disk path", "NVRAM is now %s, was %s", path, have ? have : "none");
     return hv_def_set_nvram(def, path, err);
 }
 
@@ -116,7 +108,7 @@ static int eject_missing(struct vm_restore *r, struct hv_def *def, bool tell, st
 
     int rc = hv_def_eject_missing(def, &ejected, err);
     for (char **t = ejected; rc >= 0 && tell && t && *t; t++)
-        vm_restore_warn(r, "drive %s: its medium is not on this host; the drive is empty now", *t);
+        vm_restore_warn(r, "drive %s: its medium is not on this host, so the drive is empty now", *t);
     return rc;
 }
 
@@ -129,7 +121,7 @@ static void correct_emulator(struct vm_restore *r, struct hv_def *def, bool tell
         return;
     hv_def_drop_emulator(def);
     if (tell)
-        vm_restore_warn(r, "its emulator %s is not on this host: it runs with this host's", was);
+        vm_restore_warn(r, "its emulator %s is not on this host: the VM uses this host's emulator", was);
 }
 
 /* All corrections on one text: on the stored definition, on the one that the VM ran with, and on the one in a saved state, which is like
@@ -142,9 +134,8 @@ static int correct(struct vm_restore *r, const char *xml, const struct pass *pas
     if (rc < 0)
         return rc;
     if ((rc = vm_correct_identity(r, r->def, pass->tell, err)) < 0 || (rc = correct_disks(r, r->def, pass, err)) < 0 ||
-        (rc = leave_disks(r, r->def, pass, err)) < 0 ||
-        (rc = correct_nvram(r, r->def, pass->tell, err)) < 0 || (rc = eject_missing(r, r->def, pass->tell, err)) < 0 ||
-        (rc = vm_correct_networks(r, r->def, pass->live, pass->tell, err)) < 0 ||
+        (rc = leave_disks(r, r->def, pass, err)) < 0 || (rc = correct_nvram(r, r->def, pass->tell, err)) < 0 ||
+        (rc = eject_missing(r, r->def, pass->tell, err)) < 0 || (rc = vm_correct_networks(r, r->def, pass->live, pass->tell, err)) < 0 ||
         (pass->memory && (rc = vm_quiet_memory_nics(r, r->def, err)) < 0))
         return rc;
     correct_emulator(r, r->def, pass->tell);
@@ -158,20 +149,20 @@ static int note_missing(struct vm_restore *r, struct err *err)
 
     int rc = hv_def_missing(r->writer->config.hv, r->def, &missing, err);
     for (char **m = missing; rc >= 0 && m && *m; m++)
-        vm_restore_warn(r, "its %s is not on this host: it cannot start without", *m);
+        vm_restore_warn(r, "its %s is not on this host: the VM cannot start without it", *m);
     return rc;
 }
 
 /* ---- M16: a link in the default place --------------------------------------------------------------------------------------*/
 
 /* The folder of the VM's first disk image, or NULL. */
-static char *place_of(const struct vm_restore *r)
+static char *register_place_of(const struct vm_restore *r)
 {
     const char *target;
     json_t *path;
     struct stat st;
 
-    json_object_foreach(json_object_get(r->options, "disks"), target, path) {
+    json_object_foreach (json_object_get(r->options, "disks"), target, path) {
         const char *p = json_string_value(path);
         if (p && stat(p, &st) == 0 && S_ISREG(st.st_mode))
             return io_dirname(p);
@@ -190,14 +181,14 @@ static int link_state(const char *path)
 }
 
 /* The link's folder, open, and what is there under its name. */
-struct place {
+struct register_place {
     int dir;
-    char *name, *made;    /* made: a name that nobody else has */
+    char *name, *made;     /* made: a name that nobody else has */
     char target[PATH_MAX]; /* of the link that is there; "": none is */
     struct io_id old;
 };
 
-static void place_clear(struct place *p)
+static void place_clear(struct register_place *p)
 {
     if (p->dir >= 0)
         close(p->dir);
@@ -205,7 +196,7 @@ static void place_clear(struct place *p)
     free(p->made);
 }
 
-static int look(struct place *p, const char *link, struct err *err)
+static int register_look(struct register_place *p, const char *link, struct err *err)
 {
     struct guid id = guid_new();
 
@@ -213,36 +204,33 @@ static int look(struct place *p, const char *link, struct err *err)
     if (r < 0)
         return r;
     if (!(p->made = str_format(IO_TEMPORARY_PREFIX "link-%.13s", id.text)))
-        return err_set(err, ENOMEM, "out of memory");
+        return err_nomem(err);
     r = io_id_at(p->dir, p->name, &p->old);
     ssize_t n = r < 0 ? 0 : readlinkat(p->dir, p->name, p->target, sizeof(p->target) - 1);
     if ((r < 0 && r != -ENOENT) || n < 0)
-        return err_errno(err, n < 0 ? errno : -r, "cannot look at it");
+        return err_errno(err, n < 0 ? errno : -r, "cannot access it");
     p->target[n] = '\0';
     return 0;
 }
 
 /* Entered in the journal with what is there now, so that the undo can put that back. */
-static bool enter_link(struct vm_restore *r, const char *link, struct place *p, uint64_t *id)
+static bool enter_link(struct vm_restore *r, const char *link, struct register_place *p, uint64_t *id)
 {
     struct err why = ERR_INIT;
 
-    int rc = look(p, link, &why);
+    int rc = register_look(p, link, &why);
     const struct journal_arg values[] = {
-        { "path", link },
-        { "made", p->made },
-        { "target", *p->target ? p->target : NULL },
-        { "old_id", *p->target ? p->old.text : NULL },
+        { "path", link }, { "made", p->made }, { "target", *p->target ? p->target : NULL }, { "old_id", *p->target ? p->old.text : NULL },
         { NULL, NULL },
     };
     if (rc >= 0 && vm_restore_effect(r, VERB_LINK, hv_def_name(r->def), values, id, &why) >= 0)
         return true;
-    vm_restore_warn(r, "the link %s was left as it is: %s", link, why.text);
+    vm_restore_warn(r, "the link %s was left unchanged: %s", link, why.text);
     return false;
 }
 
 /* Made beside it and written down, then renamed. */
-static int put_link(struct vm_restore *r, const struct place *p, const char *to, uint64_t id)
+static int put_link(struct vm_restore *r, const struct register_place *p, const char *to, uint64_t id)
 {
     struct io_id new;
     struct err why = ERR_INIT;
@@ -259,35 +247,35 @@ static int put_link(struct vm_restore *r, const struct place *p, const char *to,
     return rc;
 }
 
-static void make_link(struct vm_restore *r, const char *link, const char *to)
+static void register_make_link(struct vm_restore *r, const char *link, const char *to)
 {
-    _cleanup_(place_clear) struct place p = { .dir = -1 };
+    _cleanup_(place_clear) struct register_place p = { .dir = -1 };
     uint64_t id;
 
     if (!enter_link(r, link, &p, &id))
         return;
     int rc = put_link(r, &p, to, id);
     if (rc < 0) {
-        vm_restore_warn(r, "no link %s to %s could be made: %s", link, to, strerror(-rc));
+        vm_restore_warn(r, "cannot create the link %s to %s: %s", link, to, strerror(-rc));
         return;
     }
     (void)vm_restore_effect_done(r, id, NULL);
-    vm_restore_step(r, "link: %s points to %s", link, to);
+    vm_restore_step(r, "link", "%s points to %s", link, to);
 }
 
 static void remove_link(struct vm_restore *r, const char *link)
 {
-    _cleanup_(place_clear) struct place p = { .dir = -1 };
+    _cleanup_(place_clear) struct register_place p = { .dir = -1 };
     uint64_t id;
 
     if (!enter_link(r, link, &p, &id))
         return;
     if (unlinkat(p.dir, p.name, 0) < 0) {
-        vm_restore_warn(r, "the link %s could not be removed: %s", link, strerror(errno));
+        vm_restore_warn(r, "cannot remove the link %s: %s", link, strerror(errno));
         return;
     }
     (void)vm_restore_effect_done(r, id, NULL);
-    vm_restore_step(r, "link: %s removed, the VM is in its default place", link);
+    vm_restore_step(r, "link", "%s removed, the VM is in its default place", link);
 }
 
 bool vm_needs_link(const char *default_dir, const char *link, const char *place)
@@ -305,7 +293,7 @@ bool vm_needs_link(const char *default_dir, const char *link, const char *place)
 /* The link is a convenience: what keeps it from being made is told and does not fail the restore. */
 static void link_default_place(struct vm_restore *r, const char *name)
 {
-    _cleanup_free_ char *place = place_of(r), *link = NULL;
+    _cleanup_free_ char *place = register_place_of(r), *link = NULL;
     const char *default_dir = vm_restore_option(r, "default_dir");
     struct stat st;
 
@@ -318,9 +306,9 @@ static void link_default_place(struct vm_restore *r, const char *name)
         return;
     }
     if (have < 0)
-        vm_restore_warn(r, "%s is in the way of the link to %s; it was left alone", link, place);
+        vm_restore_warn(r, "%s is in the way of the link to %s and was left alone", link, place);
     else
-        make_link(r, link, place);
+        register_make_link(r, link, place);
 }
 
 /* ---- Registering and starting ------------------------------------------------------------------------------------------------*/
@@ -335,14 +323,14 @@ static int start_from_memory(struct vm_restore *r, const char *memory, const cha
     if (rc >= 0)
         rc = hv_save_image_xml(r->writer->config.hv, memory, &inside, err);
     if (rc < 0)
-        return err_context(err, "the saved state cannot be read");
+        return err_context(err, "cannot read the saved state");
     rc = correct(r, inside, &pass, &xml, err);
     if (rc < 0)
         return err_context(err, "the definition in the saved state");
     rc = hv_start_from(r->writer->config.hv, memory, xml, paused, err);
     if (rc < 0)
-        return err_context(err, "it is registered, but could not be brought back from its saved state (virsh start boots it anew)");
-    vm_restore_step(r, "start: from its saved state, %s", paused ? "paused" : "running");
+        return err_context(err, "it was defined and is off (virsh start boots it without its saved state)");
+    vm_restore_step(r, "start", "from its saved state, %s", paused ? "paused" : "running");
     return 0;
 }
 
@@ -357,7 +345,7 @@ static int boot_as_it_was(struct vm_restore *r, struct hv_domain *d, const char 
     if (rc >= 0)
         rc = correct(r, (const char *)text.data, &pass, &xml, err);
     if (rc < 0)
-        return err_context(err, "the definition that it ran with");
+        return err_context(err, "the definition it was running with");
     return hv_start_as(d, xml, paused, err);
 }
 
@@ -367,8 +355,9 @@ static int boot(struct vm_restore *r, struct hv_domain *d, bool paused, struct e
 
     int rc = live ? boot_as_it_was(r, d, live, paused, err) : hv_start(d, paused, err);
     if (rc < 0)
-        return err_context(err, "it is registered, but could not be started");
-    vm_restore_step(r, live ? "start: booted as it ran at the backup; its definition for the next start is another one" : "start: booted");
+        return err_context(err, "it was defined and is off");
+    vm_restore_step(r, "start", "booted%s",
+                    live ? " with the definition it was running with at the backup; its persistent definition differs" : "");
     return 0;
 }
 
@@ -381,7 +370,7 @@ static int bring_to_state(struct vm_restore *r, struct err *err)
     if (!state || !strcmp(state, "off"))
         return 0;
     if (!uuid)
-        return err_set(err, ENOMEM, "out of memory");
+        return err_nomem(err);
     int rc = hv_domain_get(r->writer->config.hv, uuid, &d, err);
     if (rc < 0)
         return rc;
@@ -389,8 +378,8 @@ static int bring_to_state(struct vm_restore *r, struct err *err)
         rc = start_from_memory(r, memory, state, err);
         if (rc < 0 || strcmp(state, "saved"))
             return rc;
-        vm_restore_step(r, "save: its memory is kept in a saved state");
-        const char *was = json_string_value(json_object_get(r->metadata, "state"));
+        vm_restore_step(r, "save", "its memory is kept as a saved state");
+        const char *was = vm_restore_option(r, "was");
         return hv_managed_save(d, !was || strcmp(was, "paused"), err);
     }
     if (!strcmp(state, "saved"))
@@ -429,7 +418,8 @@ static int check_free(struct vm_restore *r, const char *uuid, struct err *err)
     int rc = hv_domain_find(r->writer->config.hv, uuid, &d, &none);
     if (rc == -ENOENT)
         return 0;
-    return rc < 0 ? err_move(err, &none) : err_set(err, EEXIST, "a VM %s of its UUID was defined meanwhile; it is left alone", d->name);
+    return rc < 0 ? err_move(err, &none)
+                  : err_set(err, EEXIST, "VM %s with the same UUID was defined in the meantime and was left alone", d->name);
 }
 
 static int define(struct vm_restore *r, const char *xml, struct hv_domain **ret, struct err *err)
@@ -450,7 +440,7 @@ static int define(struct vm_restore *r, const char *xml, struct hv_domain **ret,
     if (rc >= 0 && (rc = check_free(r, uuid, err)) < 0 && rc == -EEXIST && r->fx_register)
         journal_settled(r->writer->config.journal, r->fx_register);
     if (rc < 0 || (rc = hv_define(r->writer->config.hv, xml, ret, err)) < 0)
-        return err_context(err, "it could not be registered");
+        return err_context(err, "it was not restored");
     return vm_restore_effect_done(r, r->fx_register, err);
 }
 
@@ -463,7 +453,7 @@ int vm_register(struct vm_restore *r, struct err *err)
     const struct pass pass = { .tell = true };
 
     if (!path)
-        return err_set(err, EINVAL, "the requester gave no definition to register");
+        return err_set(err, EINVAL, "the requester provided no definition");
     int rc = io_read_file(path, DEFINITION_MAX, &text, err);
     if (rc < 0)
         return rc;
@@ -478,10 +468,10 @@ int vm_register(struct vm_restore *r, struct err *err)
     rc = define(r, xml, &d, err);
     if (rc < 0)
         return rc;
-    vm_restore_step(r, "register: VM %s (%s)", d->name, d->uuid);
+    vm_restore_step(r, "register", "VM %s (%s)", d->name, d->uuid);
     link_default_place(r, d->name);
     json_array_extend(r->steps, corrections);
     if ((rc = note_missing(r, err)) < 0)
         return rc;
-    return json_is_true(json_object_get(r->metadata, "autostart")) ? hv_set_autostart(d, true, err) : 0;
+    return json_is_true(json_object_get(r->options, "autostart")) ? hv_set_autostart(d, true, err) : 0;
 }

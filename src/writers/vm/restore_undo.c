@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/io_at.h"
-#include "writers/vm/internal.h"
+#include "writers/vm/vm_internal.h"
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,7 +13,7 @@
 #define LATE_POLL_MS 50u
 
 /* 1 and the domain; 0: there is none of that UUID. */
-static int find_vm(struct hv *hv, const struct journal_effect *e, struct hv_domain **ret, struct err *err)
+static int undo_find_vm(struct hv *hv, const struct journal_effect *e, struct hv_domain **ret, struct err *err)
 {
     const char *uuid = journal_value(e, "uuid");
 
@@ -25,7 +25,7 @@ static int find_vm(struct hv *hv, const struct journal_effect *e, struct hv_doma
     return r < 0 ? r : 1;
 }
 
-static bool is(const struct journal_effect *e, const char *name, const char *value)
+static bool undo_is(const struct journal_effect *e, const char *name, const char *value)
 {
     const char *have = journal_value(e, name);
 
@@ -45,7 +45,7 @@ static bool is_recorded(const struct journal_effect *e, const struct hv_domain *
 
 static int someone_elses(const struct hv_domain *d, struct err *err)
 {
-    return err_set(err, EEXIST, "VM %s was defined anew by somebody else and is left alone: undefine it, then run: kvss recover", d->name);
+    return err_set(err, EEXIST, "VM %s was redefined by someone else and was left alone: undefine it, then run: kvss recover", d->name);
 }
 
 int vm_undo_register(void *ctx, const struct journal_effect *e, struct err *err)
@@ -53,13 +53,13 @@ int vm_undo_register(void *ctx, const struct journal_effect *e, struct err *err)
     _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
     int left = 0;
 
-    int r = find_vm(ctx, e, &d, err);
+    int r = undo_find_vm(ctx, e, &d, err);
     if (r > 0 && !is_recorded(e, d))
         r = someone_elses(d, err);
     if (r < 0)
         return r;
     if (r > 0 && ((r = hv_destroy(d, err)) < 0 || (d->persistent && (r = hv_undefine(d, true, err)) < 0)))
-        return err_context(err, "the restored VM %s could not be taken back", d->name);
+        return err_context(err, "cannot undo the restore of VM %s", d->name);
     /* What its start has made where there was none. */
     const char *const firmware[] = { "nvram", "tpm" };
     for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(firmware); i++) {
@@ -78,7 +78,7 @@ static int put_link_back(const struct journal_place *p, const char *target, bool
     _cleanup_free_ char *fresh = str_format(IO_TEMPORARY_PREFIX "link-%.13s", id.text);
 
     if (!fresh)
-        return err_set(err, ENOMEM, "out of memory");
+        return err_nomem(err);
     int r = over ? symlinkat(target, p->dir, fresh) : symlinkat(target, p->dir, p->name);
     if (r == 0 && over && renameat(p->dir, fresh, p->dir, p->name) < 0) {
         r = -1;
@@ -86,7 +86,7 @@ static int put_link_back(const struct journal_place *p, const char *target, bool
         (void)unlinkat(p->dir, fresh, 0);
         errno = why;
     }
-    return r < 0 ? err_errno(err, errno, "cannot put the link %s back", p->path) : 0;
+    return r < 0 ? err_errno(err, errno, "cannot restore the link %s", p->path) : 0;
 }
 
 static int drop_link(const struct journal_place *p, const char *name, struct err *err)
@@ -120,7 +120,7 @@ int vm_undo_link(void *ctx, const struct journal_effect *e, struct err *err)
 
     (void)ctx;
     if (made && !name)
-        return err_set(err, ENOMEM, "out of memory");
+        return err_nomem(err);
     int r = journal_place_open(e, "path", &p, err);
     if (r <= 0)
         return r;
@@ -132,7 +132,7 @@ int vm_undo_link(void *ctx, const struct journal_effect *e, struct err *err)
 
 /* ---- The old one --------------------------------------------------------------------------------------------------------------*/
 
-static int add_texts(const json_t *array, char ***ret)
+static int undo_add_texts(const json_t *array, char ***ret)
 {
     size_t i;
     json_t *t;
@@ -149,9 +149,9 @@ static int restore_metadata(struct hv_domain *d, const struct journal_effect *e,
     json_auto_t *j = text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
     _cleanup_(hv_kept_clear) struct hv_kept kept = { .current = (size_t)json_integer_value(json_object_get(j, "current")) };
 
-    if (add_texts(json_object_get(j, "snapshots"), &kept.snapshots) < 0 ||
-        add_texts(json_object_get(j, "checkpoints"), &kept.checkpoints) < 0)
-        return err_set(err, ENOMEM, "out of memory");
+    if (undo_add_texts(json_object_get(j, "snapshots"), &kept.snapshots) < 0 ||
+        undo_add_texts(json_object_get(j, "checkpoints"), &kept.checkpoints) < 0)
+        return err_nomem(err);
     return hv_restore_metadata(d, &kept, err);
 }
 
@@ -160,7 +160,7 @@ int vm_undo_delete(void *ctx, const struct journal_effect *e, struct err *err)
     _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
     const char *transient = journal_value(e, "transient"), *definition = journal_value(e, "definition");
 
-    int r = find_vm(ctx, e, &d, err);
+    int r = undo_find_vm(ctx, e, &d, err);
     if (r > 0 && !is_recorded(e, d))
         r = someone_elses(d, err);
     if (r < 0 || (r > 0 && (transient || (d->state != HV_OFF && d->state != HV_SAVED))))
@@ -169,7 +169,7 @@ int vm_undo_delete(void *ctx, const struct journal_effect *e, struct err *err)
         return strcmp(transient, "off") ? hv_create_transient(ctx, definition, !strcmp(transient, "paused"), err) : 0;
     if (r == 0)
         r = hv_define(ctx, definition, &d, err);
-    if (r >= 0 && is(e, "autostart", "yes"))
+    if (r >= 0 && undo_is(e, "autostart", "yes"))
         r = hv_set_autostart(d, true, err);
     return r < 0 ? r : restore_metadata(d, e, err);
 }
@@ -177,15 +177,15 @@ int vm_undo_delete(void *ctx, const struct journal_effect *e, struct err *err)
 static int put_saved_state_back(const struct journal_place *p, const char *kept, struct err *err)
 {
     if (renameat(p->dir, kept, p->dir, p->name) < 0)
-        return err_errno(err, errno, "cannot put the saved state %s back from %s", p->path, kept);
+        return err_errno(err, errno, "cannot restore the saved state %s from %s", p->path, kept);
     int r = io_fsync_at(p->dir);
-    return r < 0 ? err_errno(err, -r, "cannot make %s durable", p->path) : 0;
+    return r < 0 ? err_errno(err, -r, "cannot sync %s to disk", p->path) : 0;
 }
 
 static int drop_second_name(const struct journal_place *p, const char *kept, struct err *err)
 {
     if (unlinkat(p->dir, kept, 0) < 0 && errno != ENOENT)
-        return err_errno(err, errno, "cannot remove %s beside %s", kept, p->path);
+        return err_errno(err, errno, "cannot remove %s next to %s", kept, p->path);
     return 0;
 }
 
@@ -196,7 +196,7 @@ int vm_undo_keep_saved(void *ctx, const struct journal_effect *e, struct err *er
     _cleanup_free_ char *kept = io_basename(journal_value(e, "kept"));
 
     (void)ctx;
-    int r = kept ? journal_place_open(e, "path", &p, err) : err_set(err, ENOMEM, "out of memory");
+    int r = kept ? journal_place_open(e, "path", &p, err) : err_nomem(err);
     if (r <= 0)
         return r;
     int at_path = journal_find(&p, p.name, journal_value(e, "path_id"), err);
@@ -206,8 +206,10 @@ int vm_undo_keep_saved(void *ctx, const struct journal_effect *e, struct err *er
     if (at_kept == JOURNAL_OTHERS)
         return journal_left_alone(journal_value(e, "kept"), err);
     if (at_path == JOURNAL_OTHERS)
-        return err_set(err, EEXIST, "%s is another saved state and is left alone; the VM's own is beside it as %s: move one of them, then "
-                                    "run: kvss recover", p.path, kept);
+        return err_set(
+            err, EEXIST,
+            "%s is another saved state and was left alone; the VM's own is next to it as %s: move one of them, then run: kvss recover",
+            p.path, kept);
     return at_path == JOURNAL_ABSENT ? put_saved_state_back(&p, kept, err) : drop_second_name(&p, kept, err);
 }
 
@@ -229,7 +231,7 @@ static int save_again(struct hv_domain *d, const struct journal_effect *e, struc
     if (d->state == HV_OFF && io_exists(path))
         r = vm_start_again(d, true, err);
     if (r >= 0 && d->state == HV_PAUSED)
-        r = hv_managed_save(d, is(e, "runs", "yes"), err);
+        r = hv_managed_save(d, undo_is(e, "runs", "yes"), err);
     return r;
 }
 
@@ -249,7 +251,7 @@ static int wait_for_late_call(struct hv_domain *d, const struct journal_effect *
 static int start_old(struct hv_domain *d, const struct journal_effect *e, struct err *err)
 {
     const char *live = journal_value(e, "live");
-    bool paused = is(e, "state", "paused");
+    bool paused = undo_is(e, "state", "paused");
     _cleanup_strv_ char **notes = NULL;
 
     int r = hv_start_off(d, live, paused, &notes, err);
@@ -263,15 +265,15 @@ int vm_undo_turn_off(void *ctx, const struct journal_effect *e, struct err *err)
 {
     _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
 
-    int r = find_vm(ctx, e, &d, err);
-    if (r <= 0 || is(e, "state", "off"))
+    int r = undo_find_vm(ctx, e, &d, err);
+    if (r <= 0 || undo_is(e, "state", "off"))
         return r < 0 ? r : 0;
-    if (is(e, "state", "saved")) {
+    if (undo_is(e, "state", "saved")) {
         r = save_again(d, e, err);
     } else {
         r = wait_for_late_call(d, e, err);
         if (r >= 0 && d->state == HV_OFF)
             r = start_old(d, e, err);
     }
-    return r < 0 ? err_context(err, "VM %s has its old images and definition, but not its old state", d->name) : 0;
+    return r < 0 ? err_context(err, "VM %s has its old images and definition again, but not its old state", d->name) : 0;
 }

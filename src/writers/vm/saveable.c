@@ -3,22 +3,20 @@
 #include "base/io.h"
 #include "base/num.h"
 #include "cluster/cluster.h"
-#include "writers/vm/internal.h"
+#include "writers/vm/vm_internal.h"
 #include <errno.h>
 #include <string.h>
 
 #define ROOM_MARGIN (1u << 20) /* what libvirt writes beside the memory */
 
-/* With what QEMU cannot save the VM; NULL: it can, as far as is known. Caller frees. */
-static char *unsaveable(const struct hv_domain *d, const struct vm_report *r)
+char *vm_unsaveable(const struct hv_domain *d, const struct vm_report *r)
 {
     for (size_t i = 0; i < d->n_disks; i++) {
         const struct hv_disk *disk = &d->disks[i];
         if (disk->transient)
             return str_format("a transient disk (%s)", disk->target);
         if (disk->unsaveable)
-            return str_format("an image of format %s (disk %s; qemu-img convert makes one of format qcow2)", disk->unsaveable,
-                              disk->target);
+            return str_format("an image of format %s (disk %s; qemu-img convert can convert it to qcow2)", disk->unsaveable, disk->target);
     }
     for (size_t i = 0; i < r->n_elsewhere; i++)
         if (!strcmp(r->elsewhere[i].type, "9p"))
@@ -38,8 +36,10 @@ int vm_writer_check_room(const struct vm_writer *w, const uint64_t *save_bytes, 
         return 0;
     num_format_size(wanted + ROOM_MARGIN, wants);
     num_format_size(have, has);
-    return err_set(err, ENOSPC, "not enough room for saved states in %s: up to %s are needed, %s are free; make room there, or let Child "
-                                "VM Snapshot be possible", dir, wants, has);
+    return err_set(
+        err, ENOSPC,
+        "not enough space for saved states in %s: up to %s needed, %s free; free space there, or make Child VM Snapshot possible", dir,
+        wants, has);
 }
 
 /* To its cluster a VM that is saved has failed, and the cluster starts it anew. Caller frees. */
@@ -52,39 +52,42 @@ static char *clustered(const struct hv_domain *d, const char *why)
         return str_format("Saved State is not possible: %s", unknown.text);
     if (!resource)
         return NULL;
-    return str_format("Saved State is not possible: Pacemaker manages the VM (resource %s) and would start it again, perhaps on another "
-                      "host, while it is saved; let Child VM Snapshot be possible: %s", resource, why);
+    return str_format("Saved State is not possible because Pacemaker manages the VM (resource %s) and would start it again, perhaps on "
+                      "another host, while it is saved. To use Child VM Snapshot instead: %s",
+                      resource, why);
 }
 
 char *vm_cannot_save(const struct vm_writer *w, struct hv_domain *d, struct vm_report *r, const char *why)
 {
-    _cleanup_free_ char *with = unsaveable(d, r), *cluster = clustered(d, why);
+    _cleanup_free_ char *with = vm_unsaveable(d, r), *cluster = clustered(d, why);
     _cleanup_strv_ char **lacks = NULL, **unsure = NULL;
     struct err unread = ERR_INIT;
 
     if (cluster)
         return TAKE_PTR(cluster);
     if (!d->persistent)
-        return str_format("the VM is transient (it has no definition of its own), so it cannot be put in a saved state");
+        return str_format("the VM is transient (it has no persistent definition), so its state cannot be saved");
     if (with)
-        return str_format("Saved State is not possible, for QEMU cannot save a VM with %s; let Child VM Snapshot be possible: %s", with,
+        return str_format("Saved State is not possible because QEMU cannot save a VM with %s. To use Child VM Snapshot instead: %s", with,
                           why);
     if (d->state == HV_RUNNING && !hv_may_resume_in_job(d))
-        return str_format("Saved State would end it: a disk has an iothread and a limit (iotune), and this QEMU (before 9.0) aborts when "
-                          "such a VM is resumed while its backup job runs; take one of the two away (virsh blkdeviotune ... 0), or let "
-                          "Child VM Snapshot be possible: %s", why);
+        return str_format(
+            "Saved State would crash the VM: a disk has an iothread and a limit (iotune), and this QEMU (before 9.0) aborts when such a VM "
+            "is resumed while its backup job runs. Remove one of the two (virsh blkdeviotune ... 0), or use Child VM Snapshot: %s",
+            why);
     if (!hv_save_dir(w->config.hv))
-        return str_format("the VM runs on another host, so its saved state cannot be read: run kvss there");
+        return str_format("the VM runs on another host, and its saved state cannot be read from here: run kvss there");
     if (vm_writer_check_room(w, &r->save_bytes, 1, &unread) < 0)
         return str_format("Saved State is not possible: %s: %s", unread.text, why);
     if (hv_start_lacks(d, NULL, &lacks, &unsure, &unread) < 0)
-        return str_format("Saved State is not possible: what the VM needs to be started again cannot be told: %s", unread.text);
+        return str_format("Saved State is not possible: cannot determine what the VM needs to start again: %s", unread.text);
     for (char **text = unsure; text && *text; text++)
         if (strv_add(&r->warnings, *text) < 0)
             return str_format("out of memory");
     _cleanup_free_ char *list = lacks ? strv_join(lacks, "; ") : NULL;
     if (!list)
         return NULL;
-    return str_format("Saved State is not possible, for the VM could not be started again; this host lacks: %s. Put it back, or let Child "
-                      "VM Snapshot be possible: %s", list, why);
+    return str_format("Saved State is not possible because the VM could not be started again: this host lacks %s. Provide it, or use Child "
+                      "VM Snapshot: %s",
+                      list, why);
 }

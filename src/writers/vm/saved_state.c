@@ -4,7 +4,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/io.h"
-#include "writers/vm/internal.h"
+#include "writers/vm/vm_internal.h"
 #include <errno.h>
 
 int vm_pause(struct vm *vm, struct err *err)
@@ -24,13 +24,24 @@ int vm_pause(struct vm *vm, struct err *err)
     return r < 0 ? r : vm_effect_done(vm, vm->fx_pause, err);
 }
 
+int vm_unpause(struct vm *vm, struct err *err)
+{
+    int r = hv_resume(vm->dom, err);
+
+    if (r < 0)
+        return r;
+    vm->resumed_us = clock_mono_us();
+    vm_effect_settled(vm, &vm->fx_pause);
+    return 0;
+}
+
 int vm_save(struct vm *vm, struct err *err)
 {
     bool running = vm->before == HV_RUNNING;
 
     int r = hv_managed_save(vm->dom, running, err);
     if (r < 0)
-        return err_context(err, "it could not be put in a saved state");
+        return r;
     r = vm_effect_done(vm, vm->fx_save, err);
     return r < 0 ? r : vm_keep_memory(vm, err);
 }
@@ -45,32 +56,33 @@ int vm_keep_memory(struct vm *vm, struct err *err)
     if (r < 0)
         return r;
     if (!io_exists(image))
-        return err_set(err, ENOENT, "its saved state should be in %s and is not: if libvirt keeps it elsewhere, set save-dir in "
-                                    "kvss.conf", image);
+        return err_set(err, ENOENT, "its saved state is not in %s: if libvirt keeps it elsewhere, set save-dir in kvss.conf", image);
     dir = io_dirname(image);
     vm->memory = dir ? str_format("%s/.kvss-%.8s-%.8s.memory", dir, vm->set_id, vm->dom->uuid) : NULL;
     if (!vm->memory)
-        return err_set(err, ENOMEM, "out of memory");
+        return err_nomem(err);
     r = vm_effect(vm, VERB_PART, "path", vm->memory, &id, err);
     if (r < 0)
         return r;
     r = io_link_or_copy(image, vm->memory, 0600, err);
     if (r < 0)
-        return err_context(err, "its saved state could not be kept");
+        return err_context(err, "cannot keep its saved state");
     return vm_effect_done(vm, id, err);
 }
 
 /* What the host lost while the VM was saved, it comes back without; the report says so. */
-static int start_again(struct vm *vm, struct err *err)
+static int state_start_again(struct vm *vm, struct err *err)
 {
     _cleanup_strv_ char **notes = NULL;
 
     int r = hv_start_saved(vm->dom, true, &notes, err);
+    if (r == -ETIMEDOUT || r == -EINTR) /* others say so */
+        return err_context(err, "cannot start it from its saved state");
     if (r < 0)
-        return err_context(err, "it could not be started from its saved state");
+        return r;
     for (char **n = notes; n && *n; n++)
         if (strv_addf(&vm->warnings, "after it was saved: %s", *n) < 0)
-            return err_set(err, ENOMEM, "out of memory");
+            return err_nomem(err);
     return 0;
 }
 
@@ -83,13 +95,13 @@ static void note_changes(struct vm *vm)
     if (hv_traits(vm->dom, &now, &unknown) < 0 || hv_traits_changed(vm->traits, now, &notes) < 0)
         return;
     for (char **n = notes; n && *n; n++)
-        (void)strv_addf(&vm->warnings, "since it was saved and started again: %s", *n);
+        (void)strv_addf(&vm->warnings, "after it was saved and started again: %s", *n);
 }
 
 int vm_bring_back(struct vm *vm, struct err *err)
 {
     /* Started paused: from now on the undo is to let it run, no longer to start it. */
-    int r = start_again(vm, err);
+    int r = state_start_again(vm, err);
     if (r < 0)
         return r;
     vm_effect_settled(vm, &vm->fx_save);
@@ -101,11 +113,8 @@ int vm_bring_back(struct vm *vm, struct err *err)
         note_changes(vm);
     if (r < 0 || vm->before != HV_RUNNING)
         return r;
-    r = hv_resume(vm->dom, err);
-    if (r < 0)
-        return r;
-    vm->resumed_us = clock_mono_us();
-    vm_effect_settled(vm, &vm->fx_pause);
-    note_changes(vm);
-    return 0;
+    r = vm_unpause(vm, err);
+    if (r >= 0)
+        note_changes(vm);
+    return r;
 }

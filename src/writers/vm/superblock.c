@@ -2,14 +2,14 @@
 /* Super blocks of file systems that can lie on more than one device without LVM or md, which the agent would see through: btrfs, f2fs,
  * and ext4 and XFS with a journal or realtime part of their own. Layouts: the kernel's fs/btrfs, fs/f2fs, fs/ext4, fs/xfs. */
 #include "base/num.h"
-#include "writers/vm/internal.h"
+#include "writers/vm/vm_internal.h"
 #include <string.h>
 
 #define BTRFS_SUPER 65536u
 #define OTHER_SUPER 1024u /* ext4, f2fs */
 #define EXT4_HAS_JOURNAL 0x4u
 #define EXT4_JOURNAL_DEV 0x8u
-#define F2FS_DEVS 0x899u  /* in its super block: 8 entries of 68 bytes, a path and a length */
+#define F2FS_DEVS 0x899u /* in its super block: 8 entries of 68 bytes, a path and a length */
 #define F2FS_MAX_DEVS 8u
 
 static uint64_t get_be64(const uint8_t *p)

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The writer's side of the VSS events. What is special happens in PrepareForSnapshot and PostSnapshot (M5). */
 #include "base/io.h"
-#include "writers/vm/internal.h"
+#include "writers/vm/vm_internal.h"
 #include <errno.h>
 
 int vm_writer_new(const struct vm_writer_config *config, struct vm_writer **ret, struct err *err)
 {
     struct vm_writer *w = calloc(1, sizeof(*w));
     if (!w)
-        return err_set(err, ENOMEM, "out of memory");
+        return err_nomem(err);
     w->config = *config;
     pthread_mutex_init(&w->lock, NULL);
     *ret = w;
@@ -19,16 +19,17 @@ void vm_writer_free(struct vm_writer *w)
 {
     if (!w)
         return;
-    for (struct vm_known *k = w->known, *next; k; k = next) {
+    vm_known_free(w->known);
+    for (struct vm_recorded *k = w->recorded, *next; k; k = next) {
         next = k->next;
-        free(k->uuid);
+        vm_record_clear(&k->record);
         free(k);
     }
     pthread_mutex_destroy(&w->lock);
     free(w);
 }
 
-static int identify(void *writer, struct kvss_metadata *md, struct err *err)
+static int vm_writer_identify(void *writer, struct kvss_metadata *md, struct err *err)
 {
     return vm_identify(writer, md, err);
 }
@@ -36,25 +37,20 @@ static int identify(void *writer, struct kvss_metadata *md, struct err *err)
 uint32_t vm_hresult(const struct err *err)
 {
     switch (err->hresult ? 0 : err->code) {
-    case 0:
-        return err->hresult;
-    case EBUSY:        /* another job holds the VM, another program its agent */
+    case 0: return err->hresult;
+    case EBUSY: /* another job holds the VM, another program its agent */
     case EAGAIN:
     case EINTR:
-    case EHOSTUNREACH: /* the agent was just there, and did not answer */
-        return VSS_E_WRITERERROR_RETRYABLE;
-    case ETIMEDOUT:
-        return VSS_E_WRITERERROR_TIMEOUT;
+    case EHOSTUNREACH: /* the agent was just there, and did not answer */ return VSS_E_WRITERERROR_RETRYABLE;
+    case ETIMEDOUT: return VSS_E_WRITERERROR_TIMEOUT;
     case ENOSPC:
     case EDQUOT:
-    case ENOMEM:
-        return VSS_E_WRITERERROR_OUTOFRESOURCES;
-    default:
-        return VSS_E_WRITERERROR_NONRETRYABLE;
+    case ENOMEM: return VSS_E_WRITERERROR_OUTOFRESOURCES;
+    default: return VSS_E_WRITERERROR_NONRETRYABLE;
     }
 }
 
-static bool fail(struct kvss_event *ev, const struct err *err)
+static bool writer_fail(struct kvss_event *ev, const struct err *err)
 {
     kvss_set_writer_failure(ev, vm_hresult(err), "%s", err->text);
     return false;
@@ -75,9 +71,12 @@ static void name_failed(const struct vm_session *s, struct kvss_event *ev)
 {
     for (size_t i = 0; i < s->n; i++) {
         const struct vm *vm = &s->vms[i];
-        struct kvss_component *c = vm->not_quiesced || vm->failed.code ? component_of(ev, vm->dom->uuid) : NULL;
+        struct kvss_component *c = !vm->not_quiesced && !vm->failed.code ? NULL
+                                   : vm->dom                             ? component_of(ev, vm->dom->uuid)
+                                                                         : kvss_event_component(ev, i); /* it was not even found */
         if (c && vm->not_quiesced)
-            (void)kvss_component_set_failure(c, VM_WRITER_NOT_QUIESCED, vm->not_quiesced, NULL);
+            (void)kvss_component_set_failure(c, vm->guest_refused ? VM_WRITER_GUEST_REFUSED : VM_WRITER_NOT_QUIESCED, vm->not_quiesced,
+                                             NULL);
         else if (c)
             (void)kvss_component_set_failure(c, vm_hresult(&vm->failed), vm->failed.text, NULL);
     }
@@ -90,26 +89,30 @@ struct load {
     struct kvss_event *ev;
 };
 
-static int load_one(void *ctx, size_t i, struct err *err)
+static int writer_load_one(void *ctx, size_t i, struct err *err)
 {
     struct load *l = ctx;
     const struct kvss_component *c = kvss_event_component(l->ev, i);
     enum vss_backup_type type = kvss_event_backup_type(l->ev);
     bool chained = type == VSS_BT_INCREMENTAL || type == VSS_BT_DIFFERENTIAL;
+    struct vm *vm = &l->s->vms[i];
+    struct err why = ERR_INIT;
 
-    return vm_load(l->s->writer, &l->s->vms[i], kvss_component_name(c),
-                   chained ? kvss_component_previous_stamp(c) : NULL, err);
+    int r = vm_load(l->s->writer, vm, kvss_component_name(c), chained ? kvss_component_previous_stamp(c) : NULL, &why);
+    if (r < 0 && r != -EINTR)
+        vm->failed = why;
+    return r < 0 ? err_move(err, &why) : 0;
 }
 
 /* Each would fit alone, and all of them are saved at once. */
-static int check_room(const struct vm_session *s, struct err *err)
+static int writer_check_room(const struct vm_session *s, struct err *err)
 {
     _cleanup_free_ uint64_t *bytes = calloc(s->n + 1, sizeof(*bytes));
 
     if (!bytes)
-        return err_set(err, ENOMEM, "out of memory");
+        return err_nomem(err);
     for (size_t i = 0; i < s->n; i++)
-        bytes[i] = s->vms[i].report.save_bytes;
+        bytes[i] = s->vms[i].report->save_bytes;
     return vm_writer_check_room(s->writer, bytes, s->n, err);
 }
 
@@ -118,11 +121,11 @@ static bool child_needs_recovery(const struct vm_session *s, struct kvss_event *
     if (!(kvss_event_context(ev) & VSS_VOLSNAP_ATTR_NO_AUTORECOVERY))
         return false;
     for (size_t i = 0; i < s->n; i++)
-        if (s->vms[i].report.method == VM_METHOD_CHILD) {
+        if (s->vms[i].report->method == VM_METHOD_CHILD) {
             kvss_set_writer_failure(ev, VSS_E_WRITERERROR_NONRETRYABLE,
-                                    "VM %s: Child VM Snapshot needs a shadow copy that can be recovered, and "
-                                    "VSS_VOLSNAP_ATTR_NO_AUTORECOVERY was asked for (M9): use --method saved-state, or drop "
-                                    "the attribute", s->vms[i].dom->name);
+                                    "VM %s: Child VM Snapshot needs a shadow copy that can be recovered, but "
+                                    "VSS_VOLSNAP_ATTR_NO_AUTORECOVERY was requested: use --method saved-state, or drop the attribute",
+                                    s->vms[i].dom->name);
             return true;
         }
     return false;
@@ -135,19 +138,19 @@ static bool prepare_backup(void *writer, struct kvss_event *ev)
     struct err err = ERR_INIT;
     size_t n = kvss_event_component_count(ev);
 
-    if (!w->config.journal || !w->config.provider || !w->config.session_dir) {
-        err_set(&err, EINVAL, "the VM writer was set up for questions only, not for a backup");
-        return fail(ev, &err);
+    if (!w->config.journal || !w->config.points || !w->config.session_dir) {
+        err_set(&err, EINVAL, "the VM writer was set up for queries only, not for a backup");
+        return writer_fail(ev, &err);
     }
     if (vm_session_new(w, n, &s, &err) < 0)
-        return fail(ev, &err);
+        return writer_fail(ev, &err);
     struct load load = { .s = s, .ev = ev };
-    if (par_each(n, 32, load_one, &load, &err) < 0) {
+    if (par_each(n, 32, writer_load_one, &load, &err) < 0) {
         name_failed(s, ev);
-        return fail(ev, &err);
+        return writer_fail(ev, &err);
     }
-    if (check_room(s, &err) < 0)
-        return fail(ev, &err);
+    if (writer_check_room(s, &err) < 0)
+        return writer_fail(ev, &err);
     if (child_needs_recovery(s, ev))
         return false;
     kvss_event_set_data(ev, TAKE_PTR(s));
@@ -155,6 +158,13 @@ static bool prepare_backup(void *writer, struct kvss_event *ev)
 }
 
 /* ---- PrepareForSnapshot, Freeze, Thaw, PostSnapshot ------------------------------------------------------------------------*/
+
+/* The points of its VMs are asked for through the event. */
+static void belong_to(struct vm_session *s, struct kvss_event *ev)
+{
+    for (size_t i = 0; i < s->n; i++)
+        s->vms[i].ev = ev;
+}
 
 static bool prepare_snapshot(void *writer, struct kvss_event *ev)
 {
@@ -164,10 +174,11 @@ static bool prepare_snapshot(void *writer, struct kvss_event *ev)
 
     if (!s || !s->n)
         return true;
+    belong_to(s, ev);
     if (vm_session_prepare_snapshot(s, kvss_event_set_id(ev), &err) >= 0)
         return true;
     name_failed(s, ev);
-    return fail(ev, &err);
+    return writer_fail(ev, &err);
 }
 
 /* M8: all is done when PrepareForSnapshot returns. */
@@ -178,15 +189,43 @@ static bool nothing(void *writer, struct kvss_event *ev)
     return true;
 }
 
-static int report(struct kvss_event *ev, const struct vm *vm, struct err *err)
+static void keep_record(struct vm_writer *w, struct vm_recorded *kept)
+{
+    SCOPED_LOCK(&w->lock);
+    kept->next = w->recorded;
+    w->recorded = kept;
+}
+
+int vm_writer_take_record(struct vm_writer *w, const char *uuid, struct vm_record *ret, struct err *err)
+{
+    SCOPED_LOCK(&w->lock);
+    for (struct vm_recorded **at = &w->recorded; *at; at = &(*at)->next) {
+        struct vm_recorded *found = *at;
+        if (!found->record.uuid || !guid_equal(found->record.uuid, uuid))
+            continue;
+        *at = found->next;
+        *ret = found->record;
+        free(found);
+        return 0;
+    }
+    return err_set(err, EIO, "the VM writer recorded no data for VM %s", uuid);
+}
+
+static int writer_report(struct kvss_event *ev, const struct vm *vm, struct err *err)
 {
     struct kvss_component *c = component_of(ev, vm->dom->uuid);
-    _cleanup_free_ char *metadata = vm_backup_metadata(vm);
+    struct vm_recorded *kept = calloc(1, sizeof(*kept));
 
-    if (!c || !metadata)
-        return err_set(err, ENOMEM, "VM %s: what was done could not be written down: out of memory", vm->dom->name);
-    int r = kvss_component_set_backup_metadata(c, metadata, err);
-    if (r >= 0 && vm->checkpoint && vm->report.method != VM_METHOD_OFFLINE)
+    if (!c || !kept) {
+        free(kept);
+        return err_nomem(err);
+    }
+    int r = vm_make_record(vm, &kept->record, err);
+    _cleanup_free_ char *reference = r >= 0 ? vm_backup_reference(&kept->record) : NULL;
+    keep_record(vm->writer, kept); /* whatever became of it */
+    if (r >= 0)
+        r = reference ? kvss_component_set_backup_metadata(c, reference, err) : err_nomem(err);
+    if (r >= 0 && vm->checkpoint && vm->report->method != VM_METHOD_OFFLINE)
         r = kvss_component_set_backup_stamp(c, vm->checkpoint, err);
     return r;
 }
@@ -199,14 +238,16 @@ static bool post_snapshot(void *writer, struct kvss_event *ev)
 
     if (!s)
         return true;
+    belong_to(s, ev);
     if (vm_session_post_snapshot(s, &err) < 0) {
         struct err undo = ERR_INIT;
         (void)vm_session_undo(s, &undo); /* each that cannot be undone is logged, and abort tries again */
-        return fail(ev, &err);
+        name_failed(s, ev);
+        return writer_fail(ev, &err);
     }
     for (size_t i = 0; i < s->n; i++)
-        if (report(ev, &s->vms[i], &err) < 0)
-            return fail(ev, &err);
+        if (writer_report(ev, &s->vms[i], &err) < 0)
+            return writer_fail(ev, &err);
     return true;
 }
 
@@ -222,7 +263,7 @@ static bool do_abort(void *writer, struct kvss_event *ev)
     par_barrier_break(s->ready);
     par_barrier_break(s->held);
     par_barrier_break(s->taken);
-    return vm_session_undo(s, &err) < 0 ? fail(ev, &err) : true;
+    return vm_session_undo(s, &err) < 0 ? writer_fail(ev, &err) : true;
 }
 
 /* The parts have been read; their copies go. Anything else that is still open belongs to a backup that did not complete. */
@@ -254,7 +295,7 @@ const struct kvss_writer vm_writer_ops = {
     .id = VM_WRITER_ID,
     .usage = VSS_UT_USERDATA,
     .source = VSS_ST_OTHER,
-    .identify = identify,
+    .identify = vm_writer_identify,
     .prepare_backup = prepare_backup,
     .prepare_snapshot = prepare_snapshot,
     .freeze = nothing,

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "cli/policy_options.h"
+#include "base/strv.h"
+#include "cli/settings.h"
+#include <errno.h>
+#include <string.h>
+
+void policy_choice_clear(struct policy_choice *c)
+{
+    free(c->vms_policies);
+    strv_free(c->exclude);
+    *c = (struct policy_choice){ 0 };
+}
+
+static int options_choose(const struct settings *s, const struct policy_options *o, struct policy_choice *ret, struct err *err)
+{
+    struct requester_vm_policy *v = calloc(s->n_vms + 1, sizeof(*v));
+
+    if (!v)
+        return err_nomem(err);
+    for (size_t i = 0; i < s->n_vms; i++)
+        v[i] = (struct requester_vm_policy){
+            .vm = s->vms[i].vm,
+            .method = o->method ? NULL : s->vms[i].method,
+            .require = o->require ? NULL : s->vms[i].require,
+            .fallback = o->fallback ? NULL : s->vms[i].fallback,
+        };
+    ret->vms_policies = v;
+    ret->policy = (struct requester_policy){
+        .method = s->method,
+        .require = s->require,
+        .fallback = s->fallback,
+        .live_state = s->live_state && !strcmp(s->live_state, "yes"),
+        .n_vms = s->n_vms,
+        .vms = v,
+    };
+    return 0;
+}
+
+/* What is excluded by option is so beside what the settings exclude: that is said of this host, and meant for every run. */
+static int take_exclude(const struct settings *s, const struct policy_options *o, struct policy_choice *ret, struct err *err)
+{
+    int r = 0;
+
+    for (char **x = o->exclude; r >= 0 && x && *x; x++)
+        r = strv_add(&ret->exclude, *x);
+    if (r >= 0)
+        r = settings_words(s->exclude, &ret->exclude);
+    ret->policy.exclude = ret->exclude;
+    return r < 0 ? err_nomem(err) : 0;
+}
+
+int policy_apply(struct cli *cli, const struct policy_options *o, char **args, struct policy_choice *ret, struct err *err)
+{
+    struct settings *s = &cli->settings;
+
+    if (o->all && *args)
+        return cli_usage(err, "--all cannot be combined with VM names");
+    if (!o->all && !*args)
+        return cli_usage(err, "no VMs given: name the VMs, or use --all");
+    if (o->exclude && !o->all)
+        return cli_usage(err, "--exclude works only with --all");
+    if (o->snapshot_dir && o->snapshot_dir[0] != '/')
+        return cli_usage(err, "--snapshot-dir: '%s' is not an absolute path", o->snapshot_dir);
+    if (settings_put_first(&s->method, o->method) < 0 || settings_put_first(&s->require, o->require) < 0 ||
+        settings_put_first(&s->fallback, o->fallback) < 0 || settings_put_first(&s->snapshot_dir, o->snapshot_dir) < 0 ||
+        settings_put_first(&s->scratch_reserve, o->scratch_reserve) < 0 || settings_put_first(&s->agent_timeout, o->agent_timeout) < 0)
+        return err_nomem(err), EXIT_FAILED;
+    int r = cli_prepare(cli, err);
+    if (r < 0)
+        return r == -EINVAL ? EXIT_USAGE : EXIT_FAILED;
+    r = options_choose(s, o, ret, err);
+    if (r >= 0)
+        r = take_exclude(s, o, ret, err);
+    if (r < 0)
+        return EXIT_FAILED;
+    ret->vms = o->all ? NULL : args;
+    return EXIT_OK;
+}

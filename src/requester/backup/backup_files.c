@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The files of a command writer's component and of what lies in its component set, as they were while their writer was held. */
+#include "requester/backup/backup.h"
+#include "requester/files/files.h"
+#include <errno.h>
+
+static size_t files_index_of(const struct backup_component *c)
+{
+    return (size_t)(c->info - c->writer->components);
+}
+
+int backup_announce_files(struct backup *b, struct err *err)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < b->n && r >= 0; i++) {
+        const struct backup_component *c = &b->components[i];
+        if (!c->vm)
+            r = files_hold_add(b->s->hold, c->writer, files_index_of(c), store_chunk_size(b->rq->store), err);
+    }
+    if (r >= 0)
+        r = files_hold_check(b->s->hold, err);
+    if (r == -EFBIG || r == -ENOSPC || r == -EILSEQ)
+        b->rq->end = REQUESTER_REFUSED;
+    return r;
+}
+
+/* What the copy is worth: a program that has nothing to do in Freeze does not hold its files. */
+static const char *level_of(const struct backup *b, const struct backup_component *c)
+{
+    return command_writer_held(b->s->commands, c->writer_id) ? "application" : "not-held";
+}
+
+static const char *how_of(const struct held_files *files)
+{
+    return files->fd[HELD_COPIED] >= 0 ? files->fd[HELD_SHARED] >= 0 ? "shared and copied" : "copied" : "shared";
+}
+
+/* What has no content that could be put back. */
+static json_t *warnings_of(const struct file_list *l)
+{
+    bool one = l->n_special == 1;
+    _cleanup_free_ char *text = l->n_special ? str_format("%zu file%s skipped (sockets, pipes, devices): %s%s", l->n_special,
+                                                          one ? " was" : "s were", l->special, one ? "" : " and others")
+                                             : NULL;
+    json_t *list = json_array();
+
+    if (text)
+        json_array_append_new(list, json_text(text));
+    return list;
+}
+
+int backup_files(struct backup *b, struct backup_component *c, struct err *err)
+{
+    struct held_files *held = files_hold_get(b->s->hold, c->writer, files_index_of(c));
+    struct files_job job = { .number = b->n_files, .cancel = b->rq->config.cancel };
+    struct store_stats stats = { 0 };
+    uint64_t size = 0;
+
+    int r = held ? 0 : err_set(err, EINVAL, "its files were not copied");
+    if (r >= 0 && b->job->bytes_per_s)
+        r = rate_new(b->job->bytes_per_s, &job.rate, err);
+    if (r >= 0)
+        r = files_save(b->rq->store, b->w, &held->files, &job, &size, &stats, err);
+    rate_free(job.rate);
+    if (r < 0)
+        return err_context(err, "writer %s, component %s", c->writer_name, c->name);
+    c->read = size;
+    c->stored = stats.stored;
+    c->report = json_pack("{s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:o}", "logical_path", c->logical_path, "name", c->name, "number",
+                          (json_int_t)b->n_files, "files", (json_int_t)held->files.n, "size", (json_int_t)size, "level", level_of(b, c),
+                          "held", how_of(held), "warnings", warnings_of(&held->files));
+    held_drop(held);
+    if (!c->report)
+        return err_nomem(err);
+    b->n_files++;
+    return 0;
+}

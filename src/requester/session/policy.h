@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What is wanted of each VM: of the run, of single VMs by kvss.conf, and what earlier attempts of the run have taught. */
+#ifndef REQUESTER_SESSION_POLICY_H
+#define REQUESTER_SESSION_POLICY_H
+
+#include "requester/session/session.h"
+
+struct policy_of {
+    const char *vm; /* name or UUID; borrowed */
+    struct vm_policy policy;
+};
+
+/* A VM whose guest could not be quiesced: now it gets what its fallback is. Both owned. */
+struct policy_learnt {
+    char *uuid, *why;
+};
+
+struct policies {
+    struct vm_policy all;
+    size_t n, n_learnt;
+    struct policy_of *of;
+    struct policy_learnt *learnt;
+};
+
+/* -EINVAL: a word that is none, err names it and the VM. */
+int policies_parse(const struct requester_policy *policy, struct policies *ret, struct err *err);
+void policies_clear(struct policies *p);
+/* For struct vm_writer_config; priv is a struct policies *. A VM that is listed by name and by UUID: what comes first. */
+struct vm_policy policies_find(void *priv, const char *name, const char *uuid);
+/* Whether its fallback would do for a VM whose guest could not be quiesced; guest_refused: it was for the writers in it. */
+bool policy_may_fall_back(const struct vm_policy *p, bool guest_refused);
+/* From now on the VM gets what its fallback is, and why. */
+int policies_learn(struct policies *p, const char *uuid, const char *why, struct err *err);
+
+#endif
