@@ -42,20 +42,11 @@ ends_at() { # WHEN VM
     fi
 }
 
-restart_libvirtd() {
-    local pid
-    pid=$(cat /run/libvirtd.pid)
-    kill "$pid"
-    while kill -0 "$pid" 2> /dev/null; do sleep 0.05; done
-    sleep 1 # as long as an upgrade takes, so that somebody finds it gone
-    libvirtd --daemon --pid-file /run/libvirtd.pid
-    poll 20 virsh -q uri
-}
 # The steps; a guest that is frozen at one must be let go in time though libvirtd is away.
 libvirtd_at() {
     _fault_facts web mute off > "$SANDBOX/facts.fault"
     at "$@"
-    restart_libvirtd
+    libvirtd_restart
     goes_on "libvirtd restarted at $1 $2"
     [ "$(_points)" != "$points" ] || fails
     [ "$STATUS" = 0 ] || [ "$STATUS" = 1 ] || fail "status $STATUS"

@@ -98,6 +98,21 @@ END
     guest_start mute
     guest_wait mute
 }
+# slow_hook DOES: before mute's next start a hook of libvirt's takes 75 s in which it does that
+slow_hook() {
+    mkdir -p /etc/libvirt/hooks
+    cat > /etc/libvirt/hooks/qemu <<END
+#!/bin/bash
+end=\$((SECONDS + 75))
+case "\$1 \$2" in
+"mute prepare") rm "$SANDBOX/slow" 2> /dev/null && while [ \$SECONDS -lt \$end ]; do $1; done ;;
+esac
+exit 0
+END
+    chmod 755 /etc/libvirt/hooks/qemu
+    libvirtd_restart
+    touch "$SANDBOX/slow"
+}
 reading() { _fault_ended || virsh domjobinfo "$1" 2> /dev/null | grep -q 'Operation: *Backup'; }
 
 fault_setup
@@ -123,6 +138,10 @@ if [ -n "${KVSS_TEST_FULL:-}" ]; then
     slow_start :
     backup mute
     note "a QEMU that took 75 s to start was waited for"
+    slow_hook :
+    backup mute
+    note "and so was a hook that took as long before it"
+    rm /etc/libvirt/hooks/qemu
     slow_start 'sleep 1'
     kvss_fails "$EXIT_FAILED" backup mute
     assert_match "$OUTPUT" 'VM mute: cannot start it from its saved state: .*QEMU does not respond' "what it says"

@@ -18,19 +18,20 @@ runs() { [ "$(vm_state mute)" = running ]; }
 fault_backup "wait:save-vm:done" mute
 poll 60 _fault_or_end
 fault_happened || fail "the step was not reached: $(cat "$SANDBOX/stderr")"
-timeout 20 qemu-io -c 'sleep 60000' "$IMAGES/mute-vda.qcow2" > /dev/null 2>&1 &
+qemu-io -c 'sleep 1200000' "$IMAGES/mute-vda.qcow2" > /dev/null 2>&1 &
 locker=$!
-sleep 1
+locked() { ! qemu-io -c quit "$IMAGES/mute-vda.qcow2" > /dev/null 2>&1; }
+poll 60 locked
 touch "$FAULT_LOG.go"
 status=0
 wait "$FAULT_PID" || status=$?
 assert_eq "$status" "$EXIT_FAILED" "status"
-kill -0 $locker || fail "the image is not locked any more: $(cat "$SANDBOX/stderr")"
 runs && fail "it runs"
 assert_match "$(cat "$SANDBOX/stderr")" 'keeps trying' "what becomes of it: $(cat "$SANDBOX/stderr")"
 note "the VM is $(vm_state mute)"
+kill $locker
 wait $locker || :
-poll 40 runs
+poll 60 runs
 poll 40 _no_kvss
 assert_nothing_left
 assert_points 0

@@ -123,11 +123,7 @@ if [ -n "${KVSS_TEST_FULL:-}" ]; then
     if [ "$(awk '$1 == "HugePages_Free:" { print $2 }' /proc/meminfo)" -ge 128 ]; then
         mkdir -p /dev/hugepages # libvirt looks for them when it starts
         mount -t hugetlbfs hugetlbfs /dev/hugepages
-        pid=$(cat /run/libvirtd.pid)
-        kill "$pid"
-        poll 20 bash -c "! kill -0 $pid"
-        libvirtd --daemon --pid-file /run/libvirtd.pid
-        poll 20 virsh -q uri
+        libvirtd_restart
         large 'huge pages' '<hugepages/>'
     fi
 fi

@@ -112,6 +112,17 @@ poll() {
     done
 }
 
+# libvirtd_restart: as an upgrade does it: for a second nobody is there
+libvirtd_restart() {
+    local pid
+    pid=$(cat /run/libvirtd.pid)
+    kill "$pid"
+    while kill -0 "$pid" 2> /dev/null; do sleep 0.05; done
+    sleep 1
+    libvirtd --daemon --pid-file /run/libvirtd.pid
+    poll 20 virsh -q uri
+}
+
 # ---- the ordinary user ----------------------------------------------------------------------------------
 
 # as_user COMMAND [ARG...]: as $SANDBOX_USER, with its own home; libvirt is qemu:///session. For programs, not

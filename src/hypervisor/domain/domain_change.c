@@ -225,12 +225,12 @@ static char *name_in(const char *xml)
     return xml && xml_parse(xml, strlen(xml), "the VM's definition", &doc, NULL) >= 0 ? xml_get(xmlDocGetRootElement(doc), "name") : NULL;
 }
 
-/* That of the QEMU that libvirt has begun to start, which may still have the memory to read or a busy host to share. */
+/* A QEMU that libvirt has begun to start may still have the memory to read; with AppArmor its profile is made first; the host may be busy. */
 static uint64_t start_work(const void *arg)
 {
     const struct start *s = arg;
 
-    return s->vm ? domain_process_cpu_ms(s->hv, s->vm) : 0;
+    return s->vm ? domain_start_cpu_ms(s->hv, s->vm) : 0;
 }
 
 /* d, or what libvirt does not know yet: named so. */

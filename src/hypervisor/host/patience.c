@@ -15,6 +15,7 @@
 #define LOOK_MS 100u
 #define WORK_LOOK_MS 5000u /* or half the limit, if that is shorter */
 #define WORK_PER_CENT 5u   /* of one processor; a QEMU that hangs uses none */
+#define IDLE_LOOKS 2u      /* one program that is done, and another that has not begun */
 #define HELD_MS 15000u     /* for so long a VM that another call of libvirt's held for 30 s is taken to be held still */
 
 /* One call, shared by who waits for it, the thread that makes it, and the list of those left behind. */
@@ -157,7 +158,7 @@ int hv_domain_answers(struct hv_domain *d, struct err *err)
 /* How much has been done for it, looked at now and then. */
 struct work {
     uint64_t at, done; /* the last look */
-    bool goes_on;      /* between the last two */
+    unsigned idle;     /* so many looks ago it went on */
 };
 
 static void look_at_work(struct work *w, const struct patient *p, uint64_t now, uint64_t limit)
@@ -167,7 +168,7 @@ static void look_at_work(struct work *w, const struct patient *p, uint64_t now, 
     if (!p->call.work || now - w->at < every)
         return;
     uint64_t done = p->call.work(p->arg);
-    w->goes_on = done > w->done && done - w->done >= (now - w->at) * WORK_PER_CENT / 100;
+    w->idle = done > w->done && done - w->done >= (now - w->at) * WORK_PER_CENT / 100 ? 0 : w->idle + 1;
     w->done = done;
     w->at = now;
 }
@@ -177,7 +178,7 @@ static int patient_wait(struct patient *p, struct hv *hv, struct hv_domain *d)
 {
     uint64_t begun = clock_mono_ms(), told = 0, limit = hv->answer_ms + (uint64_t)p->call.extra_ms,
              most = begun + limit + PATIENCE_WORKS_MS;
-    struct work work = { .at = begun };
+    struct work work = { .at = begun, .idle = IDLE_LOOKS };
     bool puts_back = p->call.long_job && par_cancelled(hv->cancel); /* what was told to end is being undone: that is to be done */
 
     while (!wait_a_little(p)) {
@@ -190,7 +191,7 @@ static int patient_wait(struct patient *p, struct hv *hv, struct hv_domain *d)
         if (told && now >= told)
             return -EINTR;
         look_at_work(&work, p, now, limit);
-        if (now - begun < limit || (work.goes_on && now < most))
+        if (now - begun < limit || (work.idle < IDLE_LOOKS && now < most))
             continue;
         if (!p->call.long_job || patiently_do(d, patience_ask_qemu, p->call.insists, NULL) == -ETIMEDOUT)
             return -ETIMEDOUT;
