@@ -24,12 +24,10 @@ int process_stat(uint64_t pid, struct process_stat *ret)
         return -ENOENT;
     /* The name in parentheses may hold anything; what follows the last one is numbers. */
     const char *p = strrchr((const char *)b.data, ')');
-    if (!p || sscanf(p + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %llu %llu %*d %*d %*d %*d %llu", &state, &user,
-                     &system, &waited_user, &waited_system, &start) != 6)
+    if (!p || sscanf(p + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %llu %llu %*d %*d %*d %*d %llu", &state, &user, &system,
+                     &waited_user, &waited_system, &start) != 6)
         return -EBADMSG;
-    *ret = (struct process_stat){
-        .state = state, .user = user, .system = system, .waited = waited_user + waited_system, .start = start
-    };
+    *ret = (struct process_stat){ .state = state, .user = user, .system = system, .waited = waited_user + waited_system, .start = start };
     return 0;
 }
 

@@ -15,8 +15,8 @@ struct process_stat {
  * that cannot be seen for one that is not there. */
 int process_stat(uint64_t pid, struct process_stat *ret);
 
-/* Processor time, in clock ticks, of what that process has started: of its children, theirs and so on, of those that have ended too, and not
- * its own. What has left it (a daemon) no longer counts. 0: nothing, or not known. */
+/* Processor time, in clock ticks, of what that process has started: of its children, theirs and so on, of those that have ended too, and
+ * not its own. What has left it (a daemon) no longer counts. 0: nothing, or not known. */
 uint64_t process_started_ticks(uint64_t pid);
 
 #endif

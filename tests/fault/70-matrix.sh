@@ -89,14 +89,9 @@ if [ -n "${KVSS_TEST_FULL:-}" ]; then
     assert_all_verbs
 else
     cell all killall freeze-guest "done" web mute off
-    cell all kill save-vm "done" web mute off
     cell all hang backup-job "done" web off
-    cell all fail checkpoint "done" web mute
-    cell all hang part-file settled mute
-    cell all killall commit "done" web mute
     cell all kill part-file after mute
     cell all int pause-vm "done" web mute
-    cell all term backup-job undo web off
 fi
 # shellcheck disable=SC2153 # the one of the last backup
 assert_recovers web mute off

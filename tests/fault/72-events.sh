@@ -108,9 +108,9 @@ fault_setup
 note "guests are up"
 libvirtd_at "done" backup-job web off
 rename_at "done" part-file
-undefine_at undo backup-job web off
 kill_qemu_at "done" freeze-guest web mute
 if [ -n "${KVSS_TEST_FULL:-}" ]; then
+    undefine_at undo backup-job web off
     libvirtd_at "done" save-vm mute
     shut_down_at "done" scratch-file web mute
     libvirtd_at "done" freeze-guest web mute

@@ -68,8 +68,8 @@ fi
 
 # ---- the journal: no room for the session, for its first line, for some
 small /var/lib/kvss 64k
-for pages in 0 1; do
-    fill /var/lib/kvss $pages
+for pages in $([ -z "${KVSS_TEST_FULL:-}" ] || echo 0) 1; do
+    fill /var/lib/kvss "$pages"
     full '[Nn]o space left'
     rm /var/lib/kvss/filler
 done

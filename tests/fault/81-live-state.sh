@@ -76,11 +76,11 @@ fails_then() { # REASON
 VMS=(web mute)
 
 # ---- killed at each step
-steps="live-memory:begin live-memory:done live-arm:begin live-arm:done pause-vm:done"
-[ -z "${KVSS_TEST_FULL:-}" ] || steps+=" part-file:begin part-file:done pause-vm:begin pause-vm:settled pause-vm:after live-memory:settled live-memory:after backup-job:begin backup-job:done"
+steps="live-memory:done live-arm:done pause-vm:done"
+[ -z "${KVSS_TEST_FULL:-}" ] || steps+=" live-memory:begin live-arm:begin part-file:begin part-file:done pause-vm:begin pause-vm:settled pause-vm:after live-memory:settled live-memory:after backup-job:begin backup-job:done"
 for step in $steps; do
     actions="kill"
-    case $step in live-memory:done | live-arm:done) actions="kill killall" ;; esac
+    case $step in live-arm:done) actions="killall" ;; esac
     [ -z "${KVSS_TEST_FULL:-}" ] || actions="kill killall killdog fail"
     for action in $actions; do
         case $action:$step in fail:*:settled | fail:*:after) continue ;; esac
@@ -201,13 +201,7 @@ if [ -n "${KVSS_TEST_FULL:-}" ]; then
     assert_over
     note "reset"
 
-    restart() {
-        kill -9 "$(cat /run/libvirtd.pid)"
-        sleep 0.5
-        libvirtd --daemon --pid-file /run/libvirtd.pid
-        poll 30 virsh -q uri
-    }
-    meanwhile restart
+    meanwhile libvirtd_restart KILL
     wait "$FAULT_PID" || :
     poll 60 _no_kvss
     kvss recover > "$SANDBOX/recover" 2>&1 || fail "recover: $(cat "$SANDBOX/recover")"

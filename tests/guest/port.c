@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #define PORTS "/sys/class/virtio-ports"
@@ -49,6 +50,20 @@ int port_open(const char *name)
     }
 }
 
+/* Until a host connects, roughly. The driver wakes those that wait then; who asks at intervals costs an emulated processor a lot. */
+static void await_host(int fd)
+{
+    struct epoll_event event = { .events = EPOLLIN | EPOLLET };
+    int ep = epoll_create1(EPOLL_CLOEXEC);
+
+    if (ep < 0 || epoll_ctl(ep, EPOLL_CTL_ADD, fd, &event) < 0)
+        usleep(50000);
+    else if (epoll_wait(ep, &event, 1, 0) == 0 || (event.events & EPOLLHUP) != 0)
+        epoll_wait(ep, &event, 1, 1000);
+    if (ep >= 0)
+        close(ep);
+}
+
 /* One byte at a time: lines are short, and nothing read ahead can be lost. */
 void port_read_line(int fd, char *line, size_t size)
 {
@@ -59,7 +74,7 @@ void port_read_line(int fd, char *line, size_t size)
         ssize_t n = read(fd, &c, 1);
 
         if (n <= 0) { /* 0: no host is connected, and the kernel does not wait for one */
-            usleep(50000);
+            await_host(fd);
             continue;
         }
         if (c == '\n')

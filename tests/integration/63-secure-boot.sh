@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # A VM that starts by Secure Boot, with a TPM (as Windows 11 asks for): the firmware's keys and variables come back with it (B7), so its
-# signed kernel starts again and still finds itself in Secure Boot; over the VM that runs, where nothing of it is left, and in a copy.
+# signed kernel starts again and still finds itself in Secure Boot; over the VM that runs, where nothing of it is left, and (with
+# KVSS_TEST_FULL=1) in a copy.
 # The variables are the VM's, not those of the template: a key that its owner enrolled is in them.
 # timeout: 900
 # shellcheck source=tests/lib/functions.sh
@@ -54,6 +55,7 @@ definition safe > "$SANDBOX/safe.after"
 diff "$SANDBOX/safe.before" "$SANDBOX/safe.after" >&2 || fail "the definition differs"
 note "restored where nothing was left"
 
+[ -n "${KVSS_TEST_FULL:-}" ] || exit 0 # each of these is another start of the firmware, which is emulated
 kvss_json restore --yes "$POINT" safe --name copy
 assert_safe copy
 assert_file $NVRAM/copy_VARS.fd $NVRAM/safe_VARS.fd

@@ -17,7 +17,7 @@ guest_start web
 guest_start mute
 guest_wait web
 guest_wait mute
-token_drive web mute
+TOKEN_PAUSE_MS=5 token_drive web mute
 poll 20 _token_past 20
 boot=$(guest_bootid web)
 lifecycle_start

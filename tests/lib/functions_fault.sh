@@ -29,7 +29,7 @@ fault_setup() {
 
 # Each guest is driven by itself, so that one that is down does not hold up the other. Slowly: without KVM each token costs much.
 _drive() {
-    "$(_guestctl_path)" -p 50 -l "$SANDBOX/$1.drive" drive "$(guest_port "$1" token)" &
+    "$(_guestctl_path)" -p 250 -l "$SANDBOX/$1.drive" drive "$(guest_port "$1" token)" &
     cleanup_fn kill $!
     poll 20 test -s "$SANDBOX/$1.drive"
 }

@@ -243,13 +243,14 @@ network_define() {
 # token_drive NAME...: sends rising tokens to the VMs (tokens=driven), each to the first, then to the second and
 # so on, the next only when the one before has answered: so at one instant every disk of the set, in that
 # order, has the same last token or one less. Runs in the background until token_drive_stop; it waits for a
-# guest that is frozen, paused, saved or off. Its log is $DRIVE_LOG.
+# guest that is frozen, paused, saved or off. Its log is $DRIVE_LOG. Between two rounds it pauses for TOKEN_PAUSE_MS: 5 shows
+# instants that differ by little, and costs half an emulated processor; the default is enough to see that guests write.
 token_drive() {
     local name ports=()
     for name; do ports+=("$(guest_port "$name" token)"); done
     DRIVE_LOG=$SANDBOX/drive.log
     DRIVE_LAST=$(($# - 1))
-    "$(_guestctl_path)" -l "$DRIVE_LOG" drive "${ports[@]}" &
+    "$(_guestctl_path)" -p "${TOKEN_PAUSE_MS:-200}" -l "$DRIVE_LOG" drive "${ports[@]}" &
     DRIVE_PID=$!
     cleanup_fn token_drive_stop
     poll 20 test -s "$DRIVE_LOG"

@@ -10,16 +10,19 @@ reads='hv_virt_error|hv_virt_code|agent_error|virGetLastError(Message|Code)?'
 call='\b(?:hv_virt_error|agent_error|log_\w+|err_\w+|str\w+)'
 call+='\((?:[^();{}]|\((?:[^();{}]|\((?:[^();{}]|\([^();{}]*\))*\))*\))*\)'
 
-failed=0
-seen=0
-for file in src/hypervisor/*/*.c; do
-    while IFS= read -r -d '' text; do
-        grep -qE "\\b($reads)\\b" <<< "$text" || continue
-        seen=$((seen + 1))
-        # but for what reads it, and handles, which are no calls of libvirt's
-        others=$(grep -oE '\b(vir[A-Z][A-Za-z0-9]*|hv_[a-z_]+) ?\(' <<< "$text" | grep -vE "^($reads|hv_handle) ?\\(")
-        [ -z "$others" ] || { echo "$file: $(tr -s ' \n' ' ' <<< "$text") asks libvirt with $others" && failed=1; }
-    done < <(grep -Pzo "$call" "$file")
-done
-[ $seen -ge 40 ] || { echo "only $seen places that read libvirt's failure were found" && failed=1; }
-exit $failed
+# In every such call that reads it: what else is called, but for what reads it, and handles, which are no calls of libvirt's
+perl -0777 -ne '
+    while (/('"$call"')/g) {
+        my $text = $1;
+        next unless $text =~ /\b('"$reads"')\b/;
+        $seen++;
+        my @others = grep { !/^('"$reads"'|hv_handle) ?\($/ } $text =~ /\b((?:vir[A-Z][A-Za-z0-9]*|hv_[a-z_]+) ?\()/g;
+        next unless @others;
+        $text =~ s/\s+/ /g;
+        print "$ARGV: $text asks libvirt with @others\n";
+        $failed = 1;
+    }
+    END {
+        if ($seen < 40) { print "only $seen places that read the failure of libvirt were found\n"; $failed = 1 }
+        exit $failed;
+    }' src/hypervisor/*/*.c

@@ -7,11 +7,11 @@ cd "$(dirname "$0")/../.." || exit 1
 build=${KVSS_BUILD:-build}
 
 tests/lib/objects "$build" > /dev/null || exit 1
-ninja -C "$build" -t compdb c_COMPILER | jq -r '.[] | [.file, .directory + "/" + .output] | @tsv' | sed -E 's|^[^\t]*\.\./||' |
-    grep '^src/' | while IFS=$'\t' read -r source object; do
-    echo "source $source"
-    nm --format=posix "$object"
-done | awk '
+objects=$(mktemp) || exit 1
+trap 'rm -f "$objects"' EXIT
+ninja -C "$build" -t compdb c_COMPILER | jq -r '.[] | [.directory + "/" + .output, .file] | @tsv' | sed -E 's|\t(\.\./)*|\t|' |
+    grep -P '\tsrc/' > "$objects"
+cut -f 1 "$objects" | xargs nm --print-file-name --format=posix | awk '
 function folder_of(path) { sub(/\/[^\/]*$/, "", path); return path }
 FILENAME == "docs/architecture.md" {
     if ($0 ~ /^\| folder \| header \|/) { in_table = 1; next }
@@ -19,9 +19,10 @@ FILENAME == "docs/architecture.md" {
     if (in_table && $0 !~ /^\|-/) { split($0, cell, "|"); gsub(/ /, "", cell[2]); row[cell[2]] = ++rows }
     next
 }
-$1 == "source" { file = $2; files++; next }
-$2 ~ /^[TDBRVW]$/ { at[$1] = file; next }
-$2 == "U" { n++; user[n] = file; used[n] = $1 }
+FILENAME != "-" { source[$1] = $2; files++; next }
+{ file = source[substr($1, 1, length($1) - 1)] }
+$3 ~ /^[TDBRVW]$/ { at[$2] = file; next }
+$3 == "U" { n++; user[n] = file; used[n] = $2 }
 END {
     for (i = 1; i <= n; i++) {
         if (!(used[i] in at)) continue
@@ -33,4 +34,4 @@ END {
     }
     if (files < 100 || calls < 500) { print "the objects were not read: " files " files, " calls " calls"; failed = 1 }
     exit failed
-}' docs/architecture.md -
+}' docs/architecture.md "$objects" -

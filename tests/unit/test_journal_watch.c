@@ -234,7 +234,6 @@ static void killed_with(const struct place *p, const char *verb, const char *nam
         kill(getpid(), SIGKILL);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
-    wait_until_reads(p->undone, "a ");
 }
 
 /* What holds a VM (a pause, a backup job), whatever the failure was: an image that is locked for a moment, a QEMU that hangs. */
@@ -245,6 +244,7 @@ static void tried_again(void **state, const char *name, const char *wanted)
 
     struct err err = ERR_INIT;
     killed_with(&p, "pause", name);
+    wait_until_reads(p.undone, "a ");
     clock_sleep_ms(1500);
     assert_ok(journal_wait_for_watchdogs(p.sessions, 5000, &err)); /* between two attempts */
     write_text(sane, "");
@@ -331,6 +331,7 @@ static void b2_what_is_held_is_tried_again_and_again(void **state)
     _cleanup_free_ char *sane = str_format("%s.sane", p.undone), *session = io_path(p.sessions, "stuck");
 
     killed_with(&p, "freeze", "stuck");
+    wait_until_reads(p.undone, "a ");
     clock_sleep_ms(1500);
     assert_file_text(p.undone, "a ");
     write_text(sane, "");

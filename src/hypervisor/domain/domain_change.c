@@ -225,7 +225,7 @@ static char *name_in(const char *xml)
     return xml && xml_parse(xml, strlen(xml), "the VM's definition", &doc, NULL) >= 0 ? xml_get(xmlDocGetRootElement(doc), "name") : NULL;
 }
 
-/* A QEMU that libvirt has begun to start may still have the memory to read; with AppArmor its profile is made first; the host may be busy. */
+/* A QEMU that libvirt has begun to start may have the memory to read; with AppArmor its profile is made first; the host may be busy. */
 static uint64_t start_work(const void *arg)
 {
     const struct start *s = arg;

@@ -59,7 +59,8 @@ static uint64_t daemon_process_id(const struct hv *hv)
     uint64_t pid = 0;
 
     for (size_t i = 0; !pid && i < ARRAY_SIZE(names) && !hv->root; i++) {
-        _cleanup_free_ char *file = hv->session ? str_format("%s/libvirt/%s.pid", run ? run : "", names[i]) : str_format("/run/%s.pid", names[i]);
+        _cleanup_free_ char *file =
+            hv->session ? str_format("%s/libvirt/%s.pid", run ? run : "", names[i]) : str_format("/run/%s.pid", names[i]);
         pid = read_pid(file);
         if (pid && kill((pid_t)pid, 0) < 0 && errno == ESRCH)
             pid = 0; /* left behind by one that was killed */
