@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TICK_NS 50000000
+#define TICK_NS 250000000 /* each costs an emulated processor half a millisecond, and guests are idle most of the time */
 
 static struct state *map_state(int flags, int protection)
 {

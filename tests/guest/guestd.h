@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * guestd: what runs as process 1 in a test guest once it is set up. Three children:
- *   counter   counts in memory, every 50 ms, whatever the disks do
+ *   counter   counts in memory, every 250 ms, whatever the disks do
  *   tokens    writes tokens to disk A, then disk B (tokens.h)
  *   shell     answers the serial port org.kvss.shell
  * They share one struct state, mapped from STATE_FILE so that `guestd status` can print it.

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PAUSE_US 200000 /* between free tokens: a guest that writes as fast as it can costs a third of an emulated processor */
+#define PAUSE_US 500000 /* between free tokens: a guest that writes as fast as it can costs a third of an emulated processor */
 
 static uint64_t last_in(const char *path)
 {

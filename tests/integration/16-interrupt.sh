@@ -7,6 +7,7 @@
 # shellcheck source=tests/lib/functions_kvss.sh
 . "$(dirname "$0")/../lib/functions_kvss.sh"
 
+grep -q KVSS_TEST_FAULT "$KVSS" || skip "this build has no fault points"
 kvss_setup
 head -c 400M /dev/urandom > "$SANDBOX/content"
 for vm in web mute; do qemu-img convert -f raw -O qcow2 "$SANDBOX/content" "$IMAGES/$vm-vdb.qcow2"; done
@@ -26,14 +27,16 @@ interrupt() {
     local signal=$1 what=$2 status=0
     shift 2
     facts_before web mute off
+    rm -f "$SANDBOX/fault.log" "$SANDBOX/fault.log.go"
     # what a shell starts in the background ignores SIGINT, and so would kvss
-    env --default-signal=INT "$KVSS" backup web mute off > "$SANDBOX/out" 2> "$SANDBOX/stderr" &
+    env --default-signal=INT ${FAULT:+"KVSS_TEST_FAULT=$FAULT"} "KVSS_TEST_FAULT_LOG=$SANDBOX/fault.log" "$KVSS" backup web mute off > "$SANDBOX/out" 2> "$SANDBOX/stderr" &
     pid=$!
     while ! "$@" > /dev/null 2>&1; do
         kill -0 $pid 2> /dev/null || fail "the backup ended before the moment came: $what: $(cat "$SANDBOX/stderr")"
         sleep 0.02
     done
     kill -"$signal" $pid
+    touch "$SANDBOX/fault.log.go"
     local sent
     sent=$(date +%s%N)
     wait $pid || status=$?
@@ -48,6 +51,7 @@ interrupt() {
 }
 # it waits for signals from then on: before, it would just die of them
 is_kvss() { grep -qx kvss "/proc/$pid/comm" && [ $((0x$(awk '$1 == "SigBlk:" { print $2 }' "/proc/$pid/status") & 2)) != 0 ]; }
+at_fault() { grep -q ^fault "$SANDBOX/fault.log"; } # a moment so short that the command must be made to wait there
 mute_state() { virsh -q domstate mute | grep -qx "$1"; }
 has_job() { virsh -q domjobinfo "$1" | grep -q 'Operation:.*Backup'; }
 reading() { [ "$(du -sm "$KVSS_REPOSITORY" | cut -f 1)" -ge $((start + 30)) ]; }
@@ -55,7 +59,7 @@ reading() { [ "$(du -sm "$KVSS_REPOSITORY" | cut -f 1)" -ge $((start + 30)) ]; }
 start=$(du -sm "$KVSS_REPOSITORY" | cut -f 1)
 interrupt INT "at once" is_kvss
 interrupt INT "while a VM is saved" mute_state paused
-interrupt TERM "while a VM is off with its state saved" mute_state 'shut off'
+FAULT=wait:save-vm:done interrupt TERM "while a VM is off with its state saved" at_fault
 interrupt TERM "once a backup job runs" has_job web
 start=$(du -sm "$KVSS_REPOSITORY" | cut -f 1)
 interrupt INT "while disks are copied" reading

@@ -54,9 +54,10 @@ live=$POINT
 # ---- increments, while the guests write to memory and disks as fast as they can (20 with KVSS_TEST_FULL=1)
 for vm in web mute; do
     guest_sh $vm "printf '#!/bin/sh\nwhile :; do dd if=/dev/urandom of=/mnt/vda/load bs=64k count=64; dd if=/dev/zero of=/run/load bs=1M count=16; done' > /run/write"
-    guest_sh $vm 'sh /run/write > /dev/null 2>&1 &'
+    guest_sh $vm 'chmod +x /run/write; /run/write > /dev/null 2>&1 &'
 done
-load_stop() { guest_sh "$1" 'pkill -f /run/write || :'; } # it costs the emulated processor all it has, and is in the memory that was saved
+# It costs the emulated processor all it has, and is in the memory that was saved.
+load_stop() { guest_sh "$1" 'killall write 2> /dev/null; ! pidof write'; }
 points=("$live")
 runs=1
 [ -z "${KVSS_TEST_FULL:-}" ] || runs=20

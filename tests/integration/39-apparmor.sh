@@ -1,10 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # AppArmor enforcing, with the profiles that Debian's packages ship and no rule added, on Debian's own kernel: check, the backup of a VM that
-# runs, and the restore after everything was lost. Then it is broken on purpose: a socket elsewhere
-# is refused, and under a profile without the rule check says what backup finds. The VM runs its firmware only: what is tried is what
-# its QEMU may do. Where that kernel is emulated it takes some three minutes. With KVSS_TEST_FULL=1 also increments, backups of a VM that is paused,
-# saved and off, a VM with NVRAM and a TPM, and one with a name in other letters.
+# runs, and the restore after everything was lost. Then it is broken on purpose: under a profile without the rule check says what
+# backup finds. The VM runs its firmware only: what is tried is what
+# its QEMU may do. Where that kernel is emulated it takes some three minutes. With KVSS_TEST_FULL=1
+# also increments, backups of a VM that is paused, saved and off, a VM with NVRAM and a TPM, one with a name in other letters, and a socket
+# elsewhere, which is refused.
 # timeout: 2400
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
@@ -88,6 +89,10 @@ fi
 mkdir -p /etc/apparmor.d/local/abstractions
 echo "deny /var/lib/libvirt/qemu/domain-*/kvss-* rw," > /etc/apparmor.d/local/abstractions/libvirt-qemu
 guest_start $vm
+kvss_fails "$EXIT_REFUSED" check $vm
+assert_match "$(cat "$REPORT")" 'AppArmor does not allow .*/var/lib/libvirt/qemu/domain-' "what check says"
+note "found by check under a profile without the rule"
+[ -n "${KVSS_TEST_FULL:-}" ] || exit 0
 mkdir -m 777 /run/elsewhere
 cat > "$SANDBOX/job.xml" <<XML
 <domainbackup mode="pull"><server transport="unix" socket="/run/elsewhere/nbd.sock"/>
@@ -98,8 +103,6 @@ assert_match "$OUTPUT" 'Permission denied' "a socket elsewhere"
 assert_match "$(denied)" 'name="/run/elsewhere/nbd.sock"' "what AppArmor refused"
 rm -f "$IMAGES/scratch"
 note "a socket elsewhere is refused"
-kvss_fails "$EXIT_REFUSED" check $vm
-assert_match "$(cat "$REPORT")" 'AppArmor does not allow .*/var/lib/libvirt/qemu/domain-' "what check says"
 kvss_fails "$EXIT_FAILED" backup $vm
 assert_match "$OUTPUT" "$vm.*Permission denied" "what backup says"
 assert_state $vm running
