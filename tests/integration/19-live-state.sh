@@ -57,7 +57,7 @@ for vm in web mute; do
     guest_sh $vm 'chmod +x /run/write; /run/write > /dev/null 2>&1 &'
 done
 # It costs the emulated processor all it has, and is in the memory that was saved.
-load_stop() { guest_sh "$1" 'killall write 2> /dev/null; ! pidof write'; }
+load_stop() { guest_sh "$1" 'killall -9 write 2> /dev/null; for i in 1 2 3 4 5 6 7 8 9; do pidof write || exit 0; sleep 0.2; done; exit 1'; }
 points=("$live")
 runs=1
 [ -z "${KVSS_TEST_FULL:-}" ] || runs=20
