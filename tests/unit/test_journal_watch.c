@@ -364,7 +364,7 @@ static int watch(char **argv)
         .dir = argv[2],
         .session_id = argv[3],
         .held_verb = "freeze",
-        .grace_ms = 300,
+        .grace_ms = 2000,
         .verbs = verbs,
         .ctx = argv[4],
     };
