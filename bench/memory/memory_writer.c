@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Uses memory in a guest: writes to each page of MIB MiB once, and prints "ready"; then, for as long as the file PACE is there, to page after
- * page as fast as it can. About every 100 ms it prints how many MiB/s that were: "MS_SINCE_BOOT MIB_PER_S".
+/* Uses memory in a guest: writes to each page of MIB MiB once, and prints "ready"; then, for as long as the file PACE is there, to page
+ * after page as fast as it can. About every 100 ms it prints how many MiB/s that were: "MS_SINCE_BOOT MIB_PER_S".
  *
  *   memory_writer MIB PACE
  */
