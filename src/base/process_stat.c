@@ -6,6 +6,7 @@
 #include "base/num.h"
 #include <dirent.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -31,7 +32,7 @@ int process_stat(uint64_t pid, struct process_stat *ret)
     return 0;
 }
 
-static uint64_t ticks_started_by(uint64_t pid, unsigned depth);
+static uint64_t ticks_of(uint64_t pid, bool own, unsigned depth);
 
 /* What this thread has started: the kernel lists children by the thread that made them. */
 static uint64_t ticks_started_in(uint64_t pid, const char *thread, unsigned depth)
@@ -44,21 +45,20 @@ static uint64_t ticks_started_in(uint64_t pid, const char *thread, unsigned dept
     if (io_read_file(path, CHILDREN_MAX, &b, NULL) < 0 || !b.data)
         return 0;
     for (char *s = strtok_r((char *)b.data, " \n", &rest); s; s = strtok_r(NULL, " \n", &rest)) {
-        struct process_stat st;
-        if (num_parse_u64(s, 1, INT32_MAX, &child, NULL) == 0 && process_stat(child, &st) == 0)
-            sum += st.user + st.system + ticks_started_by(child, depth + 1);
+        if (num_parse_u64(s, 1, INT32_MAX, &child, NULL) == 0)
+            sum += ticks_of(child, true, depth + 1);
     }
     return sum;
 }
 
-static uint64_t ticks_started_by(uint64_t pid, unsigned depth)
+static uint64_t ticks_of(uint64_t pid, bool own, unsigned depth)
 {
     struct process_stat st;
     char path[64];
 
     if (depth >= DEPTH_MAX || process_stat(pid, &st) < 0)
         return 0;
-    uint64_t sum = st.waited;
+    uint64_t sum = st.waited + (own ? st.user + st.system : 0);
     snprintf(path, sizeof(path), "/proc/%llu/task", (unsigned long long)pid);
     _cleanup_closedir_ DIR *threads = opendir(path);
     for (struct dirent *e; threads && (e = readdir(threads));)
@@ -69,5 +69,5 @@ static uint64_t ticks_started_by(uint64_t pid, unsigned depth)
 
 uint64_t process_started_ticks(uint64_t pid)
 {
-    return ticks_started_by(pid, 0);
+    return ticks_of(pid, false, 0);
 }
