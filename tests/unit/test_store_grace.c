@@ -111,6 +111,55 @@ static void b4_a_hidden_point_comes_back_whole(void **state)
     free(path);
 }
 
+static void note_warning(void *priv, const struct store_problem *p)
+{
+    *(unsigned *)priv += p->warning && strstr(p->what, "kvss prune or kvss repair index lists them again");
+}
+
+/* A prune that is killed, or at work, after its index is out and before it has looked for points made meanwhile: that a point is out of its
+ * sight, and its records are gone, leaves the same. The point can be read, and counted on by backups and copies. */
+static void b4_packs_that_no_index_names_are_read(void **state)
+{
+    char first[STORE_ID_LEN + 1], second[STORE_ID_LEN + 1], ids[3][STORE_ID_LEN + 1];
+    _cleanup_free_ char *path = io_path(*state, "repo"), *records = io_path(path, "gc");
+    uint8_t *data = malloc(N), *newer = malloc(N);
+    struct store *s = test_repo(*state, false), *from = test_second_repo(*state);
+    struct store_check_result r;
+    struct store_check o = { 0 };
+    struct err err = ERR_INIT;
+    unsigned warnings = 0;
+
+    fill(data, N, 1);
+    test_backup(from, data, N, NULL, first);
+    memcpy(newer, data, N);
+    fill(newer, 2 * CHUNK, 2);
+    test_backup(from, newer, N, first, second);
+    assert_int_equal(store_copy_point(from, first, s, NULL, ids[0], &err), 0);
+    struct hidden h = hide(*state, ids[0]);
+    prune(s, DAY_US);
+    unhide(&h);
+    assert_ok(io_remove_tree(records, &err));
+    store_close(s);
+    s = test_open(path, false);
+    assert_int_equal(store_copy_point(from, second, s, NULL, ids[1], &err), 0); /* the first one's copy is its base */
+    test_backup(s, newer, N, ids[0], ids[2]);
+    store_close(s);
+    s = test_open(path, false);
+    for (int i = 0; i < 3; i++)
+        test_same(s, ids[i], i ? newer : data, N);
+    assert_ok(store_check(s, &o, note_warning, &warnings, &r, &err));
+    assert_int_equal(r.problems, 0);
+    assert_int_equal(warnings, 1);
+    prune(s, 0);
+    for (int i = 0; i < 3; i++)
+        test_same(s, ids[i], i ? newer : data, N);
+    assert_sound(s);
+    store_close(s);
+    store_close(from);
+    free(data);
+    free(newer);
+}
+
 static void b4_what_was_garbage_for_long_enough_goes(void **state)
 {
     char id[STORE_ID_LEN + 1], kept[STORE_ID_LEN + 1];
@@ -371,6 +420,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         test_in_dir(b4_a_hidden_point_comes_back_whole),
+        test_in_dir(b4_packs_that_no_index_names_are_read),
         test_in_dir(b4_what_was_garbage_for_long_enough_goes),
         test_in_dir(b4_a_dry_run_counts_what_the_grace_keeps),
         test_in_dir(b4_a_dry_run_writes_nothing),

@@ -361,7 +361,11 @@ static void tell_lost(struct checking *c)
 /* What restore points lack may be in packs that no index names. */
 static void tell_unnamed(struct checking *c)
 {
-    if (c->result.points_damaged && c->result.unused_packs && c->unknown)
+    if (c->aside)
+        check_warn(c,
+                   "restore points need packs that no index file lists, as after an interrupted prune, or when an index file was removed; "
+                   "they can be read; kvss prune or kvss repair index lists them again");
+    else if (c->result.points_damaged && c->result.unused_packs && c->unknown)
         check_warn(c,
                    "restore points need chunks that are not in the index, and %llu packs are not in it either: an index file was probably "
                    "removed; kvss repair index rebuilds the index from the packs",

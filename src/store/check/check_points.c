@@ -45,7 +45,9 @@ static int points_look_up(struct point_check *x, const struct chunk_id *id, stru
     struct location at;
     struct err why = ERR_INIT;
     int r = index_find(x->c->store->index, id, &at, &why);
+    bool aside = r == 0 && chunks_set_aside(x->c->store->chunks, id);
 
+    x->c->aside |= aside;
     crypt_hex(id->b, sizeof id->b, hex);
     if (r < 0 && r != -EINPROGRESS && r != -EUCLEAN)
         return err_move(err, &why);
@@ -53,7 +55,7 @@ static int points_look_up(struct point_check *x, const struct chunk_id *id, stru
         snprintf(text, sizeof text, "chunk %s is damaged", hex);
     else if (r == -EUCLEAN)
         snprintf(text, sizeof text, "chunk %s cannot be found: the index is damaged", hex);
-    else if (r == 0 && !chunks_set_aside(x->c->store->chunks, id))
+    else if (r == 0 && !aside)
         snprintf(text, sizeof text, "chunk %s is missing%s", hex, points_is_lost(x->c, id) ? " with its pack" : "");
     else
         return 0;

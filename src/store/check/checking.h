@@ -22,6 +22,7 @@ struct checking {
     struct store_check_result result;
     struct fresh bad; /* ids of chunks that cannot be read */
     bool unknown;     /* a point needs a chunk that the index does not know */
+    bool aside;       /* a point needs a chunk that can be read, though the index does not know it */
 };
 
 void check_tell(struct checking *c, const char *point, const char *name, const char *fmt, ...) __attribute__((format(printf, 4, 5)));

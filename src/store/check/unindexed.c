@@ -41,7 +41,9 @@ int store_unindexed(struct store *s, struct store_unindexed *ret, struct err *er
     if (r < 0)
         return r;
     _cleanup_(index_set_unref_p) struct index_set *set = index_set_get(s->index);
-    r = index_set_unnamed(set, &s->env, &x.packs, err);
+    _cleanup_names_ struct names unnamed = { 0 };
+    r = index_set_unnamed(set, &s->env, &unnamed, err);
+    x.packs = unnamed.n;
     for (size_t i = 0; r == 0 && x.packs && i < n; i++)
         x.points += lacks_root(s, &ids[i]);
     if (r == 0)

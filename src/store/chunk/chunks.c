@@ -168,7 +168,7 @@ void chunks_look_again(struct chunks *c)
 
 bool chunks_set_aside(struct chunks *c, const struct chunk_id *id)
 {
-    return set_aside_find(&c->aside, c->env, id, NULL);
+    return set_aside_find(&c->aside, c->env, c->index, id, NULL);
 }
 
 /* A chunk that this process has claimed: makes it durable. One that was claimed a moment ago may not have reached the packer yet,
@@ -195,8 +195,8 @@ static int chunks_missing(struct chunks *c, const struct chunk_id *id, struct er
     crypt_hex(id->b, sizeof id->b, hex);
     if (atomic_load(&c->unnamed) == 0) {
         _cleanup_(index_set_unref_p) struct index_set *set = index_set_get(c->index);
-        uint64_t n = 0;
-        atomic_store(&c->unnamed, index_set_unnamed(set, c->env, &n, NULL) == 0 && n ? 1 : -1);
+        _cleanup_names_ struct names packs = { 0 };
+        atomic_store(&c->unnamed, index_set_unnamed(set, c->env, &packs, NULL) == 0 && packs.n ? 1 : -1);
     }
     if (atomic_load(&c->unnamed) > 0)
         return err_set(err, EUCLEAN,
@@ -217,7 +217,7 @@ static int locate(struct chunks *c, const struct chunk_id *id, struct location *
     if (r == 0 && reload(c, seen))
         r = index_find(c->index, id, ret, err);
     if (r == 0)
-        r = set_aside_find(&c->aside, c->env, id, ret);
+        r = set_aside_find(&c->aside, c->env, c->index, id, ret);
     if (r == -EINPROGRESS)
         return err_set(err, EBUSY, "chunk %s has been in the process of being written for too long", crypt_hex(id->b, sizeof id->b, hex));
     if (r == 0)

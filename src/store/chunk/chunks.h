@@ -26,7 +26,7 @@ static inline void chunk_view_end(struct chunk_view *v)
 /* The next chunk that is not found makes the index be read again, however lately that was done: to be called when a restore point is
  * opened, which may just have been made. */
 void chunks_look_again(struct chunks *c);
-/* Whether a chunk that the index does not have can be read all the same, as a prune has only set it aside. */
+/* Whether a chunk that the index does not have can be read all the same, as it is in a pack that no index file names (set_aside.h). */
 bool chunks_set_aside(struct chunks *c, const struct chunk_id *id);
 /* -EUCLEAN: missing or damaged. End the view with chunk_view_end(). */
 int chunks_get(struct chunks *c, const struct chunk_ref *want, struct chunk_view *ret, struct err *err);

@@ -11,13 +11,15 @@
 struct set_aside {
     pthread_mutex_t lock;
     struct fresh found;
-    bool looked;
+    struct names walked; /* packs whose chunks are in `found` */
+    uint64_t next_ms;    /* when packs are looked for again, by clock_mono_ms() */
+    bool full;           /* SET_ASIDE_CHUNKS_MAX is reached */
 };
 
-/* Whether a chunk that the index does not have is in a pack that a prune has set aside; ret may be NULL. Looks at these packs the first
- * time. Thread-safe. */
-bool set_aside_find(struct set_aside *s, struct env *env, const struct chunk_id *id, struct location *ret);
-/* The next one that is not found makes the records be read again. */
+/* Whether a chunk that the index does not have is in a pack that no index file names; ret may be NULL. Looks for such packs the first time,
+ * and again when some time has passed. Thread-safe. */
+bool set_aside_find(struct set_aside *s, struct env *env, struct index *ix, const struct chunk_id *id, struct location *ret);
+/* The next one that is not found makes packs be looked for again, however lately that was done. */
 void set_aside_look_again(struct set_aside *s);
 void set_aside_free(struct set_aside *s);
 

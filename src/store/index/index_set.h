@@ -34,8 +34,8 @@ int index_set_add_file(struct index_set *set, struct env *env, struct index_file
  * yet. */
 int index_set_look(struct index_set *set, struct env *env, const struct packs *there, struct err *err);
 
-/* unindexed.c: how many packs there are that the set does not name. */
-int index_set_unnamed(const struct index_set *set, struct env *env, uint64_t *ret, struct err *err);
+/* unnamed.c: the packs that the set does not name. */
+int index_set_unnamed(const struct index_set *set, struct env *env, struct names *ret, struct err *err);
 
 /* Where an entry stands, for bitmaps over all entries. */
 struct index_position {

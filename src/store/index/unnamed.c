@@ -16,10 +16,9 @@ static int named_packs(const struct index_set *set, struct names *ret)
     return 0;
 }
 
-int index_set_unnamed(const struct index_set *set, struct env *env, uint64_t *ret, struct err *err)
+int index_set_unnamed(const struct index_set *set, struct env *env, struct names *ret, struct err *err)
 {
     _cleanup_names_ struct names packs = { 0 }, named = { 0 };
-    uint64_t n = 0;
     int r = names_list(env, "packs", &packs, err);
 
     if (r < 0)
@@ -27,7 +26,7 @@ int index_set_unnamed(const struct index_set *set, struct env *env, uint64_t *re
     if (named_packs(set, &named) < 0)
         return err_nomem(err);
     for (size_t i = 0; i < packs.n; i++)
-        n += !names_has(&named, &packs.list[i]);
-    *ret = n;
+        if (!names_has(&named, &packs.list[i]) && names_add(ret, &packs.list[i]) < 0)
+            return err_nomem(err);
     return 0;
 }
