@@ -85,6 +85,9 @@ int store_image_begin(struct store_writer *w, const char *name, uint64_t size, c
 /* Any order, any thread, but no two calls may overlap. Best in multiples of store_chunk_size(), aligned to it: then nothing is
  * buffered. The bytes are consumed when the call returns. */
 int store_image_write(struct store_image_writer *iw, uint64_t off, const void *p, size_t n, struct err *err);
+/* Of the n pieces that lie one behind the other at p, number i becomes the beginning of chunk chunks[i], which is zeros behind that. For
+ * what is shared in pieces that are smaller than a chunk: each is stored, found again, and read as it is. */
+int store_image_write_pieces(struct store_image_writer *iw, const uint64_t *chunks, const void *p, size_t piece, size_t n, struct err *err);
 /* The range reads as zeros, whatever the parent has. Costs nothing. */
 int store_image_zero(struct store_image_writer *iw, uint64_t off, uint64_t n, struct err *err);
 uint64_t store_chunk_size(const struct store *s);

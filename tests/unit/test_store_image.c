@@ -267,9 +267,64 @@ static void compresses_as_told(void **state)
     free(p);
 }
 
+/* Pieces of chunks, anywhere: each is read as it was, followed by zeros, and stored once. */
+static void pieces_are_stored_by_themselves(void **state)
+{
+    enum { PIECES = 300, PIECE = 4096 };
+    struct store *s = test_repo(*state, false);
+    char id[2][STORE_ID_LEN + 1];
+    uint8_t *data = malloc(PIECES * PIECE), got[2 * PIECE];
+    const uint8_t zeros[PIECE] = { 0 };
+    uint64_t chunks[PIECES];
+    struct err err = ERR_INIT;
+
+    fill(data, PIECES * PIECE, 3);
+    memset(data + 7 * PIECE, 0, PIECE);
+    for (unsigned round = 0; round < 2; round++) { /* the second time in another order, with one that is different */
+        struct store_image_writer *iw;
+        struct store_writer *w;
+        struct store_stats st;
+        for (unsigned i = 0; i < PIECES; i++)
+            chunks[i] = (i * 7919 + 5) % 1000;
+        if (round)
+            data[150 * PIECE] ^= 1;
+        assert_ok(store_write_begin(s, &w, &err));
+        assert_ok(store_image_begin(w, "m", 1000 * CHUNK, NULL, NULL, &iw, &err));
+        for (unsigned i = 0; i < PIECES; i += 100) {
+            unsigned from = round ? PIECES - 100 - i : i;
+            assert_ok(store_image_write_pieces(iw, chunks + from, data + from * PIECE, PIECE, 100, &err));
+        }
+        chunks[0] = 1000;
+        assert_fails(EINVAL, store_image_write_pieces(iw, chunks, data, PIECE, 1, &err));
+        assert_fails(EINVAL, store_image_write_pieces(iw, chunks + 1, data, CHUNK + 1, 1, &err));
+        assert_ok(store_image_end(iw, &st, &err));
+        assert_ok(store_write_commit(w, "{}", id[round], &err));
+        assert_int_equal(st.written, PIECES * PIECE);
+        assert_int_equal(st.chunks_new, round ? 1 : PIECES - 1);
+    }
+    for (unsigned round = 0; round < 2; round++) {
+        struct store_point *p;
+        struct store_image *image;
+        assert_ok(store_point_open(s, id[round], &p, &err));
+        assert_ok(store_image_open(p, "m", &image, &err));
+        data[150 * PIECE] ^= 1; /* as it was at first; then as it was changed */
+        for (unsigned i = 0; i < PIECES; i++) {
+            assert_ok(store_image_read(image, (i * 7919 + 5) % 1000 * CHUNK, got, sizeof got, &err));
+            assert_memory_equal(got, data + i * PIECE, PIECE);
+            assert_memory_equal(got + PIECE, zeros, PIECE);
+        }
+        store_image_close(image);
+        store_point_close(p);
+    }
+    test_clean(s);
+    store_close(s);
+    free(data);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        test_in_dir(pieces_are_stored_by_themselves),
         test_in_dir(round_trip_plain),
         test_in_dir(round_trip_encrypted),
         test_in_dir(random_writes_over_a_chain_of_parents),

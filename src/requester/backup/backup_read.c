@@ -177,6 +177,8 @@ static int read_add_part(struct backup *b, struct backup_component *c, struct vm
     int r = read_record_text(&part->stored_as, name, err);
     if (r >= 0)
         r = record_owner(&part->owner, part->restore_path, err);
+    if (r >= 0 && !strcmp(what, VM_PART_MEMORY))
+        return 0; /* read_memories() */
     if (r < 0 || !large)
         return r < 0 ? r : store_small(b, part, path, name, err);
     struct transfer_in item = {
@@ -196,6 +198,20 @@ static int read_add_vm(struct backup *b, struct backup_component *c, struct err 
     for (size_t i = 0; i < c->record.n_parts && r >= 0; i++)
         r = read_add_part(b, c, &c->record.parts[i], err);
     return r < 0 ? err_context(err, "VM %s", backup_vm_name(c)) : 0;
+}
+
+/* One after the other: each keeps the store's workers busy. */
+static int read_memories(struct backup *b, struct transfer *t, struct err *err)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < b->n && r >= 0; i++) {
+        struct backup_component *c = &b->components[i];
+        for (size_t k = 0; c->vm && k < c->record.n_parts && r >= 0; k++)
+            if (!strcmp(c->record.parts[k].name, VM_PART_MEMORY))
+                r = backup_memory(b, t, c, &c->record.parts[k], err);
+    }
+    return r;
 }
 
 /* ---- What it came to ------------------------------------------------------------------------------------------------------*/
@@ -336,6 +352,8 @@ int backup_read(struct backup *b, struct err *err)
         r = b->components[i].vm ? read_add_vm(b, &b->components[i], err) : backup_files(b, &b->components[i], err);
     if (r >= 0)
         r = transfer_read(&t, b->rq->store, b->w, b->items, b->n_items, err);
+    if (r >= 0)
+        r = read_memories(b, &t, err);
     for (size_t i = 0; i < b->n && r >= 0; i++)
         r = check_still_off(b, &b->components[i], err);
     if (r < 0) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "requester/point/stored_point.h"
 #include "base/guid.h"
+#include "memory/memory.h"
 #include "requester/context/context.h"
 #include "writers/vm/vm_writer.h"
 #include <errno.h>
@@ -54,6 +55,35 @@ int point_read_vm(struct store_point *p, const char *uuid, struct vm_record *ret
 
     int r = name ? point_read_json(p, name, &j, err) : err_nomem(err);
     return r < 0 ? r : vm_record_from_json(j, ret, err);
+}
+
+int point_read_frame(struct store_point *p, const struct vm_record_part *part, struct buf *ret, struct err *err)
+{
+    _cleanup_(store_image_close_p) struct store_image *image = NULL;
+    _cleanup_buf_ struct buf frame = BUF_INIT;
+    uint64_t size, places;
+
+    if (!part->stored_as)
+        return err_set(err, EUCLEAN, "the restore point does not say where the memory is stored");
+    int r = store_image_open(p, part->stored_as, &image, err);
+    if (r < 0)
+        return r;
+    if (store_image_size(image) > MEMORY_FRAME_MAX)
+        return err_set(err, EUCLEAN, "the map of the saved memory is damaged: it is too large");
+    size_t n = (size_t)store_image_size(image);
+    if (buf_reserve(&frame, n + 1) < 0)
+        return err_nomem(err);
+    r = store_image_read(image, 0, frame.data, n, err);
+    frame.len = n;
+    if (r == 0)
+        r = memory_frame_size(frame.data, n, &size, &places, err);
+    if (r == 0 && size != part->size)
+        r = err_set(err, EUCLEAN, "the map of the saved memory does not match the VM's record");
+    if (r < 0)
+        return r;
+    *ret = frame;
+    frame = (struct buf)BUF_INIT;
+    return 0;
 }
 
 json_t *point_find_vm(const json_t *meta, const char *name_or_uuid)

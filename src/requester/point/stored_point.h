@@ -6,6 +6,7 @@
  *   vm/UUID/vm.json             the VM's record (writers/vm/vm_record.h), the only one: the listing's entry is derived from it
  *   vm/UUID/disk/TARGET         image: content of a disk
  *   vm/UUID/part/NAME           definition, definition-live, nvram: documents; memory, and what else is large: images
+ *   vm/UUID/part/memory.pages   image: pages of the memory; then vm/UUID/part/memory is only the frame that they were in (memory/memory.h)
  *   files/NUMBER/index.json     files of a command writer's component
  *   files/NUMBER/data           image: their contents, each from a chunk's begin
  */
@@ -37,6 +38,8 @@ json_t *point_vms(const json_t *meta);
 int point_read_json(struct store_point *p, const char *name, json_t **ret, struct err *err);
 /* "vm/UUID/vm.json". *ret is cleared first. */
 int point_read_vm(struct store_point *p, const char *uuid, struct vm_record *ret, struct err *err);
+/* Reads the frame of a part of the kind VM_PART_PAGES. -EUCLEAN: it is none, or of a saved state of another size than the record says. */
+int point_read_frame(struct store_point *p, const struct vm_record_part *part, struct buf *ret, struct err *err);
 /* The listing's entry of a VM by name or UUID; borrowed. NULL: not in it. */
 json_t *point_find_vm(const json_t *meta, const char *name_or_uuid);
 /* Whether each of the VMs (NULL: none are named) is in one of the listings (those that are NULL are passed over). -ENOENT: the first

@@ -169,6 +169,8 @@ int restore_prepare_parts(struct restore *r, struct err *err);
 /* Files beside their targets, before PreRestore too: all that is read from the point is verified on the way, and nothing that exists
  * is touched. Then new volumes, and block devices that are no disk of the VM, over what they hold. */
 int restore_stage(struct restore *r, struct err *err);
+/* restore_memory.c: a part of the kind VM_PART_PAGES into the new, empty file fd. -EUCLEAN: what is stored of it does not fit together. */
+int restore_memory(struct restore *r, const char *label, const struct vm_record_part *part, int fd, struct err *err);
 /* One more file of the VM's, of a part (its label is what errors call it). */
 int restore_stage_part(struct restore *r, struct restore_vm *vm, const struct vm_record_part *part, const char *target,
                        const char **ret_made, struct err *err);

@@ -40,11 +40,13 @@ static int part_to_fd(struct restore *r, const struct restore_vm *vm, const stru
 
     if (!label)
         return err_nomem(err);
-    bool large = part->kind == VM_PART_IMAGE;
-    int rc = large ? store_image_open(r->point, stored, &image, err) : store_read_document(r->point, stored, &data, err);
+    bool large = part->kind == VM_PART_IMAGE, pages = part->kind == VM_PART_PAGES;
+    int rc = pages   ? restore_memory(r, label, part, fd, err)
+             : large ? store_image_open(r->point, stored, &image, err)
+                     : store_read_document(r->point, stored, &data, err);
     if (rc >= 0 && large)
         rc = write_to_fd(r, label, image, fd, err);
-    else if (rc >= 0 && (rc = io_write(fd, data.data, data.len)) < 0)
+    else if (rc >= 0 && !pages && (rc = io_write(fd, data.data, data.len)) < 0)
         err_errno(err, -rc, "cannot write %s", path);
     if (rc >= 0)
         rc = restore_give_away(r, fd, &part->owner, path, part->tpm != NULL, err);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "requester/trust/trust_demands.h"
+#include "memory/memory.h"
 #include "requester/context/context.h"
+#include "requester/point/stored_point.h"
 #include <errno.h>
 #include <string.h>
 
@@ -19,20 +21,64 @@ int demands_read_part(struct store_point *p, const struct vm_record_part *part, 
     return rc < 0 ? rc : hv_def_parse((const char *)b.data, ret, err);
 }
 
-int demands_read_memory(struct store_point *p, const struct vm_record_part *part, struct hv_def **ret, struct err *err)
+struct head {
+    char *p;
+    size_t n;
+};
+
+/* 1: enough, or the first page: then the head is over. */
+static int head_bytes(void *priv, const void *p, size_t n, struct err *err)
+{
+    struct head *h = priv;
+    size_t step = n < HEAD_MAX - h->n ? n : HEAD_MAX - h->n;
+
+    (void)err;
+    memcpy(h->p + h->n, p, step);
+    h->n += step;
+    return h->n == HEAD_MAX;
+}
+
+static int head_page(void *priv, uint64_t place, struct err *err)
+{
+    (void)priv;
+    (void)place;
+    (void)err;
+    return 1;
+}
+
+static int read_head_of_pages(struct store_point *p, const struct vm_record_part *part, struct head *h, struct err *err)
+{
+    _cleanup_buf_ struct buf frame = BUF_INIT;
+    const struct memory_out out = { head_bytes, head_page, h };
+    int rc = point_read_frame(p, part, &frame, err);
+
+    return rc < 0 ? rc : memory_join(frame.data, frame.len, &out, err);
+}
+
+static int read_head_of_image(struct store_point *p, const struct vm_record_part *part, struct head *h, struct err *err)
 {
     _cleanup_(store_image_close_p) struct store_image *image = NULL;
-    _cleanup_free_ char *head = NULL, *xml = NULL;
-
     int rc = store_image_open(p, part->stored_as, &image, err);
+
     if (rc < 0)
         return rc;
     uint64_t size = store_image_size(image);
-    size_t n = size < HEAD_MAX ? (size_t)size : HEAD_MAX;
-    if (!(head = malloc(n + 1)))
+    h->n = size < HEAD_MAX ? (size_t)size : HEAD_MAX;
+    return store_image_read(image, 0, h->p, h->n, err);
+}
+
+int demands_read_memory(struct store_point *p, const struct vm_record_part *part, struct hv_def **ret, struct err *err)
+{
+    _cleanup_free_ char *text = malloc(HEAD_MAX + 1), *xml = NULL;
+    struct head head = { .p = text };
+
+    if (!text)
         return err_nomem(err);
-    if ((rc = store_image_read(image, 0, head, n, err)) >= 0)
-        rc = hv_save_image_head_xml(head, n, &xml, err);
+    if (!part->stored_as)
+        return err_set(err, ENOENT, "the restore point contains none");
+    int rc = (part->kind == VM_PART_PAGES ? read_head_of_pages : read_head_of_image)(p, part, &head, err);
+    if (rc >= 0)
+        rc = hv_save_image_head_xml(head.p, head.n, &xml, err);
     return rc < 0 ? rc : hv_def_parse(xml, ret, err);
 }
 

@@ -93,7 +93,8 @@ int store_image_begin(struct store_writer *w, const char *name, uint64_t size, c
 struct batch {
     struct store *store;
     const uint8_t *p;
-    size_t n; /* bytes */
+    size_t n;    /* bytes */
+    size_t each; /* of them belong to one chunk, and the rest of that is zeros */
     size_t chunks;
     struct look {
         size_t len;   /* without trailing zeros; 0: a hole */
@@ -109,8 +110,8 @@ static int write_look_at(void *ctx, size_t piece, struct err *err)
 
     for (size_t i = piece * PIECE; i < b->chunks && i < (piece + 1) * PIECE; i++) {
         struct look *l = &b->looks[i];
-        const uint8_t *p = b->p + i * CHUNK_SIZE;
-        l->len = chunk_trim(p, num_min(CHUNK_SIZE, b->n - i * CHUNK_SIZE));
+        const uint8_t *p = b->p + i * b->each;
+        l->len = chunk_trim(p, num_min(b->each, b->n - i * b->each));
         if (l->len == 0)
             continue;
         int r = crypt_id(b->store->env.crypt, CRYPT_CHUNK, p, l->len, &l->id);
@@ -134,7 +135,7 @@ static int write_pack_new(struct store_image_writer *iw, const struct batch *b, 
         const struct look *l = &b->looks[i];
         if (!l->claimed)
             continue;
-        int r = packer_add(&iw->packing, &l->id, b->p + i * CHUNK_SIZE, l->len, first ? NULL : err);
+        int r = packer_add(&iw->packing, &l->id, b->p + i * b->each, l->len, first ? NULL : err);
         if (first == 0)
             first = r;
         count++;
@@ -168,22 +169,65 @@ static int map_batch(struct store_image_writer *iw, const struct batch *b, uint6
     return r;
 }
 
+/* Hashes the chunks of the batch and stores those that are new. */
+static int store_batch(struct store_image_writer *iw, struct batch *b, struct err *err)
+{
+    size_t pieces = num_div_up(b->chunks, PIECE);
+    int r = pieces == 1 ? write_look_at(b, 0, err) : pool_split(b->store->env.pool, pieces, write_look_at, b, err);
+    int r2 = write_pack_new(iw, b, r ? NULL : err);
+
+    return r ? r : r2;
+}
+
 int image_whole(struct store_image_writer *iw, uint64_t first, const uint8_t *p, size_t n, struct err *err)
 {
-    struct store *s = iw->writer->store;
-
     for (size_t off = 0; off < n;) {
-        struct batch b = { .store = s, .p = p + off, .n = num_min(n - off, BATCH * CHUNK_SIZE) };
+        struct batch b = { .store = iw->writer->store, .p = p + off, .n = num_min(n - off, BATCH * CHUNK_SIZE), .each = CHUNK_SIZE };
         b.chunks = chunks_of(b.n);
-        size_t pieces = num_div_up(b.chunks, PIECE);
-        int r = pieces == 1 ? write_look_at(&b, 0, err) : pool_split(s->env.pool, pieces, write_look_at, &b, err);
-        int r2 = write_pack_new(iw, &b, r ? NULL : err);
+        int r = store_batch(iw, &b, err);
         if (r == 0)
-            r = r2 ? r2 : map_batch(iw, &b, first + off / CHUNK_SIZE, err);
+            r = map_batch(iw, &b, first + off / CHUNK_SIZE, err);
         if (r < 0)
             return r;
         off += b.n;
     }
+    return 0;
+}
+
+/* Enters the chunks where they belong. */
+static int map_pieces(struct store_image_writer *iw, const struct batch *b, const uint64_t *chunks, struct err *err)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < b->chunks; i++)
+        r = tree_set(iw->tree, chunks[i], b->looks[i].len ? &b->looks[i].id : NULL, err);
+    SCOPED_LOCK(&iw->lock);
+    iw->stats.chunks += b->chunks;
+    return r;
+}
+
+int store_image_write_pieces(struct store_image_writer *iw, const uint64_t *chunks, const void *p, size_t piece, size_t n, struct err *err)
+{
+    if (piece == 0 || piece > CHUNK_SIZE)
+        return err_set(err, EINVAL, "cannot write pieces of %zu bytes to image %s", piece, iw->stream.name);
+    for (size_t i = 0; i < n; i++)
+        if (chunks[i] >= iw->stream.size / CHUNK_SIZE)
+            return err_set(err, EINVAL, "cannot write to chunk %llu of image %s: it has %llu", (unsigned long long)chunks[i],
+                           iw->stream.name, (unsigned long long)(iw->stream.size / CHUNK_SIZE));
+    for (size_t done = 0; done < n;) {
+        size_t step = num_min(n - done, BATCH);
+        struct batch b = {
+            .store = iw->writer->store, .p = (const uint8_t *)p + done * piece, .n = step * piece, .each = piece, .chunks = step
+        };
+        int r = store_batch(iw, &b, err);
+        if (r == 0)
+            r = map_pieces(iw, &b, chunks + done, err);
+        if (r < 0)
+            return r;
+        done += step;
+    }
+    SCOPED_LOCK(&iw->lock);
+    iw->stats.written += n * piece;
     return 0;
 }
 

@@ -44,7 +44,7 @@ static const char *const fallbacks[] = {
     [VM_FALLBACK_AUTO] = "auto",   [VM_FALLBACK_SAVED] = "saved-state",       [VM_FALLBACK_FAIL] = "fail",
     [VM_FALLBACK_CRASH] = "crash", [VM_FALLBACK_FILE_SYSTEM] = "file-system",
 };
-static const char *const kinds[] = { [VM_PART_DOCUMENT] = "document", [VM_PART_IMAGE] = "image" };
+static const char *const kinds[] = { [VM_PART_DOCUMENT] = "document", [VM_PART_IMAGE] = "image", [VM_PART_PAGES] = "pages" };
 
 const char *vm_method_name(enum vm_method m)
 {
@@ -191,6 +191,7 @@ static const struct vm_field part_fields[] = {
     TEXT(KEY_RESTORE_PATH, restore_path, NAME_LEN),
     TEXT_OR_NONE(KEY_TPM, tpm, NAME_LEN),
     TEXT_OR_NONE(KEY_STORED_AS, stored_as, NAME_LEN),
+    TEXT_OR_NONE(KEY_PAGES_AS, pages_as, NAME_LEN),
     NAMED(KEY_KIND, kind, kinds, VM_PART_UNKNOWN),
     PLAIN(KEY_SIZE, size, FIELD_U64),
     OR_NONE(KEY_READ, read, FIELD_OPT_U64),

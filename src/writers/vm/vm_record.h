@@ -101,7 +101,7 @@ struct vm_record_disk {
     struct owner owner;
 };
 
-enum vm_part_kind { VM_PART_UNKNOWN, VM_PART_DOCUMENT, VM_PART_IMAGE };
+enum vm_part_kind { VM_PART_UNKNOWN, VM_PART_DOCUMENT, VM_PART_IMAGE, VM_PART_PAGES };
 
 struct vm_record_part {
     char *name;         /* "definition", VM_PART_LIVE, "memory", "nvram", or as a file of the TPM is called */
@@ -110,8 +110,9 @@ struct vm_record_part {
     char *tpm;          /* of a file of the TPM: its place below the TPM's folder, whatever UUID the VM has */
     /* The requester's. */
     char *stored_as; /* the document, or image, in the restore point; NULL: none */
+    char *pages_as;  /* VM_PART_PAGES: the image of its pages; stored_as is their frame (memory/memory.h) */
     enum vm_part_kind kind;
-    uint64_t size;
+    uint64_t size;              /* of the file */
     struct vm_opt read, stored; /* bytes, as of disks; a document counts as stored only */
     struct owner owner;
 };

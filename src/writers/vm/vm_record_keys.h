@@ -56,6 +56,7 @@
 #define KEY_NOT_COVERED "not_covered"
 #define KEY_NOT_QUIESCED "not_quiesced"
 #define KEY_OK "ok"
+#define KEY_PAGES_AS "pages_as"
 #define KEY_PARTS "parts"
 #define KEY_PATH "path"
 #define KEY_PERSISTENT "persistent"

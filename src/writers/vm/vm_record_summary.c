@@ -42,7 +42,7 @@ struct vm_record_sums vm_record_sums(const struct vm_record *r)
     }
     for (size_t i = 0; i < r->n_parts; i++) {
         const struct vm_record_part *p = &r->parts[i];
-        s.size += p->kind == VM_PART_IMAGE ? p->size : 0;
+        s.size += p->kind == VM_PART_IMAGE || p->kind == VM_PART_PAGES ? p->size : 0;
         s.read += p->read.value;
         s.stored += p->stored.value;
     }
