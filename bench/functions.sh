@@ -4,6 +4,9 @@
 
 say() { [ "${json:-no}" = yes ] || echo "$@"; }
 
+# The median of the numbers on stdin; null: there are none
+median() { sort -n | awk '{ v[NR] = $1 } END { if (NR) print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2; else print "null" }'; }
+
 # bench_image FILE: makes an ext4 image of 8 GiB with about 3 GB of /usr, unless it is there: folders in a fixed order until there is
 # enough.
 bench_image() {
