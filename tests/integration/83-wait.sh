@@ -28,6 +28,7 @@ first() {
 }
 # second NAME...: a backup that waits when this returns
 second() {
+    : > "$SANDBOX/second" # or else it seems to wait, by what the one before said, before it has begun
     env --default-signal=INT "$KVSS" backup "$@" --wait > "$SANDBOX/second" 2>&1 &
     second=$!
     poll 30 waits
