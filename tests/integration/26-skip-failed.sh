@@ -102,7 +102,7 @@ guest_start good
 guest_start web
 guest_wait web
 slow_backup
-pkill -KILL -f 'guest=web,' & pkill -KILL -f 'guest=good,'
+kill -KILL "$(cat /run/libvirt/qemu/web.pid)" "$(cat /run/libvirt/qemu/good.pid)" # one after the other would be a backup that fails of one
 wait $backup && fail "a backup succeeded whose VMs died"
 assert_eq "$(report '[.failures[].name] | sort | join(" ")')" "good web" "those that failed"
 assert_eq "$(report '[.failures[] | select(.uuid and (.cause | test("was turned off or its QEMU ended")))] | length')" 2 "causes: $(report .failures)"

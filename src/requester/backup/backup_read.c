@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define END_WAIT_MS 3000u
+#define END_TOGETHER_MS 500u /* after another one */
 #define END_LOOK_MS 50u
 
 /* The backup owns the string (s is taken over) as long as the job lasts. */
@@ -293,27 +294,37 @@ static bool has_ended(const struct backup *b, const struct backup_component *c, 
     }
 }
 
-/* What a person has to know first, if QEMU is gone: not what became of a connection to it. */
+/* Whether this VM was turned off, or its QEMU ended, within ms; blamed then. `first`: its end is what the backup failed of. */
+static bool explain_end_of(struct backup *b, const struct backup_component *c, unsigned ms, bool first, struct err *err)
+{
+    _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
+    struct err why = ERR_INIT;
+
+    if (!c->vm || !is_active(c) || !has_ended(b, c, ms, &d))
+        return false;
+    err_set(&why, EIO, "VM %s was turned off or its QEMU ended while its disks were being read (now %s)", backup_vm_name(c),
+            !d                                           ? "deleted"
+            : d->state == HV_OFF || d->state == HV_SAVED ? d->state_detail
+                                                         : "not running");
+    backup_blame(b, c->name, &why);
+    if (first)
+        err_move(err, &why);
+    return true;
+}
+
+/* What a person has to know first, if QEMU is gone: not what became of a connection to it. Whatever ended one VM may have ended others,
+ * which need not have been noticed by their connections. */
 static void explain_end(struct backup *b, struct err *err)
 {
-    bool first = true;
+    uint64_t until = 0; /* the others are looked at; 0: none has ended so far */
 
-    for (size_t i = 0; i < b->n; i++) {
-        const struct backup_component *c = &b->components[i];
-        _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
-        struct err why = ERR_INIT;
-
-        if (!c->vm || !is_active(c) || !has_ended(b, c, could_not_be_read(b, c) ? END_WAIT_MS : 0, &d))
-            continue;
-        err_set(&why, EIO, "VM %s was turned off or its QEMU ended while its disks were being read (now %s)", backup_vm_name(c),
-                !d                                           ? "deleted"
-                : d->state == HV_OFF || d->state == HV_SAVED ? d->state_detail
-                                                             : "not running");
-        backup_blame(b, c->name, &why);
-        if (first)
-            err_move(err, &why);
-        first = false;
-    }
+    for (int failed = 1; failed >= 0; failed--)
+        for (size_t i = 0; i < b->n; i++) {
+            uint64_t now = clock_mono_ms(), wait = failed ? END_WAIT_MS : until > now ? until - now : 0;
+            if (could_not_be_read(b, &b->components[i]) == (bool)failed &&
+                explain_end_of(b, &b->components[i], (unsigned)wait, until == 0, err))
+                until = clock_mono_ms() + END_TOGETHER_MS;
+        }
 }
 
 static bool has_disk_elsewhere(const struct vm_record *r)
