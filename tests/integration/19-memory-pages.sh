@@ -40,38 +40,33 @@ goes_on() { # from its memory, whatever state it was restored to
     [ "$(vm_state one)" = running ] || guest_start one
     guest_wait one
 }
-keep_save() { # NAME: the saved state that libvirt has now
+# backup_saved NAME KIND: of the VM, saved by libvirt: stored in this way, and out of it comes libvirt's own file
+backup_saved() {
     local file
+    virsh -q managedsave one > /dev/null
     file=$(find /var/lib/libvirt/qemu/save -name one.save)
     assert_file "$file"
     cp --reflink=auto "$file" "$SANDBOX/save.$1"
+    ALLOW_SAVED=one backup one
+    POINTS[$1]=$POINT
+    show
+    assert_eq "$(memory .kind)" "$2" "kind of the memory"
+    assert_eq "$(memory .size)" "$(stat -c %s "$SANDBOX/save.$1")" "size of the saved state, as recorded"
+    assert_same_file "$(saved_out "$POINT")" "$SANDBOX/save.$1"
 }
 
 # ---- a VM that was saved: its saved state is libvirt's own file
 boot=$(guest_bootid one)
-virsh -q managedsave one > /dev/null
-keep_save first
-ALLOW_SAVED=one backup one
-first=$POINT
-show
-assert_eq "$(memory .kind)" pages
+backup_saved first pages
 whole=$(memory .stored)
-assert_eq "$(memory .size)" "$(stat -c %s "$SANDBOX/save.first")" "size of the saved state, as recorded"
-assert_same_file "$(saved_out "$first")" "$SANDBOX/save.first"
 guest_start one
 assert_eq "$(guest_bootid one)" "$boot" "boot id"
-virsh -q managedsave one > /dev/null
-keep_save second
-ALLOW_SAVED=one backup one
-second=$POINT
-show
-assert_eq "$(memory .kind)" pages
-assert_same_file "$(saved_out "$second")" "$SANDBOX/save.second"
-assert_same_file "$(saved_out "$first")" "$SANDBOX/save.first"
+backup_saved second pages
+assert_same_file "$(saved_out "${POINTS[first]}")" "$SANDBOX/save.first"
 assert_adds "$(memory .stored)" "$SANDBOX/save.first" "$SANDBOX/save.second"
 note "byte for byte; the first added $whole bytes, the second (bytes/changed)$CHANGED"
 
-# ---- in another repository, and damaged
+# ---- in another repository, and after a prune
 other=$SANDBOX/other
 kvss init --repository "$other" > /dev/null 2>&1
 kvss copy --all --to "$other" > /dev/null
@@ -81,7 +76,7 @@ size_of() { du -sk "$1/packs" | cut -f 1; }
 assert_ge "$(($(size_of "$KVSS_REPOSITORY") * 3 / 2))" "$(size_of "$other")" "KiB of the copies"
 kvss verify > /dev/null
 kvss_json prune --now
-assert_same_file "$(saved_out "$first")" "$SANDBOX/save.first"
+assert_same_file "$(saved_out "${POINTS[first]}")" "$SANDBOX/save.first"
 note "copied, verified, pruned"
 
 # ---- while it runs: both methods share what they store
@@ -158,12 +153,7 @@ libvirtd_restart TERM
 guest_start one
 guest_wait one
 boot=$(guest_bootid one)
-virsh -q managedsave one > /dev/null
-keep_save gzip
-ALLOW_SAVED=one backup one
-show
-assert_eq "$(memory .kind)" image
-assert_same_file "$(saved_out "$POINT")" "$SANDBOX/save.gzip"
+backup_saved gzip image
 destroy_vm one
 kvss_json restore --yes "$POINT"
 goes_on

@@ -11,14 +11,6 @@
 
 #define CHUNK ((size_t)65536)
 
-/* xorshift: the same bytes in every run. */
-static inline uint64_t rnd(uint64_t *seed)
-{
-    *seed ^= *seed << 13;
-    *seed ^= *seed >> 7;
-    return *seed ^= *seed << 17;
-}
-
 static inline void fill(void *p, size_t n, uint64_t seed)
 {
     uint8_t *b = p;

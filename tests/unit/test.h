@@ -85,6 +85,14 @@ static inline unsigned test_stride(unsigned step)
     return getenv("KVSS_TEST_VALGRIND") && !getenv("KVSS_TEST_FULL") ? step : 1;
 }
 
+/* xorshift: the same bytes in every run. */
+static inline uint64_t rnd(uint64_t *seed)
+{
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 7;
+    return *seed ^= *seed << 17;
+}
+
 static inline void write_text(const char *path, const char *text)
 {
     FILE *f = fopen(path, "w");

@@ -12,13 +12,6 @@ static const struct {
 } blocks[BLOCKS] = { { "pc.ram", 300 }, { "vga.vram", 64 }, { "/rom@etc/acpi/tables", 2 } };
 #define PLACES 366u
 
-static uint64_t random_number(uint64_t *seed)
-{
-    *seed ^= *seed << 13;
-    *seed ^= *seed >> 7;
-    return *seed ^= *seed << 17;
-}
-
 static void put_be(struct buf *b, uint64_t v, size_t n)
 {
     for (size_t i = n; i-- > 0;) {
@@ -74,7 +67,7 @@ static void put_page(struct buf *b, unsigned block, bool named, uint64_t page, u
     if (kind != RAM_PAGE)
         put_be(b, kind == RAM_ZERO ? 0 : 7, 1);
     for (unsigned i = 0; kind == RAM_PAGE && i < MEMORY_PAGE / 8; i++)
-        put_be(b, random_number(&seed), 8);
+        put_be(b, rnd(&seed), 8);
 }
 
 /* Sections of pages in some order, a few of them twice, and the devices. */
@@ -90,7 +83,7 @@ static void make_state(struct buf *b, uint64_t seed, bool in_order)
         put_be(b, section == 4 ? 3 : 2, 1);
         put_be(b, 2, 4);
         for (unsigned i = 0; i < 70; i++) {
-            uint64_t n = random_number(&seed);
+            uint64_t n = rnd(&seed);
             if (!in_order) {
                 block = (unsigned)(n >> 8) % BLOCKS;
                 page = (n >> 20) % blocks[block].pages;
@@ -108,7 +101,7 @@ static void make_state(struct buf *b, uint64_t seed, bool in_order)
     }
     put_be(b, 4, 1);
     for (unsigned i = 0; i < 5000; i++)
-        put_be(b, random_number(&seed), 1);
+        put_be(b, rnd(&seed), 1);
 }
 
 struct pages {
@@ -294,9 +287,9 @@ static void m8_damaged_states_are_the_same_afterwards(void **state)
         _cleanup_buf_ struct buf b = BUF_INIT, frame = BUF_INIT;
         make_state(&b, i, i % 3);
         for (unsigned k = 0; k <= i % 4; k++)
-            b.data[random_number(&seed) % (i % 2 ? b.len : 900)] ^= (uint8_t)(1u << random_number(&seed) % 8);
+            b.data[rnd(&seed) % (i % 2 ? b.len : 900)] ^= (uint8_t)(1u << rnd(&seed) % 8);
         if (i % 5 == 0)
-            b.len = random_number(&seed) % b.len;
+            b.len = rnd(&seed) % b.len;
         known += there_and_back(&b, &frame);
     }
     assert_true(known > 0);
@@ -318,9 +311,9 @@ static void m8_damaged_frames_are_refused(void **state)
         _cleanup_buf_ struct buf bad = BUF_INIT;
         buf_add(&bad, frame.data, frame.len);
         for (unsigned k = 0; k <= i % 3; k++)
-            bad.data[20 + random_number(&seed) % (bad.len - 20)] ^= (uint8_t)(1u << random_number(&seed) % 8);
+            bad.data[20 + rnd(&seed) % (bad.len - 20)] ^= (uint8_t)(1u << rnd(&seed) % 8);
         if (i % 7 == 0)
-            bad.len = random_number(&seed) % bad.len;
+            bad.len = rnd(&seed) % bad.len;
         if (memory_frame_size(bad.data, bad.len, &size, &places, &err) < 0 || places > p.places) {
             refused++;
             continue;

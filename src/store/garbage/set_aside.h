@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <pthread.h>
 
-#define SET_ASIDE_CHUNKS_MAX ((size_t)1 << 21) /* so many are remembered: 128 GiB of data */
+#define SET_ASIDE_CHUNKS_MAX ((size_t)1 << 21) /* so many are remembered: 128 GiB of disks */
 
 struct set_aside {
     pthread_mutex_t lock;
