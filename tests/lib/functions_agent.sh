@@ -18,5 +18,14 @@ fake_start() {
 # fake_answer NAME COMMAND < JSON: what it answers from now on
 fake_answer() { guest_sh "$1" "echo $(jq -c . | base64 -w 0) | base64 -d > /run/fake/$2.json"; }
 
+# fake_exec NAME PROGRAM STATUS < OUTPUT: a program that it runs from now on; as PROGRAM.after, what that prints once the guest was frozen
+fake_exec() {
+    guest_sh "$1" "mkdir -p /run/fake/exec; rm -f /run/fake/was-frozen; echo $(jq -cn --argjson status "$3" --arg out "$(base64 -w 0)" \
+        '{return: {exited: true, exitcode: $status, "out-data": $out}}' | base64 -w 0) | base64 -d > '/run/fake/exec/$2'"
+}
+
+# fake_no_exec NAME: it can run nothing any more
+fake_no_exec() { guest_sh "$1" 'rm -rf /run/fake/exec'; }
+
 # fake_mode NAME MODE: how it misbehaves from now on (fake-agent lists the modes)
 fake_mode() { guest_sh "$1" "echo $2 > /run/fake/mode; : > /run/fake/log"; }
