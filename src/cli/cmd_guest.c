@@ -28,6 +28,11 @@ static void cmd_guest_render(FILE *f, const json_t *report, bool verbose)
             fputc('\n', f);
             continue;
         }
+        if (!json_is_true(json_object_get(vm, "installed"))) {
+            fputs(": Windows, where the guest agent runs a VSS backup with the guest's own writers\n", f);
+            render_guest(f, guest);
+            continue;
+        }
         fputs(": kvss-guest ", f);
         out_text(f, out_get(guest, "version"));
         fputs(json_is_true(json_object_get(guest, "hook")) ? ", called by the guest agent's freeze hook\n"

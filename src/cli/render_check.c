@@ -150,6 +150,9 @@ static void guest_writer(FILE *f, const json_t *w)
         out_text(f, out_get(w, "error"));
     } else if (json_is_boolean(json_object_get(w, "held"))) {
         fputs(json_is_true(json_object_get(w, "held")) ? ": frozen" : ": not frozen: it has no freeze", f);
+    } else if (out_get(w, "state")[0] == '[') { /* of Windows, as its vssadmin shows it */
+        fputs(": ", f);
+        out_text(f, out_get(w, "state"));
     }
     fputc('\n', f);
     json_array_foreach (json_object_get(w, "components"), i, c) {
@@ -163,12 +166,26 @@ static void guest_writer(FILE *f, const json_t *w)
     }
 }
 
+/* What the agent announces to the writers of a Windows guest, which decides what they do to their logs. */
+static void guest_backup_type(FILE *f, const char *type)
+{
+    fputs("   VSS backup type in the guest: ", f);
+    out_text(f, type);
+    fputs(!strcmp(type, "copy")   ? ", which leaves application logs and other backups alone\n"
+          : !strcmp(type, "full") ? ", after which writers may truncate their logs (see kvss-backup(1), Windows guests)\n"
+                                  : "\n",
+          f);
+}
+
 void render_guest(FILE *f, const json_t *guest)
 {
+    const char *type = json_string_value(json_object_get(guest, "backup_type"));
     size_t i;
     json_t *w;
     char ms[24];
 
+    if (type)
+        guest_backup_type(f, type);
     json_array_foreach (json_object_get(guest, "writers"), i, w)
         guest_writer(f, w);
     out_list(f, json_object_get(guest, "skipped"), "   guest writer skipped: ");

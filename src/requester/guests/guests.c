@@ -16,7 +16,9 @@
 
 static int add_entry(json_t *vms, const struct hv_domain *d, json_t *guest, const char *why, struct err *err)
 {
-    json_t *o = json_pack("{s:o, s:s, s:b, s:o, s:o}", "name", json_text(d->name), "uuid", d->uuid, "installed", guest != NULL, "why",
+    const char *version = guest ? json_string_value(json_object_get(guest, "version")) : NULL;
+    bool installed = guest && !(version && !strcmp(version, VM_WRITER_WINDOWS));
+    json_t *o = json_pack("{s:o, s:s, s:b, s:o, s:o}", "name", json_text(d->name), "uuid", d->uuid, "installed", installed, "why",
                           json_text(why), "guest", guest ? guest : json_null());
 
     return json_array_append_new(vms, o) < 0 ? err_nomem(err) : 0;

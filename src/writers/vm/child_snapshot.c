@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define WINDOWS_HOLD_MS 10000u /* VSS in the guest holds writes for no longer, and the agent's provider neither */
+
 static struct kvss_point point_of(const struct vm *vm, bool active)
 {
     return (struct kvss_point){
@@ -89,13 +91,19 @@ int vm_thaw(struct vm *vm, struct err *err)
     unsigned ms = vm->writer->config.agent_timeout_ms ? vm->writer->config.agent_timeout_ms : AGENT_FREEZE_MS;
     unsigned n = 0;
 
+    uint64_t asked_us = clock_mono_us();
     int r = hv_agent_thaw(vm->dom, ms, &n, err);
+    if (r == -EIO && vm->report->windows) { /* it answers so once it has thawed by itself; the undo makes sure */
+        err_context(err, "the guest did not stay frozen");
+        return vm_not_quiesced(vm, err);
+    }
     if (r < 0)
         return r;
     vm->thawed_us = clock_mono_us();
     vm_effect_settled(vm, &vm->fx_freeze);
     /* Windows thaws by itself when its limit is over: then the point is not one of a frozen guest. */
-    if (!vm->n_frozen || n)
+    bool late = vm->report->windows && asked_us - vm->frozen_us > WINDOWS_HOLD_MS * UINT64_C(1000);
+    if (!late && (!vm->n_frozen || n))
         return 0;
     err_vss(err, VSS_E_WRITERERROR_TIMEOUT, ETIMEDOUT, "the guest had thawed before the point in time was complete");
     return vm_not_quiesced(vm, err);

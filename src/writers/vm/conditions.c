@@ -272,8 +272,8 @@ static void ask_agent(struct vm_writer *w, struct hv_domain *d, struct vm_report
         r->n_elsewhere = info.n_elsewhere;
         info.fs = info.elsewhere = NULL;
         info.n_fs = info.n_elsewhere = 0;
-        /* On Linux qemu-ga freezes file systems; on Windows it runs a VSS backup in the guest. What the applications said to it reaches
-         * nobody here, so it is not claimed (B3). Of guest writers that do, see vm_guest_ask(). */
+        /* On Linux qemu-ga freezes file systems; on Windows it runs a VSS backup in the guest, and says nothing of its writers. More is
+         * claimed only of what they are asked by vm_guest_ask() (B3). */
         r->level = VM_LEVEL_FILE_SYSTEM;
     }
     if (agent->ok)

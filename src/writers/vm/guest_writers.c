@@ -6,6 +6,7 @@
 #include "base/num.h"
 #include "base/strv.h"
 #include "writers/vm/vm_internal.h"
+#include "writers/vm/windows_writers.h"
 #include <errno.h>
 #include <string.h>
 
@@ -70,7 +71,9 @@ static int guest_call(struct hv_domain *d, const struct guest_call *c, json_t **
 static int say_no(struct vm_report *report, const char *why)
 {
     free(report->no_application);
-    report->no_application = str_format("the agent freezes file systems but does not notify applications in the guest (%s)", why);
+    report->no_application =
+        report->windows ? str_format("the agent runs a VSS backup in the guest, but what its writers made of it is not known (%s)", why)
+                        : str_format("the agent freezes file systems but does not notify applications in the guest (%s)", why);
     return report->no_application ? 0 : -ENOMEM;
 }
 
@@ -115,14 +118,35 @@ static int ask_status(struct hv_domain *d, const struct par_cancel *cancel, stru
     return r < 0 ? r : vm_record_guest_from_json(answer, ret, err);
 }
 
+/* Writers that an earlier backup in the guest has left in a failed state may do better in the next. */
+static int ask_windows(struct vm_writer *w, struct hv_domain *d, struct vm_report *report)
+{
+    struct vm_record_guest *g = &report->guest;
+    struct err why = ERR_INIT;
+
+    if (!report->can_exec)
+        return say_no(report, "the guest agent does not allow guest-exec");
+    int r = vm_windows_ask(d, w->config.cancel, g, &why);
+    if (r < 0)
+        return r == -ENOMEM ? r : say_no(report, why.text);
+    if (g->failure)
+        return say_no(report, g->failure);
+    for (size_t i = 0; i < g->n_writers; i++)
+        if (g->writers[i].error &&
+            strv_addf(&report->warnings, "a writer in the guest has failed before: %s: %s", g->writers[i].name, g->writers[i].error) < 0)
+            return -ENOMEM;
+    report->level = VM_LEVEL_APPLICATION;
+    return 0;
+}
+
 int vm_guest_ask(struct vm_writer *w, struct hv_domain *d, struct vm_report *report)
 {
     struct err why = ERR_INIT;
 
-    if (report->windows)
-        return 0;
     if (report->policy.not_quiesced)
         return say_no(report, report->policy.not_quiesced);
+    if (report->windows)
+        return ask_windows(w, d, report);
     if (!report->can_exec && !hv_guest_has_channel(d))
         return say_no(report, "the guest agent does not allow guest-exec, and there is no channel org.kvss.guest.0");
     int r = ask_status(d, w->config.cancel, &report->guest, &why);
@@ -140,11 +164,24 @@ int vm_guest_ask(struct vm_writer *w, struct hv_domain *d, struct vm_report *rep
     return 0;
 }
 
+static bool is_windows(struct hv_domain *d)
+{
+    struct hv_agent_info info = { 0 };
+
+    bool windows = hv_agent_probe(d, AGENT_QUESTION_MS, &info, NULL) >= 0 && info.windows;
+    hv_agent_info_clear(&info);
+    return windows;
+}
+
 int vm_writer_guest_status(struct hv_domain *d, const struct par_cancel *cancel, json_t **ret, struct err *err)
 {
     struct vm_record_guest guest = { 0 };
 
     int r = ask_status(d, cancel, &guest, err);
+    if (r == -ENOENT && is_windows(d)) {
+        err_clear(err);
+        r = vm_windows_ask(d, cancel, &guest, err);
+    }
     if (r >= 0)
         r = vm_record_guest_to_json(&guest, ret, err);
     vm_record_guest_clear(&guest);
@@ -165,7 +202,7 @@ char *vm_guest_refusal(const struct vm_writer *w, const struct vm_report *report
 
 /* ---- In a backup ----------------------------------------------------------------------------------------------------------*/
 
-static int guest_failed(struct vm *vm, struct err *err)
+int vm_guest_failed(struct vm *vm, struct err *err)
 {
     err_context(err, "writers in the guest");
     vm->guest_refused = true;
@@ -190,7 +227,7 @@ int vm_guest_begin(struct vm *vm, struct err *err)
         r = vm_record_guest_from_json(answer, &vm->guest, err);
     if (r >= 0)
         return vm_effect_done(vm, vm->fx_guest, err);
-    return r == -EINTR || r == -ENOMEM ? r : guest_failed(vm, err);
+    return r == -EINTR || r == -ENOMEM ? r : vm_guest_failed(vm, err);
 }
 
 /* By the agent's hook the writers are held for a shorter time: then this is its business. */
@@ -202,7 +239,7 @@ int vm_guest_hold(struct vm *vm, struct err *err)
     if (!takes_part(vm->report) || (vm->guest.hook.known && vm->guest.hook.value))
         return 0;
     int r = guest_call(vm->dom, &call, &answer, err);
-    return r < 0 ? guest_failed(vm, err) : 0;
+    return r < 0 ? vm_guest_failed(vm, err) : 0;
 }
 
 /* Application consistency is what the guest's requester says that it has proved; that and nothing less. */
@@ -240,7 +277,7 @@ void vm_guest_explain(struct vm *vm, struct err *err)
     if (any_failed(&vm->guest) && vm->guest.failure) {
         (void)verdict(&vm->guest, &why);
         (void)err_move(err, &why);
-        (void)guest_failed(vm, err);
+        (void)vm_guest_failed(vm, err);
     }
 }
 
@@ -249,6 +286,8 @@ int vm_guest_end(struct vm *vm, struct err *err)
     const struct guest_call call = { .word = "end", .timeout_ms = END_MS };
     _cleanup_json_ json_t *answer = NULL;
 
+    if (vm->report->windows)
+        return vm_windows_end(vm, err);
     if (!takes_part(vm->report))
         return 0;
     int r = guest_call(vm->dom, &call, &answer, err);
@@ -257,7 +296,7 @@ int vm_guest_end(struct vm *vm, struct err *err)
     if (r >= 0)
         r = verdict(&vm->guest, err);
     if (r < 0)
-        return r == -ENOMEM ? r : guest_failed(vm, err);
+        return r == -ENOMEM ? r : vm_guest_failed(vm, err);
     vm_effect_settled(vm, &vm->fx_guest);
     return 0;
 }

@@ -259,10 +259,8 @@ static char *refusal(const struct vm_writer *w, struct hv_domain *d, struct vm_r
     if (r->level < p->require)
         return str_format("--require %s: the backup would only be %s: %s", vm_level_name(p->require), vm_level_name(r->level),
                           r->method != VM_METHOD_CHILD ? why
-                          : r->windows
-                              ? "the agent runs a VSS backup in the guest, but the result of the guest's writers is not known on the host"
-                          : r->no_application ? r->no_application
-                                              : "the agent freezes file systems but does not notify applications in the guest");
+                          : r->no_application          ? r->no_application
+                                                       : "the agent freezes file systems but does not notify applications in the guest");
     if (r->method == VM_METHOD_CHILD && (guest = vm_guest_refusal(w, r)))
         return TAKE_PTR(guest);
     if (r->method == VM_METHOD_SAVED && (unsaved = vm_cannot_save(w, d, r, why)))

@@ -61,6 +61,7 @@ struct vm {
     struct vm_record_guest guest; /* what came of it */
     char *not_quiesced;           /* why the guest could not be frozen, or not for long enough; NULL: it could */
     bool guest_refused;           /* it was for the writers in it */
+    bool unproven;                /* application consistency was to be had, but what the writers in the guest did is no evidence */
     struct err failed;            /* why the set failed at this VM; no code: it did not */
 };
 
@@ -226,8 +227,9 @@ char *vm_guest_refusal(const struct vm_writer *w, const struct vm_report *report
 /* Up to PrepareForSnapshot of the guest's writers; nothing is done where none takes part. A writer that fails is named, and the guest
  * counts as one that could not be quiesced, here and below. */
 int vm_guest_begin(struct vm *vm, struct err *err);
-int vm_guest_hold(struct vm *vm, struct err *err); /* where no hook of the agent does it */
-int vm_guest_end(struct vm *vm, struct err *err);  /* after the thaw: the verdict is in vm->guest */
+int vm_guest_hold(struct vm *vm, struct err *err);   /* where no hook of the agent does it */
+int vm_guest_end(struct vm *vm, struct err *err);    /* after the thaw: the verdict is in vm->guest */
+int vm_guest_failed(struct vm *vm, struct err *err); /* for that reason, the guest counts as one that could not be quiesced */
 /* After a freeze that failed: it is ended, and if a writer in the guest was the cause, the error says so instead of what the agent said. */
 void vm_guest_explain(struct vm *vm, struct err *err);
 int vm_guest_undo(void *ctx, const struct journal_effect *e, struct err *err);

@@ -233,6 +233,7 @@ static const struct vm_shape guest_event_shape = SHAPE(guest_event_fields);
 #define STRUCT vm_record_guest
 static const struct vm_field guest_fields[] = {
     TEXT(KEY_VERSION, version, NAME_LEN),
+    TEXT_OR_NONE(KEY_BACKUP_TYPE, backup_type, NAME_LEN),
     TEXT_OR_NONE(KEY_SESSION, session, NAME_LEN),
     OR_NONE(KEY_HOOK, hook, FIELD_OPT_BOOL),
     OR_NONE(KEY_BY_HOOK, by_hook, FIELD_OPT_BOOL),

@@ -6,6 +6,7 @@
 #define KEY_ASKED "asked"
 #define KEY_AUTOSTART "autostart"
 #define KEY_BACKING "backing"
+#define KEY_BACKUP_TYPE "backup_type"
 #define KEY_BROKEN "broken"
 #define KEY_BY_HOOK "by_hook"
 #define KEY_CAPTION "caption"

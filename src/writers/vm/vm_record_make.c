@@ -235,6 +235,8 @@ int vm_make_record(const struct vm *vm, struct vm_record *ret, struct err *err)
     if (rc < 0)
         return rc;
     ret->state = vm->before;
+    if (vm->unproven)
+        ret->consistency = VM_LEVEL_FILE_SYSTEM;
     ret->autostart = vm->dom->autostart;
     ret->persistent = vm->dom->persistent;
     ret->frozen_ms = span_ms(vm->frozen_us, vm->thawed_us);

@@ -126,6 +126,7 @@ bool vm_needs_link(const char *default_dir, const char *link, const char *place)
 /* Freezes the guest for real and thaws it at once; needs config.journal. One VM at a time. *ret_ms: how long it was frozen. */
 int vm_writer_try_freeze(struct vm_writer *w, const char *name_or_uuid, double *ret_ms, struct err *err);
 
+#define VM_WRITER_WINDOWS "vssadmin" /* the "version" of a Windows guest, which has no kvss-guest: its own VSS was asked */
 /* What kvss-guest in a running VM answers about itself and its writers: *ret has the keys of a record's "guest" (docs/guests.md, status),
  * caller's. Its writers are only asked who they are. -ENOENT: it is not installed, or nothing may be started; -ENOTCONN, -ETIMEDOUT: there
  * is no agent, or it does not answer. M2. */
