@@ -23,6 +23,7 @@ help:
 #: make fuzz           look for new inputs of the parsers, SECONDS=60 each (needs clang)
 #: make demo           three virtual machines backed up, destroyed and brought back
 #: make bench          measurements
+#: make packages       kvss-guest for guests, as a Debian package and (with rpmbuild) as an RPM, in ./build/data
 #: make install        into $(DESTDIR)$(PREFIX)
 #: make clean          remove the build folders
 
@@ -58,6 +59,9 @@ bench: deps all
 	@tools/deps bench/packages.txt
 	@for run in bench/*/run; do $$run || exit 1; done
 
+packages: deps all
+	@ninja -C $(BUILD) data/kvss-guest.deb $$(command -v rpmbuild > /dev/null && echo data/kvss-guest.rpm)
+
 install: all
 	@meson configure -Dprefix=$(PREFIX) -Dfault_points=false -Dwerror=false $(BUILD)
 	@meson install -C $(BUILD)
@@ -65,4 +69,4 @@ install: all
 clean:
 	@rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-valgrind $(BUILD)-fuzz $(BUILD)-coverage
 
-.PHONY: all help deps test-deps test test-full test-asan test-valgrind coverage fuzz demo bench install clean
+.PHONY: all help deps test-deps test test-full test-asan test-valgrind coverage fuzz demo bench packages install clean
