@@ -16,12 +16,14 @@ static int pool_slot_of(const struct hv_domain *d)
 /* The connection that serves the fewest VMs; opens another one while all are full. */
 static unsigned pool_choose(struct hv *hv)
 {
+    const unsigned max = hv->local ? CONNECTIONS_MAX : REMOTE_CONNECTIONS_MAX;
+    const unsigned each = hv->local ? DOMAINS_PER_CONNECTION : REMOTE_DOMAINS_PER_CONNECTION;
     unsigned best = 0, n = 1;
 
-    for (; n < CONNECTIONS_MAX && hv->pool[n].conn; n++)
+    for (; n < max && hv->pool[n].conn; n++)
         if (hv->pool[n].domains < hv->pool[best].domains)
             best = n;
-    if (hv->pool[best].domains < DOMAINS_PER_CONNECTION || n == CONNECTIONS_MAX)
+    if (hv->pool[best].domains < each || n == max)
         return best;
     hv->pool[n].conn = virConnectOpen(hv->uri);
     if (hv->pool[n].conn)

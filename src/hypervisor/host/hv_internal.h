@@ -10,11 +10,14 @@
 #include <pthread.h>
 
 /* Each VM that is worked on has a connection of its own, as long as there are enough. libvirtd works on no more than five requests of one
- * connection at a time (max_client_requests), and a call to a hung guest agent is one until its deadline. And if two
- * threads begin a request within the same moment, libvirt 9.0 may send the second one only when the first has been answered: the wake-up of
- * the thread that waits at the socket is lost. A guest is then frozen, or thawed, only when the agent of another VM has answered. */
+ * connection at a time (max_client_requests), and a call to a hung guest agent is one until its deadline. And if two threads
+ * begin a request within the same moment, libvirt 9.0 may send the second one only when the first has been answered: the wake-up of the
+ * thread that waits at the socket is lost. A guest is then frozen, or thawed, only when the agent of another VM has answered. (libvirtd
+ * works on 20 requests of all connections at a time, unless its max_workers says otherwise.) */
 #define CONNECTIONS_MAX 64u
 #define DOMAINS_PER_CONNECTION 1u
+#define REMOTE_CONNECTIONS_MAX 4u /* to another host: each takes a login */
+#define REMOTE_DOMAINS_PER_CONNECTION 4u
 #define LOST_MAX 16u
 #define IDLE_MAX 8u
 
