@@ -11,22 +11,21 @@ command -v rpmbuild > /dev/null || skip "rpmbuild is missing: run make test-deps
 [ -e "$KVSS_BUILD/docs/man/kvss-guest.8" ] || fail "the manual page was not built"
 work=$SANDBOX/packages
 mkdir -p "$work"
-make_deb() { "$DATA/guest/deb" "$1" "$2" "$KVSS_BUILD/data/kvss-guest.tar" "$DATA/guest/kvss-guest.service" "$KVSS_BUILD/docs/man/kvss-guest.8" "$DATA/../LICENSE"; }
-make_rpm() {
-    "$DATA/guest/rpm" "$1" "$2" "$DATA/guest/kvss-guest.spec" "$KVSS_BUILD/data/kvss-guest.tar" "$DATA/guest/kvss-guest.service" \
-        "$KVSS_BUILD/docs/man/kvss-guest.8" "$DATA/../LICENSE"
-}
+parts=("$KVSS_BUILD/data/kvss-guest.tar" "$DATA/guest/kvss-guest.service" "$DATA/guest/kvss-guest.rules" "$KVSS_BUILD/docs/man/kvss-guest.8" "$DATA/../LICENSE")
+make_deb() { (umask 077 && "$DATA/guest/deb" "$1" "$2" "${parts[@]}"); }
+make_rpm() { (umask 077 && "$DATA/guest/rpm" "$1" "$2" "$DATA/guest/kvss-guest.spec" "${parts[@]}"); }
 make_deb "$work/one.deb" 1.0
 make_deb "$work/again.deb" 1.0
 make_deb "$work/two.deb" 1.1
 make_rpm "$work/one.rpm" 1.0
+make_rpm "$work/again.rpm" 1.0
 make_rpm "$work/two.rpm" 1.1
 
 # ---- what is in them
 archive() { tar -tf "$KVSS_BUILD/data/kvss-guest.tar"; }
 expected() { # HOOK_FOLDER PAGE LICENSE
     archive | sed "s|^etc/qemu/fsfreeze-hook.d|$1|"
-    printf '%s\n' usr/lib/systemd/system/kvss-guest.service "$2" "$3"
+    printf '%s\n' usr/lib/systemd/system/kvss-guest.service usr/lib/udev/rules.d/99-kvss-guest.rules "$2" "$3"
 }
 assert_eq "$(dpkg-deb --fsys-tarfile "$work/one.deb" | tar -t | sed 's|^\./||' | grep -v '/$' | grep . | sort)" \
     "$(expected etc/qemu/fsfreeze-hook.d usr/share/man/man8/kvss-guest.8.gz usr/share/doc/kvss-guest/copyright | sort)" "files of the .deb"
@@ -40,6 +39,9 @@ assert_eq "$(dpkg-deb --field "$work/one.deb" Depends Pre-Depends)" "" "dependen
 assert_eq "$(rpm -qp --requires "$work/one.rpm" | grep -vE '^(rpmlib\(|/bin/sh$|config\()' || :)" "" "dependencies of the RPM"
 assert_eq "$(dpkg-deb --fsys-tarfile "$work/one.deb" | tar -tv --numeric-owner | awk '{ print $2 }' | sort -u)" 0/0 "owners in the .deb"
 cmp "$work/one.deb" "$work/again.deb" || fail "built again, the .deb differs"
+cmp "$work/one.rpm" "$work/again.rpm" || fail "built again, the RPM differs"
+assert_eq "$(dpkg-deb --fsys-tarfile "$work/one.deb" | tar -tv | awk '{ print $1 }' | sort -u | tr '\n' ' ')" '-rw-r--r-- -rwxr-xr-x drwxr-xr-x ' \
+    "modes in the .deb"
 
 # ---- installed, upgraded, removed
 root=$work/root
@@ -60,6 +62,7 @@ works
 assert_eq "$(tail -n 1 "$root/etc/qemu/fsfreeze-hook.d/kvss-guest")" '# mine' "a changed hook, after the upgrade"
 deb --remove kvss-guest
 assert_eq "$(has)" etc/qemu/fsfreeze-hook.d/kvss-guest "left by the .deb when it is removed"
+sh "$root/etc/qemu/fsfreeze-hook.d/kvss-guest" freeze || fail "the hook that stays fails the freeze"
 deb --purge kvss-guest
 assert_eq "$(has)" "" "left by the .deb when it is purged"
 rpms --install "$work/one.rpm"
