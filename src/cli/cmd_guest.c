@@ -29,7 +29,7 @@ static void cmd_guest_render(FILE *f, const json_t *report, bool verbose)
             continue;
         }
         if (!json_is_true(json_object_get(vm, "installed"))) {
-            fputs(": Windows, where the guest agent runs a VSS backup with the guest's own writers\n", f);
+            fputs(": a Windows guest, whose agent runs a VSS backup with the guest's own writers\n", f);
             render_guest(f, guest);
             continue;
         }

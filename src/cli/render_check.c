@@ -166,14 +166,13 @@ static void guest_writer(FILE *f, const json_t *w)
     }
 }
 
-/* What the agent announces to the writers of a Windows guest, which decides what they do to their logs. */
+/* What the agent of a Windows guest is set to request from its writers, which decides what they do to their logs. */
 static void guest_backup_type(FILE *f, const char *type)
 {
-    fputs("   VSS backup type in the guest: ", f);
+    fputs("   VSS backup type set in the guest: ", f);
     out_text(f, type);
-    fputs(!strcmp(type, "copy")   ? ", which leaves application logs and other backups alone\n"
-          : !strcmp(type, "full") ? ", after which writers may truncate their logs (see kvss-backup(1), Windows guests)\n"
-                                  : "\n",
+    fputs(!strcmp(type, "full") ? ": writers may truncate their logs; see kvss-backup(1), Windows guests\n"
+                                : " (guest agents before 8.2 always make a full backup)\n",
           f);
 }
 
@@ -186,6 +185,11 @@ void render_guest(FILE *f, const json_t *guest)
 
     if (type)
         guest_backup_type(f, type);
+    if (json_is_string(json_object_get(guest, "failure"))) {
+        fputs("   writers in the guest: ", f);
+        out_text(f, out_get(guest, "failure"));
+        fputc('\n', f);
+    }
     json_array_foreach (json_object_get(guest, "writers"), i, w)
         guest_writer(f, w);
     out_list(f, json_object_get(guest, "skipped"), "   guest writer skipped: ");

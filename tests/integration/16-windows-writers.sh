@@ -36,7 +36,7 @@ thawed() { ! guest_sh win 'cat /run/fake/frozen > /dev/null 2>&1'; }
 # ---- the agent may start nothing, or not vssadmin: nothing is claimed
 kvss_json check win
 assert_report_vm win .level file-system
-assert_refuses win 'what its writers made of it is not known \(the guest agent could not start vssadmin.exe' --require application
+assert_refuses win 'not known whether its writers succeeded \(the guest agent could not start vssadmin.exe' --require application
 kvss_json guest status win
 assert_eq "$(report '.vms[0] | [.installed, .guest] | tojson')" '[false,null]' "status where nothing can be asked"
 
@@ -49,7 +49,7 @@ assert_report_vm win '.guest | [.version, .backup_type, (.writers | length)] | j
 kvss check win > "$SANDBOX/text"
 assert_match "$(cat "$SANDBOX/text")" 'guest writer SqlServerWriter: \[1\] Stable' "check in words"
 kvss guest status win > "$SANDBOX/text"
-assert_match "$(tr '\n' ' ' < "$SANDBOX/text")" 'win: Windows, .*VSS backup type in the guest: copy.*SqlServerWriter' "status in words"
+assert_match "$(tr '\n' ' ' < "$SANDBOX/text")" 'win: a Windows guest, .*VSS backup type set in the guest: copy.*SqlServerWriter' "status in words"
 backup win --require application
 assert_report_vm win .consistency application
 kvss_json show "$POINT"
@@ -83,7 +83,11 @@ less 'SqlServerWriter: \[8\] Failed: Retryable error'
 writers server-2022 sql-timed-out
 less 'SqlServerWriter: \[1\] Stable: Timed out'
 writers server-2022 german
-less 'missing'
+less 'ended, or was restarted'
+sed '/SqlServerWriter/,/Last error/ s/9a2c071c/aa2c071c/' "$GOLDEN/vssadmin/server-2022.txt" > "$SANDBOX/restarted"
+writers server-2022
+fake_exec win vssadmin.exe.after 0 < "$SANDBOX/restarted"
+less 'SqlServerWriter: it ended, or was restarted'
 writers server-2022
 fake_exec win vssadmin.exe.after 2 <<< "Error: You don't have the correct permissions to run this command."
 less 'exit code 2'
@@ -91,14 +95,15 @@ less 'exit code 2'
 # ---- one that has failed before may do better now
 writers sql-failed server-2022
 kvss_json check win
-assert_match "$(report_vm win '.warnings | join("; ")')" 'has failed before: SqlServerWriter: \[8\] Failed'
+assert_match "$(report_vm win '.warnings | join("; ")')" 'failed in an earlier backup: SqlServerWriter: \[8\] Failed'
 backup win --require application
 assert_report_vm win .consistency application
 
 # ---- a language that is not known
 writers french french
-assert_refuses win 'Aucune erreur.*not a language' --require application
+assert_refuses win 'Aucune erreur.*does not know this language' --require application
 backup win
+assert_match "$(report_vm win '.warnings | join("; ")')" 'cannot be queried.*Aucune erreur'
 assert_report_vm win .consistency file-system
 
 # ---- the guest did not stay frozen: it says so, or has stood still for longer than VSS holds
@@ -112,6 +117,8 @@ overruns() { # TEXT VM...
     poll 30 thawed
 }
 writers server-2022 server-2022
+fake_mode win idle
+overruns 'the guest agent froze no volume' win
 fake_mode win overrun
 overruns 'did not stay frozen.*limited up to 10 seconds' win
 fake_mode win overrun

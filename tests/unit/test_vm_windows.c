@@ -61,6 +61,7 @@ static void writers_are_read(void **state)
     assert_int_equal(g.n_writers, 7);
     assert_string_equal(g.writers[3].name, "SqlServerWriter");
     assert_string_equal(g.writers[3].id, "a65faa63-5ea8-4ebc-9dbd-a0c4db26912a");
+    assert_string_equal(g.writers[3].instance, "9a2c071c-f231-4a9d-abb3-0b15e1866b79");
     assert_string_equal(g.writers[3].state, "[1] Stable");
     assert_string_equal(g.writers[6].state, "[5] Waiting for completion");
     vm_record_guest_clear(&g);
@@ -86,6 +87,21 @@ static void b3_what_is_not_understood_is_no_success(void **state)
     assert_null(g.writers[1].error);
     assert_non_null(g.failure);
     assert_non_null(strstr(g.failure, "Aucune erreur"));
+    vm_record_guest_clear(&g);
+}
+
+/* Nor are all the others taken for failed because one of them is. */
+static void b3_one_that_fails_is_known_in_any_language(void **state)
+{
+    (void)state;
+    struct vm_record_guest g = parsed("french-failed");
+    _cleanup_free_ char *all = errors(&g);
+
+    assert_int_equal(g.n_writers, 3);
+    assert_non_null(g.failure);
+    assert_ptr_equal(strstr(all, "SqlServerWriter: [8] "), all);
+    assert_null(strstr(all, "System Writer"));
+    assert_null(strstr(all, "Registry Writer"));
     vm_record_guest_clear(&g);
 }
 
@@ -152,6 +168,7 @@ int main(void)
         cmocka_unit_test(writers_are_read),
         cmocka_unit_test(b3_only_those_without_error_have_come_through),
         cmocka_unit_test(b3_what_is_not_understood_is_no_success),
+        cmocka_unit_test(b3_one_that_fails_is_known_in_any_language),
         cmocka_unit_test(b3_a_backup_under_way_is_no_success),
         cmocka_unit_test(what_is_cut_off_is_refused),
         cmocka_unit_test(too_many_are_refused),

@@ -61,6 +61,8 @@ static int check_all_frozen(const struct vm *vm, struct err *err)
 
     for (size_t i = 0; i < r->n_fs; i++)
         wanted += hv_fs_freezable(r->fs[i].type, false) && !r->fs[i].read_only && !seen_before(r, i);
+    if (r->windows && !vm->n_frozen)
+        return err_vss(err, VSS_E_WRITERERROR_RETRYABLE, EAGAIN, "the guest agent froze no volume");
     if (r->windows || vm->n_frozen >= wanted)
         return 0;
     return err_vss(err, VSS_E_WRITERERROR_RETRYABLE, EAGAIN, "the guest agent froze only %u of its %u file systems", vm->n_frozen, wanted);
@@ -86,6 +88,17 @@ int vm_freeze(struct vm *vm, struct err *err)
     return r < 0 ? vm_not_quiesced(vm, err) : 0;
 }
 
+/* What a Windows agent answers once it has thawed by itself, as an error of the thaw. The undo, which is still to come, makes sure. */
+static int thawed_by_itself(struct vm *vm, struct err *err)
+{
+    struct err why = ERR_INIT;
+
+    vm->thawed_us = clock_mono_us();
+    (void)err_move(&why, err);
+    err_vss(err, VSS_E_WRITERERROR_TIMEOUT, ETIMEDOUT, "the guest did not stay frozen: %s", why.text);
+    return vm_not_quiesced(vm, err);
+}
+
 int vm_thaw(struct vm *vm, struct err *err)
 {
     unsigned ms = vm->writer->config.agent_timeout_ms ? vm->writer->config.agent_timeout_ms : AGENT_FREEZE_MS;
@@ -93,10 +106,8 @@ int vm_thaw(struct vm *vm, struct err *err)
 
     uint64_t asked_us = clock_mono_us();
     int r = hv_agent_thaw(vm->dom, ms, &n, err);
-    if (r == -EIO && vm->report->windows) { /* it answers so once it has thawed by itself; the undo makes sure */
-        err_context(err, "the guest did not stay frozen");
-        return vm_not_quiesced(vm, err);
-    }
+    if (r == -EIO && vm->report->windows && hv_domain_refresh_state(vm->dom, NULL) >= 0 && vm->dom->state == HV_RUNNING)
+        return thawed_by_itself(vm, err);
     if (r < 0)
         return r;
     vm->thawed_us = clock_mono_us();

@@ -72,8 +72,10 @@ static int say_no(struct vm_report *report, const char *why)
 {
     free(report->no_application);
     report->no_application =
-        report->windows ? str_format("the agent runs a VSS backup in the guest, but what its writers made of it is not known (%s)", why)
-                        : str_format("the agent freezes file systems but does not notify applications in the guest (%s)", why);
+        str_format(report->windows ? "the agent runs a VSS backup in the guest, but it is not known whether its writers "
+                                     "succeeded (%s)"
+                                   : "the agent freezes file systems but does not notify applications in the guest (%s)",
+                   why);
     return report->no_application ? 0 : -ENOMEM;
 }
 
@@ -127,13 +129,16 @@ static int ask_windows(struct vm_writer *w, struct hv_domain *d, struct vm_repor
     if (!report->can_exec)
         return say_no(report, "the guest agent does not allow guest-exec");
     int r = vm_windows_ask(d, w->config.cancel, g, &why);
-    if (r < 0)
-        return r == -ENOMEM ? r : say_no(report, why.text);
-    if (g->failure)
-        return say_no(report, g->failure);
+    if (r == -ENOMEM)
+        return r;
+    if (r < 0 || g->failure) {
+        const char *text = r < 0 ? why.text : g->failure;
+        bool said = r == -ENOENT || strv_addf(&report->warnings, "the writers in the guest cannot be queried: %s", text) >= 0;
+        return said ? say_no(report, text) : -ENOMEM;
+    }
     for (size_t i = 0; i < g->n_writers; i++)
-        if (g->writers[i].error &&
-            strv_addf(&report->warnings, "a writer in the guest has failed before: %s: %s", g->writers[i].name, g->writers[i].error) < 0)
+        if (g->writers[i].error && strv_addf(&report->warnings, "a writer in the guest failed in an earlier backup: %s: %s",
+                                             g->writers[i].name, g->writers[i].error) < 0)
             return -ENOMEM;
     report->level = VM_LEVEL_APPLICATION;
     return 0;
@@ -286,8 +291,6 @@ int vm_guest_end(struct vm *vm, struct err *err)
     const struct guest_call call = { .word = "end", .timeout_ms = END_MS };
     _cleanup_json_ json_t *answer = NULL;
 
-    if (vm->report->windows)
-        return vm_windows_end(vm, err);
     if (!takes_part(vm->report))
         return 0;
     int r = guest_call(vm->dom, &call, &answer, err);

@@ -214,9 +214,13 @@ static const struct vm_shape guest_component_shape = SHAPE(guest_component_field
 
 #define STRUCT vm_record_guest_writer
 static const struct vm_field guest_writer_fields[] = {
-    TEXT(KEY_NAME, name, NAME_LEN),           TEXT(KEY_ID, id, NAME_LEN),
-    TEXT_OR_NONE(KEY_STATE, state, NAME_LEN), TEXT_OR_NONE(KEY_ERROR, error, TEXT_LEN),
-    OR_NONE(KEY_HELD, held, FIELD_OPT_BOOL),  LIST(KEY_COMPONENTS, components, guest_component_shape, GUEST_COMPONENTS_MAX, false),
+    TEXT(KEY_NAME, name, NAME_LEN),
+    TEXT(KEY_ID, id, NAME_LEN),
+    TEXT_OR_NONE(KEY_INSTANCE, instance, NAME_LEN),
+    TEXT_OR_NONE(KEY_STATE, state, NAME_LEN),
+    TEXT_OR_NONE(KEY_ERROR, error, TEXT_LEN),
+    OR_NONE(KEY_HELD, held, FIELD_OPT_BOOL),
+    LIST(KEY_COMPONENTS, components, guest_component_shape, GUEST_COMPONENTS_MAX, false),
 };
 static const struct vm_shape guest_writer_shape = SHAPE(guest_writer_fields);
 #undef STRUCT

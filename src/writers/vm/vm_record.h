@@ -124,6 +124,7 @@ struct vm_record_guest_component {
 };
 struct vm_record_guest_writer {
     char *name, *id;
+    char *instance;      /* GUID, which changes when the writer is restarted; of Windows alone, else NULL */
     char *state, *error; /* "VSS_WS_STABLE", in Windows "[1] Stable"; the cause of its failure */
     struct vm_opt held;  /* a bool: it had something to do in Freeze */
     size_t n_components;
@@ -134,7 +135,7 @@ struct vm_record_guest_event {
     struct vm_ms ms; /* since the session began */
 };
 struct vm_record_guest {
-    bool known;              /* false: no kvss-guest was found in the guest */
+    bool known;              /* false: no kvss-guest was found in the guest, nor vssadmin */
     char *version;           /* of kvss-guest; VM_WRITER_WINDOWS: the guest's own VSS was asked */
     char *backup_type;       /* of the VSS backup in a Windows guest, vss_backup_type_name(); NULL: not known, or no Windows */
     char *session;           /* GUID of its session */

@@ -42,6 +42,7 @@
 #define KEY_IMAGE "image"
 #define KEY_IMAGE_SIZE "image_size"
 #define KEY_INODE "inode"
+#define KEY_INSTANCE "instance"
 #define KEY_INSTANT "instant"
 #define KEY_INVARIANT "invariant"
 #define KEY_KIND "kind"

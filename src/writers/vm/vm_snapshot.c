@@ -13,6 +13,7 @@
  */
 #include "base/clock.h"
 #include "writers/vm/vm_internal.h"
+#include "writers/vm/windows_writers.h"
 #include <errno.h>
 #include <string.h>
 
@@ -260,10 +261,12 @@ static int post_one(void *ctx, size_t i, struct err *err)
 {
     struct vm_session *s = ctx;
     struct vm *vm = &s->vms[i];
+    int r = 0;
 
-    if (vm->report->method != VM_METHOD_SAVED)
-        return 0;
-    int r = vm_bring_back(vm, err);
+    if (vm->report->method == VM_METHOD_SAVED)
+        r = vm_bring_back(vm, err);
+    else if (vm->report->method == VM_METHOD_CHILD)
+        r = vm_windows_end(vm, err);
     if (r < 0) {
         err_context(err, "VM %s", vm->dom->name);
         vm->failed = *err;

@@ -18,7 +18,7 @@
 #define BEFORE_MS 60000u /* vssadmin asks all writers for their metadata, too */
 #define AFTER_MS 90000u
 #define REGISTRY_MS 10000u
-/* The VSS_BACKUP_TYPE that the agent announces to the guest's writers. Agents before 8.2 do not look at it. */
+/* The VSS_BACKUP_TYPE that the agent requests from the guest's writers. Agents before 8.2 do not look at it. */
 #define AGENT_KEY "HKLM\\SYSTEM\\CurrentControlSet\\Services\\QEMU Guest Agent VSS Provider"
 #define AGENT_TYPE "VssOption"
 
@@ -95,7 +95,7 @@ static int keep(char **to, const char *text)
 }
 
 /* One more line about the writer, each of which comes once and in this order. 0: it is not one that is waited for. */
-static int writer_line(struct vm_record_guest_writer *w, unsigned *n_ids, char *line)
+static int writer_line(struct vm_record_guest_writer *w, char *line)
 {
     char *value = value_in(line);
     struct guid id;
@@ -103,11 +103,9 @@ static int writer_line(struct vm_record_guest_writer *w, unsigned *n_ids, char *
 
     if (!value)
         return 0;
-    if (*n_ids < 2) {
-        if (!guid_parse(value, &id))
-            return 0;
-        if ((*n_ids)++ == 0)
-            r = keep(&w->id, id.text);
+    if (!w->instance) {
+        if (guid_parse(value, &id))
+            r = keep(w->id ? &w->instance : &w->id, id.text);
     } else if (!w->state) {
         r = state_number(value) < 0 ? 0 : keep(&w->state, value);
     } else if (!w->error) {
@@ -118,19 +116,18 @@ static int writer_line(struct vm_record_guest_writer *w, unsigned *n_ids, char *
 
 static bool is_complete(const struct vm_record_guest_writer *w)
 {
-    return w->id && w->state && w->error;
+    return w->instance && w->state && w->error;
 }
 
 static int collect(char *text, struct vm_record_guest *g, struct err *err)
 {
     struct vm_record_guest_writer *w = NULL;
-    unsigned n_ids = 0;
     int r = 0;
 
     for (char *line; r >= 0 && (line = next_line(&text));) {
         /* The quotes are cut off, so a line that is no name is looked at first. */
         if (w && !is_complete(w)) {
-            r = writer_line(w, &n_ids, line);
+            r = writer_line(w, line);
             continue;
         }
         char *name = quoted(value_in(line));
@@ -138,7 +135,6 @@ static int collect(char *text, struct vm_record_guest *g, struct err *err)
             continue;
         if (g->n_writers >= WRITERS_MAX)
             return err_set(err, EFBIG, "vssadmin in the guest lists more than %d writers", WRITERS_MAX);
-        n_ids = 0;
         if (!(w = writer_begin(g, name)))
             r = -ENOMEM;
     }
@@ -163,28 +159,33 @@ static bool has_come_through(const struct vm_record_guest_writer *w)
     return n == VSS_WS_STABLE || n == VSS_WS_WAITING_FOR_BACKUP_COMPLETE;
 }
 
-/* All are content, and say so in the same words, which are not known here. */
-static bool speaks_otherwise(const struct vm_record_guest *g)
+/* What all that have come through say, if it is the same and not known here; NULL: the language is, or there is no telling. */
+static const char *says_otherwise(const struct vm_record_guest *g)
 {
-    for (size_t i = 0; i < g->n_writers; i++)
-        if (!has_come_through(&g->writers[i]) || means_no_error(g->writers[i].error) || strcmp(g->writers[i].error, g->writers[0].error))
-            return false;
-    return g->n_writers > 1;
+    const char *same = NULL;
+
+    for (size_t i = 0; i < g->n_writers; i++) {
+        const struct vm_record_guest_writer *w = &g->writers[i];
+        if (means_no_error(w->error) || (same && has_come_through(w) && strcmp(w->error, same)))
+            return NULL;
+        if (has_come_through(w))
+            same = w->error;
+    }
+    return g->n_writers > 1 ? same : NULL;
 }
 
 /* From "last error" to error: NULL where there is none, else "[8] Failed: Timed out". */
 static int settle_errors(struct vm_record_guest *g)
 {
-    bool unknown = speaks_otherwise(g);
+    const char *unknown = says_otherwise(g);
 
     if (unknown &&
-        !(g->failure = str_format("vssadmin in the guest says \"%.200s\" of all writers, which is not a language that kvss can read",
-                                  g->writers[0].error)))
+        !(g->failure = str_format("vssadmin in the guest reports \"%.200s\" for its writers: kvss does not know this language", unknown)))
         return -ENOMEM;
     for (size_t i = 0; i < g->n_writers; i++) {
         struct vm_record_guest_writer *w = &g->writers[i];
         _cleanup_free_ char *last = TAKE_PTR(w->error);
-        if (unknown || (has_come_through(w) && means_no_error(last)))
+        if (has_come_through(w) && (g->failure || means_no_error(last)))
             continue;
         if (!(w->error = str_format("%.200s: %.1024s", w->state, last)))
             return -ENOMEM;
@@ -265,28 +266,26 @@ int vm_windows_ask(struct hv_domain *d, const struct par_cancel *cancel, struct 
 
 /* ---- In a backup ----------------------------------------------------------------------------------------------------------*/
 
-static const struct vm_record_guest_writer *find_writer(const struct vm_record_guest *g, const char *id, const char *name)
+static bool is_there(const struct vm_record_guest *g, const struct vm_record_guest_writer *w)
 {
     for (size_t i = 0; i < g->n_writers; i++)
-        if (!strcmp(g->writers[i].id, id) && !strcmp(g->writers[i].name, name))
-            return &g->writers[i];
-    return NULL;
+        if (!strcmp(g->writers[i].id, w->id) && !strcmp(g->writers[i].instance, w->instance))
+            return true;
+    return false;
 }
 
 /* Why what the guest's writers did is no evidence for application consistency; *ret NULL: it is. */
 static int judge(const struct vm_record_guest *before, const struct vm_record_guest *after, char **ret)
 {
-    char *why = after->failure ? strdup(after->failure) : NULL;
-
-    if (after->failure)
-        return (*ret = why) ? 0 : -ENOMEM;
+    *ret = NULL;
     for (size_t i = 0; i < after->n_writers; i++)
         if (after->writers[i].error)
             return (*ret = str_format("%s: %s", after->writers[i].name, after->writers[i].error)) ? 0 : -ENOMEM;
+    if (after->failure)
+        return (*ret = strdup(after->failure)) ? 0 : -ENOMEM;
     for (size_t i = 0; i < before->n_writers; i++)
-        if (!find_writer(after, before->writers[i].id, before->writers[i].name))
-            return (*ret = str_format("%s: was there before the backup and is missing", before->writers[i].name)) ? 0 : -ENOMEM;
-    *ret = NULL;
+        if (!is_there(after, &before->writers[i]))
+            return (*ret = str_format("%s: it ended, or was restarted, during the backup", before->writers[i].name)) ? 0 : -ENOMEM;
     return 0;
 }
 
@@ -294,11 +293,15 @@ static int judge(const struct vm_record_guest *before, const struct vm_record_gu
 static int not_proven(struct vm *vm, const char *why, struct err *err)
 {
     vm->unproven = true;
-    if (vm->report->policy.require <= VM_LEVEL_FILE_SYSTEM)
-        return strv_addf(&vm->warnings, "the backup is only file-system consistent: writers in the guest: %s", why) < 0 ? err_nomem(err)
-                                                                                                                        : 0;
-    err_vss(err, VSS_E_WRITERERROR_NONRETRYABLE, EIO, "%s", why);
-    return vm_guest_failed(vm, err);
+    if (vm->report->policy.require > VM_LEVEL_FILE_SYSTEM) {
+        err_vss(err, VSS_E_WRITERERROR_NONRETRYABLE, EIO, "%s", why);
+        return vm_guest_failed(vm, err);
+    }
+    if (vm->report->level < VM_LEVEL_APPLICATION) /* was known, and is a warning of the report */
+        return 0;
+    return strv_addf(&vm->warnings, "the backup is only file-system consistent because of a writer in the guest: %s", why) < 0
+               ? err_nomem(err)
+               : 0;
 }
 
 int vm_windows_end(struct vm *vm, struct err *err)
@@ -307,7 +310,7 @@ int vm_windows_end(struct vm *vm, struct err *err)
     _cleanup_free_ char *why = NULL;
     struct err failed = ERR_INIT;
 
-    if (vm->report->level != VM_LEVEL_APPLICATION)
+    if (!vm->report->windows || !before->known)
         return 0;
     int r = list_writers(vm->dom, AFTER_MS, vm->writer->config.cancel, &vm->guest, &failed);
     if (r == -EINTR || r == -ENOMEM)
