@@ -172,7 +172,7 @@ static void guest_backup_type(FILE *f, const char *type)
     fputs("   VSS backup type set in the guest: ", f);
     out_text(f, type);
     fputs(!strcmp(type, "full") ? ": writers may truncate their logs; see kvss-backup(1), Windows guests\n"
-                                : " (guest agents before 8.2 always make a full backup)\n",
+                                : " (older guest agents ignore this and make a full backup)\n",
           f);
 }
 

@@ -1,8 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Guests are frozen side by side: one whose agent takes its time is waited for by the others, frozen, and not begun with before they are. With
-# one connection for all, libvirt 9.0 now and then sends a request only when another thread's has been answered; the guest is frozen late
-# then, or, worse, thawed late. B1, B2.
+# Guests are frozen side by side: if the agent of one is slow, the others wait for it, frozen. With one connection for all, libvirt 9.0 now and
+# then sends a request only when another thread's has been answered: that guest is then frozen late or, worse, thawed late. B1, B2.
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 # shellcheck source=tests/lib/functions_kvss.sh

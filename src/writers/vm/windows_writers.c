@@ -18,7 +18,7 @@
 #define BEFORE_MS 60000u /* vssadmin asks all writers for their metadata, too */
 #define AFTER_MS 90000u
 #define REGISTRY_MS 10000u
-/* The VSS_BACKUP_TYPE that the agent requests from the guest's writers. Agents before 8.2 do not look at it. */
+/* The VSS_BACKUP_TYPE that the agent requests from the guest's writers. Older agents do not look at it. */
 #define AGENT_KEY "HKLM\\SYSTEM\\CurrentControlSet\\Services\\QEMU Guest Agent VSS Provider"
 #define AGENT_TYPE "VssOption"
 
