@@ -96,8 +96,9 @@ while not ended:
             except OSError:
                 pass
         time.sleep(random.random() * 0.03)
-    with open(told, "w") as f:
+    with open(told + ".new", "w") as f:
         f.write(str(n))
+    os.replace(told + ".new", told)  # never seen empty
 END
 chmod 644 "$SANDBOX/attack.py"
 setpriv --reuid 64777 --regid 64777 --clear-groups --no-new-privs /usr/bin/python3 "$SANDBOX/attack.py" > "$SANDBOX/attack.log" 2>&1 &
@@ -120,6 +121,7 @@ while [ $rounds -lt 3 ] || [ "$(so_far)" -lt $swaps ]; do
 done
 end_attack
 wait $attack || :
+assert_ge "$(so_far)" "$swaps" "swaps"
 note "$rounds rounds, $(so_far) swaps, $refused of $((rounds * 4)) jobs were refused or failed; the last said: $(tail -n 1 "$SANDBOX/out" | cut -c 1-150)"
 ! in_repository "$marker" || fail "root's secret is in the repository"
 
