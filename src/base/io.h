@@ -61,6 +61,11 @@ char *io_follow(const char *path);
 /* Whether two folders are in one file system: subvolumes of one btrfs are, though each has a device number of its own. 0 or -errno of
  * the one that cannot be looked at. */
 int io_same_volume(const char *dir_a, const char *dir_b, bool *ret);
+/* Whether a path is dir, or in it, by its text. */
+bool io_is_below(const char *path, const char *dir);
+/* The folder of the btrfs subvolume that holds path, if it is reached through the mount point; NULL: there is none. path has no links.
+ * Caller frees. 0 or -ENOMEM. */
+int io_btrfs_subvolume(const char *path, const char *mount, char **ret);
 /* The text of a path as the kernel writes it in its lists of mounts ("\\040" for a blank). In place. */
 void io_unescape_mount(char *s);
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/btrfs.h>
+#include <linux/btrfs_tree.h>
 #include <linux/magic.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -55,4 +56,34 @@ void io_unescape_mount(char *s)
         from += 4;
     }
     *to = '\0';
+}
+
+bool io_is_below(const char *path, const char *dir)
+{
+    size_t n = strlen(dir);
+
+    if (n == 1) /* "/" */
+        return path[0] == '/';
+    return !strncmp(path, dir, n) && (path[n] == '/' || path[n] == '\0');
+}
+
+int io_btrfs_subvolume(const char *path, const char *mount, char **ret)
+{
+    _cleanup_free_ char *at = strdup(path);
+    struct statfs fs;
+    struct stat st;
+
+    *ret = NULL;
+    while (at && io_is_below(at, mount) && statfs(at, &fs) == 0 && fs.f_type == BTRFS_SUPER_MAGIC) {
+        if (lstat(at, &st) == 0 && S_ISDIR(st.st_mode) && st.st_ino == BTRFS_FIRST_FREE_OBJECTID) {
+            *ret = TAKE_PTR(at);
+            return 0;
+        }
+        char *parent = strcmp(at, mount) ? io_dirname(at) : NULL;
+        if (!parent)
+            return 0;
+        free(at);
+        at = parent;
+    }
+    return at ? 0 : -ENOMEM;
 }

@@ -168,3 +168,14 @@ int xml_dump(xmlDocPtr doc, xmlNodePtr node, bool pretty, char **ret, struct err
     *ret = text;
     return 0;
 }
+
+xmlNodePtr xml_add(xmlNodePtr parent, const char *name)
+{
+    return parent ? xmlNewChild(parent, NULL, BAD_CAST name, NULL) : NULL;
+}
+
+void xml_set(xmlNodePtr node, const char *name, const char *value)
+{
+    if (node)
+        xmlNewProp(node, BAD_CAST name, BAD_CAST value);
+}

@@ -29,6 +29,9 @@ int xml_find_all(xmlNodePtr node, const char *xpath, xmlNodePtr **ret);
 char *xml_get(xmlNodePtr node, const char *xpath);
 /* Attribute of node itself, or NULL. Caller frees with free(). */
 char *xml_attr(xmlNodePtr node, const char *name);
+/* A new, empty element at the end of parent; NULL: out of memory, or parent was NULL. */
+xmlNodePtr xml_add(xmlNodePtr parent, const char *name);
+void xml_set(xmlNodePtr node, const char *name, const char *value); /* an attribute; node may be NULL */
 /* Serialises doc (or only node, if given) as UTF-8. pretty: elements that hold no text (so: no white space either, which
  * xml_parse() keeps) are indented by two blanks. Caller frees with free(). */
 int xml_dump(xmlDocPtr doc, xmlNodePtr node, bool pretty, char **ret, struct err *err);

@@ -31,6 +31,7 @@ static int options_choose(const struct settings *s, const struct policy_options 
         .require = s->require,
         .fallback = s->fallback,
         .live_state = s->live_state && !strcmp(s->live_state, "yes"),
+        .provider = s->provider,
         .n_vms = s->n_vms,
         .vms = v,
     };
@@ -63,8 +64,9 @@ int policy_apply(struct cli *cli, const struct policy_options *o, char **args, s
     if (o->snapshot_dir && o->snapshot_dir[0] != '/')
         return cli_usage(err, "--snapshot-dir: '%s' is not an absolute path", o->snapshot_dir);
     if (settings_put_first(&s->method, o->method) < 0 || settings_put_first(&s->require, o->require) < 0 ||
-        settings_put_first(&s->fallback, o->fallback) < 0 || settings_put_first(&s->snapshot_dir, o->snapshot_dir) < 0 ||
-        settings_put_first(&s->scratch_reserve, o->scratch_reserve) < 0 || settings_put_first(&s->agent_timeout, o->agent_timeout) < 0)
+        settings_put_first(&s->fallback, o->fallback) < 0 || settings_put_first(&s->provider, o->provider) < 0 ||
+        settings_put_first(&s->snapshot_dir, o->snapshot_dir) < 0 || settings_put_first(&s->scratch_reserve, o->scratch_reserve) < 0 ||
+        settings_put_first(&s->agent_timeout, o->agent_timeout) < 0)
         return err_nomem(err), EXIT_FAILED;
     int r = cli_prepare(cli, err);
     if (r < 0)

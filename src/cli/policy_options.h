@@ -10,7 +10,7 @@
 #define POLICY_FALLBACKS "auto|saved-state|file-system|crash|fail"
 
 struct policy_options {
-    const char *method, *require, *fallback, *snapshot_dir, *scratch_reserve, *agent_timeout;
+    const char *method, *require, *fallback, *provider, *snapshot_dir, *scratch_reserve, *agent_timeout;
     char **exclude;
     bool all;
 };
@@ -36,6 +36,7 @@ void policy_choice_clear(struct policy_choice *c);
       POLICY_LEVELS },                                                                                                            \
     { "fallback", 0, "WHAT", "if freeze fails: auto (default), saved-state, ...", offsetof(struct policy_options, fallback),         \
       POLICY_FALLBACKS },                                                                                                         \
+    { "provider", 0, "NAME", "who snapshots VM disks: auto (default), qemu, ...", offsetof(struct policy_options, provider), NULL }, \
     { "snapshot-dir", 0, "FOLDER", "where scratch and snapshot files are created", offsetof(struct policy_options, snapshot_dir), NULL },  \
     { "scratch-reserve", 0, "SIZE", "free space to leave on that volume", offsetof(struct policy_options, scratch_reserve), NULL },      \
     { "agent-timeout", 0, "SECONDS", "how long to wait for a guest agent", offsetof(struct policy_options, agent_timeout), \

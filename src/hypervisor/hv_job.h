@@ -72,6 +72,27 @@ int hv_checkpoint_redefine(struct hv_domain *d, const char *xml, bool validate, 
 /* Makes a checkpoint of a running VM known to libvirt again, of these disks; fails unless all of their bitmaps are there, sound. */
 int hv_checkpoint_revive(struct hv_domain *d, const char *name, int64_t created_s, char *const *targets, struct err *err);
 
+/* ---- Differencing disks (M9) ------------------------------------------------------------------------------------------------------
+ * From an instant on each disk writes into an overlay of its own, and its image stays as it was: a shadow copy of the volume may then be
+ * taken at leisure. Afterwards the overlay is committed back. */
+struct hv_overlay {
+    const char *target;
+    const char *path;          /* of the overlay: a new qcow2 file in a folder that QEMU may write to (hv_scratch_dir()) */
+    const char *base, *format; /* the image that is active until then: file or block device */
+    const char *base_id;       /* of hv_overlay_end(): which file it was (io_id_at()), for where nothing else tells; NULL: not known */
+};
+struct hv_overlay_request; /* files and XML made ready beforehand */
+/* All of them or none. What was prepared and not begun the caller removes. */
+int hv_overlay_prepare(struct hv_domain *d, const struct hv_overlay *list, size_t n, struct hv_overlay_request **ret, struct err *err);
+void hv_overlay_request_free(struct hv_overlay_request *r);
+/* The instant: all disks at once. -ETIMEDOUT, -EINTR: QEMU does not answer, and it may still come about; *r is NULL then. */
+int hv_overlay_begin(struct hv_domain *d, struct hv_overlay_request **r, struct err *err);
+/* Whatever the VM does now (runs, is off or saved, is gone): what was written into the overlay is in the image afterwards, and the VM has
+ * the image again; one that QEMU has stopped, since the overlay could not grow, goes on. The file is no longer needed then, and stays.
+ * Harmless where it was never used, or this was done before. -EBUSY: somebody has put a further overlay on it while the VM was off, or has
+ * another block job. -ESTALE: there is no such VM any more, and another image in the place of its own. */
+int hv_overlay_end(struct hv *hv, const char *uuid, const struct hv_overlay *o, struct err *err);
+
 /* What libvirt knows of a VM beside its definition, and forgets when it is undefined. */
 struct hv_kept {
     char **snapshots, **checkpoints; /* as XML, parents first; NULL: none */

@@ -130,6 +130,7 @@ struct requester_policy {
     const char *require;  /* "application", "file-system", "saved-state"; NULL: nothing in particular */
     const char *fallback; /* where a guest cannot be quiesced: "auto", "saved-state", "file-system", "crash" or "fail"; NULL: auto */
     bool live_state;      /* "auto" takes live-state in the place of Saved State where it can */
+    const char *provider; /* by which the disks of the VMs are shadowed; NULL, "auto": for each the first that supports it */
     size_t n_vms;
     const struct requester_vm_policy *vms;
     char *const *exclude; /* patterns (fnmatch(3)) of names, or UUIDs: VMs that are left out where all are meant; NULL: none */
@@ -155,6 +156,7 @@ int requester_check(struct requester *r, const struct requester_check *job, json
  *                  "level": "application" (its writer held it), or "not-held" (it has nothing to do in Freeze),
  *                  "warnings": [ TEXT ],
  *                  "held": "shared", "copied" or "shared and copied" } ] } ],
+ *   "shadow_copies": [ { "volume", "provider": NAME, "device": folder or block device while it lasted, or null } ],
  *   "left_out": [ NAME ] (writers that took no part, as asked for), "vms_left_out": [ { "name", "uuid", "why",
  *   "failed": true (it was left out since it failed: skip_failed) } ] (as of check),
  *   "read", "stored", "elapsed_ms" }                     sizes in bytes */

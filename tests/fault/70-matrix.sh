@@ -15,7 +15,10 @@
 
 ACTIONS=(kill killall killdog fail hang int term)
 # hold-writer needs a writer that is a program: 27-writers-killed; provider-set a provider of a third party: 17-providers
-RESTORES="hold-writer provider-set default-link delete-vm keep-saved-state made-folder made-volume old-image register-vm replaced-file staged-file turn-off-vm" # effects of restores only
+# and what other providers do
+RESTORES="$([ -n "${KVSS_TEST_PROVIDER:-}" ] && echo backup-job checkpoint closed-folder nbd-socket scratch-file shadow-dir || echo overlay)"
+RESTORES+=" $([[ ${KVSS_TEST_PROVIDER:-} == btrfs ]] || echo volume-copy) $([[ ${KVSS_TEST_PROVIDER:-} == reflink* ]] || echo image-copy) "
+RESTORES+="hold-writer provider-set default-link delete-vm keep-saved-state made-folder made-volume old-image register-vm replaced-file staged-file turn-off-vm" # effects of restores only
 
 # cell SET ACTION VERB WHEN VM...: one line of $SANDBOX/cells: good|bad SET ACTION ...
 cell() {
@@ -88,10 +91,22 @@ if [ -n "${KVSS_TEST_FULL:-}" ]; then
     row off off
     assert_all_verbs
 else
-    cell all killall freeze-guest "done" web mute off
-    cell all hang backup-job "done" web off
-    cell all kill part-file after mute
-    cell all int pause-vm "done" web mute
+    case ${KVSS_TEST_PROVIDER:-qemu} in
+    qemu)
+        cell all killall freeze-guest "done" web mute off
+        cell all hang backup-job "done" web off
+        cell all kill part-file after mute
+        cell all int pause-vm "done" web mute ;;
+    *)
+        copy=volume-copy
+        [[ $KVSS_TEST_PROVIDER != reflink* ]] || copy=image-copy
+        cell all killall overlay "done" web off
+        cell all kill overlay begin web
+        cell all fail $copy "done" web mute off
+        cell all kill $copy begin mute
+        cell all killall $copy "done" web mute
+        cell all int overlay "done" web mute ;;
+    esac
 fi
 # shellcheck disable=SC2153 # the one of the last backup
 assert_recovers web mute off

@@ -124,7 +124,7 @@ fault_trace() {
 _held_at() { # VERB WHEN
     case "$2 $1" in
     "done freeze-guest" | "settled freeze-guest" | "after freeze-guest" | "done pause-vm") return 0 ;;
-    "done checkpoint" | "done backup-job") fault_passed "done" freeze-guest ;;
+    "done checkpoint" | "done backup-job" | "done overlay") fault_passed "done" freeze-guest ;;
     *) return 1 ;;
     esac
 }

@@ -12,6 +12,9 @@ command -v jq > /dev/null || skip "jq is missing: run make deps"
 EXIT_FAILED=1 EXIT_USAGE=2 EXIT_REFUSED=3 EXIT_DAMAGED=4 EXIT_INTERRUPTED=130
 export WRITERS EXIT_FAILED EXIT_USAGE EXIT_REFUSED EXIT_DAMAGED EXIT_INTERRUPTED
 
+# shellcheck source=tests/lib/functions_volumes.sh
+. "$TESTS/lib/functions_volumes.sh"
+
 note() { printf '%4d s  %s\n' $SECONDS "$*"; }
 
 # kvss ...: the command, as whoever owns the guests. The guests boot from kernels in the sandbox, write their consoles to a log, and have disks
@@ -32,6 +35,7 @@ kvss_setup() {
     [ "$SESSION" = no ] || chown 64777:64777 "$KVSS_PASSWORD_FILE"
     as_owner "$KVSS_BUILD/tests/tools/newrepo" "$KVSS_REPOSITORY" "$KVSS_PASSWORD_FILE"
 }
+volumes_setup
 
 # kvss_json ...: the command with --json; what it prints is in $REPORT, the rest in $SANDBOX/stderr. Fails with the command.
 kvss_json() {

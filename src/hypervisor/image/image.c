@@ -37,33 +37,44 @@ static const char *tail(struct buf *b, const char *path)
     return !strncmp(s, path, n) && !strncmp(s + n, ": ", 2) ? s + n + 2 : s;
 }
 
-/* Runs qemu-img, confined to its images: descriptors, which it knows as 3, 4 ... A non-zero exit is a failure that says `what`. */
-static int run_tool(char *const *argv, const struct proc_pass *images, const char *what, const char *path, struct buf *out, struct err *err)
+/* What qemu-img is to do, on which image: descriptors, which it knows as 3, 4 ... */
+struct tool_call {
+    char *const *argv;
+    const int *fds;
+    size_t n_fds;
+    bool write;
+    const char *what, *path; /* for people: "examine image", and which */
+    unsigned timeout_ms;     /* 0: none */
+};
+
+/* Runs it, confined to its images. A non-zero exit is a failure that says `what`. */
+static int run_tool(const struct tool_call *c, struct buf *out, struct err *err)
 {
+    const struct confine confine = tool_confine(c->write);
     _cleanup_buf_ struct buf said = BUF_INIT;
-    struct proc_run run = { .argv = argv,
+    struct proc_run run = { .argv = c->argv,
                             .name = "it",
                             .out_max = INFO_MAX,
-                            .timeout_ms = TOOL_TIMEOUT_MS,
-                            .pass = images->fds,
-                            .n_pass = images->n,
-                            .confine = images->confine };
+                            .timeout_ms = c->timeout_ms,
+                            .pass = c->fds,
+                            .n_pass = c->n_fds,
+                            .confine = &confine };
     int status = 0;
 
     int r = proc_run(&run, out, &said, &status, err);
     if (r < 0)
-        return err_context(err, "cannot %s %s with qemu-img", what, path);
+        return err_context(err, "cannot %s %s with qemu-img", c->what, c->path);
     if (status == 0)
         return 0;
-    const char *why = tail(&said, path);
-    return err_set(err, strstr(why, "lock") ? EBUSY : EIO, "cannot %s %s: %s", what, path, why);
+    const char *why = tail(&said, c->path);
+    return err_set(err, strstr(why, "lock") ? EBUSY : EIO, "cannot %s %s: %s", c->what, c->path, why);
 }
 
 static int run_on(char *const *argv, int fd, bool write, const char *what, const char *path, struct buf *out, struct err *err)
 {
-    const struct confine confine = tool_confine(write);
+    const struct tool_call call = { argv, &fd, fd >= 0, write, what, path, TOOL_TIMEOUT_MS };
 
-    return run_tool(argv, &(const struct proc_pass){ .fds = &fd, .n = fd >= 0, .confine = &confine }, what, path, out, err);
+    return run_tool(&call, out, err);
 }
 
 /* A thin image that a guest has filled looks like one that was allocated beforehand, and may as well be allocated again. */
@@ -152,6 +163,57 @@ int hv_image_make(int fd, const char *path, const char *format, uint64_t size, c
     return run_on(argv, fd, true, "create image", path, &out, err);
 }
 
+int image_make_overlay(int fd, const char *path, const char *backing, const char *backing_format, uint64_t size, struct err *err)
+{
+    _cleanup_free_ char *bytes = str_format("%llu", (unsigned long long)size);
+    _cleanup_buf_ struct buf out = BUF_INIT;
+    /* -u: the backing image is not opened; a guest is writing it */
+    char *argv[] = { (char *)"qemu-img",
+                     (char *)"create",
+                     (char *)"-q",
+                     (char *)"-u",
+                     (char *)"-f",
+                     (char *)"qcow2",
+                     (char *)"-b",
+                     (char *)(uintptr_t)backing,
+                     (char *)"-F",
+                     (char *)(uintptr_t)backing_format,
+                     (char *)IMAGE_TOOL_FD,
+                     bytes,
+                     NULL };
+
+    if (backing[0] != '/')
+        return err_set(err, EINVAL, "%s is not an absolute path", backing);
+    return bytes ? run_on(argv, fd, true, "create image", path, &out, err) : err_nomem(err);
+}
+
+/* Which images are meant is told by the caller, not by what the overlay records: a guest that has broken out of its QEMU could have written
+ * that. */
+int image_commit(const char *overlay, const char *base, const char *base_format, struct err *err)
+{
+    _cleanup_chain_ struct image_chain below = { 0 }, chain = { 0 };
+    _cleanup_free_ char *options = NULL;
+    _cleanup_free_ int *fds = NULL;
+    _cleanup_buf_ struct buf out = BUF_INIT;
+
+    int r = image_chain_one(overlay, "qcow2", &chain, err);
+    if (r == 0)
+        r = image_chain_read(NULL, base, base_format, &below, err);
+    if (r == 0)
+        r = image_chain_append(&chain, &below, err);
+    if (r == 0)
+        r = image_chain_open(&chain, -1, err);
+    if (r == 0)
+        r = image_options(&chain, IMAGE_FIRST_FD, 0, &options, err);
+    if (r == 0 && !(fds = calloc(2 * chain.n, sizeof(*fds))))
+        r = err_nomem(err);
+    if (r < 0)
+        return r;
+    char *argv[] = { (char *)"qemu-img", (char *)"commit", (char *)"-q", (char *)"-d", (char *)"--image-opts", options, NULL };
+    const struct tool_call call = { argv, fds, image_chain_fds(&chain, fds), true, "commit overlay", overlay, 0 };
+    return run_tool(&call, &out, err);
+}
+
 /* The image alone: what is behind it is not opened, and its data file only as the open file 4. */
 static char *alone(bool data_file)
 {
@@ -164,7 +226,6 @@ int image_bitmap_remove(const char *path, const char *bitmap, struct err *err)
     _cleanup_chain_ struct image_chain chain = { 0 };
     _cleanup_free_ char *name = NULL;
     _cleanup_buf_ struct buf out = BUF_INIT;
-    const struct confine confine = tool_confine(true);
     struct err why = ERR_INIT;
 
     if (bitmap[0] == '-')
@@ -179,7 +240,8 @@ int image_bitmap_remove(const char *path, const char *bitmap, struct err *err)
     if (!(name = alone(n_fds > 1)))
         return err_nomem(err);
     char *argv[] = { (char *)"qemu-img", (char *)"bitmap", (char *)"--remove", name, (char *)(uintptr_t)bitmap, NULL };
-    r = run_tool(argv, &(const struct proc_pass){ .fds = fds, .n = n_fds, .confine = &confine }, "remove a bitmap of", path, &out, &why);
+    const struct tool_call call = { argv, fds, n_fds, true, "remove a bitmap of", path, TOOL_TIMEOUT_MS };
+    r = run_tool(&call, &out, &why);
     if (r == -EIO && strstr(why.text, "not found"))
         return 0;
     return r < 0 ? err_move(err, &why) : 0;

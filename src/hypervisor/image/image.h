@@ -10,6 +10,12 @@ int image_json_parse(const char *text, size_t n, struct hv_image_info *ret, stru
 /* Removes a persistent bitmap of a qcow2 image that nobody has open; one that is not there is fine. */
 int image_bitmap_remove(const char *path, const char *bitmap, struct err *err);
 
+/* qemu-img create, of the new, empty, open file fd: an overlay of `size` bytes on an image, which is not looked at. path is for errors. */
+int image_make_overlay(int fd, const char *path, const char *backing, const char *backing_format, uint64_t size, struct err *err);
+/* Writes what a qcow2 overlay holds into the image below it; neither is open anywhere (-EBUSY). Takes as long as it takes; the overlay
+ * stays as it is, so that it can be done again. */
+int image_commit(const char *overlay, const char *base, const char *base_format, struct err *err);
+
 /* Of a qcow2 or raw image, from its begin. -EOPNOTSUPP: of another format; -EUCLEAN: not what it should be. */
 struct image_head {
     uint64_t size; /* virtual: whole sectors of 512 bytes */
@@ -25,6 +31,7 @@ int image_head_chain(const char *path, const char *format, char ***v);
 bool image_is_written(const char *path);
 
 #define IMAGE_TOOL_FD "/proc/self/fd/3" /* the first descriptor that a tool of QEMU's is handed */
+#define IMAGE_FIRST_FD 3u
 
 struct image_layer {
     int fd;      /* of the file, for a tool of QEMU's to open it by; -1: none */
@@ -47,6 +54,8 @@ int image_chain_read(struct hv *hv, const char *path, const char *format, struct
 int image_chain_one(const char *path, const char *format, struct image_chain *ret, struct err *err);
 /* The image and the file that holds its data, without what it is backed by. */
 int image_chain_top(const char *path, const char *format, struct image_chain *ret, struct err *err);
+/* Puts the layers of `more` below those of c; `more` is empty then. */
+int image_chain_append(struct image_chain *c, struct image_chain *more, struct err *err);
 /* Opens all of them that are files of this host, so that the tools open what was found. The image itself: a duplicate of fd, if that is not
  * negative. */
 int image_chain_open(struct image_chain *c, int fd, struct err *err);

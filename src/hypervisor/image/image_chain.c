@@ -198,6 +198,20 @@ int image_chain_one(const char *path, const char *format, struct image_chain *re
     return 0;
 }
 
+int image_chain_append(struct image_chain *c, struct image_chain *more, struct err *err)
+{
+    struct image_layer *layers = reallocarray(c->layers, c->n + more->n, sizeof(*layers));
+
+    if (!layers)
+        return err_nomem(err);
+    memcpy(layers + c->n, more->layers, more->n * sizeof(*layers));
+    c->layers = layers;
+    c->n += more->n;
+    free(more->layers);
+    *more = (struct image_chain){ 0 };
+    return 0;
+}
+
 int image_chain_top(const char *path, const char *format, struct image_chain *ret, struct err *err)
 {
     struct hv_image_info info = { 0 };

@@ -4,15 +4,13 @@
  * while the guest is frozen. */
 #include "base/clock.h"
 #include "base/io.h"
-#include "base/io_at.h"
 #include "base/xml.h"
 #include "hypervisor/domain/domain_storage.h"
 #include "hypervisor/image/image.h"
 #include "hypervisor/host/host.h"
+#include "hypervisor/job/new_image.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define SETTLE_MS 2000u /* some hundred MiB at most; nobody is held while disks are read */
 #define SOCKETS_MAX ((size_t)16 << 20)
@@ -47,36 +45,25 @@ static const struct hv_backup_disk *backup_job_find_disk(const struct hv_backup 
     return NULL;
 }
 
-static xmlNodePtr add_node(xmlNodePtr parent, const char *name)
-{
-    return parent ? xmlNewChild(parent, NULL, BAD_CAST name, NULL) : NULL;
-}
-
-static void backup_job_set(xmlNodePtr node, const char *name, const char *value)
-{
-    if (node)
-        xmlNewProp(node, BAD_CAST name, BAD_CAST value);
-}
-
 /* libvirt takes disks that are not named as part of the job: each is named, with a yes or a no. */
 static void add_backup_disk(xmlNodePtr disks, const char *target, const struct hv_backup_disk *b)
 {
-    xmlNodePtr disk = add_node(disks, "disk");
+    xmlNodePtr disk = xml_add(disks, "disk");
 
-    backup_job_set(disk, "name", target);
-    backup_job_set(disk, "backup", b ? "yes" : "no");
+    xml_set(disk, "name", target);
+    xml_set(disk, "backup", b ? "yes" : "no");
     if (!b)
         return;
-    backup_job_set(disk, "type", "file");
-    backup_job_set(disk, "exportname", target);
-    backup_job_set(disk, "backupmode", b->since ? "incremental" : "full");
+    xml_set(disk, "type", "file");
+    xml_set(disk, "exportname", target);
+    xml_set(disk, "backupmode", b->since ? "incremental" : "full");
     if (b->since) {
         _cleanup_free_ char *context = hv_dirty_context(target);
-        backup_job_set(disk, "incremental", b->since);
-        backup_job_set(disk, "exportbitmap", context ? strrchr(context, ':') + 1 : "");
+        xml_set(disk, "incremental", b->since);
+        xml_set(disk, "exportbitmap", context ? strrchr(context, ':') + 1 : "");
     }
-    backup_job_set(add_node(disk, "driver"), "type", "qcow2");
-    backup_job_set(add_node(disk, "scratch"), "file", b->scratch);
+    xml_set(xml_add(disk, "driver"), "type", "qcow2");
+    xml_set(xml_add(disk, "scratch"), "file", b->scratch);
 }
 
 static int backup_text(const struct hv_domain *d, const struct hv_backup *b, char **ret, struct err *err)
@@ -87,11 +74,11 @@ static int backup_text(const struct hv_domain *d, const struct hv_backup *b, cha
     if (!root)
         return err_nomem(err);
     xmlDocSetRootElement(doc, root);
-    backup_job_set(root, "mode", "pull");
-    xmlNodePtr server = add_node(root, "server");
-    backup_job_set(server, "transport", "unix");
-    backup_job_set(server, "socket", b->socket);
-    xmlNodePtr disks = add_node(root, "disks");
+    xml_set(root, "mode", "pull");
+    xmlNodePtr server = xml_add(root, "server");
+    xml_set(server, "transport", "unix");
+    xml_set(server, "socket", b->socket);
+    xmlNodePtr disks = xml_add(root, "disks");
     for (size_t i = 0; i < d->n_disks; i++)
         add_backup_disk(disks, d->disks[i].target, backup_job_find_disk(b, d->disks[i].target));
     return xml_dump(doc, root, false, ret, err);
@@ -106,12 +93,12 @@ static int checkpoint_text(const struct hv_domain *d, const struct hv_backup *b,
         return err_nomem(err);
     xmlDocSetRootElement(doc, root);
     xmlNewTextChild(root, NULL, BAD_CAST "name", BAD_CAST b->checkpoint);
-    xmlNodePtr disks = add_node(root, "disks");
+    xmlNodePtr disks = xml_add(root, "disks");
     for (size_t i = 0; i < d->n_disks; i++) {
         const struct hv_backup_disk *bd = backup_job_find_disk(b, d->disks[i].target);
-        xmlNodePtr disk = add_node(disks, "disk");
-        backup_job_set(disk, "name", d->disks[i].target);
-        backup_job_set(disk, "checkpoint", bd && bd->checkpoint ? "bitmap" : "no");
+        xmlNodePtr disk = xml_add(disks, "disk");
+        xml_set(disk, "name", d->disks[i].target);
+        xml_set(disk, "checkpoint", bd && bd->checkpoint ? "bitmap" : "no");
     }
     return xml_dump(doc, root, false, ret, err);
 }
@@ -136,55 +123,19 @@ static int backup_job_check(const struct hv_domain *d, const struct hv_backup *b
     return 0;
 }
 
-/* QEMU's user may write the open, new file; its path still leads to it. */
-static int give_scratch(struct hv_domain *d, const struct hv_backup_disk *b, int dir, const char *name, int fd, struct err *err)
-{
-    struct stat made, there;
-    uid_t uid;
-    gid_t gid;
-
-    hv_qemu_ids(d->hv, &uid, &gid);
-    if (fchmod(fd, 0600) < 0 || (geteuid() == 0 && fchown(fd, uid, gid) < 0))
-        return err_errno(err, errno, "cannot give scratch file %s to QEMU", b->scratch);
-    if (fstat(fd, &made) < 0 || fstatat(dir, name, &there, AT_SYMLINK_NOFOLLOW) < 0 || made.st_dev != there.st_dev ||
-        made.st_ino != there.st_ino)
-        return err_set(err, EEXIST, "scratch file %s was replaced by someone else", b->scratch);
-    return 0;
-}
-
 /* An empty scratch file of the disk's size that QEMU may write. */
 static int make_scratch(struct hv_domain *d, const struct hv_backup_disk *b, struct err *err)
 {
-    _cleanup_close_ int dir = -1, fd = -1;
-    _cleanup_free_ char *name = NULL;
+    const struct new_image file = { .path = b->scratch, .what = "scratch file", .size = domain_disk(d, b->target)->size };
 
-    if (b->made)
-        return 0;
-    int r = io_open_parent(b->scratch, &dir, &name, err);
-    if (r < 0)
-        return r;
-    fd = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0 && (errno == EACCES || errno == EPERM))
-        return err_set(err, errno,
-                       "no permission to create scratch files in %.*s (running as user %u): run kvss as root, or set snapshot-dir",
-                       (int)(strlen(b->scratch) - strlen(name) - 1), b->scratch, geteuid());
-    if (fd < 0)
-        r = err_errno(err, errno, "cannot create %s", b->scratch);
-    else if ((r = hv_image_make(fd, b->scratch, "qcow2", domain_disk(d, b->target)->size, NULL, err)) >= 0)
-        r = give_scratch(d, b, dir, name, fd, err);
-    if (r < 0 && fd >= 0)
-        (void)unlinkat(dir, name, 0);
+    int r = b->made ? 0 : new_image_make(d->hv, &file, err);
     return r < 0 ? err_context(err, "cannot create the scratch file of disk %s of VM %s", b->target, d->name) : 0;
 }
 
 static void drop_scratch(const struct hv_backup *b, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
-        _cleanup_close_ int dir = -1;
-        _cleanup_free_ char *name = NULL;
-        if (io_open_parent(b->disks[i].scratch, &dir, &name, NULL) >= 0)
-            (void)unlinkat(dir, name, 0);
-    }
+    for (size_t i = 0; i < n; i++)
+        new_image_drop(b->disks[i].scratch);
 }
 
 /* All of them or none: 1 made, 0 left to libvirt, since QEMU is elsewhere or a size is not known. */

@@ -102,7 +102,9 @@ static int snapshot(struct backup *b, struct err *err)
 
     if (r < 0 && err && err->hresult == VSS_E_SNAPSHOT_SET_IN_PROGRESS)
         b->rq->end = REQUESTER_REFUSED;
-    return r < 0 ? r : session_check_status(b->s, "DoSnapshotSet", err);
+    if (r >= 0)
+        r = session_check_status(b->s, "DoSnapshotSet", err);
+    return r < 0 ? r : backup_note_copies(b, err);
 }
 
 /* All that writers have to be asked for comes before BackupComplete, so that nothing is left that could fail but the publishing. The
@@ -366,6 +368,7 @@ static int backup_release(struct backup *b, struct err *err)
         json_decref(c->report);
     }
     free(b->components);
+    json_decref(b->shadow_copies);
     json_decref(b->left_out);
     json_decref(b->vms_left_out);
     chain_clear(&b->chain);

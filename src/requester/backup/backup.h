@@ -47,7 +47,8 @@ struct backup {
     enum vss_backup_type type; /* of the session */
     struct chain chain;
     const char *set_id;
-    char *const *uuids; /* of the VMs of this attempt; NULL: not chosen yet */
+    const char *provider; /* of disks; NULL: for each the first that supports it */
+    char *const *uuids;   /* of the VMs of this attempt; NULL: not chosen yet */
     struct policies *policies;
     struct backup_tries *tries;
     const json_t *attempts;  /* that failed before this one, for the report */
@@ -65,9 +66,10 @@ struct backup {
     char **strings;              /* owns what the items point to */
     struct hv_export **exports;  /* of images in shadow copies that are read by themselves */
     size_t n_exports;
-    size_t n_files;       /* components with files, numbered as they come */
-    json_t *left_out;     /* names of writers that take no part; owned */
-    json_t *vms_left_out; /* VMs that are excluded; owned */
+    size_t n_files;        /* components with files, numbered as they come */
+    json_t *shadow_copies; /* for the report; owned */
+    json_t *left_out;      /* names of writers that take no part; owned */
+    json_t *vms_left_out;  /* VMs that are excluded; owned */
 };
 
 /* What the attempts of one run have in common. */
@@ -117,7 +119,8 @@ int backup_memory(struct backup *b, const struct transfer *t, struct backup_comp
 int backup_announce_files(struct backup *b, struct err *err);
 /* And then stored. */
 int backup_files(struct backup *b, struct backup_component *c, struct err *err);
-/* backup_report.c */
+/* backup_report.c. Takes down where the shadow copies are, for the report: they are gone when it is made. */
+int backup_note_copies(struct backup *b, struct err *err);
 int backup_report(struct backup *b, json_t **ret, struct err *err);
 
 #endif

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
+#include <strings.h>
 
 /* Entry of a writer in the list, made at its first component. */
 static json_t *writer_entry(json_t *list, const struct backup_component *c)
@@ -54,6 +55,32 @@ static void add_unindexed(json_t *report, struct store *s)
         json_object_set_new(report, "unindexed", json_pack("{s:I, s:I}", "packs", (json_int_t)u.packs, "points", (json_int_t)u.points));
 }
 
+static const char *provider_name(const struct vss_service *s, const char *id)
+{
+    for (size_t i = 0; i < vss_provider_count(s); i++)
+        if (!strcasecmp(vss_provider_get(s, i).id, id))
+            return vss_provider_get(s, i).name;
+    return id;
+}
+
+int backup_note_copies(struct backup *b, struct err *err)
+{
+    int r = 0;
+
+    json_decref(b->shadow_copies);
+    if (!(b->shadow_copies = json_array()))
+        return err_nomem(err);
+    for (size_t i = 0; i < vss_snapshot_count(b->s->vss) && r >= 0; i++) {
+        struct kvss_snapshot_properties s;
+        r = vss_get_snapshot_properties(b->s->vss, i, &s, err);
+        if (r >= 0 && json_array_append_new(b->shadow_copies, json_pack("{s:s, s:s, s:o}", "volume", s.volume, "provider",
+                                                                        provider_name(b->s->service, s.provider_id), "device",
+                                                                        s.device ? json_text(s.device) : json_null())) < 0)
+            r = err_nomem(err);
+    }
+    return r < 0 ? r : 0;
+}
+
 int backup_report(struct backup *b, json_t **ret, struct err *err)
 {
     char host[HOST_NAME_MAX + 1] = "";
@@ -71,6 +98,7 @@ int backup_report(struct backup *b, json_t **ret, struct err *err)
     json_object_set_new(report, "attempts", json_deep_copy(b->attempts));
     json_object_set_new(report, "vms", vms);
     json_object_set_new(report, "writers", writers);
+    json_object_set(report, "shadow_copies", b->shadow_copies);
     json_object_set(report, "left_out", b->left_out);
     json_object_set(report, "vms_left_out", b->vms_left_out);
     for (size_t i = 0; i < b->n; i++) {

@@ -152,7 +152,7 @@ static int select_add_vm_volume(struct backup *b, const char *uuid, const char *
     if (r < 0)
         return r;
     const struct kvss_volume what = { volume, uuid, disk ? disk->vm_disk : NULL, disk ? path : NULL };
-    r = vss_add_disk_to_snapshot_set(b->s->vss, &what, NULL, NULL, err);
+    r = vss_add_disk_to_snapshot_set(b->s->vss, &what, disk ? b->provider : NULL, NULL, err);
     return r < 0 ? err_context(err, "volume %s", volume) : 0;
 }
 
@@ -187,7 +187,7 @@ static int select_add_files(struct backup *b, const struct backup_component *c, 
 int backup_add_volumes(struct backup *b, struct err *err)
 {
     _cleanup_strv_ char **seen = NULL;
-    int r = 0;
+    int r = session_provider(b->s, b->job->policy.provider, &b->provider, err);
 
     for (size_t i = 0; i < b->n; i++) {
         const struct vss_writer_info *w = b->components[i].writer;

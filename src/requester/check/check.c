@@ -204,7 +204,9 @@ int requester_check(struct requester *rq, const struct requester_check *job, jso
 {
     _cleanup_(policies_clear) struct policies policies = { 0 };
     struct session_options o = { .policies = &policies, .restore = job->try_freeze };
-    struct check c = { .rq = rq, .policies = &policies, .exclude = job->policy.exclude, .try_freeze = job->try_freeze };
+    struct check c = {
+        .rq = rq, .policies = &policies, .exclude = job->policy.exclude, .provider = job->policy.provider, .try_freeze = job->try_freeze
+    };
     _cleanup_strv_ char **uuids = NULL;
 
     rq->end = REQUESTER_DONE;

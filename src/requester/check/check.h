@@ -19,6 +19,7 @@ struct check {
     struct policies *policies;
     json_t *left_out; /* VMs that are excluded, as of these patterns (NULL: none): */
     char *const *exclude;
+    const char *provider; /* of disks, by name; NULL: none is asked for */
     bool try_freeze;
     json_t *findings;             /* of the host, the repository, the settings */
     json_t *scratch, *repository; /* for the report; NULL: not looked at */

@@ -17,7 +17,7 @@ static void provider_usable(struct check *c, size_t i)
 }
 
 /* One that cannot tell fails the backup as it would here. */
-static void provider_of_disk(struct check *c, struct check_vm *vm, size_t k)
+static void provider_of_disk(struct check *c, struct check_vm *vm, size_t k, const char *wanted)
 {
     const struct hv_disk *d = &vm->dom->disks[k];
     _cleanup_free_ char *volume = NULL;
@@ -26,7 +26,7 @@ static void provider_of_disk(struct check *c, struct check_vm *vm, size_t k)
 
     int r = volume_of(NULL, d->locator, &volume, &why);
     if (r >= 0)
-        r = vss_find_provider(c->s->service, NULL, &(struct kvss_volume){ volume, vm->dom->uuid, d->target, d->locator }, &p, &why);
+        r = vss_find_provider(c->s->service, wanted, &(struct kvss_volume){ volume, vm->dom->uuid, d->target, d->locator }, &p, &why);
     if (r < 0)
         check_found(c, vm->findings, FOUND(FINDING_ERROR, "no-provider", "kvss list providers shows all providers"), "disk %s: %s",
                     d->target, why.text);
@@ -34,9 +34,11 @@ static void provider_of_disk(struct check *c, struct check_vm *vm, size_t k)
 
 int check_providers(struct check *c, struct err *err)
 {
-    const char *file, *why;
+    const char *file, *why, *wanted = NULL;
 
-    (void)err;
+    int r = session_provider(c->s, c->provider, &wanted, err);
+    if (r < 0)
+        return r;
     for (size_t i = 0; i < vss_provider_count(c->s->service); i++)
         provider_usable(c, i);
     for (size_t i = 0; providers_refused(c->s->providers, i, &file, &why); i++)
@@ -45,6 +47,6 @@ int check_providers(struct check *c, struct err *err)
     for (size_t i = 0; i < c->n; i++)
         for (size_t k = 0; k < c->vms[i].dom->n_disks && k < c->vms[i].report->n_disks; k++)
             if (c->vms[i].report->disks[k].covered)
-                provider_of_disk(c, &c->vms[i], k);
+                provider_of_disk(c, &c->vms[i], k, wanted);
     return 0;
 }

@@ -419,3 +419,21 @@ int session_check_status(struct session *s, const char *doing, struct err *err)
     }
     return r;
 }
+
+int session_provider(const struct session *s, const char *name, const char **ret_id, struct err *err)
+{
+    _cleanup_buf_ struct buf all = BUF_INIT;
+
+    *ret_id = NULL;
+    if (!name || !strcmp(name, "auto"))
+        return 0;
+    for (size_t i = 0; i < vss_provider_count(s->service); i++) {
+        const struct vss_provider_info p = vss_provider_get(s->service, i);
+        if (!strcasecmp(p.name, name)) {
+            *ret_id = p.id;
+            return 0;
+        }
+        buf_addf(&all, ", %s", p.name);
+    }
+    return err_set(err, ENOENT, "unknown provider '%s': use auto%s", name, all.data ? (const char *)all.data : "");
+}

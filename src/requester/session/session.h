@@ -59,6 +59,8 @@ int session_close(struct session *s, struct err *err);
 /* Fails with the first failed writer's name, event, code and text. `doing` names the step. */
 int session_check_status(struct session *s, const char *doing, struct err *err);
 int hv_connect(struct requester *rq, struct hv **ret, struct err *err);
+/* The id of the provider of that name; NULL for NULL and "auto": each disk gets the first that supports it. -ENOENT: err lists them. */
+int session_provider(const struct session *s, const char *name, const char **ret_id, struct err *err);
 
 #define CHECKPOINT_MARK "kvss-" /* all names of kvss's checkpoints begin so */
 
@@ -74,8 +76,8 @@ int session_watch(struct requester *rq, struct journal *journal, const char *ses
 int session_keep(struct keeper **ret, struct err *err);
 
 /* ---- volume.c -------------------------------------------------------------------------------------------------------------*/
-/* For struct vss_service_config: mount point that holds path (links followed, the path need not exist); locators, which do not
- * begin with '/', stand for themselves. */
+/* For struct vss_service_config: mount point that holds path (links followed, the path need not exist), of btrfs the folder of its
+ * subvolume; locators, which do not begin with '/', stand for themselves. */
 int volume_of(void *priv, const char *path, char **ret_volume, struct err *err);
 /* The pure part: text is that of /proc/self/mountinfo, path has no links. -ENOENT: no mount point holds it. */
 int volume_find(const char *mountinfo, const char *path, char **ret_volume, struct err *err);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Which volume holds a file: the mount point of its file system; for what is not a file, its locator. */
+/* Which volume holds a file: the mount point of its file system, of btrfs the folder of the subvolume; for what is no file, its locator. */
 #include "base/io.h"
 #include "requester/session/session.h"
 #include <errno.h>
@@ -29,15 +29,6 @@ static char *mount_point(const char *line, size_t len)
     return s;
 }
 
-static bool is_below(const char *path, const char *dir)
-{
-    size_t n = strlen(dir);
-
-    if (n == 1) /* "/" */
-        return path[0] == '/';
-    return !strncmp(path, dir, n) && (path[n] == '/' || path[n] == '\0');
-}
-
 int volume_find(const char *mountinfo, const char *path, char **ret_volume, struct err *err)
 {
     _cleanup_free_ char *best = NULL;
@@ -45,7 +36,7 @@ int volume_find(const char *mountinfo, const char *path, char **ret_volume, stru
     for (const char *line = mountinfo; *line;) {
         size_t len = strcspn(line, "\n");
         _cleanup_free_ char *m = mount_point(line, len);
-        if (m && m[0] == '/' && is_below(path, m) && (!best || strlen(m) >= strlen(best))) {
+        if (m && m[0] == '/' && io_is_below(path, m) && (!best || strlen(m) >= strlen(best))) {
             free(best);
             best = TAKE_PTR(m);
         }
@@ -88,5 +79,12 @@ int volume_of(void *priv, const char *path, char **ret_volume, struct err *err)
     int r = io_read_file("/proc/self/mountinfo", MOUNTINFO_MAX, &mounts, err);
     if (r < 0)
         return r;
-    return volume_find(mounts.data ? (const char *)mounts.data : "", real, ret_volume, err);
+    _cleanup_free_ char *mount = NULL, *subvolume = NULL;
+    r = volume_find(mounts.data ? (const char *)mounts.data : "", real, &mount, err);
+    if (r < 0)
+        return r;
+    if (io_btrfs_subvolume(real, mount, &subvolume) < 0)
+        return err_nomem(err);
+    *ret_volume = subvolume ? TAKE_PTR(subvolume) : TAKE_PTR(mount);
+    return 0;
 }
