@@ -171,5 +171,6 @@ const struct builtin_provider btrfs_provider = {
     .make = btrfs_new,
     .free = volume_provider_free,
     .verbs = volume_provider_verbs,
+    .files_in_device = true,
     .priority = 5, /* of VM disks only where it is asked for: QEMU itself needs no overlay */
 };

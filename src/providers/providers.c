@@ -144,6 +144,14 @@ const char *providers_copying_files(void)
     return NULL;
 }
 
+bool providers_files_in_device(const char *id)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(builtin); i++)
+        if (builtin[i]->files_in_device && !strcasecmp(builtin[i]->ops->id, id))
+            return true;
+    return false;
+}
+
 const char *providers_file(const struct providers *p, const char *id)
 {
     for (size_t i = 0; i < p->n; i++)

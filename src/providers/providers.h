@@ -45,6 +45,8 @@ void providers_close(struct providers *p); /* NULL is fine */
 
 /* Id of the provider that copies files (provider_context.files). */
 const char *providers_copying_files(void);
+/* Whether what is on a volume is found in the device of its shadow copy, under the same path below it. */
+bool providers_files_in_device(const char *id);
 /* The file of a provider by its id; NULL: it is built in. */
 const char *providers_file(const struct providers *p, const char *id);
 /* File i that is not used, and why not; false: there are no more. */

@@ -12,6 +12,7 @@ struct builtin_provider {
     const struct journal_verb *verbs; /* how its effects are undone; ends with { NULL, NULL }; NULL: it has none */
     int priority;                     /* the higher is asked first */
     bool owns_files;                  /* it takes over provider_context.files */
+    bool files_in_device;             /* its device is the volume as of the commit: whatever was on it is found below it */
 };
 
 /* Room in the folder. */

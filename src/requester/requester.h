@@ -155,7 +155,7 @@ int requester_check(struct requester *r, const struct requester_check *job, json
  *   "writers": [ { "name", "id", "components": [ { "logical_path", "name", "files": COUNT, "size",
  *                  "level": "application" (its writer held it), or "not-held" (it has nothing to do in Freeze),
  *                  "warnings": [ TEXT ],
- *                  "held": "shared", "copied" or "shared and copied" } ] } ],
+ *                  "held": "shared", "copied", "shared and copied" or "snapshot" } ] } ],
  *   "shadow_copies": [ { "volume", "provider": NAME, "device": folder or block device while it lasted, or null } ],
  *   "left_out": [ NAME ] (writers that took no part, as asked for), "vms_left_out": [ { "name", "uuid", "why",
  *   "failed": true (it was left out since it failed: skip_failed) } ] (as of check),

@@ -180,7 +180,7 @@ ends=off
 [ -z "${KVSS_TEST_FULL:-}" ] || ends+=" dies"
 for end in $ends; do
     meanwhile "$end"
-    fails_then 'mute'
+    fails_then 'mute|stopped responding' # a busy host is slow to end it, and the session stands still for this test meanwhile
     poll 60 _no_kvss
     assert_state mute "shut off"
     assert_live_over web

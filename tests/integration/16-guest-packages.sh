@@ -32,8 +32,9 @@ assert_eq "$(dpkg-deb --fsys-tarfile "$work/one.deb" | tar -t | sed 's|^\./||' |
 assert_eq "$(rpm -qpl "$work/one.rpm" | grep -vE '/kvss-guest$|/writers$' | sort)" \
     "$(expected etc/qemu-ga/fsfreeze-hook.d usr/share/man/man8/kvss-guest.8 usr/share/licenses/kvss-guest/LICENSE |
         grep -vE '/kvss-guest$' | sed 's|^|/|' | sort)" "files of the RPM"
+rpm -qpl "$work/one.rpm" > "$work/rpm.files"
 for path in /usr/sbin/kvss-guest /etc/qemu-ga/fsfreeze-hook.d/kvss-guest; do
-    rpm -qpl "$work/one.rpm" | grep -qxF "$path" || fail "the RPM lacks $path"
+    grep -qxF "$path" "$work/rpm.files" || fail "the RPM lacks $path"
 done
 assert_eq "$(dpkg-deb --field "$work/one.deb" Depends Pre-Depends)" "" "dependencies of the .deb"
 assert_eq "$(rpm -qp --requires "$work/one.rpm" | grep -vE '^(rpmlib\(|/bin/sh$|config\()' || :)" "" "dependencies of the RPM"

@@ -112,23 +112,56 @@ assert_match "$OUTPUT" 'Writer orders.*3.0 GiB' "what became too much"
 assert_match "$(tr '\n' ' ' < "$SANDBOX/orders.log")" 'freeze .*abort' "events"
 ALLOW_CHECKPOINTS='' assert_nothing_left
 
-# ---- shared where the file system can, whatever the size
+# ---- from a snapshot of the volume, or shared, where the file system can, whatever the size
 mkdir "$SANDBOX/btrfs"
 truncate -s 200M "$SANDBOX/btrfs.img"
-if mkfs.btrfs -q "$SANDBOX/btrfs.img" 2> /dev/null && mount -o loop "$SANDBOX/btrfs.img" "$SANDBOX/btrfs" 2> /dev/null; then
-    writer shared "$SANDBOX/btrfs/files"
+if mkfs.btrfs -q "$SANDBOX/btrfs.img" > /dev/null 2>&1 && mount -o loop "$SANDBOX/btrfs.img" "$SANDBOX/btrfs" 2> /dev/null; then
+    volume=$SANDBOX/btrfs
+    writer shared "$volume/files"
     # shellcheck disable=SC2016 # for the writer
-    echo 'case $1 in freeze) echo held > $F/data ;; thaw) echo thawed > $F/data ;; esac' > "$WRITERS/.shared.conf"
-    head -c 4M /dev/urandom > "$SANDBOX/btrfs/files/large"
-    backup v --writer shared --writer-copy-limit 1MiB
-    assert_eq "$(component shared held)" shared "how it was held"
-    sha256sum "$SANDBOX/btrfs/files/large" > "$SANDBOX/sums"
-    rm "$SANDBOX"/btrfs/files/*
-    kvss_json restore --yes "$POINT"
-    assert_eq "$(cat "$SANDBOX/btrfs/files/data")" held "content as of the freeze"
-    sha256sum --quiet -c "$SANDBOX/sums" || fail "the large file is not what it was"
-    umount "$SANDBOX/btrfs"
-    note "blocks are shared"
+    echo 'case $1 in freeze) echo held > $F/data ;; thaw) echo thawed > $F/data ;; post-snapshot) echo later > $F/data ;; esac' > "$WRITERS/.shared.conf"
+    head -c 4M /dev/urandom > "$volume/files/large"
+    sha256sum "$volume/files/large" > "$SANDBOX/sums"
+    left_on_volume() { assert_eq "$(find "$volume" -name '.kvss-*')" "" "left on the volume"; }
+    # comes_back DATA HOW: a backup of it, and a restore after all is lost
+    comes_back() {
+        backup v --writer shared --writer-copy-limit 1MiB
+        assert_eq "$(component shared held)" "$2" "how it was held"
+        left_on_volume
+        find "$volume/files" -type f -delete
+        kvss_json restore --yes "$POINT"
+        assert_eq "$(cat "$volume/files/data")" "$1" "content"
+        sha256sum --quiet -c "$SANDBOX/sums" || fail "the large file is not what it was"
+    }
+    comes_back held snapshot
+    assert_eq "$(report '.files | length')" 1 "components restored"
+    backup v --writer shared
+    assert_eq "$(report '.shadow_copies[] | select(.device).provider')" btrfs "provider of the volume"
+    # a writer that puts its files in order in the snapshot (auto-recovery): that is what is stored
+    # shellcheck disable=SC2016 # for the writer
+    sed -i 's/^cat > .*/input=$(cat)/' "$WRITERS/shared"
+    cat >> "$WRITERS/.shared.conf" <<'END'
+[ $1 != post-snapshot ] || echo recovered > "$(jq -r '.snapshots[] | select(.device).device' <<< "$input")/files/data"
+END
+    comes_back recovered snapshot
+    # killed with the snapshot made: recover removes it
+    if grep -q KVSS_TEST_FAULT "$KVSS"; then
+        KVSS_TEST_FAULT=killall:volume-copy:done KVSS_TEST_FAULT_LOG=$SANDBOX/fault.log kvss backup v --writer shared > /dev/null 2>&1 || :
+        assert_match "$(find "$volume" -maxdepth 1 -name '.kvss-*')" kvss "the snapshot of a session that was killed"
+        kvss recover > /dev/null
+        left_on_volume
+    fi
+    # what is in a subvolume of its own is in no snapshot of this one
+    sed -i '/recovered/d' "$WRITERS/.shared.conf"
+    btrfs -q subvolume create "$volume/files/own"
+    echo own > "$volume/files/own/file"
+    comes_back held shared
+    btrfs -q subvolume delete "$volume/files/own"
+    # nor is a volume used in whose folder others could put something else
+    chmod 777 "$volume"
+    comes_back held shared
+    umount "$volume"
+    note "from snapshots, and blocks are shared"
 else
-    note "no btrfs here: sharing blocks was not tried"
+    note "no btrfs here: snapshots and sharing blocks were not tried"
 fi

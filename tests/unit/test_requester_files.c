@@ -24,7 +24,7 @@ static int find(const struct vss_file_set *sets, size_t n, struct file_list *lis
     struct vss_component_info c = { .name = "component", .n_files = n, .files = sets };
     struct vss_writer_info w = { .name = "writer", .n_components = 1, .components = &c };
 
-    int r = files_find(&w, 0, list, err);
+    int r = files_find(&w, 0, NULL, list, err);
     files_sort(list);
     return r;
 }

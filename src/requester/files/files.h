@@ -38,9 +38,26 @@ int files_read_link(int fd, const char *path, char **ret, struct err *err);
 void file_list_clear(struct file_list *l);
 #define _cleanup_file_list_ _cleanup_(file_list_clear)
 
-/* Adds the files of the component as they are now (behaviour 4), and the folders below its recursive file sets. To be sorted next.
- * -EILSEQ: a name, or what a symbolic link holds, is not UTF-8 and could not be stored; err names it and the remedy. */
-int files_find(const struct vss_writer_info *w, size_t component, struct file_list *l, struct err *err);
+/* Where files are read that are in a shadow copy. */
+struct files_place {
+    char *path;          /* of the folder of a file set, as its writer names it */
+    char *volume, *rest; /* the volume that it is on, and where on it ("/srv/data", or "") */
+    char *from;          /* the same folder in the shadow copy; NULL: not known yet */
+    dev_t dev;           /* of the volume */
+};
+struct files_places {
+    size_t n;
+    struct files_place *list;
+};
+#define FILES_EMPTY_SUBVOLUME 2u /* inode of what stands in a btrfs snapshot for a subvolume below (BTRFS_EMPTY_SUBVOL_DIR_OBJECTID) */
+void files_places_clear(struct files_places *p);
+/* Where the path is read: below the place that it is in; itself, if it is in none. Caller frees; NULL: out of memory. */
+char *files_place(const struct files_places *p, const char *path);
+
+/* Adds the files of the component as they are now (behaviour 4), and the folders below its recursive file sets; with places, as they are
+ * there. To be sorted next. -EILSEQ: a name, or what a symbolic link holds, is not UTF-8 and could not be stored; err names it and the
+ * remedy. */
+int files_find(const struct vss_writer_info *w, size_t component, const struct files_places *places, struct file_list *l, struct err *err);
 void files_sort(struct file_list *l);
 
 struct files_job {

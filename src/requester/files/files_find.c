@@ -77,6 +77,7 @@ static int find_add(struct file_list *l, char *path, char *from, const struct st
 
 struct find {
     const struct vss_component_info *c;
+    const struct files_places *places; /* NULL: files are read where they are */
     struct file_list *list;
     char *folder; /* the last one that was looked into, and it, open; its files come one after the other */
     int dir;
@@ -129,18 +130,30 @@ static int find_open_folder(const char *path, DIR **ret, struct err *err)
     return 1;
 }
 
+/* Where a path is read. Caller frees. */
+static int find_place(const struct find *f, const char *path, char **ret, struct err *err)
+{
+    *ret = f->places ? files_place(f->places, path) : strdup(path);
+    return *ret ? 0 : err_nomem(err);
+}
+
 static int find_list_folder(void *priv, const char *path, int (*entry)(void *arg, const char *name, bool is_folder), void *arg,
                             struct err *err)
 {
     struct find *f = priv;
     _cleanup_closedir_ DIR *d = NULL;
+    _cleanup_free_ char *place = NULL;
     struct stat st;
 
-    int r = find_open_folder(path, &d, err);
+    int r = find_place(f, path, &place, err);
+    if (r >= 0)
+        r = find_open_folder(place, &d, err);
     if (r <= 0)
         return r;
     if (fstat(dirfd(d), &st) < 0)
         return err_errno(err, errno, "cannot read the folder %s", path);
+    if (f->places && st.st_ino == FILES_EMPTY_SUBVOLUME)
+        return err_set(err, EAGAIN, "%s has become a subvolume of its own, which is not in the snapshot: run the backup again", path);
     r = find_add_folder(f, path, &st, err);
     if (r < 0)
         return r;
@@ -149,6 +162,8 @@ static int find_list_folder(void *priv, const char *path, int (*entry)(void *arg
             continue;
         if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
             continue; /* it has just gone */
+        if (S_ISDIR(st.st_mode) && !strncmp(e->d_name, IO_TEMPORARY_PREFIX, strlen(IO_TEMPORARY_PREFIX)))
+            continue; /* a shadow copy of another session */
         r = entry(arg, e->d_name, S_ISDIR(st.st_mode));
         if (r < 0)
             return r;
@@ -195,21 +210,23 @@ static int find_look_at(const struct find *f, const char *name, const char *path
 static int found(void *priv, const struct vss_file_set *set, const char *folder, const char *name, struct err *err)
 {
     struct find *f = priv;
-    _cleanup_free_ char *path = io_path(folder, name), *other = set->alternate_path ? read_from(set, folder) : NULL;
-    _cleanup_free_ char *from = other ? io_path(other, name) : NULL;
+    _cleanup_free_ char *path = io_path(folder, name), *other = set->alternate_path ? read_from(set, folder) : strdup(folder);
+    _cleanup_free_ char *place = NULL, *from = NULL;
     struct stat st;
 
-    if (!path || (set->alternate_path && !from))
-        return err_nomem(err);
-    int r = enter_folder(f, other ? other : folder, err);
+    int r = path && other ? find_place(f, other, &place, err) : err_nomem(err);
+    if (r >= 0 && strcmp(place, folder) && !(from = io_path(place, name)))
+        r = err_nomem(err);
+    if (r >= 0)
+        r = enter_folder(f, place, err);
     if (r >= 0)
         r = find_look_at(f, name, from ? from : path, &st, err);
     return r < 0 ? r : find_add(f->list, TAKE_PTR(path), TAKE_PTR(from), &st, err);
 }
 
-int files_find(const struct vss_writer_info *w, size_t component, struct file_list *l, struct err *err)
+int files_find(const struct vss_writer_info *w, size_t component, const struct files_places *places, struct file_list *l, struct err *err)
 {
-    struct find f = { .c = &w->components[component], .list = l, .dir = -1 };
+    struct find f = { .c = &w->components[component], .places = places, .list = l, .dir = -1 };
     struct vss_folder folder = { find_list_folder, &f };
 
     for (size_t i = 0; i < f.c->n_files; i++)

@@ -54,6 +54,7 @@ void held_drop(struct held_files *c)
         c->fd[i] = -1;
     }
     file_list_clear(&c->files);
+    files_places_clear(&c->shadow);
 }
 
 void files_hold_free(void *hold)
@@ -86,6 +87,11 @@ int files_hold_add(struct files_hold *h, const struct vss_writer_info *w, size_t
     return 0;
 }
 
+struct held_files *files_hold_at(struct files_hold *h, size_t i)
+{
+    return i < h->n ? &h->list[i] : NULL;
+}
+
 struct held_files *files_hold_get(struct files_hold *h, const struct vss_writer_info *w, size_t component)
 {
     for (size_t i = 0; i < h->n; i++)
@@ -94,18 +100,18 @@ struct held_files *files_hold_get(struct files_hold *h, const struct vss_writer_
     return NULL;
 }
 
-static void name_component(const struct held_files *c, struct err *err)
+void held_name(const struct held_files *c, struct err *err)
 {
     err_context(err, "writer %s, component %s", c->writer->name, c->writer->components[c->component].name);
 }
 
-static int find_all(const struct held_files *c, struct file_list *files, struct err *err)
+int held_find(const struct held_files *c, const struct files_places *places, struct file_list *files, struct err *err)
 {
     int r = 0;
 
     for (size_t k = 0; k < c->writer->n_components && r >= 0; k++)
         if (k == c->component || vss_component_in_set(c->writer, c->component, k))
-            r = files_find(c->writer, k, files, err);
+            r = files_find(c->writer, k, places, files, err);
     files_sort(files);
     return r;
 }
@@ -197,11 +203,11 @@ static int hold_count(struct files_hold *h, const struct held_files *c, uint64_t
     _cleanup_file_list_ struct file_list files = FILE_LIST_INIT;
     struct err why = ERR_INIT;
 
-    int r = find_all(c, &files, &why);
+    int r = held_find(c, NULL, &files, &why);
     if (r < 0 && r != -ENOENT)
         return err_move(err, &why);
     *ret = 0;
-    for (size_t i = 0; i < files.n; i++)
+    for (size_t i = 0; i < files.n && !c->shadow.n; i++)
         if (S_ISREG(files.entries[i].st.st_mode) && files.entries[i].st.st_size > 0 && !can_share(h, &files.entries[i]))
             *ret += num_min((uint64_t)files.entries[i].st.st_size, (uint64_t)INT64_MAX / 2 - *ret);
     return 0;
@@ -231,7 +237,7 @@ int files_hold_check(struct files_hold *h, struct err *err)
         uint64_t bytes = 0;
         r = hold_count(h, &h->list[i], &bytes, err);
         if (r < 0) {
-            name_component(&h->list[i], err);
+            held_name(&h->list[i], err);
             return r;
         }
         all += num_min(bytes, UINT64_MAX - all);
@@ -241,7 +247,7 @@ int files_hold_check(struct files_hold *h, struct err *err)
     }
     r = all > h->config.max_bytes ? hold_too_many(h, all, err) : hold_check_room(h, all, err);
     if (r < 0)
-        name_component(&h->list[largest], err);
+        held_name(&h->list[largest], err);
     return r;
 }
 
@@ -367,7 +373,7 @@ static int take_link(struct file_entry *e, struct err *err)
 
 static int hold_take_component(struct files_hold *h, struct held_files *c, struct err *err)
 {
-    int r = find_all(c, &c->files, err);
+    int r = held_find(c, NULL, &c->files, err);
 
     for (size_t i = 0; i < c->files.n && r >= 0; i++) {
         struct file_entry *e = &c->files.entries[i];
@@ -395,9 +401,9 @@ int files_hold_take(void *hold, struct err *err)
     h->until_ms = clock_mono_ms() + h->config.max_ms;
     h->copied = 0;
     for (size_t i = 0; i < h->n && r >= 0; i++) {
-        r = hold_take_component(h, &h->list[i], err);
+        r = h->list[i].shadow.n ? 0 : hold_take_component(h, &h->list[i], err);
         if (r < 0)
-            name_component(&h->list[i], err);
+            held_name(&h->list[i], err);
     }
     return r;
 }
