@@ -38,6 +38,15 @@ int provider_choose(struct vss_service *s, const char *provider_id, const struct
     return 0;
 }
 
+int provider_unsupported(struct vss_service *s, const char *provider_id, const struct kvss_volume *what, struct err *err)
+{
+    const struct provider_entry *e = provider_id ? service_find_provider(s, provider_id) : NULL;
+
+    return err_vss(err, VSS_E_VOLUME_NOT_SUPPORTED, EOPNOTSUPP, "%s%s %s create a shadow copy of %s%s%s'%s'",
+                   e ? "the provider " : "no provider", e ? e->provider.name : "", e ? "cannot" : "can", what->target ? "disk " : "",
+                   what->target ? what->target : "", what->target ? " on volume " : "volume ", what->name);
+}
+
 static struct vss_provider_info info_of(const struct provider_entry *e)
 {
     const struct kvss_provider *p = &e->provider;
@@ -54,7 +63,7 @@ int vss_find_provider(struct vss_service *s, const char *provider, const struct 
     if (r < 0)
         return r;
     if (!e)
-        return err_vss(err, VSS_E_VOLUME_NOT_SUPPORTED, EOPNOTSUPP, "no provider can create a shadow copy of volume '%s'", what->name);
+        return provider_unsupported(s, provider, what, err);
     *ret = info_of(e);
     return 0;
 }

@@ -44,5 +44,7 @@ struct provider_entry *service_find_provider(struct vss_service *s, const char *
  * does. -ENOENT: there is no such provider. */
 int provider_choose(struct vss_service *s, const char *provider_id, const struct kvss_volume *what, struct provider_entry **ret,
                     struct err *err);
+/* Nobody supports it; provider_id: the one that was asked for, or NULL. */
+int provider_unsupported(struct vss_service *s, const char *provider_id, const struct kvss_volume *what, struct err *err);
 
 #endif

@@ -98,9 +98,7 @@ static int snapshot_choose(struct vss_session *v, const char *provider_id, const
         (r = provider_choose(v->service, provider_id, what, &e, err)) < 0)
         return r;
     if (!e)
-        return err_vss(err, VSS_E_VOLUME_NOT_SUPPORTED, EOPNOTSUPP, "no %s can create a shadow copy of %s%s%s'%s'",
-                       provider_id ? "such provider" : "provider", what->target ? "disk " : "", what->target ? what->target : "",
-                       what->target ? " on volume " : "volume ", what->name);
+        return provider_unsupported(v->service, provider_id, what, err);
     *ret = e;
     return 0;
 }

@@ -152,3 +152,12 @@ poll 60 guest_agent web guest-ping
 kvss_fails "$EXIT_FAILED" backup web
 assert_match "$OUTPUT" 'transient' "a transient VM"
 assert_nothing_left
+
+# ---- a disk that is elsewhere
+guest_define other disks=1 agent=no dir="$SANDBOX"
+kvss_fails "$EXIT_REFUSED" backup other
+assert_match "$OUTPUT" "VM other: the provider ${KVSS_TEST_PROVIDER%-*} cannot create a shadow copy of disk vda" "a disk on another file system"
+kvss_fails "$EXIT_REFUSED" check other --json
+assert_match "$(report '.vms[].findings[] | select(.id == "no-provider").text')" "the provider ${KVSS_TEST_PROVIDER%-*}" "what check says of it"
+kvss_fails "$EXIT_FAILED" backup other --provider zfs
+assert_match "$OUTPUT" "unknown provider 'zfs': use auto, qemu, btrfs" "a provider that there is not"

@@ -153,7 +153,7 @@ static int select_add_vm_volume(struct backup *b, const char *uuid, const char *
         return r;
     const struct kvss_volume what = { volume, uuid, disk ? disk->vm_disk : NULL, disk ? path : NULL };
     r = vss_add_disk_to_snapshot_set(b->s->vss, &what, disk ? b->provider : NULL, NULL, err);
-    return r < 0 ? err_context(err, "volume %s", volume) : 0;
+    return r < 0 ? r : 0;
 }
 
 /* An image that is a link lies elsewhere than its folder, which has to be in the set too. */
@@ -195,6 +195,10 @@ int backup_add_volumes(struct backup *b, struct err *err)
         for (size_t k = 0; k < w->n_components && r >= 0; k++)
             if (vss_component_in_set(w, self, k))
                 r = select_add_files(b, &b->components[i], &w->components[k], &seen, err);
+        if (r < 0 && b->components[i].vm)
+            err_context(err, "VM %s", backup_vm_name(&b->components[i]));
+        if (r == -EOPNOTSUPP)
+            b->rq->end = REQUESTER_REFUSED; /* nothing was touched */
     }
     return r;
 }
