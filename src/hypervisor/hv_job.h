@@ -55,6 +55,8 @@ char *hv_nbd_uri(const char *socket, const char *export_name);
 /* Dirty context name of a target in such an export: "qemu:dirty-bitmap:backup-vda"; caller frees. */
 char *hv_dirty_context(const char *target);
 
+/* Of these disks of a VM that has a QEMU. -ETIMEDOUT, -EINTR: it may still come about. */
+int hv_checkpoint_create(struct hv_domain *d, const char *name, char *const *targets, struct err *err);
 int hv_checkpoint_delete(struct hv_domain *d, const char *name, bool metadata_only, struct err *err); /* absent is fine */
 /* Deletes every checkpoint of the VM whose name begins with `prefix`; of a VM that is off also the bitmaps of that name which libvirt
  * knows nothing of. Each that went is added to *dropped (caller frees, also after a failure). */

@@ -15,6 +15,16 @@ struct builtin_provider {
     bool files_in_device;             /* its device is the volume as of the commit: whatever was on it is found below it */
 };
 
+/* bitmaps.c. Whether a qcow2 image is of its version 2, which keeps no bitmaps (libvirt makes such volumes unless told otherwise). */
+bool image_is_old_qcow2(const char *path);
+/* Starts the export of a qcow2 image that no QEMU has open, with what has changed since the bitmap was made. Without export there is
+ * *ret_why_full, which the caller frees. -EBUSY: the image is in use. */
+int image_export_since(const char *dir, const char *path, const char *bitmap, struct hv_export **ret, char **ret_why_full, struct err *err);
+#define OLD_QCOW2 "images of the old qcow2 version cannot store dirty bitmaps; to upgrade it, with the VM off: qemu-img amend -o compat=1.1"
+
+/* The effect of a checkpoint, of whichever provider: "group", "vm", "name". */
+#define VERB_CHECKPOINT "checkpoint"
+
 /* Room in the folder. */
 int provider_room_of(const char *place, struct kvss_room *ret, struct err *err);
 

@@ -59,7 +59,7 @@ int qemu_check_snapshots(void *priv, const char *set_id, char **ret_vm_uuid, str
 #define VERB_SOCKET "nbd-socket"        /* "path" */
 #define VERB_SCRATCH "scratch-file"     /* "path", or "remote" where QEMU is elsewhere */
 #define VERB_BACKUP_JOB "backup-job"
-#define VERB_CHECKPOINT "checkpoint" /* "name" */
+/* and VERB_CHECKPOINT */
 
 extern const struct journal_verb qemu_provider_verbs[]; /* ctx is the struct hv * */
 /* Enters an effect with values group, vm and (if name is not NULL) one more. */

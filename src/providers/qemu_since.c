@@ -29,20 +29,13 @@ int qemu_since_ask(struct qemu_point *pt, struct qemu_disk *d, const char *since
 
 bool qemu_is_old_qcow2(const struct qemu_disk *d)
 {
-    struct hv_image_info info = { 0 };
-
-    if (!d->path || hv_image_info(NULL, d->path, d->format, true, &info, NULL) < 0)
-        return false;
-    bool old = info.compat && !strcmp(info.compat, "0.10");
-    hv_image_info_clear(&info);
-    return old;
+    return !strcmp(d->format, "qcow2") && image_is_old_qcow2(d->path);
 }
 
 static char *why_not_in(const struct qemu_disk *d)
 {
     if (qemu_is_old_qcow2(d))
-        return strdup(
-            "images of the old qcow2 version cannot store dirty bitmaps; to upgrade it, with the VM off: qemu-img amend -o compat=1.1");
+        return strdup(OLD_QCOW2);
     return str_format("the disk was not part of checkpoint %s", d->since);
 }
 
@@ -68,35 +61,12 @@ int qemu_since_check(struct qemu_point *pt, struct err *err)
     return r;
 }
 
-/* Why the bitmap of an image that no QEMU has open cannot be used; NULL: it can. */
-static const char *unusable(const struct hv_image_info *info, const char *bitmap)
-{
-    for (size_t i = 0; i < info->n_bitmaps; i++) {
-        const struct hv_bitmap *b = &info->bitmaps[i];
-        if (strcmp(b->name, bitmap))
-            continue;
-        if (b->in_use)
-            return "is inconsistent: QEMU had the image open and exited without closing it";
-        return b->recording ? NULL : "was not recording";
-    }
-    return "is not in the image";
-}
-
 int qemu_since_export(struct qemu_disk *d, const char *dir, struct err *err)
 {
-    struct hv_image_info info = { 0 };
-    struct err why = ERR_INIT;
+    char *why = NULL;
 
-    int r = hv_image_info(NULL, d->path, d->format, true, &info, err);
-    if (r < 0)
-        return r;
-    const char *reason = unusable(&info, d->since);
-    if (!reason && hv_export_start_dirty(dir, d->path, d->format, d->since, &d->export, &why) < 0)
-        reason = why.code == EBUSY ? NULL : "cannot be read";
-    hv_image_info_clear(&info);
-    if (reason)
-        return read_whole(d, str_format("the dirty bitmap %s %s", d->since, reason), err);
-    return why.code ? err_move(err, &why) : 0;
+    int r = image_export_since(dir, d->path, d->since, &d->export, &why, err);
+    return r < 0 || !why ? r : read_whole(d, why, err);
 }
 
 /* libvirt names the disk whose bitmap it finds missing, inconsistent or of another chain. */

@@ -23,6 +23,13 @@ int volume_overlay_effect(struct volume_provider *p, const struct volume_point *
     return journal_begin(p->config.journal, VERB_OVERLAY, args, &d->fx_overlay, err);
 }
 
+int volume_checkpoint_effect(struct volume_provider *p, struct volume_point *pt, struct err *err)
+{
+    const struct journal_arg args[] = { { "group", pt->vm_uuid }, { "vm", pt->vm_name }, { "name", pt->checkpoint }, { NULL, NULL } };
+
+    return journal_begin(p->config.journal, VERB_CHECKPOINT, args, &pt->fx_checkpoint, err);
+}
+
 int volume_copy_effect(struct volume_provider *p, const struct volume_point *pt, const char *path, uint64_t *ret_id, struct err *err)
 {
     const struct journal_arg of_vm[] = {

@@ -11,11 +11,14 @@
 /* One disk of a point. */
 struct volume_disk {
     char *target, *path, *format;
-    bool written;           /* by the VM: its image stands still only below an overlay */
-    char *overlay;          /* NULL: it needs none */
-    uint64_t fx_overlay;    /* its effect; 0: none */
-    struct hv_export *lock; /* keeps a VM that is off from writing it until it is copied; NULL: none */
-    char *copy;             /* where it is read; NULL: not copied yet */
+    bool written;             /* by the VM: its image stands still only below an overlay */
+    char *overlay;            /* NULL: it needs none */
+    uint64_t fx_overlay;      /* its effect; 0: none */
+    struct hv_export *lock;   /* keeps a VM that is off from writing it until it is copied; NULL: none */
+    char *since;              /* bitmap of which the changes are wanted; NULL: all is read */
+    char *why_full;           /* they were asked for, but this is why there are none */
+    struct hv_export *export; /* of the copy with its changes; NULL: kvss reads the copy by itself */
+    char *copy;               /* where it is read; NULL: not copied yet */
     uint64_t fx_copy;
 };
 
@@ -24,7 +27,9 @@ struct volume_point {
     struct volume_point *next;
     char *set_id, *vm_uuid, *vm_name;
     bool active, late; /* late: the volumes are copied already, and the VM has not run since */
-    bool asked;        /* increments were asked for */
+    char *checkpoint;  /* to be made with the point; NULL: none */
+    char **tracked;    /* the disks that take part in it */
+    uint64_t fx_checkpoint;
     struct hv_domain *dom;
     size_t n_disks;
     struct volume_disk *disks;
@@ -97,8 +102,8 @@ int volume_point_prepare(struct volume_provider *p, struct volume_point *pt, str
 int volume_point_take(struct volume_provider *p, struct volume_point *pt, struct err *err);
 /* The images are copied, or in a copy: the disks write into them again, and VMs that are off may be started. */
 int volume_point_end(struct volume_provider *p, struct volume_point *pt, struct err *err);
-/* All of it is undone: overlays, copies. Goes on after failures; the first is returned. */
-int volume_point_undo(struct volume_provider *p, struct volume_point *pt, struct err *err);
+/* Overlays and copies are undone, and the checkpoint if that is not to stay. Goes on after failures; the first is returned. */
+int volume_point_undo(struct volume_provider *p, struct volume_point *pt, bool drop_checkpoint, struct err *err);
 /* The copy of its volume in which the image lies; *ret_path: the path of the image, without links. -EXDEV: in none of the set. */
 int volume_copy_of(struct volume_provider *p, const struct volume_point *pt, const struct volume_disk *d, struct volume_copy **ret,
                    char **ret_path, struct err *err);
@@ -110,6 +115,7 @@ int volume_copy_of(struct volume_provider *p, const struct volume_point *pt, con
 #define VERB_VOLUME_COPY "volume-copy"                    /* "path": a subvolume of btrfs */
 extern const struct journal_verb volume_provider_verbs[]; /* ctx is the struct hv * */
 int volume_overlay_effect(struct volume_provider *p, const struct volume_point *pt, struct volume_disk *d, struct err *err);
+int volume_checkpoint_effect(struct volume_provider *p, struct volume_point *pt, struct err *err);
 int volume_copy_effect(struct volume_provider *p, const struct volume_point *pt, const char *path, uint64_t *ret_id, struct err *err);
 int volume_effect_done(struct volume_provider *p, uint64_t id, struct err *err);
 

@@ -2,6 +2,7 @@
 /* The point in time of one VM whose volumes are copied. */
 #include "base/io.h"
 #include "base/io_at.h"
+#include "base/strv.h"
 #include "providers/volume_internal.h"
 #include <errno.h>
 #include <string.h>
@@ -17,6 +18,33 @@ static int fill_disk(struct volume_disk *to, const struct kvss_point_disk *from,
     to->path = strdup(from->path);
     to->format = strdup(from->format);
     return to->target && to->path && to->format ? 0 : err_nomem(err);
+}
+
+/* The bitmaps that QEMU keeps in the image are in its copy too. */
+static int ask_since(struct volume_disk *d, const struct kvss_point *from, struct err *err)
+{
+    const char *why = NULL;
+
+    if (!from->since)
+        return 0;
+    if (strcmp(d->format, "qcow2"))
+        d->why_full = str_format("images of format %s cannot store dirty bitmaps", d->format);
+    else if (!d->written && from->active)
+        why = "the VM cannot write to it, so it takes no part in checkpoints";
+    else if (image_is_old_qcow2(d->path))
+        why = OLD_QCOW2;
+    else
+        d->since = strdup(from->since);
+    if (why)
+        d->why_full = strdup(why);
+    return d->since || d->why_full ? 0 : err_nomem(err);
+}
+
+static int track(struct volume_point *pt, const struct volume_disk *d, struct err *err)
+{
+    if (!pt->checkpoint || !pt->active || !d->written || strcmp(d->format, "qcow2") || image_is_old_qcow2(d->path))
+        return 0;
+    return strv_add(&pt->tracked, d->target) < 0 ? err_nomem(err) : 0;
 }
 
 static bool volumes_are_copied(const struct volume_provider *p, const char *set_id)
@@ -36,16 +64,20 @@ int volume_point_new(const struct volume_provider *p, const struct kvss_point *f
         return err_nomem(err);
     pt->active = from->active;
     pt->late = volumes_are_copied(p, from->set_id);
-    pt->asked = from->since;
     pt->set_id = strdup(from->set_id);
     pt->vm_uuid = strdup(from->vm_uuid);
     pt->vm_name = strdup(from->vm_name);
+    pt->checkpoint = from->checkpoint ? strdup(from->checkpoint) : NULL;
     pt->disks = calloc(from->n_disks ? from->n_disks : 1, sizeof(*pt->disks));
-    if (!pt->set_id || !pt->vm_uuid || !pt->vm_name || !pt->disks)
+    if (!pt->set_id || !pt->vm_uuid || !pt->vm_name || !pt->disks || (from->checkpoint && !pt->checkpoint))
         return err_nomem(err);
     for (size_t i = 0; i < from->n_disks && r >= 0; i++) {
         pt->n_disks = i + 1;
         r = fill_disk(&pt->disks[i], &from->disks[i], from->vm_name, err);
+        if (r >= 0)
+            r = ask_since(&pt->disks[i], from, err);
+        if (r >= 0)
+            r = track(pt, &pt->disks[i], err);
     }
     if (r >= 0)
         r = hv_domain_glance(p->config.hv, from->vm_uuid, &pt->dom, err);
@@ -62,6 +94,9 @@ void volume_point_free(struct volume_point *pt)
     for (size_t i = 0; i < pt->n_disks; i++) {
         struct volume_disk *d = &pt->disks[i];
         (void)hv_export_stop(d->lock, NULL);
+        (void)hv_export_stop(d->export, NULL);
+        free(d->since);
+        free(d->why_full);
         free(d->target);
         free(d->path);
         free(d->format);
@@ -75,6 +110,8 @@ void volume_point_free(struct volume_point *pt)
     free(pt->set_id);
     free(pt->vm_uuid);
     free(pt->vm_name);
+    free(pt->checkpoint);
+    strv_free(pt->tracked);
     free(pt);
 }
 
@@ -174,6 +211,8 @@ int volume_point_prepare(struct volume_provider *p, struct volume_point *pt, str
         if (r < 0)
             err_context(err, "disk %s", pt->disks[i].target);
     }
+    if (r >= 0 && pt->tracked)
+        r = volume_checkpoint_effect(p, pt, err);
     if (r >= 0 && !pt->late)
         r = pt->active ? prepare_overlays(p, pt, err) : lock_images(p, pt, err);
     return r < 0 ? err_context(err, "VM %s", pt->vm_name) : 0;
@@ -193,13 +232,23 @@ static int copy_disks(struct volume_provider *p, struct volume_point *pt, struct
     return r < 0 ? r : 0;
 }
 
+/* Before the instant, if the VM is not held: then what it writes in between is told as a change, too. */
+static int make_checkpoint(struct volume_provider *p, struct volume_point *pt, struct err *err)
+{
+    if (!pt->tracked)
+        return 0;
+    int r = hv_checkpoint_create(pt->dom, pt->checkpoint, pt->tracked, err);
+    return r < 0 ? r : volume_effect_done(p, pt->fx_checkpoint, err);
+}
+
 int volume_point_take(struct volume_provider *p, struct volume_point *pt, struct err *err)
 {
-    if (pt->late)
-        return copy_disks(p, pt, err);
+    int r = make_checkpoint(p, pt, err);
+    if (r < 0 || pt->late)
+        return r < 0 ? r : copy_disks(p, pt, err);
     if (!pt->request)
         return 0;
-    int r = hv_overlay_begin(pt->dom, &pt->request, err);
+    r = hv_overlay_begin(pt->dom, &pt->request, err);
     for (size_t i = 0; i < pt->n_disks && r >= 0; i++)
         if (pt->disks[i].fx_overlay)
             r = volume_effect_done(p, pt->disks[i].fx_overlay, err);
@@ -228,13 +277,16 @@ int volume_point_end(struct volume_provider *p, struct volume_point *pt, struct 
     return r < 0 ? r : 0;
 }
 
-int volume_point_undo(struct volume_provider *p, struct volume_point *pt, struct err *err)
+int volume_point_undo(struct volume_provider *p, struct volume_point *pt, bool drop_checkpoint, struct err *err)
 {
     int first = 0;
 
     unlock_images(pt);
+    if (drop_checkpoint && journal_undo(p->config.journal, pt->fx_checkpoint, err) < 0)
+        first = -EIO;
     for (size_t i = 0; i < pt->n_disks; i++) {
         struct err why = ERR_INIT;
+        (void)hv_export_stop(TAKE_PTR(pt->disks[i].export), NULL);
         if (journal_undo(p->config.journal, pt->disks[i].fx_overlay, &why) < 0 && !first)
             first = err_move(err, &why);
         if (journal_undo(p->config.journal, pt->disks[i].fx_copy, &why) < 0 && !first)

@@ -218,6 +218,26 @@ static int find_copy(struct volume_provider *p, const struct volume_point *pt, s
     return d->copy ? 0 : err_nomem(err);
 }
 
+static int tell_source(const struct volume_disk *d, struct kvss_disk_source *ret, struct err *err)
+{
+    struct kvss_disk_source s = { .apart = d->export };
+
+    if (d->export) {
+        s.nbd_uri = strdup(hv_export_uri(d->export));
+        s.dirty_context = strdup(hv_export_dirty_context(d->export));
+    } else {
+        s.path = strdup(d->copy);
+        s.format = strdup(d->format);
+        s.why_full = d->why_full ? strdup(d->why_full) : NULL;
+    }
+    if (d->export ? !s.nbd_uri || !s.dirty_context : !s.path || !s.format || (d->why_full && !s.why_full)) {
+        kvss_disk_source_free(&s);
+        return err_nomem(err);
+    }
+    *ret = s;
+    return 0;
+}
+
 int volume_open_disk(void *priv, const char *set_id, const char *vm_uuid, const char *target, struct kvss_disk_source *ret, struct err *err)
 {
     struct volume_point *pt = volume_find_point(priv, set_id, vm_uuid);
@@ -231,20 +251,14 @@ int volume_open_disk(void *priv, const char *set_id, const char *vm_uuid, const 
     int r = find_copy(priv, pt, d, err);
     if (r < 0)
         return err_context(err, "disk %s of VM %s", target, pt->vm_name);
-    struct kvss_disk_source s = { .path = strdup(d->copy), .format = strdup(d->format) };
-    if (pt->asked)
-        s.why_full = str_format("the provider %s does not record what has changed", ((struct volume_provider *)priv)->kind->name);
-    if (!s.path || !s.format || (pt->asked && !s.why_full)) {
-        kvss_disk_source_free(&s);
-        return err_nomem(err);
-    }
-    *ret = s;
-    return 0;
+    if (d->since && !d->export && !d->why_full)
+        r = image_export_since(((struct volume_provider *)priv)->config.session_dir, d->copy, d->since, &d->export, &d->why_full, err);
+    return r < 0 ? r : tell_source(d, ret, err);
 }
 
 /* ---- The end --------------------------------------------------------------------------------------------------------------------*/
 
-static int release_points(struct volume_provider *p, const char *set_id, struct err *err)
+static int release_points(struct volume_provider *p, const char *set_id, bool drop_checkpoints, struct err *err)
 {
     int first = 0;
 
@@ -256,7 +270,7 @@ static int release_points(struct volume_provider *p, const char *set_id, struct 
             continue;
         }
         *at = pt->next;
-        if (volume_point_undo(p, pt, &why) < 0 && !first)
+        if (volume_point_undo(p, pt, drop_checkpoints, &why) < 0 && !first)
             first = err_move(err, &why);
         volume_point_free(pt);
     }
@@ -282,15 +296,21 @@ static int release_copies(struct volume_provider *p, const char *set_id, struct 
     return first;
 }
 
-int volume_delete_snapshots(void *priv, const char *set_id, struct err *err)
+static int volume_release(struct volume_provider *p, const char *set_id, bool drop_checkpoints, struct err *err)
 {
     struct err why = ERR_INIT;
 
-    int r = release_points(priv, set_id, err), r2 = release_copies(priv, set_id, &why);
+    int r = release_points(p, set_id, drop_checkpoints, err), r2 = release_copies(p, set_id, &why);
     return r < 0 || r2 >= 0 ? r : err_move(err, &why);
+}
+
+/* The checkpoint's effect stays open: the requester settles it once the restore point is committed. */
+int volume_delete_snapshots(void *priv, const char *set_id, struct err *err)
+{
+    return volume_release(priv, set_id, false, err);
 }
 
 int volume_abort_snapshots(void *priv, const char *set_id, struct err *err)
 {
-    return volume_delete_snapshots(priv, set_id, err);
+    return volume_release(priv, set_id, true, err);
 }

@@ -4,7 +4,7 @@
 # runs, and the restore after everything was lost. Then it is broken on purpose: under a profile without the rule check says what
 # backup finds. The VM runs its firmware only: what is tried is what
 # its QEMU may do. Where that kernel is emulated it takes some three minutes. With KVSS_TEST_FULL=1
-# also increments, backups of a VM that is paused, saved and off, a VM with NVRAM and a TPM, one with a name in other letters, and a socket
+# also increments, overlays, backups of a VM that is paused, saved and off, a VM with NVRAM and a TPM, one with a name in other letters, and a socket
 # elsewhere, which is refused.
 # timeout: 2400
 # shellcheck source=tests/lib/functions.sh
@@ -83,6 +83,26 @@ if [ -n "${KVSS_TEST_FULL:-}" ]; then
     cycle efi 0x42
     tiny unterstützungsrechner-für-münchen 0x43
     cycle unterstützungsrechner-für-münchen 0x43
+fi
+
+# ---- disks on overlays, which are committed back (libvirt has to give QEMU a new file, and its image for writing again)
+if [ -n "${KVSS_TEST_FULL:-}" ]; then
+    volume_make xfs "$IMAGES/volume" 400M
+    IMAGES=$IMAGES/volume tiny overlaid 0x44
+    for i in 1 2; do
+        guest_start overlaid
+        confined overlaid
+        backup overlaid --method crash --provider reflink
+        assert_eq "$(report '.shadow_copies | map(select(.volume | endswith("volume")).provider) | unique | join(" ")')" reflink "provider"
+        assert_state overlaid running
+        virsh -q destroy overlaid
+    done
+    assert_eq "$(ours)" "" "what AppArmor refused of overlays"
+    rm "$IMAGES/volume/overlaid.qcow2"
+    virsh -q undefine overlaid
+    kvss_json restore --yes "$POINT"
+    IMAGES=$IMAGES/volume has_data overlaid 0x44
+    note "overlays: taken, committed back, restored"
 fi
 
 # ---- the control: without the place, or without the rule, it does not work

@@ -8,6 +8,7 @@
 #include "hypervisor/domain/domain_storage.h"
 #include "hypervisor/image/image.h"
 #include "hypervisor/host/host.h"
+#include "hypervisor/job/checkpoint.h"
 #include "hypervisor/job/new_image.h"
 #include <errno.h>
 #include <string.h>
@@ -84,23 +85,14 @@ static int backup_text(const struct hv_domain *d, const struct hv_backup *b, cha
     return xml_dump(doc, root, false, ret, err);
 }
 
-static int checkpoint_text(const struct hv_domain *d, const struct hv_backup *b, char **ret, struct err *err)
+static int backup_checkpoint_text(const struct hv_domain *d, const struct hv_backup *b, char **ret, struct err *err)
 {
-    _cleanup_xml_ xmlDocPtr doc = xmlNewDoc(BAD_CAST "1.0");
-    xmlNodePtr root = doc ? xmlNewNode(NULL, BAD_CAST "domaincheckpoint") : NULL;
+    _cleanup_strv_ char **targets = NULL;
 
-    if (!root)
-        return err_nomem(err);
-    xmlDocSetRootElement(doc, root);
-    xmlNewTextChild(root, NULL, BAD_CAST "name", BAD_CAST b->checkpoint);
-    xmlNodePtr disks = xml_add(root, "disks");
-    for (size_t i = 0; i < d->n_disks; i++) {
-        const struct hv_backup_disk *bd = backup_job_find_disk(b, d->disks[i].target);
-        xmlNodePtr disk = xml_add(disks, "disk");
-        xml_set(disk, "name", d->disks[i].target);
-        xml_set(disk, "checkpoint", bd && bd->checkpoint ? "bitmap" : "no");
-    }
-    return xml_dump(doc, root, false, ret, err);
+    for (size_t i = 0; i < b->n_disks; i++)
+        if (b->disks[i].checkpoint && strv_add(&targets, b->disks[i].target) < 0)
+            return err_nomem(err);
+    return checkpoint_text(d, b->checkpoint, NULL, targets, ret, err);
 }
 
 static const struct hv_disk *domain_disk(const struct hv_domain *d, const char *target)
@@ -165,7 +157,7 @@ int hv_backup_prepare(struct hv_domain *d, const struct hv_backup *b, struct hv_
         return err_nomem(err);
     r = backup_text(d, b, &req->backup_xml, err);
     if (r == 0 && b->checkpoint) {
-        r = checkpoint_text(d, b, &req->checkpoint_xml, err);
+        r = backup_checkpoint_text(d, b, &req->checkpoint_xml, err);
         req->checkpoint = strdup(b->checkpoint);
         if (r == 0 && !req->checkpoint)
             r = err_nomem(err);

@@ -4,6 +4,7 @@
 #include "base/xml.h"
 #include "hypervisor/image/image.h"
 #include "hypervisor/host/host.h"
+#include "hypervisor/job/checkpoint.h"
 #include <errno.h>
 #include <string.h>
 
@@ -277,26 +278,43 @@ int hv_checkpoint_redefine(struct hv_domain *d, const char *xml, bool validate, 
     return r < 0 ? err_context(err, "cannot redefine a checkpoint of VM %s in libvirt", d->name) : 0;
 }
 
-int hv_checkpoint_revive(struct hv_domain *d, const char *name, int64_t created_s, char *const *targets, struct err *err)
+int checkpoint_text(const struct hv_domain *d, const char *name, const char *created, char *const *targets, char **ret, struct err *err)
 {
     _cleanup_xml_ xmlDocPtr doc = xmlNewDoc(BAD_CAST "1.0");
     xmlNodePtr root = doc ? xmlNewNode(NULL, BAD_CAST "domaincheckpoint") : NULL;
-    _cleanup_free_ char *created = str_format("%lld", (long long)created_s), *xml = NULL;
 
-    if (!root || !created)
+    if (!root)
         return err_nomem(err);
     xmlDocSetRootElement(doc, root);
     xmlNewTextChild(root, NULL, BAD_CAST "name", BAD_CAST name);
-    xmlNewTextChild(root, NULL, BAD_CAST "creationTime", BAD_CAST created);
-    xmlNodePtr disks = xmlNewChild(root, NULL, BAD_CAST "disks", NULL);
-    for (size_t i = 0; disks && i < d->n_disks; i++) {
+    if (created)
+        xmlNewTextChild(root, NULL, BAD_CAST "creationTime", BAD_CAST created);
+    xmlNodePtr disks = xml_add(root, "disks");
+    for (size_t i = 0; i < d->n_disks; i++) {
         const char *target = d->disks[i].target;
-        xmlNodePtr disk = xmlNewChild(disks, NULL, BAD_CAST "disk", NULL);
-        if (disk)
-            xmlNewProp(disk, BAD_CAST "name", BAD_CAST target);
-        if (disk)
-            xmlNewProp(disk, BAD_CAST "checkpoint", BAD_CAST(strv_has(targets, target) ? "bitmap" : "no"));
+        xmlNodePtr disk = xml_add(disks, "disk");
+        xml_set(disk, "name", target);
+        xml_set(disk, "checkpoint", strv_has(targets, target) ? "bitmap" : "no");
     }
-    int r = xml_dump(doc, root, false, &xml, err);
+    return xml_dump(doc, root, false, ret, err);
+}
+
+int hv_checkpoint_create(struct hv_domain *d, const char *name, char *const *targets, struct err *err)
+{
+    const struct patient_call call = { .fn = redefine, .free_arg = redefinition_free, .insists = true };
+    struct redefinition *a = calloc(1, sizeof(*a));
+
+    int r = a ? checkpoint_text(d, name, NULL, targets, &a->xml, err) : err_nomem(err);
+    if (r >= 0)
+        r = patiently(d, &call, (void **)&a, err);
+    redefinition_free(a);
+    return r < 0 ? err_context(err, "cannot create checkpoint %s of VM %s", name, d->name) : 0;
+}
+
+int hv_checkpoint_revive(struct hv_domain *d, const char *name, int64_t created_s, char *const *targets, struct err *err)
+{
+    _cleanup_free_ char *created = str_format("%lld", (long long)created_s), *xml = NULL;
+
+    int r = created ? checkpoint_text(d, name, created, targets, &xml, err) : err_nomem(err);
     return r < 0 ? r : hv_checkpoint_redefine(d, xml, true, err);
 }
