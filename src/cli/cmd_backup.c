@@ -8,7 +8,7 @@
 struct backup_options {
     struct policy_options policy;
     const char *type, *freeze_limit, *retries, *bwlimit, *wait, *on_failure, *scratch_limit;
-    bool copy, no_writers;
+    bool copy, no_writers, no_auto_recovery;
     char **writers;
     const char *compression, *writer_copy_limit;
 };
@@ -25,6 +25,7 @@ static const struct cli_option options[] = {
     { "scratch-limit", 0, "SIZE", "scratch space that one VM may use", offsetof(struct backup_options, scratch_limit), NULL },
     { "bwlimit", 0, "RATE", "limit reading to RATE bytes per second, e.g. 100M", offsetof(struct backup_options, bwlimit), NULL },
     { "wait", 0, "[SECONDS]", "if a VM is in use by another job, wait for it", offsetof(struct backup_options, wait), NULL },
+    { "no-auto-recovery", 0, NULL, "leave shadow copies as they are", offsetof(struct backup_options, no_auto_recovery), NULL },
     { "writer", 0, "NAME", "include only this other writer (repeatable)", offsetof(struct backup_options, writers), NULL, .list = true },
     { "no-writers", 0, NULL, "back up only VMs, no other writers", offsetof(struct backup_options, no_writers), NULL },
     { "writer-copy-limit", 0, "SIZE", "limit on the copying of writers' files (2GiB)", offsetof(struct backup_options, writer_copy_limit),
@@ -64,6 +65,7 @@ static int cmd_backup_run(struct cli *cli, const void *opts, char **args, struct
     job.vms = choice.vms;
     job.writers = o->writers;
     job.no_writers = o->no_writers;
+    job.no_auto_recovery = o->no_auto_recovery;
     job.bytes_per_s = settings_size(cli->settings.bwlimit);
     job.retries = cli->settings.retries ? (unsigned)strtoul(cli->settings.retries, NULL, 10) : 0;
     job.skip_failed = cli->settings.on_failure && !strcmp(cli->settings.on_failure, "skip");

@@ -163,13 +163,14 @@ int requester_check(struct requester *r, const struct requester_check *job, json
 struct requester_backup {
     char *const *vms;
     struct requester_policy policy;
-    const char *type;     /* "auto" (NULL), "full", "incremental", "differential" or "copy" */
-    uint64_t bytes_per_s; /* no more is read from disks, memory and files of writers; 0: no limit */
-    uint64_t wait_ms;     /* how long other sessions and jobs that hold a VM are waited for; UINT64_MAX: for ever */
-    char *const *writers; /* of the writers that are programs only these, by name, id or file name; NULL or empty: all */
-    bool no_writers;      /* none of them */
-    bool skip_failed;     /* where VMs fail, all is put back, and the set is begun anew without them; REQUESTER_PARTLY */
-    unsigned retries;     /* how often it is begun again after a failure that passes by itself */
+    const char *type;      /* "auto" (NULL), "full", "incremental", "differential" or "copy" */
+    uint64_t bytes_per_s;  /* no more is read from disks, memory and files of writers; 0: no limit */
+    uint64_t wait_ms;      /* how long other sessions and jobs that hold a VM are waited for; UINT64_MAX: for ever */
+    char *const *writers;  /* of the writers that are programs only these, by name, id or file name; NULL or empty: all */
+    bool no_writers;       /* none of them */
+    bool no_auto_recovery; /* VSS_VOLSNAP_ATTR_NO_AUTORECOVERY: shadow copies are not changed, so there is no Child VM Snapshot (M9) */
+    bool skip_failed;      /* where VMs fail, all is put back, and the set is begun anew without them; REQUESTER_PARTLY */
+    unsigned retries;      /* how often it is begun again after a failure that passes by itself */
 };
 int requester_backup(struct requester *r, const struct requester_backup *job, json_t **ret, struct err *err);
 

@@ -17,7 +17,7 @@ static int backup_gather(struct backup *b, struct err *err)
 
     int r = vss_initialize_for_backup(v, err);
     if (r >= 0)
-        r = vss_set_context(v, VSS_CTX_BACKUP, err);
+        r = vss_set_context(v, VSS_CTX_BACKUP | (b->job->no_auto_recovery ? VSS_VOLSNAP_ATTR_NO_AUTORECOVERY : 0), err);
     if (r >= 0)
         r = vss_set_backup_state(v, true, false, b->type, false, err);
     if (r >= 0)
@@ -86,6 +86,8 @@ static void explain_refusal(struct backup *b, char *const *uuids, struct err *er
             buf_addf(&text, "%sVM %s: %s", text.len ? "\n" : "", report->name, report->refused);
         }
     }
+    if (b->job->no_auto_recovery && err->hresult == VSS_E_WRITERERROR_NONRETRYABLE)
+        b->rq->end = REQUESTER_REFUSED;
     if (!text.len && bytes && vm_writer_check_room(b->s->vm_writer, bytes, strv_len(uuids), &room) < 0)
         buf_addf(&text, "%s", room.text);
     if (!text.len)
