@@ -211,6 +211,34 @@ static void set_mode_and_time(const char *dir, const char *name, mode_t mode, lo
     assert_int_equal(utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW), 0);
 }
 
+static void assert_place(const struct files_places *p, const char *path, const char *wanted)
+{
+    _cleanup_free_ char *place = files_place(p, path);
+
+    assert_string_equal(place, wanted);
+}
+
+/* What is in a shadow copy is read there, under the innermost folder that is known; names that only begin alike are not meant. */
+static void a_path_is_read_in_the_shadow_copy_of_its_folder(void **state)
+{
+    struct files_place list[] = {
+        { .path = (char *)"/srv", .from = (char *)"/snap/srv" },
+        { .path = (char *)"/srv/db", .from = (char *)"/other/db" },
+        { .path = (char *)"/later" },
+    };
+    const struct files_places p = { ARRAY_SIZE(list), list };
+
+    (void)state;
+    assert_place(&p, "/srv", "/snap/srv");
+    assert_place(&p, "/srv/a/b", "/snap/srv/a/b");
+    assert_place(&p, "/srv/db/x", "/other/db/x");
+    assert_place(&p, "/srv/dbx", "/snap/srv/dbx");
+    assert_place(&p, "/srvx", "/srvx");
+    assert_place(&p, "/later/x", "/later/x");
+    list[0].path = (char *)"/";
+    assert_place(&p, "/etc/x", "/snap/srv/etc/x");
+}
+
 static void what_was_saved_comes_back_as_it_was(void **state)
 {
     _cleanup_free_ char *files = io_path(*state, "files"), *one = io_path(files, "one"), *link_path = io_path(files, "sub/link");
@@ -323,6 +351,7 @@ int main(void)
         test_in_dir(names_that_cannot_be_stored_are_refused),
         test_in_dir(what_has_no_content_is_counted),
         cmocka_unit_test(a_relative_path_is_refused),
+        cmocka_unit_test(a_path_is_read_in_the_shadow_copy_of_its_folder),
         test_in_dir(an_alternate_path_is_read_but_not_restored_to),
         test_in_dir(what_was_saved_comes_back_as_it_was),
         test_in_dir(folders_that_are_there_keep_owner_and_mode),
