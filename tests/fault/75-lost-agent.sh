@@ -4,6 +4,8 @@
 # it (B2). libvirt 9 then has a connection to the agent that died, for good: the agent is well, and no thaw reaches it. The session
 # saves the VM and starts it from that, which makes libvirt connect anew, and thaws it; the guest goes on with what was in its memory,
 # without what its host has lost by then.
+# In `make test` 71-agents has agents that die.
+# only: full
 # timeout: 600
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"

@@ -3,6 +3,8 @@
 # Somebody else pauses a VM while it is backed up (B2, M9, M10). Before kvss does: it stays paused, and the backup fails. While kvss has it
 # paused, which libvirt lets pass and nobody can tell from kvss's own pause: it goes on. While its guest is frozen: it is thawed as soon as it
 # runs again, though the backup that froze it has failed by then.
+# In `make test` 72-events and 81-live-state have others who interfere.
+# only: full
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 # shellcheck source=tests/lib/functions_kvss.sh

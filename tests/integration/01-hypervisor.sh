@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # src/hypervisor against real libvirt, QEMU and guests: each of its functions is called and what it did is looked at with
 # other programs (virsh, qemu-img, nbdinfo, nbdcopy, the guest itself).
+# In `make test` all others use these functions through kvss.
+# only: full
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 

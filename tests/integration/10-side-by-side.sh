@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Guests are frozen side by side: if the agent of one is slow, the others wait for it, frozen. With one connection for all, libvirt 9.0 now and
 # then sends a request only when another thread's has been answered: that guest is then frozen late or, worse, thawed late. B1, B2.
+# In `make test` 10-one-instant freezes several VMs.
+# only: full
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 # shellcheck source=tests/lib/functions_kvss.sh

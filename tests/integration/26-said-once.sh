@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # One failure is said once: its text, and the cause in it, are on stderr once, whatever was logged on the way; with --json the document on
 # stdout, the only one, has it once too (beside the list "failures", for programs), and without it stdout is empty. M10.
+# In `make test` 26-cli and 82-check-explains have what is said of failures.
+# only: full
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 # shellcheck source=tests/lib/functions_kvss.sh

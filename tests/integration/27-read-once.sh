@@ -3,6 +3,8 @@
 # A session examines each VM once before the instant, and looks at its images once after it: its agent is asked once, its images are opened
 # once, its definition and its checkpoints are read once. What is asked again right before the instant is little, and notices what would make
 # another backup of the VM: a disk that was attached meanwhile, another state. M4, M10, M11.
+# In `make test` 10-one-instant and 44-many-vms have what is done to each VM of a session.
+# only: full
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 # shellcheck source=tests/lib/functions_kvss.sh

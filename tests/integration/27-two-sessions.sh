@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Two sessions on one VM (behaviour 42): the second is refused and says what holds the VM; the first is not disturbed. On VMs that are
 # off, which are only read, both work.
+# In `make test` 83-wait has two sessions on one VM.
+# only: full
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 # shellcheck source=tests/lib/functions_kvss.sh

@@ -3,6 +3,8 @@
 # The restores that replace no VM, killed or failing at their steps: of a copy, of a single disk into a VM that stays, of files without
 # libvirt. Afterwards all is as before, or the restore stands as a whole; the original and the VM that stays are what they were, and no
 # file is left behind. B2, behaviour 29.
+# In `make test` 60-restore-killed kills restores.
+# only: full
 # timeout: 1800
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"

@@ -3,6 +3,8 @@
 # Block devices that fail while they are written. One that is no disk of the VM is written before anything is turned off: the VM runs
 # on. One that is, is written when the VM is off, and what it held is lost: the VM is registered again as it was and left off, which is
 # said, and the next restore brings it back.
+# In `make test` 22-restore-refused and 60-restore-killed have restores that fail.
+# only: full
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 # shellcheck source=tests/lib/functions_kvss.sh

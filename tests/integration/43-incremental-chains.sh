@@ -5,6 +5,8 @@
 # Two repositories and copies do not disturb each other: each has its own chain on a VM. Old checkpoints go, others' stay. A VM that
 # is saved keeps its record of changes. What is not possible is replaced by the next best, and the reason told (B4). And the
 # figures: after 1 MiB of changes no more than four times of it is read, less than 1 MiB and a half stored, within seconds even here.
+# In `make test` 40-incremental has a chain.
+# only: full
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 # shellcheck source=tests/lib/functions_kvss.sh

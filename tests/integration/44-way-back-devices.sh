@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # More that a VM in a saved state comes back without (B2, M3), as 44-way-back.sh: files that only its firmware reads, and the servers that
 # its devices are connected to. What is missing beforehand is told by check and refused by the backup.
+# In `make test` 44-way-back has others of these.
+# only: full
 # timeout: 300
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"

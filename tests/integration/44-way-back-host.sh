@@ -3,6 +3,8 @@
 # More that a VM in a saved state comes back without, or with again (B2, M3), as 44-way-back.sh: storage pools that were stopped are
 # started; a network interface whose filter is gone is not connected without it; a USB device that the host has no more is left
 # out; a tap whose name is another's gets another one; and at the last, whatever keeps its network interfaces from being made, it runs without them.
+# In `make test` 44-way-back has others of these.
+# only: full
 # timeout: 300
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"

@@ -4,6 +4,8 @@
 # shellcheck disable=SC2086,SC2153,SC2154
 # Keeping a repository: forget by name and by rules per VM, prune, fsck, repair, stats, copy to another repository, keys, locks.
 # What stays comes back byte for byte, also when what it once was read from is gone (B4).
+# In `make test` 45-protected, 44-mended and 47-vault have forget, prune, fsck, repair and copies.
+# only: full
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 # shellcheck source=tests/lib/functions_kvss.sh

@@ -5,6 +5,8 @@
 # A repository on a file system that is full, nearly full or read-only, and one that belongs to somebody else: a clear error, no VM
 # touched for long, everything that was there still whole and restorable, and once there is room the same command works. Prune gives room
 # back after a backup that ran out of it. Issue 3: "ENOSPC and read-only targets end in a clear error and a valid repository"; B2, B4.
+# In `make test` fault/73-full-disk has a full repository.
+# only: full
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 # shellcheck source=tests/lib/functions_kvss.sh

@@ -5,6 +5,8 @@
 # One repository, several hosts at once (each with a host name, processes and folders of its own): backups here, copies into it from
 # there, a prune from elsewhere, all at the same time. No restore point is lost, whoever is waited for is named with its host, and what
 # a killed host leaves is broken when it is old, or at once by `unlock --all`. Issue 3, 6.
+# In `make test` 47-vault has a repository with two hosts.
+# only: full
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 # shellcheck source=tests/lib/functions_kvss.sh

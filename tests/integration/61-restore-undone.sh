@@ -3,6 +3,8 @@
 # A restore that fails after PreRestore gives back VMs in every state: paused, saved (the memory goes on where it was), off with internal
 # snapshots, running on an external snapshot, transient. Definition, snapshots with the current one, autostart and images are the same.
 # A restore over VMs with snapshots that succeeds is right: what is gone and what stays lying about is told. Issue 5, "Never worse off".
+# In `make test` 60-restore-killed has restores that fail, 19-states the states.
+# only: full
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 # shellcheck source=tests/lib/functions_kvss.sh

@@ -4,6 +4,8 @@
 # signed kernel starts again and still finds itself in Secure Boot; over the VM that runs, where nothing of it is left, and (with
 # KVSS_TEST_FULL=1) in a copy.
 # The variables are the VM's, not those of the template: a key that its owner enrolled is in them.
+# In `make test` 62-firmware-state has NVRAM and a TPM.
+# only: full
 # timeout: 900
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"

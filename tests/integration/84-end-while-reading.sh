@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # A backup ends in the middle of its reading, by Ctrl-C and by SIGKILL, with many replies of QEMU's under way and the guest writing as
 # fast as it can: QEMU must not be left with replies that nobody takes, for it would wait for ever, and its guest with it. B2.
+# In `make test` 16-interrupt and 50-killed end backups while they read.
+# only: full
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 # shellcheck source=tests/lib/functions_kvss.sh
