@@ -4,7 +4,7 @@
 # is killed, with its watchdog or without, libvirtd restarts, QEMU stops, or the guest's agent is killed. Whatever it was: no restore point is
 # wrongly called application consistent, the guest can write again and its writers are released, also without the host, and nothing is left.
 # KVSS_CELLS=FROM-TO and KVSS_SEED choose the cells: each is the same in every run with that seed, so a long run can be divided and gone on
-# with. 8 of them, or 300 with KVSS_TEST_FULL=1. B2, B3, M2, M10.
+# with. 4 of them, or 300 with KVSS_TEST_FULL=1. B2, B3, M2, M10.
 # timeout: 7200
 # shellcheck disable=SC2016 # the guest expands it
 # shellcheck source=tests/lib/functions.sh
@@ -18,7 +18,7 @@
 grep -q KVSS_TEST_FAULT "$KVSS" || skip "this build has no fault points"
 
 seed=${KVSS_SEED:-13}
-cells=${KVSS_CELLS:-1-$([ -n "${KVSS_TEST_FULL:-}" ] && echo 300 || echo 8)}
+cells=${KVSS_CELLS:-1-$([ -n "${KVSS_TEST_FULL:-}" ] && echo 300 || echo 4)}
 vss_events=(prepare-backup prepare-snapshot freeze thaw post-snapshot backup-complete backup-shutdown)
 faults=(fails hangs crashes loses-session late lies none none a-little-late)
 FREEZE_LIMIT=8 # a busy machine must hold for less; a writer has 5 s for other events

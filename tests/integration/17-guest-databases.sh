@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The writers for PostgreSQL and Redis that come with kvss-guest, with the real servers under load on a file system that is frozen and copied
 # as a host would: what is started from the copy has every transaction that was acknowledged before the instant, is clean by the databases' own
-# checkers, and its invariant holds; the originals go on. Three rounds, or 30 with KVSS_TEST_FULL=1. M2, B9.
+# checkers, and its invariant holds; the originals go on. Two rounds, or 30 with KVSS_TEST_FULL=1. M2, B9.
 # timeout: 1800
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"

@@ -3,7 +3,7 @@
 # The writers for MariaDB and SQLite that come with kvss-guest, which hold a session across the instant, with real databases under load on a
 # file system that is frozen and copied as a host would. What is opened from the copy has every transaction that was acknowledged before the
 # instant, is clean by the databases' own checkers, and its invariant holds; writes are blocked during the hold and go on after it. A session
-# that is lost breaks the hold, and with everybody gone it ends by itself. Three rounds, or 30 with KVSS_TEST_FULL=1. M2, B9.
+# that is lost breaks the hold, and with everybody gone it ends by itself. Two rounds, or 30 with KVSS_TEST_FULL=1. M2, B9.
 # timeout: 1800
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"

@@ -14,7 +14,7 @@ guest_start fs
 guest_start span
 guest_wait fs
 guest_wait span
-TOKEN_PAUSE_MS=5 token_drive fs span
+TOKEN_PAUSE_MS=$TOKENS_OFTEN token_drive fs span
 poll 20 _token_past 20
 for dir in /mnt/vda /mnt/vdb /mnt/vdc; do guest_sh fs "seq 1 5000 > $dir/before && sync && sha256sum < $dir/before"; done > "$SANDBOX/sums"
 guest_sh span 'seq 1 5000 > /mnt/lvm/before && sync'

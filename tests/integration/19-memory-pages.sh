@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Memory is stored by pages: the saved state that comes out of a restore point is the one that went in, byte for byte, and what did not
-# change between two points is stored once, by saved-state and by live-state, also in a copy of the repository. A saved state of another
-# kind is stored as it is. Each VM goes on from its own instant. With KVSS_TEST_FULL, a series of 20 points of a VM with 1 GiB. M8, M13,
-# B4, B7.
+# change between two points is stored once, by saved-state and by live-state, also in a copy of the repository. Each VM goes on from its
+# own instant. With KVSS_TEST_FULL=1 a series of 20 points of a VM with 1 GiB, and a saved state of another kind, which is stored as it is. M8,
+# M13, B4, B7.
 # timeout: 2400
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
@@ -146,6 +146,7 @@ if [ -n "${KVSS_TEST_FULL:-}" ]; then
     note "each of 20 goes on from its own instant"
 fi
 
+[ -n "${KVSS_TEST_FULL:-}" ] || exit 0
 # ---- libvirt compresses it: it is stored as it is
 virsh -q destroy one
 echo 'save_image_format = "gzip"' >> /etc/libvirt/qemu.conf

@@ -12,7 +12,7 @@
 # shellcheck source=tests/lib/functions_mutants.sh
 . "$(dirname "$0")/../lib/functions_mutants.sh"
 
-mutants_begin 6
+mutants_begin 3
 mutants_define m
 backup m
 first=$POINT

@@ -17,7 +17,7 @@ guest_start web
 guest_start mute
 guest_wait web
 guest_wait mute
-TOKEN_PAUSE_MS=5 token_drive web mute
+TOKEN_PAUSE_MS=$TOKENS_OFTEN token_drive web mute
 poll 20 _token_past 10
 boot=$(guest_bootid mute) count=$(guest_counter mute)
 before=$(token_acked)

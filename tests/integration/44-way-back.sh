@@ -3,7 +3,8 @@
 # A VM that is put in a saved state comes back (B2, M3, M9), whatever its host lacks of the things that only a start needs: the medium of a
 # drive, networks, the kernel, folders of logs and sockets, a source of random numbers. What is missing beforehand is told by check and
 # refused by the backup, and nothing is touched; what gets lost while the VM is saved, it comes back without, running, with its memory, and
-# the report says so. Whoever brings it back: the backup, its undo, its watchdog, or recover. Its own definition stays as it is.
+# the report says so. Whoever brings it back: the backup, its undo, its watchdog, or recover. Its own definition stays as it is. Some of it only
+# with KVSS_TEST_FULL=1.
 # timeout: 600
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
@@ -125,24 +126,26 @@ assert_match "$(virsh -q domiflist away)" ethernet "its network interface"
 anew
 note "brought back by the backup"
 
-wait_saved wait:save-vm:done
-lose stopped
-touch "$SANDBOX/fault.log.go"
-wait $backup_pid || fail "the backup failed: $(cat "$SANDBOX/stderr")"
-same
-assert_match "$(report_vm away '.warnings | join("; ")')" 'network lab was started' "warnings of the report"
-assert_match "$(virsh -q domiflist away)" 'network +lab' "its network interface"
-assert_match "$(report_vm away '.warnings | join("; ")')" 'network interface [0-9a-f:]* is now vnet[0-9]*, was vnet' "its new tap"
-note "the network was started"
+if [ -n "${KVSS_TEST_FULL:-}" ]; then
+    wait_saved wait:save-vm:done
+    lose stopped
+    touch "$SANDBOX/fault.log.go"
+    wait $backup_pid || fail "the backup failed: $(cat "$SANDBOX/stderr")"
+    same
+    assert_match "$(report_vm away '.warnings | join("; ")')" 'network lab was started' "warnings of the report"
+    assert_match "$(virsh -q domiflist away)" 'network +lab' "its network interface"
+    assert_match "$(report_vm away '.warnings | join("; ")')" 'network interface [0-9a-f:]* is now vnet[0-9]*, was vnet' "its new tap"
+    note "the network was started"
 
-wait_saved wait:save-vm:done # its undo: the backup is ended then
-for thing in medium folders; do lose $thing; done
-kill -TERM $backup_pid
-touch "$SANDBOX/fault.log.go"
-wait $backup_pid && fail "the backup was not ended"
-same hda
-anew
-note "brought back by the undo"
+    wait_saved wait:save-vm:done # its undo: the backup is ended then
+    for thing in medium folders; do lose $thing; done
+    kill -TERM $backup_pid
+    touch "$SANDBOX/fault.log.go"
+    wait $backup_pid && fail "the backup was not ended"
+    same hda
+    anew
+    note "brought back by the undo"
+fi
 
 lose_all() { for thing in medium kernel folders random undefined; do lose $thing; done; }
 wait_saved killall:save-vm:done
@@ -152,8 +155,9 @@ assert_state away "shut off, saved"
 kvss recover > "$SANDBOX/recover" 2>&1 || fail "recover: $(cat "$SANDBOX/recover")"
 same hda
 assert_match "$(cat "$SANDBOX/recover")" 'drive hda is empty' "what recover says"
-anew
 note "brought back by recover"
+[ -n "${KVSS_TEST_FULL:-}" ] || exit 0
+anew
 
 # ---- what nobody can tell: an address that is the host's no more; found out by trying
 virsh -q destroy away

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # A restore over a running VM that is killed, or fails, at any journaled step: afterwards a VM runs, the old one or the new one, with the
 # definition, the disk (byte for byte) and the link in the default place that belong to it, and nothing is left behind. The watchdog
-# sees to it; where it was killed too, `kvss recover` does, even if that is killed in turn. Issue 5, "Never worse off"; B2; behaviour 29.
+# sees to it; where it was killed too, `kvss recover` does, even if that is killed in turn. With KVSS_TEST_FULL=1 every step, else some. Issue
+# 5, "Never worse off"; B2; behaviour 29.
 # timeout: 3600
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
@@ -108,10 +109,7 @@ if [ -z "${KVSS_TEST_FULL:-}" ]; then
     at fail:delete-vm:done old
     RECOVER_FAULTS='kill:register-vm:undo kill:delete-vm:settled' at killall:register-vm:done old
     at killall:replaced-file:done old
-    at kill:commit:begin old
     at killall:commit:done new
-    at killall:replaced-file:after new
-    at fail:turn-off-vm:begin old
 else
     # every step that a good restore passes
     KVSS_TEST_FAULT_LOG=$SANDBOX/good "$KVSS" restore --yes "$POINT" web > "$SANDBOX/out" 2>&1 || fail "$(cat "$SANDBOX/out")"

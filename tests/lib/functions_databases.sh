@@ -7,7 +7,7 @@ PROGRAM=$KVSS_BUILD/src/guest/kvss-guest
 [ -x "$PROGRAM" ] || skip "$PROGRAM is not built"
 FS=$SANDBOX/fs GUEST_WRITERS=$SANDBOX/guest-writers
 # shellcheck disable=SC2034 # for the tests
-ROUNDS=$([ -n "${KVSS_TEST_FULL:-}" ] && echo 30 || echo 3)
+ROUNDS=$([ -n "${KVSS_TEST_FULL:-}" ] && echo 30 || echo 2)
 
 # databases_setup WRITER...: the file system $FS, and a guest with these writers
 databases_setup() {
