@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Guests that go on from the memory of one that was saved (tests/lib/functions_boot.sh) are as good as booted: each has a boot id, random
 # numbers, disks and words of its own, and the time of day. What does not go on boots. With KVSS_TEST_FULL=1 also when they start again.
+# In `make test` all other scripts start such guests.
+# only: full
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 

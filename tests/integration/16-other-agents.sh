@@ -3,6 +3,8 @@
 # QEMU's guest agents of other releases (tests/lib/other-agents: Debian's before and after this one) behave as the manual page says: the
 # guest is frozen, its writers take part through guest-exec and the agent's hook, kvss-guest can be installed through it, and nothing stays
 # frozen. M2, M4a, M7, B2.
+# In `make test` 16-guest-writers has the agent of this release.
+# only: full
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 # shellcheck source=tests/lib/functions_kvss.sh

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # A passphrase typed on a terminal, for every command, the right one and a wrong one, with and without --json: the command does what it
 # does with a passphrase from a file, says nothing of having needed one, and prints one document. A command that is new must be added here.
+# In `make test` 26-keys has passphrases, 29-restore-asks what is typed.
+# only: full
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 # shellcheck source=tests/lib/functions_kvss.sh

@@ -3,6 +3,8 @@
 # A writer that was told that its backup is complete may drop what is in it. So BackupComplete comes when everything is on disk, and
 # nothing is left but one rename; and whatever happens between the two, what writers are told is what is true: there is a restore point
 # that restores, or there is none and BackupShutdown says so (M10, M23; behaviours 27, 30). No guest is booted.
+# In `make test` 88-copies-killed has backups killed about the time at which they are complete, 27-writers-killed what writers are told.
+# only: full
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 # shellcheck source=tests/lib/functions_kvss.sh

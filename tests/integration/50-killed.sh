@@ -3,6 +3,8 @@
 # SIGKILL at various moments of a backup. The watchdog, which outlives the requester, puts everything back; where the watchdog is
 # killed too, `kvss recover` or the next command does. Guests go on as before, nothing is left behind, nothing is in the
 # repository, and the next backup works. With KVSS_TEST_FULL=1 all moments, else some. B2; behaviour 29.
+# In `make test` fault/70-matrix kills backups.
+# only: full
 # timeout: 1500
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"

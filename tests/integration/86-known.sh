@@ -4,6 +4,8 @@
 # What this host remembers of a repository holds against the storage and against other hosts (B3, B4): one that was put in its place,
 # encrypted or not, one that was rolled back, restore points that vanish or come back, and one of another host that lays claim to a
 # checkpoint. What people do on purpose goes on: a repository moved, replaced, restored from a copy, used by two hosts.
+# In `make test` 88-catalogue and 23-mutant-repositories have repositories that others have changed.
+# only: full
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 # shellcheck source=tests/lib/functions_kvss.sh

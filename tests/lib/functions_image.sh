@@ -9,8 +9,8 @@ image_raw() { qemu-img convert -U -O raw -S 4k "$1" "$2"; }
 # image_encrypted IMAGE FORMAT SECRET: 16 MiB that QEMU encrypts (LUKS), as qcow2 or luks, with the passphrase in the file SECRET.
 # qemu-img measures how fast it hashes, and gives up ("Unable to get accurate CPU usage") when no tick fell into that.
 image_encrypted() {
-    local option=key-secret=s try
-    [ "$2" = luks ] || option=encrypt.format=luks,encrypt.key-secret=s
+    local option=key-secret=s,iter-time=10 try # opened soon: else each opening takes seconds of a processor
+    [ "$2" = luks ] || option=encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10
     for try in {1..20}; do
         qemu-img create -q --object "secret,id=s,file=$3" -f "$2" -o "$option" "$1" 16M && return
     done
