@@ -58,14 +58,14 @@ boot=$(guest_bootid chip)
 over=chip lost=uefi copies=''
 [ -z "${KVSS_TEST_FULL:-}" ] || over="uefi chip" lost="uefi chip" copies="uefi chip"
 for vm in $over; do
-    remember $vm second
-    assert_remembers $vm second firstsecondKvssfirst\ Kvsssecond
+    remember "$vm" second
+    assert_remembers "$vm" second firstsecondKvssfirst\ Kvsssecond
 done
 # shellcheck disable=SC2086 # words
 kvss_json restore --yes "$POINT" $over
 for vm in $over; do
-    guest_wait $vm 240
-    assert_remembers $vm first
+    guest_wait "$vm" 240
+    assert_remembers "$vm" first
 done
 assert_eq "$(guest_bootid chip)" "$boot" "boot id of chip"
 note "restored over VMs that run"
@@ -84,9 +84,9 @@ if [ -n "${KVSS_TEST_FULL:-}" ]; then
     guest_start chip
 fi
 for vm in $lost; do
-    guest_wait $vm 240
-    assert_remembers $vm first
-    diff "$SANDBOX/$vm.owners" <(owners $vm) >&2 || fail "other owners of the TPM of $vm"
+    guest_wait "$vm" 240
+    assert_remembers "$vm" first
+    diff "$SANDBOX/$vm.owners" <(owners "$vm") >&2 || fail "other owners of the TPM of $vm"
 done
 note "restored where nothing was left"
 

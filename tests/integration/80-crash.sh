@@ -57,7 +57,7 @@ note "by method"
 # ---- what is paused runs again though kvss is killed or fails
 points=$(kvss list points --json | jq '.points | length')
 both_run() { [ "$(vm_state web) $(vm_state mute)" = "running running" ] && [ -z "$(pgrep -x kvss)" ]; }
-faults=kill
+faults="kill"
 [ -z "${KVSS_TEST_FULL:-}" ] || faults="kill fail"
 for fault in $faults; do
     (KVSS_TEST_FAULT=$fault:pause-vm:done "$KVSS" backup web mute --method crash > /dev/null 2>&1) && fail "$fault: there is a backup"
