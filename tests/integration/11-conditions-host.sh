@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # M4a, M4b, M4c, each broken in turn on real guests: check and backup use Saved State and name exactly that condition; --require
-# and --method child refuse before anything is touched; mended, it is Child VM Snapshot again. Behaviours 14, 26; M1, B3.
+# and --method child refuse before anything is touched; mended, it is Child VM Snapshot again. Some formats that cannot be saved
+# only with KVSS_TEST_FULL=1. Behaviours 14, 26; M1, B3.
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 # shellcheck source=tests/lib/functions_kvss.sh
@@ -100,6 +101,7 @@ qemu-img create -q -f qcow2 -b "$IMAGES/old.vdi" -F vdi "$IMAGES/over.qcow2"
 guest_define old agent=no extra="$(disk vdi "$IMAGES/old.vdi")"
 guest_start old
 assert_cannot_be_saved 'format vdi \(disk vdb.*qemu-img convert'
+[ -n "${KVSS_TEST_FULL:-}" ] || exit 0
 definition old | sed "s|type='vdi'|type='qcow2'|; s|old.vdi|over.qcow2|" > "$SANDBOX/over.xml"
 virsh -q define "$SANDBOX/over.xml"
 guest_remember_disks old

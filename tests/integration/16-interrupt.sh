@@ -8,7 +8,7 @@
 . "$(dirname "$0")/../lib/functions_kvss.sh"
 
 kvss_setup
-head -c 400M /dev/urandom > "$SANDBOX/content"
+head -c 200M /dev/urandom > "$SANDBOX/content"
 for vm in web mute; do qemu-img convert -f raw -O qcow2 "$SANDBOX/content" "$IMAGES/$vm-vdb.qcow2"; done
 rm "$SANDBOX/content"
 guest_define web tokens=driven fs=ext4,none size=64M

@@ -3,6 +3,7 @@
 # The writers of a Windows guest, whose agent freezes by a VSS backup in the guest and tells nobody what the writers made of it: the guest's
 # vssadmin is asked before the backup and after the thaw. Only if every writer has come through is the restore point application-consistent
 # (B3); a freeze of more than 10 s is not consistent at all. M2, M4a. The answers are scripted (tests/golden/vssadmin): no Windows runs here.
+# With KVSS_TEST_FULL=1 also more of what writers answer, and two VMs.
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 # shellcheck source=tests/lib/functions_kvss.sh
@@ -79,10 +80,12 @@ less() { # TEXT
 }
 writers server-2022 sql-failed
 less 'SqlServerWriter: \[8\] Failed: Retryable error'
-writers server-2022 sql-timed-out
-less 'SqlServerWriter: \[1\] Stable: Timed out'
-writers server-2022 german
-less 'ended, or was restarted'
+if [ -n "${KVSS_TEST_FULL:-}" ]; then
+    writers server-2022 sql-timed-out
+    less 'SqlServerWriter: \[1\] Stable: Timed out'
+    writers server-2022 german
+    less 'ended, or was restarted'
+fi
 sed '/SqlServerWriter/,/Last error/ s/9a2c071c/aa2c071c/' "$GOLDEN/vssadmin/server-2022.txt" > "$SANDBOX/restarted"
 writers server-2022
 fake_exec win vssadmin.exe.after 0 < "$SANDBOX/restarted"
@@ -123,6 +126,7 @@ overruns 'did not stay frozen.*limited up to 10 seconds' win
 fake_mode win overrun
 kvss_json backup win --fallback saved-state
 assert_report_vm win .method saved-state
+[ -n "${KVSS_TEST_FULL:-}" ] || exit 0
 guest_start other
 guest_wait other
 fake_start other

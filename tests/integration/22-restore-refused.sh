@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # A restore that cannot succeed leaves nobody worse off: whatever can be known beforehand (another VM has the name, no room, an image
 # in use, interrupted) is found while every VM is as it was; a writer that vetoes in PreRestore costs no VM its images or its
-# definition. M10 in spirit, M13-M15; behaviours 33, 35.
+# definition. With KVSS_TEST_FULL=1 also what a start of the old VM would lack. M10 in spirit, M13-M15; behaviours 33, 35.
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 # shellcheck source=tests/lib/functions_kvss.sh
@@ -94,6 +94,7 @@ guest_wait one
 assert_eq "$(guest_sh one 'ls /mnt/vda | grep -c later')" 0 "files that were written after the point"
 assert_nothing_left
 
+[ -n "${KVSS_TEST_FULL:-}" ] || exit 0
 # ---- the VM that is here could not be started again if the restore failed (B2)
 network_define lab
 head -c 1M /dev/zero > "$SANDBOX/small/cd.iso"
