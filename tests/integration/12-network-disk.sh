@@ -3,9 +3,9 @@
 # Disks on the network (NBD over TCP and over a UNIX socket, names that need care) of VMs that are off, saved, running: backed
 # up byte for byte, restored in the same ways. Where the server is away, does not have it or does not answer, where something asks for a
 # secret, or the definition does not tell surely, check and backup refuse alike, beforehand. With KVSS_TEST_FULL=1 also: a server that stops
-# answering in the midst of a backup does not keep it from ending at the first signal; servers that hang are waited for once, side by side; a VM
-# that is started meanwhile spoils it; what a running VM has open there and its next start would not find is told before it is saved. M3, M10,
-# M11, B2, B3.
+# answering in the midst of a backup does not keep it from ending at the first signal; servers that hang are waited for once, side by side; a
+# VM that is started meanwhile spoils it; what a running VM has open there and its next start would not find is told before it is saved. M3,
+# M10, M11, B2, B3.
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 # shellcheck source=tests/lib/functions_kvss.sh

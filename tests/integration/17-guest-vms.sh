@@ -4,6 +4,8 @@
 # each, and tokens that go in turn through the tables of both: one backup with kvss-guest and the writers that come with it. Each
 # restored copy is started: every transaction that was acknowledged before the freeze is there, none is torn, the databases' own checkers
 # are content, the invariants in the restore point hold, and the tokens are of one instant. One round, or 30 with KVSS_TEST_FULL=1. M2, B9.
+# In `make test` 17-guest-databases and 17-guest-sessions have the same writers without guests.
+# only: full
 # timeout: 14400
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"

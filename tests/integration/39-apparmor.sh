@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# AppArmor enforcing, with the profiles that Debian's packages ship and no rule added, on Debian's own kernel: check, and the backup of a VM
-# that runs. The VM runs its firmware only: what is tried is what its QEMU may do. Where that kernel is emulated it takes two minutes. With
-# KVSS_TEST_FULL=1 also the restore after everything was lost, increments, overlays, backups of a VM that is paused, saved and off, a VM with NVRAM and a
-# TPM, and one with a name in other letters. Then it is broken on purpose: under a profile without the rule check says what backup finds, and
-# a socket elsewhere is refused.
+# AppArmor enforcing, with the profiles that Debian's packages ship and no rule added, on Debian's own kernel: the backup of a VM that
+# runs. The VM runs its firmware only: what is tried is what its QEMU may do. Where that kernel is emulated it takes a minute or two. With
+# KVSS_TEST_FULL=1 also check, the restore after everything was lost, increments, overlays, backups of a VM that is paused, saved and off, a
+# VM with NVRAM and a TPM, and one with a name in other letters. Then it is broken on purpose: under a profile without the rule check says what backup
+# finds, and a socket elsewhere is refused.
 # timeout: 2400
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
@@ -39,9 +39,11 @@ cycle() {
     guest_start "$vm"
     confined "$vm"
     note "$vm: runs under $(cat "/proc/$(cat "/run/libvirt/qemu/$vm.pid")/attr/current")"
-    kvss_json check "$vm"
-    assert_report_vm "$vm" .confined_by apparmor
-    assert_eq "$(report '[.findings[], .vms[].findings[] | select(.level == "error") | .id] | join(" ")')" "" "errors found"
+    if [ -n "${KVSS_TEST_FULL:-}" ]; then
+        kvss_json check "$vm"
+        assert_report_vm "$vm" .confined_by apparmor
+        assert_eq "$(report '[.findings[], .vms[].findings[] | select(.level == "error") | .id] | join(" ")')" "" "errors found"
+    fi
     backup "$vm"
     first=$POINT
     assert_state "$vm" running
