@@ -81,7 +81,9 @@ struct hv_overlay {
     const char *target;
     const char *path;          /* of the overlay: a new qcow2 file in a folder that QEMU may write to (hv_scratch_dir()) */
     const char *base, *format; /* the image that is active until then: file or block device */
-    const char *base_id;       /* of hv_overlay_end(): which file it was (io_id_at()), for where nothing else tells; NULL: not known */
+    /* Of hv_overlay_end(): */
+    const char *base_id; /* which file the image was (io_id_at()), for where nothing else tells; NULL: not known */
+    bool inherited;      /* another process, which has died, made the switch: libvirt may be at it still */
 };
 struct hv_overlay_request; /* files and XML made ready beforehand */
 /* All of them or none. What was prepared and not begun the caller removes. */
@@ -90,9 +92,10 @@ void hv_overlay_request_free(struct hv_overlay_request *r);
 /* The instant: all disks at once. -ETIMEDOUT, -EINTR: QEMU does not answer, and it may still come about; *r is NULL then. */
 int hv_overlay_begin(struct hv_domain *d, struct hv_overlay_request **r, struct err *err);
 /* Whatever the VM does now (runs, is off or saved, is gone): what was written into the overlay is in the image afterwards, and the VM has
- * the image again; one that QEMU has stopped, since the overlay could not grow, goes on. The file is no longer needed then, and stays.
- * Harmless where it was never used, or this was done before. -EBUSY: somebody has put a further overlay on it while the VM was off, or has
- * another block job. -ESTALE: there is no such VM any more, and another image in the place of its own. */
+ * the image again; one that QEMU has stopped, since the overlay could not grow, goes on. 0: the file is not needed any more, and stays.
+ * Harmless where it was never used, or this was done before. 1: somebody else has taken it away from the VM, it has what the VM wrote
+ * last, and err says so. -EBUSY: somebody has put a further overlay on it while the VM was off, or has another block job. -ESTALE: there
+ * is no such VM any more, and another image in the place of its own. */
 int hv_overlay_end(struct hv *hv, const char *uuid, const struct hv_overlay *o, struct err *err);
 
 /* What libvirt knows of a VM beside its definition, and forgets when it is undefined. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The `btrfs` provider: a volume is a subvolume, and its shadow copy a snapshot of it, which lies in it and is removed with the session.
  * What is in subvolumes below is not in it: they are volumes of their own. Clauses M9, M22. */
+#include "base/buf.h"
 #include "base/io.h"
 #include "base/io_at.h"
 #include "providers/volume_internal.h"
@@ -14,6 +15,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#define SWAPS_MAX ((size_t)1 << 20)
 #define SUBVOLUME_ROOT 256u /* BTRFS_FIRST_FREE_OBJECTID: the inode of each subvolume's own folder */
 
 static int btrfs_failed(struct err *err, enum btrfs_util_error e, const char *doing, const char *path)
@@ -49,6 +51,24 @@ static bool holds_snapshots(const struct volume_provider *p, const char *path)
     return io_kept_folder(path, uid, &kept, NULL) >= 0 && io_same_folder(kept, path, &same) >= 0 && same;
 }
 
+/* The kernel snapshots no subvolume that has a swap file in use. */
+static bool has_swap(dev_t dev)
+{
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    char *save = NULL;
+    struct stat st;
+
+    if (io_read_file("/proc/swaps", SWAPS_MAX, &text, NULL) < 0 || !text.data)
+        return false;
+    for (char *line = strtok_r((char *)text.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        line[strcspn(line, " \t")] = '\0';
+        io_unescape_mount(line);
+        if (line[0] == '/' && stat(line, &st) == 0 && st.st_dev == dev)
+            return true;
+    }
+    return false;
+}
+
 static bool can_snapshot(int fd, struct stat *st)
 {
     struct statvfs mounted;
@@ -57,7 +77,7 @@ static bool can_snapshot(int fd, struct stat *st)
 
     return fstat(fd, st) == 0 && st->st_ino == SUBVOLUME_ROOT && fstatfs(fd, &fs) == 0 && fs.f_type == BTRFS_SUPER_MAGIC &&
            fstatvfs(fd, &mounted) == 0 && !(mounted.f_flag & ST_RDONLY) &&
-           btrfs_util_get_subvolume_read_only_fd(fd, &read_only) == BTRFS_UTIL_OK && !read_only;
+           btrfs_util_get_subvolume_read_only_fd(fd, &read_only) == BTRFS_UTIL_OK && !read_only && !has_swap(st->st_dev);
 }
 
 static int btrfs_supports(const struct volume_provider *p, const struct kvss_volume *volume, bool *ret, struct err *err)

@@ -2,6 +2,7 @@
 /* The `reflink` provider: the shadow copy of a disk is a clone of its image that shares its blocks (XFS, btrfs), in a file of its own. A
  * clone of many extents takes long, and whoever writes the file waits for it: so nobody does, for the disk writes into an overlay. (Files
  * of other writers are shared this way by the provider `copy`.) Clauses M9, M22. */
+#include "base/io.h"
 #include "base/io_at.h"
 #include "providers/volume_internal.h"
 #include <errno.h>
@@ -45,11 +46,20 @@ static int reflink_supports(const struct volume_provider *p, const struct kvss_v
 static int reflink_check(struct volume_provider *p, const struct volume_disk *d, struct err *err)
 {
     _cleanup_close_ int fd = io_open_file(d->path, O_RDONLY, err);
+    _cleanup_free_ char *dir = NULL, *real = NULL, *beside = NULL;
     struct fiemap map = { .fm_length = FIEMAP_MAX_OFFSET };
 
-    (void)p;
     if (fd < 0)
         return fd;
+    int r = io_real_path(d->path, &real, err);
+    if (r >= 0)
+        r = hv_scratch_dir(p->config.hv, d->path, NULL, &dir, err);
+    beside = real ? io_dirname(real) : NULL;
+    if (r >= 0 && (!dir || !beside || strcmp(dir, beside)))
+        r = err_set(err, EOPNOTSUPP, "the clone of %s cannot be created next to it, because users other than root and QEMU can write there",
+                    d->path);
+    if (r < 0)
+        return r;
     if (ioctl(fd, FS_IOC_FIEMAP, &map) < 0 || map.fm_mapped_extents <= EXTENTS_MAX)
         return 0;
     return err_set(err, EOPNOTSUPP,

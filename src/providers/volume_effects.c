@@ -55,10 +55,11 @@ static int undo_overlay(void *ctx, const struct journal_effect *e, struct err *e
         .base = journal_value(e, "base"),
         .format = journal_value(e, "format"),
         .base_id = journal_value(e, "base_id"),
+        .inherited = journal_is_inherited(e),
     };
 
     int r = hv_overlay_end(ctx, journal_value(e, "group"), &o, err);
-    return r < 0 ? r : journal_remove_made(e, "path", true, err);
+    return r != 0 ? r : journal_remove_made(e, "path", true, err);
 }
 
 /* Its name has the set's number in it. */

@@ -68,6 +68,8 @@ struct volume_provider {
     pthread_mutex_t lock; /* of the lists; a point is used by one thread at a time */
     struct volume_point *points;
     struct volume_copy *copies;
+    bool committing; /* under the lock; the condition is for its end */
+    pthread_cond_t committed;
 };
 
 int volume_provider_new(const struct volume_kind *kind, const struct provider_context *context, void **ret, struct err *err);
@@ -79,6 +81,7 @@ int volume_free_room(void *p, const char *volume, struct kvss_room *ret, struct 
 int volume_begin_prepare(void *p, const char *set_id, const char *snapshot_id, const char *volume, uint32_t context, struct err *err);
 int volume_prepare_point(void *p, const struct kvss_point *point, struct err *err);
 int volume_take_point(void *p, const struct kvss_point *point, struct err *err);
+int volume_pre_commit(void *p, const char *set_id, struct err *err);
 int volume_commit(void *p, const char *set_id, struct err *err);
 int volume_pre_final_commit(void *p, const char *set_id, struct err *err);
 int volume_post_final_commit(void *p, const char *set_id, struct err *err);
@@ -90,7 +93,7 @@ int volume_delete_snapshots(void *p, const char *set_id, struct err *err);
 #define VOLUME_PROVIDER_OPS                                                                                                                \
     .struct_size = sizeof(struct kvss_provider), .api = KVSS_PROVIDER_API, .version = "1", .type = KVSS_PROV_SOFTWARE,                     \
     .free_room = volume_free_room, .is_volume_supported = volume_is_supported, .begin_prepare = volume_begin_prepare,                      \
-    .prepare_point = volume_prepare_point, .take_point = volume_take_point, .commit = volume_commit,                                       \
+    .prepare_point = volume_prepare_point, .take_point = volume_take_point, .pre_commit = volume_pre_commit, .commit = volume_commit,      \
     .pre_final_commit = volume_pre_final_commit, .post_final_commit = volume_post_final_commit, .snapshot_device = volume_snapshot_device, \
     .open_disk = volume_open_disk, .abort_snapshots = volume_abort_snapshots, .delete_snapshots = volume_delete_snapshots
 

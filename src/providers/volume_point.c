@@ -198,6 +198,22 @@ static int lock_images(struct volume_provider *p, struct volume_point *pt, struc
     return r < 0 ? r : 0;
 }
 
+/* A copy of the image alone must be the disk: what it refers to has to be found from there as well, and stand still. */
+static int check_image(const struct volume_disk *d, const char *real, struct err *err)
+{
+    struct hv_image_info info = { 0 };
+
+    int r = strcmp(d->format, "raw") ? hv_image_info(NULL, d->path, d->format, true, &info, err) : 0;
+    if (r >= 0 && info.data_file)
+        r = err_set(err, EOPNOTSUPP, "%s keeps its data in another file (%s), of which there would be no copy: use --provider qemu",
+                    d->path, info.data_file);
+    else if (r >= 0 && info.backing && info.backing[0] != '/' && (strchr(info.backing, '/') || strcmp(real, d->path)))
+        r = err_set(err, EOPNOTSUPP, "%s names its backing image %s in a way that a copy of it cannot: use --provider qemu", d->path,
+                    info.backing);
+    hv_image_info_clear(&info);
+    return r < 0 ? r : 0;
+}
+
 int volume_point_prepare(struct volume_provider *p, struct volume_point *pt, struct err *err)
 {
     int r = check_persistent(p, pt, err);
@@ -206,6 +222,8 @@ int volume_point_prepare(struct volume_provider *p, struct volume_point *pt, str
         struct volume_copy *c = NULL;
         _cleanup_free_ char *real = NULL;
         r = volume_copy_of(p, pt, &pt->disks[i], &c, &real, err);
+        if (r >= 0)
+            r = check_image(&pt->disks[i], real, err);
         if (r >= 0 && p->kind->check_disk)
             r = p->kind->check_disk(p, &pt->disks[i], err);
         if (r < 0)
@@ -269,14 +287,16 @@ int volume_point_end(struct volume_provider *p, struct volume_point *pt, struct 
     for (size_t i = 0; i < pt->n_disks && r >= 0; i++) {
         const struct volume_disk *d = &pt->disks[i];
         const struct hv_overlay o = { .target = d->target, .path = d->overlay, .base = d->path, .format = d->format };
-        if (d->fx_overlay)
-            r = hv_overlay_end(p->config.hv, pt->vm_uuid, &o, err);
-        if (r >= 0)
-            r = journal_undo(p->config.journal, d->fx_overlay, err); /* the file */
+        r = d->fx_overlay ? hv_overlay_end(p->config.hv, pt->vm_uuid, &o, err) : 0;
+        if (r > 0)
+            r = -ESTALE;
     }
+    for (size_t i = 0; i < pt->n_disks && r >= 0; i++)
+        r = journal_undo(p->config.journal, pt->disks[i].fx_overlay, err); /* the file */
     return r < 0 ? r : 0;
 }
 
+/* Copies first: while they hold the blocks of the image, what is committed into it takes new room. */
 int volume_point_undo(struct volume_provider *p, struct volume_point *pt, bool drop_checkpoint, struct err *err)
 {
     int first = 0;
@@ -287,9 +307,9 @@ int volume_point_undo(struct volume_provider *p, struct volume_point *pt, bool d
     for (size_t i = 0; i < pt->n_disks; i++) {
         struct err why = ERR_INIT;
         (void)hv_export_stop(TAKE_PTR(pt->disks[i].export), NULL);
-        if (journal_undo(p->config.journal, pt->disks[i].fx_overlay, &why) < 0 && !first)
-            first = err_move(err, &why);
         if (journal_undo(p->config.journal, pt->disks[i].fx_copy, &why) < 0 && !first)
+            first = err_move(err, &why);
+        if (journal_undo(p->config.journal, pt->disks[i].fx_overlay, &why) < 0 && !first)
             first = err_move(err, &why);
     }
     return first;

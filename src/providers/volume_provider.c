@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The calls that the providers of volumes have in common, in their order. */
+#include "base/io_at.h"
 #include "base/par.h"
+#include "base/thread.h"
 #include "providers/volume_internal.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #define THREADS 16u
 
@@ -16,6 +20,7 @@ int volume_provider_new(const struct volume_kind *kind, const struct provider_co
     p->kind = kind;
     p->config = *context;
     pthread_mutex_init(&p->lock, NULL);
+    thread_cond_init(&p->committed);
     *ret = p;
     return 0;
 }
@@ -41,6 +46,7 @@ void volume_provider_free(void *priv)
         next = c->next;
         volume_copy_free(c);
     }
+    pthread_cond_destroy(&p->committed);
     pthread_mutex_destroy(&p->lock);
     free(p);
 }
@@ -129,11 +135,34 @@ int volume_take_point(void *priv, const struct kvss_point *point, struct err *er
     return volume_point_take(priv, pt, err);
 }
 
+/* What is dirty is written now: else the commit has to do so, and writers are held. */
+int volume_pre_commit(void *priv, const char *set_id, struct err *err)
+{
+    struct volume_provider *p = priv;
+
+    (void)err;
+    for (struct volume_copy *c = p->copies; c && p->kind->copy_volume; c = c->next) {
+        _cleanup_close_ int fd = strcmp(c->set_id, set_id) ? -1 : io_open_file(c->volume, O_RDONLY | O_DIRECTORY, NULL);
+        if (fd >= 0)
+            (void)syncfs(fd);
+    }
+    return 0;
+}
+
+/* The service does not wait for a commit beyond its limit; abort does. */
+static void set_committing(struct volume_provider *p, bool on)
+{
+    SCOPED_LOCK(&p->lock);
+    p->committing = on;
+    pthread_cond_broadcast(&p->committed);
+}
+
 int volume_commit(void *priv, const char *set_id, struct err *err)
 {
     struct volume_provider *p = priv;
     int r = 0;
 
+    set_committing(p, true);
     for (struct volume_copy *c = p->copies; c && r >= 0; c = c->next) {
         if (strcmp(c->set_id, set_id))
             continue;
@@ -141,6 +170,7 @@ int volume_commit(void *priv, const char *set_id, struct err *err)
             r = p->kind->copy_volume(p, c, err);
         c->made = r >= 0;
     }
+    set_committing(p, false);
     return r < 0 ? r : 0;
 }
 
@@ -300,7 +330,11 @@ static int volume_release(struct volume_provider *p, const char *set_id, bool dr
 {
     struct err why = ERR_INIT;
 
-    int r = release_points(p, set_id, drop_checkpoints, err), r2 = release_copies(p, set_id, &why);
+    pthread_mutex_lock(&p->lock);
+    while (p->committing)
+        pthread_cond_wait(&p->committed, &p->lock);
+    pthread_mutex_unlock(&p->lock);
+    int r = release_copies(p, set_id, err), r2 = release_points(p, set_id, drop_checkpoints, &why);
     return r < 0 || r2 >= 0 ? r : err_move(err, &why);
 }
 

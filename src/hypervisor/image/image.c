@@ -9,6 +9,7 @@
 #include "hypervisor/image/tool.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -199,6 +200,8 @@ int image_commit(const char *overlay, const char *base, const char *base_format,
     int r = image_chain_one(overlay, "qcow2", &chain, err);
     if (r == 0)
         r = image_chain_read(NULL, base, base_format, &below, err);
+    if (r == 0 && below.layers[0].data)
+        r = err_set(err, EPERM, "image %s keeps its data in another file, which is not written", base);
     if (r == 0)
         r = image_chain_append(&chain, &below, err);
     if (r == 0)
@@ -219,6 +222,30 @@ static char *alone(bool data_file)
 {
     return str_format("json:{\"driver\":\"qcow2\",\"file\":{\"filename\":\"" IMAGE_TOOL_FD "\"},\"backing\":null%s}",
                       data_file ? ",\"data-file\":{\"filename\":\"/proc/self/fd/4\"}" : "");
+}
+
+int image_holds_data(const char *path, bool *ret, struct err *err)
+{
+    _cleanup_close_ int fd = io_open_file(path, O_PATH, err);
+    _cleanup_free_ char *name = alone(false);
+    _cleanup_buf_ struct buf out = BUF_INIT;
+    struct stat st;
+
+    if (fd < 0)
+        return fd;
+    if (!name)
+        return err_nomem(err);
+    if (fstat(fd, &st) == 0 && st.st_size == 0) {
+        *ret = false;
+        return 0;
+    }
+    char *argv[] = { (char *)"qemu-img", (char *)"check", (char *)"--output=json", name, NULL };
+    int r = run_on(argv, fd, false, "examine image", path, &out, err);
+    if (r < 0)
+        return r;
+    json_auto_t *told = json_loads(out.data ? (char *)out.data : "", 0, NULL);
+    *ret = json_integer_value(json_object_get(told, "allocated-clusters")) > 0;
+    return told ? 0 : err_set(err, EBADMSG, "cannot examine image %s", path);
 }
 
 int image_bitmap_remove(const char *path, const char *bitmap, struct err *err)

@@ -16,6 +16,9 @@ int image_make_overlay(int fd, const char *path, const char *backing, const char
  * stays as it is, so that it can be done again. */
 int image_commit(const char *overlay, const char *base, const char *base_format, struct err *err);
 
+/* Whether anything was ever written into a qcow2 overlay that nobody has open. */
+int image_holds_data(const char *path, bool *ret, struct err *err);
+
 /* Of a qcow2 or raw image, from its begin. -EOPNOTSUPP: of another format; -EUCLEAN: not what it should be. */
 struct image_head {
     uint64_t size; /* virtual: whole sectors of 512 bytes */

@@ -15,9 +15,13 @@ static int find_volume(void *priv, const char *path, char **ret_volume, struct e
     const struct backup *b = priv;
     _cleanup_free_ char *volume = NULL;
     struct vss_provider_info p;
+    bool mounts = true;
 
     *ret_volume = NULL;
-    int r = volume_of(NULL, path, &volume, err);
+    int r = volume_mounts_below(path, &mounts, err);
+    if (r < 0 || mounts) /* they are in no copy of the volume, even if they are of the same one (bind mounts) */
+        return r < 0 ? r : 0;
+    r = volume_of(NULL, path, &volume, err);
     if (r >= 0)
         r = vss_find_provider(b->s->service, NULL, &(struct kvss_volume){ .name = volume }, &p, err);
     if (r >= 0 && providers_files_in_device(p.id))

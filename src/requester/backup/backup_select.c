@@ -135,7 +135,7 @@ static int select_add_volume(struct backup *b, const char *path, char ***seen, s
     if (strv_add(seen, volume) < 0)
         return err_nomem(err);
     r = vss_add_to_snapshot_set(b->s->vss, volume, NULL, NULL, err);
-    if (r >= 0) { /* what is stored is what was copied while the writers were held, also where there is a shadow copy */
+    if (r >= 0) { /* where files are not read from the shadow copy, what is stored is what was copied while the writers were held */
         struct err why = ERR_INIT;
         r = vss_add_to_snapshot_set(b->s->vss, volume, providers_copying_files(), NULL, &why);
         r = r == -EEXIST || r >= 0 ? 0 : err_move(err, &why);
@@ -189,7 +189,7 @@ int backup_add_volumes(struct backup *b, struct err *err)
     _cleanup_strv_ char **seen = NULL;
     int r = session_provider(b->s, b->job->policy.provider, &b->provider, err);
 
-    for (size_t i = 0; i < b->n; i++) {
+    for (size_t i = 0; i < b->n && r >= 0; i++) {
         const struct vss_writer_info *w = b->components[i].writer;
         size_t self = (size_t)(b->components[i].info - w->components);
         for (size_t k = 0; k < w->n_components && r >= 0; k++)

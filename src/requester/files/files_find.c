@@ -137,6 +137,13 @@ static int find_place(const struct find *f, const char *path, char **ret, struct
     return *ret ? 0 : err_nomem(err);
 }
 
+/* A btrfs snapshot of another session's, in the folder of the subvolume; in a snapshot there is an empty folder in its place. */
+static bool is_shadow_copy(const char *name, const struct stat *st, const struct stat *folder)
+{
+    return S_ISDIR(st->st_mode) && !strncmp(name, IO_TEMPORARY_PREFIX, strlen(IO_TEMPORARY_PREFIX)) &&
+           ((st->st_ino == FILES_SUBVOLUME && st->st_dev != folder->st_dev) || st->st_ino == FILES_EMPTY_SUBVOLUME);
+}
+
 static int find_list_folder(void *priv, const char *path, int (*entry)(void *arg, const char *name, bool is_folder), void *arg,
                             struct err *err)
 {
@@ -157,13 +164,14 @@ static int find_list_folder(void *priv, const char *path, int (*entry)(void *arg
     r = find_add_folder(f, path, &st, err);
     if (r < 0)
         return r;
+    const struct stat own = st;
     for (struct dirent *e; errno = 0, (e = readdir(d));) {
         if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
             continue;
         if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
             continue; /* it has just gone */
-        if (S_ISDIR(st.st_mode) && !strncmp(e->d_name, IO_TEMPORARY_PREFIX, strlen(IO_TEMPORARY_PREFIX)))
-            continue; /* a shadow copy of another session */
+        if (is_shadow_copy(e->d_name, &st, &own))
+            continue;
         r = entry(arg, e->d_name, S_ISDIR(st.st_mode));
         if (r < 0)
             return r;

@@ -79,6 +79,8 @@ int session_keep(struct keeper **ret, struct err *err);
 /* For struct vss_service_config: mount point that holds path (links followed, the path need not exist), of btrfs the folder of its
  * subvolume; locators, which do not begin with '/', stand for themselves. */
 int volume_of(void *priv, const char *path, char **ret_volume, struct err *err);
+/* Whether something is mounted anywhere below the folder, which has no links. */
+int volume_mounts_below(const char *path, bool *ret, struct err *err);
 /* The pure part: text is that of /proc/self/mountinfo, path has no links. -ENOENT: no mount point holds it. */
 int volume_find(const char *mountinfo, const char *path, char **ret_volume, struct err *err);
 

@@ -88,3 +88,18 @@ int volume_of(void *priv, const char *path, char **ret_volume, struct err *err)
     *ret_volume = subvolume ? TAKE_PTR(subvolume) : TAKE_PTR(mount);
     return 0;
 }
+
+int volume_mounts_below(const char *path, bool *ret, struct err *err)
+{
+    _cleanup_buf_ struct buf mounts = BUF_INIT;
+
+    int r = io_read_file("/proc/self/mountinfo", MOUNTINFO_MAX, &mounts, err);
+    *ret = false;
+    for (const char *line = r < 0 || !mounts.data ? "" : (const char *)mounts.data; *line && !*ret;) {
+        size_t len = strcspn(line, "\n");
+        _cleanup_free_ char *m = mount_point(line, len);
+        *ret = m && strcmp(m, path) != 0 && io_is_below(m, path);
+        line += len + (line[len] == '\n');
+    }
+    return r;
+}

@@ -2,9 +2,12 @@
 /* The VMs of one backup session: as they were examined, and made ready to be acted on. */
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/io.h"
 #include "writers/vm/vm_internal.h"
 #include <errno.h>
 #include <string.h>
+
+#define OVERLAY_END ".overlay" /* of a provider that copies volumes */
 
 static void free_disks(struct vm *vm)
 {
@@ -73,6 +76,18 @@ int vm_session_new(struct vm_writer *w, size_t n, struct vm_session **ret, struc
     return 0;
 }
 
+/* It has what the guest wrote last, and goes once that could be committed. */
+static int check_overlay(const struct hv_disk *disk, struct err *err)
+{
+    const char *name = strrchr(disk->path, '/');
+    size_t n = name ? strlen(++name) : 0, end = strlen(OVERLAY_END);
+
+    if (n < end || strncmp(name, IO_TEMPORARY_PREFIX, strlen(IO_TEMPORARY_PREFIX)) || strcmp(name + n - end, OVERLAY_END))
+        return 0;
+    return err_set(err, EBUSY, "disk %s still writes into an overlay of an earlier session, %s: run: kvss recover", disk->target,
+                   disk->path);
+}
+
 /* The disks whose point in time is taken: what the report says is covered. */
 static int list_disks(struct vm *vm, struct err *err)
 {
@@ -83,6 +98,9 @@ static int list_disks(struct vm *vm, struct err *err)
         const struct hv_disk *from = &vm->dom->disks[i];
         if (!vm->report->disks[i].covered)
             continue;
+        int r = from->path ? check_overlay(from, err) : 0;
+        if (r < 0)
+            return r;
         struct kvss_point_disk *to = &vm->disks[vm->n_disks++];
         to->target = strdup(from->target);
         to->path = from->path ? strdup(from->path) : NULL;
