@@ -44,10 +44,14 @@ cycle() {
         assert_report_vm "$vm" .confined_by apparmor
         assert_eq "$(report '[.findings[], .vms[].findings[] | select(.level == "error") | .id] | join(" ")')" "" "errors found"
     fi
-    backup "$vm"
+    if [ -n "${KVSS_TEST_FULL:-}" ]; then
+        backup "$vm"
+        assert_report_vm "$vm" .method saved-state
+    else # the same job and socket, and QEMU need not start again, which takes half a minute there
+        backup "$vm" --method crash
+    fi
     first=$POINT
     assert_state "$vm" running
-    assert_report_vm "$vm" .method saved-state
     assert_eq "$(ours)" "" "what AppArmor refused"
     note "$vm: backed up, running"
     [ -n "${KVSS_TEST_FULL:-}" ] || return 0
