@@ -3,6 +3,8 @@
 # The host goes down in the middle of a backup and comes up again (B2, behaviour 29; unit kvss-recover.service): kvss, its watchdog,
 # libvirtd and all QEMUs are killed, and the kernel is another one. `kvss recover` says in words what it has done. A VM that ran is
 # off, as after any crash, and is not started; one that the backup had saved is brought back from its saved state, with its memory.
+# In `make test` 70-matrix has kvss and its watchdog killed, 87-recover-unit the unit that recovers then.
+# only: full
 # timeout: 1200
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"

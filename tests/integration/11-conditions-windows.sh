@@ -3,6 +3,8 @@
 # M4d, M4e of what agents tell: Windows guests (answers reconstructed from public reports, tests/golden/agent), whose EFI partitions and
 # CDs are in nobody's way while a FAT volume with a drive letter is; and what Linux guests have mounted that no agent lists. The answers
 # come through libvirt, from a scripted agent. B3: this one starts no vssadmin, so nothing is known of the guest's writers, and not claimed.
+# In `make test` 16-windows-writers has Windows guests, the unit test vm_windows what their agents tell.
+# only: full
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 # shellcheck source=tests/lib/functions_kvss.sh

@@ -3,6 +3,8 @@
 # Disks with threads of their own. QEMU before 9.0 aborts when a client of such a disk's export goes away while the backup job lives,
 # and takes the guest with it. A VM is backed up by both methods and goes on; so it does when the requester is killed while it
 # reads, alone or with the watchdog, and the next backup works (B2).
+# In `make test` fault/70-matrix kills a backup at each step.
+# only: full
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 # shellcheck source=tests/lib/functions_kvss.sh

@@ -4,6 +4,8 @@
 # A storage that loses packs, cuts them short, or has an old index put back (B4): fsck names the points that are touched, and no other,
 # without reading packs back; check and the reports of backups warn; the next backup, full or incremental, stores again what is missing
 # and comes back byte for byte, of a VM that runs.
+# In `make test` 44-mended has a repository that lacks something.
+# only: full
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 # shellcheck source=tests/lib/functions_kvss.sh
