@@ -137,8 +137,8 @@ mortal() {
     fake_start web
     after
 }
+mortal vanishes
 if [ -n "${KVSS_TEST_FULL:-}" ]; then
-    mortal vanishes
     mortal dies
     fails reboots 'web' --agent-timeout 3
     poll 60 _no_kvss

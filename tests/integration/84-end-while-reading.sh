@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # A backup ends in the middle of its reading, by Ctrl-C and by SIGKILL, with many replies of QEMU's under way and the guest writing as
 # fast as it can: QEMU must not be left with replies that nobody takes, for it would wait for ever, and its guest with it. B2.
-# In `make test` 16-interrupt and 50-killed end backups while they read.
+# In `make test` 16-interrupt ends a backup while it reads, fault/70-matrix kills backups.
 # only: full
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
