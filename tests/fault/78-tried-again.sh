@@ -18,6 +18,8 @@ runs() { [ "$(vm_state mute)" = running ]; }
 fault_backup "wait:save-vm:done" mute
 poll 60 _fault_or_end
 fault_happened || fail "the step was not reached: $(cat "$SANDBOX/stderr")"
+unlocked() { qemu-io -c quit "$IMAGES/mute-vda.qcow2" > /dev/null 2>&1; }
+poll 60 unlocked # the VM's own QEMU may still be about to end
 qemu-io -c 'sleep 1200000' "$IMAGES/mute-vda.qcow2" > /dev/null 2>&1 &
 locker=$!
 locked() { ! qemu-io -c quit "$IMAGES/mute-vda.qcow2" > /dev/null 2>&1; }
