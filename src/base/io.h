@@ -63,6 +63,8 @@ char *io_follow(const char *path);
 int io_same_volume(const char *dir_a, const char *dir_b, bool *ret);
 /* Whether a path is dir, or in it, by its text. */
 bool io_is_below(const char *path, const char *dir);
+/* What path has beyond dir: "", or from a slash on; the whole of it for "/". path is below dir. */
+const char *io_beyond(const char *path, const char *dir);
 /* The folder of the btrfs subvolume that holds path, if it is reached through the mount point; NULL: there is none. path has no links.
  * Caller frees. 0 or -ENOMEM. */
 int io_btrfs_subvolume(const char *path, const char *mount, char **ret);

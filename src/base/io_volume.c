@@ -67,6 +67,11 @@ bool io_is_below(const char *path, const char *dir)
     return !strncmp(path, dir, n) && (path[n] == '/' || path[n] == '\0');
 }
 
+const char *io_beyond(const char *path, const char *dir)
+{
+    return path + (dir[0] == '/' && !dir[1] ? 0 : strlen(dir));
+}
+
 int io_btrfs_subvolume(const char *path, const char *mount, char **ret)
 {
     _cleanup_free_ char *at = strdup(path);

@@ -83,6 +83,8 @@ struct hv_overlay {
     const char *base, *format; /* the image that is active until then: file or block device */
     /* Of hv_overlay_end(): */
     const char *base_id; /* which file the image was (io_id_at()), for where nothing else tells; NULL: not known */
+    bool undo;           /* of a session that failed, or died: perhaps for want of room */
+    bool half_made;      /* the switch is not known to have come about: its file need not be an image yet */
     bool inherited;      /* another process, which has died, made the switch: libvirt may be at it still */
 };
 struct hv_overlay_request; /* files and XML made ready beforehand */

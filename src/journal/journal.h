@@ -178,6 +178,9 @@ enum journal_found {
 };
 /* What is in the folder under that name. id: as io_id_at() gave it, or NULL. -errno: it cannot be told. */
 int journal_find(const struct journal_place *p, const char *name, const char *id, struct err *err);
+/* Both for the name of the place itself, compared with what journal_made() wrote down. ret is to be closed in every case. JOURNAL_ABSENT
+ * also where it went with the memory of a host that was started anew. */
+int journal_place_find(const struct journal_effect *e, const char *value, struct journal_place *ret, struct err *err);
 /* Removes the file or tree in a place if it is what the effect made (as verb->undo). A name that nobody else would have come upon is
  * proof enough where the effect was only begun: own_name. */
 int journal_remove_made(const struct journal_effect *e, const char *value, bool own_name, struct err *err);

@@ -162,17 +162,21 @@ int journal_left_alone(const char *path, struct err *err)
     return 1;
 }
 
+int journal_place_find(const struct journal_effect *e, const char *value, struct journal_place *ret, struct err *err)
+{
+    _cleanup_free_ char *key = str_format("%s" MADE, value);
+
+    int r = journal_place_open(e, value, ret, err);
+    if (r <= 0)
+        return r < 0 ? r : JOURNAL_ABSENT;
+    return key ? journal_find(ret, ret->name, journal_value(e, key), err) : err_nomem(err);
+}
+
 int journal_remove_made(const struct journal_effect *e, const char *value, bool own_name, struct err *err)
 {
     _cleanup_(journal_place_close) struct journal_place p = { .dir = -1 };
-    _cleanup_free_ char *key = str_format("%s" MADE, value);
 
-    if (!key)
-        return err_nomem(err);
-    int r = journal_place_open(e, value, &p, err);
-    if (r <= 0)
-        return r;
-    r = journal_find(&p, p.name, journal_value(e, key), err);
+    int r = journal_place_find(e, value, &p, err);
     if (r < 0 || r == JOURNAL_ABSENT)
         return r < 0 ? r : 0;
     if (r == JOURNAL_OTHERS || (r == JOURNAL_UNKNOWN && !own_name))

@@ -127,7 +127,7 @@ static int drop_overlay(const struct volume_copy *c, const struct volume_disk *d
     int r = io_real_path(d->overlay, &real, err);
     if (r < 0 || !io_is_below(real, c->volume))
         return r < 0 ? r : 0;
-    in_copy = str_format("%s%s", c->path, real + (strcmp(c->volume, "/") ? strlen(c->volume) : 0));
+    in_copy = str_format("%s%s", c->path, io_beyond(real, c->volume));
     if (!in_copy)
         return err_nomem(err);
     r = io_open_parent(in_copy, &dir, &name, err);

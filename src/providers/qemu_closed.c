@@ -69,9 +69,6 @@ int qemu_undo_closed(void *ctx, const struct journal_effect *e, struct err *err)
     _cleanup_(journal_place_close) struct journal_place p = { .dir = -1 };
 
     (void)ctx;
-    int r = journal_place_open(e, "path", &p, err);
-    if (r <= 0)
-        return r;
-    r = journal_find(&p, p.name, journal_value(e, "path_id"), err);
+    int r = journal_place_find(e, "path", &p, err);
     return r == JOURNAL_SAME ? open_again(e, &p, err) : r < 0 ? r : 0;
 }

@@ -72,6 +72,6 @@ const struct journal_verb qemu_provider_verbs[] = {
     { VERB_SOCKET, undo_socket },
     { VERB_SCRATCH, undo_scratch, .places = { "path" } },
     { VERB_BACKUP_JOB, undo_job, .undone = "its backup job has ended", .holds = true },
-    { VERB_CHECKPOINT, undo_checkpoint, .undone = "its checkpoint is deleted", .lasting = true },
+    { VERB_CHECKPOINT, undo_checkpoint, .undone = "its checkpoint is deleted", .lasting = true, .in_order = true },
     { NULL, NULL },
 };

@@ -55,6 +55,8 @@ static int undo_overlay(void *ctx, const struct journal_effect *e, struct err *e
         .base = journal_value(e, "base"),
         .format = journal_value(e, "format"),
         .base_id = journal_value(e, "base_id"),
+        .undo = true,
+        .half_made = !journal_is_done(e),
         .inherited = journal_is_inherited(e),
     };
 
@@ -74,10 +76,7 @@ static int undo_volume_copy(void *ctx, const struct journal_effect *e, struct er
     _cleanup_(journal_place_close) struct journal_place p = { .dir = -1 };
 
     (void)ctx;
-    int r = journal_place_open(e, "path", &p, err);
-    if (r <= 0)
-        return r;
-    r = journal_find(&p, p.name, journal_value(e, "path_id"), err);
+    int r = journal_place_find(e, "path", &p, err);
     if (r < 0 || r == JOURNAL_ABSENT)
         return r < 0 ? r : 0;
     return r == JOURNAL_OTHERS ? journal_left_alone(p.path, err) : btrfs_remove(p.dir, p.name, p.path, err);

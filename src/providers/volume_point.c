@@ -9,10 +9,10 @@
 
 /* ---- What it is ---------------------------------------------------------------------------------------------------------------*/
 
-static int fill_disk(struct volume_disk *to, const struct kvss_point_disk *from, const char *vm, struct err *err)
+static int fill_disk(struct volume_disk *to, const struct kvss_point_disk *from, struct err *err)
 {
     if (!from->path)
-        return err_set(err, EOPNOTSUPP, "disk %s of VM %s is on the network", from->target, vm);
+        return err_set(err, EOPNOTSUPP, "it is on the network");
     to->written = !from->readonly;
     to->target = strdup(from->target);
     to->path = strdup(from->path);
@@ -20,10 +20,32 @@ static int fill_disk(struct volume_disk *to, const struct kvss_point_disk *from,
     return to->target && to->path && to->format ? 0 : err_nomem(err);
 }
 
-/* The bitmaps that QEMU keeps in the image are in its copy too. */
-static int ask_since(struct volume_disk *d, const struct kvss_point *from, struct err *err)
+/* A copy of the image alone must be the disk: what it refers to has to be found from there as well, and stand still. *ret_old: qcow2 of
+ * version 2. */
+static int examine_image(const struct volume_disk *d, bool *ret_old, struct err *err)
 {
-    const char *why = NULL;
+    struct hv_image_info info = { 0 };
+    _cleanup_free_ char *real = NULL;
+
+    int r = io_real_path(d->path, &real, err);
+    if (r >= 0 && strcmp(d->format, "raw"))
+        r = hv_image_info(NULL, d->path, d->format, true, &info, err);
+    *ret_old = info.compat && !strcmp(info.compat, "0.10");
+    if (r >= 0 && info.data_file)
+        r = err_set(err, EOPNOTSUPP, "%s has an external data file (%s), which would not be copied: use --provider qemu", d->path,
+                    info.data_file);
+    else if (r >= 0 && info.backing && info.backing[0] != '/' && (strchr(info.backing, '/') || strcmp(real, d->path)))
+        r = err_set(err, EOPNOTSUPP,
+                    "%s names its backing image by the relative path %s, which a copy could not resolve: use --provider qemu", d->path,
+                    info.backing);
+    hv_image_info_clear(&info);
+    return r < 0 ? r : 0;
+}
+
+/* The bitmaps that QEMU keeps in the image are in its copy too. */
+static int ask_since(struct volume_disk *d, const struct kvss_point *from, bool old, struct err *err)
+{
+    const char *why = old ? OLD_QCOW2 : NULL;
 
     if (!from->since)
         return 0;
@@ -31,20 +53,27 @@ static int ask_since(struct volume_disk *d, const struct kvss_point *from, struc
         d->why_full = str_format("images of format %s cannot store dirty bitmaps", d->format);
     else if (!d->written && from->active)
         why = "the VM cannot write to it, so it takes no part in checkpoints";
-    else if (image_is_old_qcow2(d->path))
-        why = OLD_QCOW2;
-    else
+    else if (!why)
         d->since = strdup(from->since);
     if (why)
         d->why_full = strdup(why);
     return d->since || d->why_full ? 0 : err_nomem(err);
 }
 
-static int track(struct volume_point *pt, const struct volume_disk *d, struct err *err)
+static int add_disk(struct volume_point *pt, const struct kvss_point *from, size_t i, struct err *err)
 {
-    if (!pt->checkpoint || !pt->active || !d->written || strcmp(d->format, "qcow2") || image_is_old_qcow2(d->path))
-        return 0;
-    return strv_add(&pt->tracked, d->target) < 0 ? err_nomem(err) : 0;
+    struct volume_disk *d = &pt->disks[i];
+    bool old = false;
+
+    int r = fill_disk(d, &from->disks[i], err);
+    if (r >= 0)
+        r = examine_image(d, &old, err);
+    if (r >= 0)
+        r = ask_since(d, from, old, err);
+    if (r < 0)
+        return err_context(err, "VM %s, disk %s", from->vm_name, from->disks[i].target);
+    bool tracked = pt->checkpoint && pt->active && d->written && !strcmp(d->format, "qcow2") && !old;
+    return tracked && strv_add(&pt->tracked, d->target) < 0 ? err_nomem(err) : 0;
 }
 
 static bool volumes_are_copied(const struct volume_provider *p, const char *set_id)
@@ -73,11 +102,7 @@ int volume_point_new(const struct volume_provider *p, const struct kvss_point *f
         return err_nomem(err);
     for (size_t i = 0; i < from->n_disks && r >= 0; i++) {
         pt->n_disks = i + 1;
-        r = fill_disk(&pt->disks[i], &from->disks[i], from->vm_name, err);
-        if (r >= 0)
-            r = ask_since(&pt->disks[i], from, err);
-        if (r >= 0)
-            r = track(pt, &pt->disks[i], err);
+        r = add_disk(pt, from, i, err);
     }
     if (r >= 0)
         r = hv_domain_glance(p->config.hv, from->vm_uuid, &pt->dom, err);
@@ -198,22 +223,6 @@ static int lock_images(struct volume_provider *p, struct volume_point *pt, struc
     return r < 0 ? r : 0;
 }
 
-/* A copy of the image alone must be the disk: what it refers to has to be found from there as well, and stand still. */
-static int check_image(const struct volume_disk *d, const char *real, struct err *err)
-{
-    struct hv_image_info info = { 0 };
-
-    int r = strcmp(d->format, "raw") ? hv_image_info(NULL, d->path, d->format, true, &info, err) : 0;
-    if (r >= 0 && info.data_file)
-        r = err_set(err, EOPNOTSUPP, "%s keeps its data in another file (%s), of which there would be no copy: use --provider qemu",
-                    d->path, info.data_file);
-    else if (r >= 0 && info.backing && info.backing[0] != '/' && (strchr(info.backing, '/') || strcmp(real, d->path)))
-        r = err_set(err, EOPNOTSUPP, "%s names its backing image %s in a way that a copy of it cannot: use --provider qemu", d->path,
-                    info.backing);
-    hv_image_info_clear(&info);
-    return r < 0 ? r : 0;
-}
-
 int volume_point_prepare(struct volume_provider *p, struct volume_point *pt, struct err *err)
 {
     int r = check_persistent(p, pt, err);
@@ -222,8 +231,6 @@ int volume_point_prepare(struct volume_provider *p, struct volume_point *pt, str
         struct volume_copy *c = NULL;
         _cleanup_free_ char *real = NULL;
         r = volume_copy_of(p, pt, &pt->disks[i], &c, &real, err);
-        if (r >= 0)
-            r = check_image(&pt->disks[i], real, err);
         if (r >= 0 && p->kind->check_disk)
             r = p->kind->check_disk(p, &pt->disks[i], err);
         if (r < 0)
@@ -296,14 +303,14 @@ int volume_point_end(struct volume_provider *p, struct volume_point *pt, struct 
     return r < 0 ? r : 0;
 }
 
-/* Copies first: while they hold the blocks of the image, what is committed into it takes new room. */
+/* Copies first: while they hold the blocks of the image, what is committed into it takes new room. The checkpoint last, and only if no
+ * overlay is left: QEMU cannot change the bitmaps of an image below one. */
 int volume_point_undo(struct volume_provider *p, struct volume_point *pt, bool drop_checkpoint, struct err *err)
 {
+    struct err late = ERR_INIT;
     int first = 0;
 
     unlock_images(pt);
-    if (drop_checkpoint && journal_undo(p->config.journal, pt->fx_checkpoint, err) < 0)
-        first = -EIO;
     for (size_t i = 0; i < pt->n_disks; i++) {
         struct err why = ERR_INIT;
         (void)hv_export_stop(TAKE_PTR(pt->disks[i].export), NULL);
@@ -312,5 +319,7 @@ int volume_point_undo(struct volume_provider *p, struct volume_point *pt, bool d
         if (journal_undo(p->config.journal, pt->disks[i].fx_overlay, &why) < 0 && !first)
             first = err_move(err, &why);
     }
+    if (drop_checkpoint && !first && journal_undo(p->config.journal, pt->fx_checkpoint, &late) < 0)
+        first = err_move(err, &late);
     return first;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The calls that the providers of volumes have in common, in their order. */
+#include "base/io.h"
 #include "base/io_at.h"
 #include "base/par.h"
 #include "base/thread.h"
@@ -243,8 +244,7 @@ static int find_copy(struct volume_provider *p, const struct volume_point *pt, s
         r = err_set(err, EINVAL, "no point in time was taken");
     if (r < 0)
         return r;
-    const char *rest = real + (strcmp(c->volume, "/") ? strlen(c->volume) : 0);
-    d->copy = str_format("%s%s", c->path, rest);
+    d->copy = str_format("%s%s", c->path, io_beyond(real, c->volume));
     return d->copy ? 0 : err_nomem(err);
 }
 
@@ -279,11 +279,9 @@ int volume_open_disk(void *priv, const char *set_id, const char *vm_uuid, const 
     if (!d)
         return err_set(err, ENOENT, "disk %s of VM %s is not in the snapshot set", target, pt ? pt->vm_name : vm_uuid);
     int r = find_copy(priv, pt, d, err);
-    if (r < 0)
-        return err_context(err, "disk %s of VM %s", target, pt->vm_name);
-    if (d->since && !d->export && !d->why_full)
+    if (r >= 0 && d->since && !d->export && !d->why_full)
         r = image_export_since(((struct volume_provider *)priv)->config.session_dir, d->copy, d->since, &d->export, &d->why_full, err);
-    return r < 0 ? r : tell_source(d, ret, err);
+    return r < 0 ? err_context(err, "disk %s of VM %s", target, pt->vm_name) : tell_source(d, ret, err);
 }
 
 /* ---- The end --------------------------------------------------------------------------------------------------------------------*/

@@ -3,6 +3,7 @@
 #include "base/xml.h"
 #include "hypervisor/host/host.h"
 #include "hypervisor/job/new_image.h"
+#include "hypervisor/job/overlay.h"
 #include <errno.h>
 #include <string.h>
 
@@ -63,6 +64,8 @@ static int overlay_make(struct hv_domain *d, const struct hv_overlay *o, struct 
     if (r < 0)
         return err_set(err, EIO, "the size of disk %s of VM %s is not known", o->target, d->name);
     r = new_image_make(d->hv, &file, err);
+    if (r >= 0 && (r = overlay_check_marks(o->path, err)) < 0)
+        new_image_drop(o->path);
     return r < 0 ? err_context(err, "cannot create the overlay of disk %s of VM %s", o->target, d->name) : 0;
 }
 

@@ -9,11 +9,13 @@
 #include "hypervisor/domain/domain_storage.h"
 #include "hypervisor/host/host.h"
 #include "hypervisor/image/image.h"
+#include "hypervisor/job/overlay.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
 #define COMMIT_LOOK_MS 5u
 #define ROOM_BESIDE (64 * MIB) /* tables, and what the guest writes meanwhile */
@@ -54,10 +56,11 @@ static int look_in(const char *xml, const struct hv_overlay *o, enum stands *ret
 /* ---- What is known of it ----------------------------------------------------------------------------------------------------*/
 
 /* An overlay that no definition names was committed, or was never used; or somebody has taken it away from the VM, and it alone has what
- * the VM wrote last. So it is marked when what it holds is in the image: before the pivot of a VM that runs, after the commit of one that
- * does not, with its state at that time. */
+ * the VM wrote last. So it is marked when what it holds is in the image: before and after the pivot of a VM that runs; after the commit of
+ * one that does not, with its state at that time. Only root can mark it. */
 #define MARK "trusted.kvss.committed"
-#define MARK_LIVE "live"
+#define MARK_PIVOT "pivot"     /* if no definition of the VM names it any more, it went that way */
+#define MARK_PIVOTED "pivoted" /* for certain */
 #define MARK_MAX 128
 
 static int overlay_state(const char *path, char *ret)
@@ -93,13 +96,24 @@ static void overlay_marked(const char *path, char *ret)
     ret[n < 0 ? 0 : n] = '\0';
 }
 
-/* It was committed while the VM was off, and nobody has written into it since. */
-static bool committed_off(const struct hv_overlay *o)
+/* All of it is in the image for certain: it was pivoted away, or committed while the VM was off, and nobody has written into it since. To
+ * commit it again would undo what was written into the image after that. */
+static bool is_committed(const struct hv_overlay *o)
 {
     char mark[MARK_MAX], now[MARK_MAX];
 
     overlay_marked(o->path, mark);
-    return *mark && overlay_state(o->path, now) == 0 && !strcmp(mark, now);
+    return !strcmp(mark, MARK_PIVOTED) || (*mark && overlay_state(o->path, now) == 0 && !strcmp(mark, now));
+}
+
+int overlay_check_marks(const char *path, struct err *err)
+{
+    int r = overlay_mark(path, MARK_PIVOT, err);
+    _cleanup_close_ int fd = r < 0 ? -1 : io_open_entry(path, O_RDONLY, err);
+
+    if (r >= 0 && (fd < 0 || fremovexattr(fd, MARK) < 0))
+        r = err_errno(err, errno, "cannot unmark overlay %s", path);
+    return r < 0 ? err_context(err, "the file system must store extended attributes (trusted.*)") : 0;
 }
 
 /* ---- Of a VM that runs ------------------------------------------------------------------------------------------------------*/
@@ -148,11 +162,11 @@ static int commit_step(virDomainPtr dom, struct commit *c, struct err *err)
     __atomic_store_n(&c->done, info.cur, __ATOMIC_RELAXED);
     if (c->top || !info.end || info.cur != info.end)
         return 1;
-    int r = overlay_mark(c->path, MARK_LIVE, err); /* all of it is in the image: if the overlay is nowhere after this, it went that way */
+    int r = overlay_mark(c->path, MARK_PIVOT, err);
     if (r < 0)
         return r;
     if (virDomainBlockJobAbort(dom, c->target, VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT) == 0)
-        return 0;
+        return overlay_mark(c->path, MARK_PIVOTED, err);
     return hv_virt_code() == VIR_ERR_BLOCK_COPY_ACTIVE ? 1 : hv_virt_error(err, "libvirt"); /* not quite ready */
 }
 
@@ -173,7 +187,8 @@ static uint64_t commit_done(const void *arg)
 }
 
 /* A commit that runs out of room spoils the bitmaps in the image as QEMU (7.2) has them, and none succeeds after that until the VM is
- * started anew (seen). So it is not begun before there is enough. */
+ * started anew (seen). So it is not begun before there is enough. In an undo, room may just have been made: btrfs tells of it before it can
+ * be used, which takes until all is synchronised. */
 static int check_room(const struct hv_overlay *o, struct err *err)
 {
     _cleanup_free_ char *dir = io_dirname(o->base);
@@ -181,6 +196,9 @@ static int check_room(const struct hv_overlay *o, struct err *err)
     uint64_t room, total;
     struct stat st;
 
+    _cleanup_close_ int fd = o->undo && dir ? io_open_file(dir, O_RDONLY | O_DIRECTORY, NULL) : -1;
+    if (fd >= 0)
+        (void)syncfs(fd);
     if (!dir || stat(o->path, &st) < 0 || io_space(dir, &room, &total, NULL) < 0)
         return 0;
     uint64_t wanted = (uint64_t)st.st_blocks * 512 + num_min(ROOM_BESIDE, total / 64);
@@ -284,7 +302,7 @@ static int end_off(struct hv_domain *d, const struct hv_overlay *o, const struct
 {
     if (s->next == STANDS_BELOW || s->saved == STANDS_BELOW)
         return further_overlay(o, err);
-    int r = committed_off(o) ? 0 : image_commit(o->path, o->base, o->format, err);
+    int r = is_committed(o) ? 0 : image_commit(o->path, o->base, o->format, err);
     if (r >= 0)
         r = overlay_mark(o->path, NULL, err);
     if (r >= 0 && s->saved == STANDS_ON_TOP)
@@ -293,6 +311,16 @@ static int end_off(struct hv_domain *d, const struct hv_overlay *o, const struct
 }
 
 /* ---- Both -------------------------------------------------------------------------------------------------------------------*/
+
+/* 1: it is left alone. */
+static int last_writes(const struct hv_overlay *o, struct err *err)
+{
+    err_set(err, ESTALE,
+            "disk %s was taken off its overlay by someone else: %s contains its last writes, may not have been committed into %s, and was "
+            "left alone; to commit it, with the VM off and only if the image has not been used since: qemu-img commit",
+            o->target, o->path, o->base);
+    return 1;
+}
 
 /* In no definition (any more). 0: it is not needed; 1: it is all there is of what the VM wrote last, and is left alone. */
 static int end_nowhere(const struct hv_overlay *o, struct err *err)
@@ -305,15 +333,11 @@ static int end_nowhere(const struct hv_overlay *o, struct err *err)
     if (image_is_written(o->path))
         return err_set(err, EBUSY, "%s is in use, although no definition of the VM names it", o->path);
     overlay_marked(o->path, mark);
-    int r = *mark ? 0 : image_holds_data(o->path, &data, err);
-    if (r < 0 || !data)
-        return r;
-    err_set(
-        err, ESTALE,
-        "disk %s was taken off its overlay by someone else: %s has its last writes, which are not in %s, and is left alone; with the VM "
-        "off, qemu-img commit writes them into the image, if that was not used since",
-        o->target, o->path, o->base);
-    return 1;
+    struct err why = ERR_INIT;
+    int r = *mark ? 0 : image_holds_data(o->path, &data, &why);
+    if (r < 0 && !o->half_made)
+        return err_move(err, &why);
+    return data ? last_writes(o, err) : 0;
 }
 
 /* Whoever defines the VM anew will have the image; unless it is another one by now. */
@@ -326,9 +350,11 @@ static int end_gone(const struct hv_overlay *o, struct err *err)
 
     if (!io_exists(o->path))
         return 0;
-    overlay_marked(o->path, mark);
-    if (!strcmp(mark, MARK_LIVE) || committed_off(o))
+    if (is_committed(o))
         return 0;
+    overlay_marked(o->path, mark);
+    if (!strcmp(mark, MARK_PIVOT)) /* the VM may have had the image since, or the overlay until it ended */
+        return last_writes(o, err);
     int r = io_open_parent(o->base, &dir, &name, err);
     if (r >= 0 && (r = io_id_at(dir, name, &now)) < 0)
         err_errno(err, -r, "cannot access image %s", o->base);
@@ -358,7 +384,7 @@ static int mark_below(struct hv_domain *d, const struct hv_overlay *o, struct er
     int r = hv_live_xml(d, &live, err);
     if (r >= 0)
         r = look_in(live, o, &stands, err);
-    return r < 0 || stands != STANDS_NOWHERE ? r : overlay_mark(o->path, MARK_LIVE, err);
+    return r < 0 || stands != STANDS_NOWHERE ? r : overlay_mark(o->path, MARK_PIVOTED, err);
 }
 
 /* One look, and what follows from it. 1: look again. */

@@ -51,6 +51,8 @@ struct files_places {
 };
 #define FILES_SUBVOLUME 256u     /* inode of the folder of a btrfs subvolume (BTRFS_FIRST_FREE_OBJECTID) */
 #define FILES_EMPTY_SUBVOLUME 2u /* inode of what stands in a btrfs snapshot for a subvolume below (BTRFS_EMPTY_SUBVOL_DIR_OBJECTID) */
+/* Its length without slashes at the end. */
+size_t files_path_len(const char *path);
 void files_places_clear(struct files_places *p);
 /* Where the path is read: below the place that it is in; itself, if it is in none. Caller frees; NULL: out of memory. */
 char *files_place(const struct files_places *p, const char *path);

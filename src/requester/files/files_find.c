@@ -83,7 +83,7 @@ struct find {
     int dir;
 };
 
-static size_t find_path_len(const char *path)
+size_t files_path_len(const char *path)
 {
     size_t n = strlen(path);
 
@@ -98,10 +98,10 @@ static int find_add_folder(struct find *f, const char *real, const struct stat *
     for (size_t i = 0; i < f->c->n_files; i++) {
         const struct vss_file_set *set = &f->c->files[i];
         const char *base = set->alternate_path ? set->alternate_path : set->path;
-        size_t n = find_path_len(base);
+        size_t n = files_path_len(base);
         if (!set->recursive || strncmp(real, base, n) || real[n] != '/' || real[n + 1] == '\0')
             continue;
-        char *path = str_format("%.*s%s", (int)find_path_len(set->path), set->path, real + n);
+        char *path = str_format("%.*s%s", (int)files_path_len(set->path), set->path, real + n);
         char *from = set->alternate_path ? strdup(real) : NULL;
         if (path && (from || !set->alternate_path))
             return find_add(f->list, path, from, st, err);
@@ -182,7 +182,7 @@ static int find_list_folder(void *priv, const char *path, int (*entry)(void *arg
 /* Where its folder is read, if not where it belongs. */
 static char *read_from(const struct vss_file_set *set, const char *folder)
 {
-    return str_format("%s%s", set->alternate_path, folder + find_path_len(set->path));
+    return str_format("%s%s", set->alternate_path, folder + files_path_len(set->path));
 }
 
 static int enter_folder(struct find *f, const char *folder, struct err *err)

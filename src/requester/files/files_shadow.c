@@ -37,20 +37,10 @@ char *files_place(const struct files_places *p, const char *path)
 
     if (!place || !place->from)
         return strdup(path);
-    return str_format("%s%s", place->from, path + (strcmp(place->path, "/") ? strlen(place->path) : 0));
+    return str_format("%s%s", place->from, io_beyond(path, place->path));
 }
 
 /* ---- Beforehand -----------------------------------------------------------------------------------------------------------------*/
-
-/* Without the slashes at its end. Caller frees. */
-static char *shadow_folder(const char *path)
-{
-    size_t n = strlen(path);
-
-    while (n > 1 && path[n - 1] == '/')
-        n--;
-    return strndup(path, n);
-}
 
 static struct files_place *add_place(struct files_places *p)
 {
@@ -73,7 +63,7 @@ static int plan_set(struct files_places *p, const struct vss_file_set *set, cons
     if (io_real_path(base, &real, NULL) < 0 || !io_exists(real))
         return 0; /* its writer may still make it, anywhere */
     struct files_place *place = add_place(p);
-    if (!place || !(place->path = shadow_folder(base)))
+    if (!place || !(place->path = strndup(base, files_path_len(base))))
         return err_nomem(err);
     int r = volumes->find(volumes->priv, real, &place->volume, err);
     if (r < 0 || !place->volume)
@@ -81,7 +71,7 @@ static int plan_set(struct files_places *p, const struct vss_file_set *set, cons
     if (stat(place->volume, &st) < 0 || !io_is_below(real, place->volume))
         return 0;
     place->dev = st.st_dev;
-    place->rest = strdup(real + (strcmp(place->volume, "/") ? strlen(place->volume) : 0));
+    place->rest = strdup(io_beyond(real, place->volume));
     return place->rest ? 1 : err_nomem(err);
 }
 
