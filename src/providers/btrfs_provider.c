@@ -118,33 +118,11 @@ static int btrfs_copy(struct volume_provider *p, struct volume_copy *c, struct e
     return volume_effect_done(p, c->fx, err);
 }
 
-/* An overlay of the set that was there when the snapshot was made. */
-static int drop_overlay(const struct volume_copy *c, const struct volume_disk *d, struct err *err)
-{
-    _cleanup_free_ char *real = NULL, *in_copy = NULL, *name = NULL;
-    _cleanup_close_ int dir = -1;
-
-    int r = io_real_path(d->overlay, &real, err);
-    if (r < 0 || !io_is_below(real, c->volume))
-        return r < 0 ? r : 0;
-    in_copy = str_format("%s%s", c->path, io_beyond(real, c->volume));
-    if (!in_copy)
-        return err_nomem(err);
-    r = io_open_parent(in_copy, &dir, &name, err);
-    if (r < 0)
-        return r;
-    return unlinkat(dir, name, 0) < 0 && errno != ENOENT ? err_errno(err, errno, "cannot remove %s", in_copy) : 0;
-}
-
 /* The images go back to the point: what came after it is in the overlays. */
 static int btrfs_seal(struct volume_provider *p, struct volume_copy *c, struct err *err)
 {
-    int r = 0;
+    int r = c->path ? volume_drop_overlays(p, c, err) : 0;
 
-    for (struct volume_point *pt = p->points; pt && c->path; pt = pt->next)
-        for (size_t i = 0; i < pt->n_disks && r >= 0; i++)
-            if (!strcmp(pt->set_id, c->set_id) && pt->disks[i].overlay)
-                r = drop_overlay(c, &pt->disks[i], err);
     if (r < 0 || !c->path)
         return r;
     _cleanup_close_ int fd = open_subvolume(c->path, err);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the providers share that copy volumes or files of the host (btrfs, reflink). The point in time of a VM's disk is an overlay, taken
- * while the guest is held; the image below it is copied at leisure, and the overlay is committed back. Clauses M9, M22; behaviours
+/* What the providers share that copy volumes or files of the host (btrfs, reflink, lvm). The point in time of a VM's disk is an overlay,
+ * taken while the guest is held; the image below it is copied at leisure, and the overlay is committed back. Clauses M9, M22; behaviours
  * 20-24. */
 #ifndef PROVIDERS_VOLUME_INTERNAL_H
 #define PROVIDERS_VOLUME_INTERNAL_H
@@ -43,6 +43,8 @@ struct volume_copy {
     char *path; /* of the copy; NULL: there is none, only files are copied */
     bool made;  /* after the commit */
     uint64_t fx;
+    uint64_t fx_open; /* of opening it; 0: none. Undone first */
+    void *state;      /* the kind's own */
 };
 
 struct volume_provider;
@@ -52,8 +54,13 @@ struct volume_kind {
     const char *name;
     /* Whether it can copy what is on the volume. Quick. */
     int (*supports)(const struct volume_provider *p, const struct kvss_volume *volume, bool *ret, struct err *err);
+    /* Looks at a volume beforehand. May set state, which free_state frees. NULL: there is nothing to look at. */
+    int (*prepare_volume)(struct volume_provider *p, struct volume_copy *c, struct err *err);
+    void (*free_state)(void *state);
     /* Copies a volume: writers may be held. Sets path. NULL: it copies disks. */
     int (*copy_volume)(struct volume_provider *p, struct volume_copy *c, struct err *err);
+    /* Makes the copy accessible, after writers were released. May set path. NULL: it is already. */
+    int (*open_volume)(struct volume_provider *p, struct volume_copy *c, struct err *err);
     /* Rolls back what came after the point (overlays), and closes the copy to writes. NULL: nothing is to be done. */
     int (*seal_volume)(struct volume_provider *p, struct volume_copy *c, struct err *err);
     /* Whether the disk can be copied, before anything is done; NULL: it can. */
@@ -120,6 +127,8 @@ extern const struct journal_verb volume_provider_verbs[]; /* ctx is the struct h
 int volume_overlay_effect(struct volume_provider *p, const struct volume_point *pt, struct volume_disk *d, struct err *err);
 int volume_checkpoint_effect(struct volume_provider *p, struct volume_point *pt, struct err *err);
 int volume_copy_effect(struct volume_provider *p, const struct volume_point *pt, const char *path, uint64_t *ret_id, struct err *err);
+/* Removes overlays of the set from the copy of a volume: the images in it are as of the point. */
+int volume_drop_overlays(struct volume_provider *p, const struct volume_copy *c, struct err *err);
 int volume_effect_done(struct volume_provider *p, uint64_t id, struct err *err);
 
 /* ---- btrfs_provider.c ----------------------------------------------------------------------------------------------------------------*/

@@ -152,7 +152,8 @@ int volume_copy_of(struct volume_provider *p, const struct volume_point *pt, con
         return r;
     SCOPED_LOCK(&p->lock);
     for (struct volume_copy *c = p->copies; c; c = c->next)
-        if (!strcmp(c->set_id, pt->set_id) && io_is_below(real, c->volume) && (!best || strlen(c->volume) > strlen(best->volume)))
+        if (!strcmp(c->set_id, pt->set_id) && (io_is_below(real, c->volume) || !strcmp(d->path, c->volume)) &&
+            (!best || strlen(c->volume) > strlen(best->volume)))
             best = c;
     if (!best)
         return err_set(err, EXDEV, "%s is on none of the volumes that are copied", real);

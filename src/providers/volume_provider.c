@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define THREADS 16u
@@ -26,8 +27,10 @@ int volume_provider_new(const struct volume_kind *kind, const struct provider_co
     return 0;
 }
 
-static void volume_copy_free(struct volume_copy *c)
+static void volume_copy_free(const struct volume_provider *p, struct volume_copy *c)
 {
+    if (p->kind->free_state)
+        p->kind->free_state(c->state);
     free(c->set_id);
     free(c->snapshot_id);
     free(c->volume);
@@ -45,7 +48,7 @@ void volume_provider_free(void *priv)
     }
     for (struct volume_copy *c = p->copies, *next; c; c = next) {
         next = c->next;
-        volume_copy_free(c);
+        volume_copy_free(p, c);
     }
     pthread_cond_destroy(&p->committed);
     pthread_mutex_destroy(&p->lock);
@@ -91,8 +94,13 @@ int volume_begin_prepare(void *priv, const char *set_id, const char *snapshot_id
     c->snapshot_id = strdup(snapshot_id);
     c->volume = strdup(volume);
     if (!c->set_id || !c->snapshot_id || !c->volume) {
-        volume_copy_free(c);
+        volume_copy_free(p, c);
         return err_nomem(err);
+    }
+    int r = p->kind->prepare_volume ? p->kind->prepare_volume(p, c, err) : 0;
+    if (r < 0) {
+        volume_copy_free(p, c);
+        return r;
     }
     SCOPED_LOCK(&p->lock);
     c->next = p->copies;
@@ -143,9 +151,10 @@ int volume_pre_commit(void *priv, const char *set_id, struct err *err)
 
     (void)err;
     for (struct volume_copy *c = p->copies; c && p->kind->copy_volume; c = c->next) {
-        _cleanup_close_ int fd = strcmp(c->set_id, set_id) ? -1 : io_open_file(c->volume, O_RDONLY | O_DIRECTORY, NULL);
-        if (fd >= 0)
-            (void)syncfs(fd);
+        _cleanup_close_ int fd = strcmp(c->set_id, set_id) ? -1 : io_open_file(c->volume, O_RDONLY, NULL);
+        struct stat st;
+        if (fd >= 0 && fstat(fd, &st) == 0)
+            (void)(S_ISBLK(st.st_mode) ? fsync(fd) : syncfs(fd));
     }
     return 0;
 }
@@ -193,7 +202,13 @@ int volume_pre_final_commit(void *priv, const char *set_id, struct err *err)
 {
     struct volume_provider *p = priv;
     size_t n = 0;
+    int r = 0;
 
+    for (struct volume_copy *c = p->copies; c && r >= 0 && p->kind->open_volume; c = c->next)
+        if (!strcmp(c->set_id, set_id))
+            r = p->kind->open_volume(p, c, err);
+    if (r < 0)
+        return r;
     for (const struct volume_point *pt = p->points; pt; pt = pt->next)
         n++;
     _cleanup_free_ struct volume_point **list = calloc(n + 1, sizeof(struct volume_point *));
@@ -205,6 +220,35 @@ int volume_pre_final_commit(void *priv, const char *set_id, struct err *err)
         if (!strcmp(pt->set_id, set_id))
             list[n++] = pt;
     return par_each(n, THREADS, end_one, &ends, err);
+}
+
+/* An overlay of the set that was there when the snapshot was made. */
+static int drop_overlay(const struct volume_copy *c, const struct volume_disk *d, struct err *err)
+{
+    _cleanup_free_ char *real = NULL, *in_copy = NULL, *name = NULL;
+    _cleanup_close_ int dir = -1;
+
+    int r = io_real_path(d->overlay, &real, err);
+    if (r < 0 || !io_is_below(real, c->volume))
+        return r < 0 ? r : 0;
+    in_copy = str_format("%s%s", c->path, io_beyond(real, c->volume));
+    if (!in_copy)
+        return err_nomem(err);
+    r = io_open_parent(in_copy, &dir, &name, err);
+    if (r < 0)
+        return r;
+    return unlinkat(dir, name, 0) < 0 && errno != ENOENT ? err_errno(err, errno, "cannot remove %s", in_copy) : 0;
+}
+
+int volume_drop_overlays(struct volume_provider *p, const struct volume_copy *c, struct err *err)
+{
+    int r = 0;
+
+    for (struct volume_point *pt = p->points; pt; pt = pt->next)
+        for (size_t i = 0; i < pt->n_disks && r >= 0; i++)
+            if (!strcmp(pt->set_id, c->set_id) && pt->disks[i].overlay)
+                r = drop_overlay(c, &pt->disks[i], err);
+    return r < 0 ? r : 0;
 }
 
 int volume_post_final_commit(void *priv, const char *set_id, struct err *err)
@@ -244,7 +288,7 @@ static int find_copy(struct volume_provider *p, const struct volume_point *pt, s
         r = err_set(err, EINVAL, "no point in time was taken");
     if (r < 0)
         return r;
-    d->copy = str_format("%s%s", c->path, io_beyond(real, c->volume));
+    d->copy = str_format("%s%s", c->path, strcmp(d->path, c->volume) ? io_beyond(real, c->volume) : "");
     return d->copy ? 0 : err_nomem(err);
 }
 
@@ -317,11 +361,19 @@ static int release_copies(struct volume_provider *p, const char *set_id, struct 
             continue;
         }
         *at = c->next;
-        if (journal_undo(p->config.journal, c->fx, &why) < 0 && !first)
+        if ((journal_undo(p->config.journal, c->fx_open, &why) < 0 || journal_undo(p->config.journal, c->fx, &why) < 0) && !first)
             first = err_move(err, &why);
-        volume_copy_free(c);
+        volume_copy_free(p, c);
     }
     return first;
+}
+
+/* Nobody reads in the copies any more. */
+static void stop_exports(struct volume_provider *p, const char *set_id)
+{
+    for (struct volume_point *pt = p->points; pt; pt = pt->next)
+        for (size_t i = 0; i < pt->n_disks && !strcmp(pt->set_id, set_id); i++)
+            (void)hv_export_stop(TAKE_PTR(pt->disks[i].export), NULL);
 }
 
 static int volume_release(struct volume_provider *p, const char *set_id, bool drop_checkpoints, struct err *err)
@@ -332,6 +384,7 @@ static int volume_release(struct volume_provider *p, const char *set_id, bool dr
     while (p->committing)
         pthread_cond_wait(&p->committed, &p->lock);
     pthread_mutex_unlock(&p->lock);
+    stop_exports(p, set_id);
     int r = release_copies(p, set_id, err), r2 = release_points(p, set_id, drop_checkpoints, &why);
     return r < 0 || r2 >= 0 ? r : err_move(err, &why);
 }

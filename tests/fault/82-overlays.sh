@@ -16,6 +16,7 @@ grep -q KVSS_TEST_FAULT "$KVSS" || skip "this build has no fault points"
 FREEZE_LIMIT=10
 STEP=volume-copy:begin
 [[ $KVSS_TEST_PROVIDER != reflink* ]] || STEP=image-copy:begin
+[[ $KVSS_TEST_PROVIDER != lvm* ]] || STEP=lv-snapshot:begin
 kvss_setup
 guest_define web disks=2 words=kvss.hook=yes tokens=off
 virsh dumpxml web --inactive --security-info > "$SANDBOX/web.before"

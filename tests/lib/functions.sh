@@ -59,10 +59,10 @@ skip() {
     exit 77
 }
 
-# other_kernel REASON: begins the test anew on a kernel that has what this one lacks (tests/lib/uml), with KVSS_TEST_FULL=1 only:
-# that takes ten times as long.
+# other_kernel REASON: begins the test anew on a kernel that has what this one lacks (tests/lib/uml). All takes ten times as long there, so
+# with KVSS_TEST_FULL=1 only, or OTHER_KERNEL=always.
 other_kernel() {
-    [ -n "${KVSS_TEST_FULL:-}" ] || skip "$1; with KVSS_TEST_FULL=1 User Mode Linux is used"
+    [ -n "${KVSS_TEST_FULL:-}${OTHER_KERNEL:-}" ] || skip "$1; with KVSS_TEST_FULL=1 User Mode Linux is used"
     [ -z "${KVSS_OTHER_KERNEL-}" ] || skip "$1, not here nor with $(uname -r)"
     KVSS_OTHER_KERNEL=yes exec "$TESTS/lib/uml" "$TESTS/lib/sandbox" "$0"
 }

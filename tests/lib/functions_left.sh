@@ -77,6 +77,8 @@ assert_nothing_left() {
         for dir in "${RUN_DIRS[@]}"; do
             [ ! -d "$dir" ] || find "$dir" -mindepth 1 ! -name '*.lock'
         done
+        [ -z "${GROUP:-}" ] || lvs --noheadings -o lv_name "$GROUP" | grep kvss- || :
+        grep -F '/volume-' /proc/self/mountinfo || :
         ps -eo comm=,pid=,args= | grep -E '^(kvss|kvss-|qemu-nbd|nbdkit)' || :
     )
     [ -z "$left" ] || fail "left behind: $left"

@@ -356,9 +356,7 @@ static int backup_open_session(struct backup *b, const char *prefix, char ***ret
 static int backup_release(struct backup *b, struct err *err)
 {
     store_write_abort(b->w);
-    for (size_t i = 0; i < b->n_exports; i++)
-        (void)hv_export_stop(b->exports[i], NULL);
-    free(b->exports);
+    backup_read_end(b);
     int r = session_close(b->s, err);
     for (size_t i = 0; i < b->n; i++) {
         struct backup_component *c = &b->components[i];

@@ -111,6 +111,8 @@ int backup_add_volumes(struct backup *b, struct err *err);
 int backup_choose_writers(struct backup *b, struct err *err);
 /* backup_read.c: everything from the shadow copies into the restore point. */
 int backup_read(struct backup *b, struct err *err);
+/* Nothing is open in a shadow copy any more. */
+void backup_read_end(struct backup *b);
 int backup_documents(struct backup *b, struct err *err);
 /* backup_memory.c: the part VM_PART_MEMORY, of which name, path, size and stored_as are known. */
 int backup_memory(struct backup *b, const struct transfer *t, struct backup_component *c, struct vm_record_part *part, struct err *err);

@@ -351,7 +351,16 @@ static int check_still_off(struct backup *b, const struct backup_component *c, s
                    backup_vm_name(c), hv_state_name(was), d->state == HV_OTHER ? d->state_detail : hv_state_name(d->state));
 }
 
-int backup_read(struct backup *b, struct err *err)
+void backup_read_end(struct backup *b)
+{
+    for (size_t i = 0; i < b->n_exports; i++)
+        (void)hv_export_stop(b->exports[i], NULL);
+    free(b->exports);
+    b->exports = NULL;
+    b->n_exports = 0;
+}
+
+static int read_shadows(struct backup *b, struct err *err)
 {
     const struct requester_config *c = &b->rq->config;
     struct transfer t = {
@@ -363,10 +372,18 @@ int backup_read(struct backup *b, struct err *err)
         r = b->components[i].vm ? read_add_vm(b, &b->components[i], err) : backup_files(b, &b->components[i], err);
     if (r >= 0)
         r = transfer_read(&t, b->rq->store, b->w, b->items, b->n_items, err);
+    backup_read_end(b);
     if (r >= 0)
         r = read_memories(b, &t, err);
     for (size_t i = 0; i < b->n && r >= 0; i++)
         r = check_still_off(b, &b->components[i], err);
+    return r;
+}
+
+int backup_read(struct backup *b, struct err *err)
+{
+    int r = read_shadows(b, err);
+
     if (r < 0) {
         if (err && r != -EINTR)
             explain_end(b, err);

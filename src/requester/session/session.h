@@ -77,7 +77,7 @@ int session_keep(struct keeper **ret, struct err *err);
 
 /* ---- volume.c -------------------------------------------------------------------------------------------------------------*/
 /* For struct vss_service_config: mount point that holds path (links followed, the path need not exist), of btrfs the folder of its
- * subvolume; locators, which do not begin with '/', stand for themselves. */
+ * subvolume; block devices, and locators, which do not begin with '/', stand for themselves. */
 int volume_of(void *priv, const char *path, char **ret_volume, struct err *err);
 /* Whether something is mounted anywhere below the folder, which has no links. */
 int volume_mounts_below(const char *path, bool *ret, struct err *err);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Which volume holds a file: the mount point of its file system, of btrfs the folder of the subvolume; for what is no file, its locator. */
+/* Which volume holds a file: the mount point of its file system, of btrfs the folder of the subvolume; for what is no file, its locator;
+ * a block device is one itself. */
 #include "base/io.h"
 #include "requester/session/session.h"
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define MOUNTINFO_MAX ((size_t)16 << 20)
 #define MOUNTINFO_MOUNT_POINT 4 /* field, counted from 0 (proc(5)) */
@@ -66,10 +68,11 @@ static char *existing_part(const char *path)
 
 int volume_of(void *priv, const char *path, char **ret_volume, struct err *err)
 {
-    (void)priv;
     _cleanup_buf_ struct buf mounts = BUF_INIT;
+    struct stat st;
 
-    if (path[0] != '/') {
+    (void)priv;
+    if (path[0] != '/' || (stat(path, &st) == 0 && S_ISBLK(st.st_mode))) {
         *ret_volume = strdup(path);
         return *ret_volume ? 0 : err_nomem(err);
     }
