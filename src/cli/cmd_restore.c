@@ -11,9 +11,9 @@
 #include <string.h>
 
 struct restore_options {
-    bool latest, overwrite, keep_mac, start, no_start, paused, discard_memory, images_only, dry_run, yes, move, trust;
+    bool latest, overwrite, keep_mac, start, no_start, paused, discard_memory, images_only, dry_run, yes, move, trust, no_writers;
     const char *at, *to, *pool, *name, *wait, *files_to;
-    char **disks, **networks, **allow;
+    char **disks, **networks, **allow, **writers;
 };
 
 #define AT(field) offsetof(struct restore_options, field)
@@ -32,6 +32,8 @@ static const struct cli_option options[] = {
     { "paused", 0, NULL, "start the VM, paused", AT(paused), NULL, false },
     { "discard-memory", 0, NULL, "boot instead of resuming the saved memory", AT(discard_memory), NULL, false },
     { "images-only", 0, NULL, "just extract disk images into --to; no VM", AT(images_only), NULL, false },
+    { "writer", 0, "NAME[/COMPONENT]", "only files of this other writer (repeatable)", AT(writers), NULL, true },
+    { "no-writers", 0, NULL, "only VMs, no files of other writers", AT(no_writers), NULL, false },
     { "files-to", 0, "FOLDER", "extract only other writers' files into FOLDER", AT(files_to), NULL, false },
     { "wait", 0, "[SECONDS]", "if a VM is in use by another job, wait for it", AT(wait), NULL, false },
     { "allow-path", 0, "PATH", "allow writing to PATH and below", AT(allow), NULL, true },
@@ -70,6 +72,10 @@ static const char *conflict_files(const struct restore_options *o, char *const *
     bool of_vms = *vms || o->to || o->pool || o->disks || o->name || o->keep_mac || o->networks || o->start || o->no_start || o->paused ||
                   o->discard_memory || o->images_only || o->move || o->trust;
 
+    if (o->no_writers && (o->writers || o->files_to))
+        return "--no-writers cannot be combined with --writer or --files-to";
+    if (o->writers && o->images_only)
+        return "--images-only extracts only disk images: it cannot be combined with --writer";
     return o->files_to && of_vms
                ? "--files-to only extracts files of other writers: it cannot be combined with VM names or with options for VMs"
                : NULL;
@@ -250,6 +256,8 @@ static int cmd_restore_run(struct cli *cli, const void *opts, char **args, struc
         .yes = o->yes,
         .trust_definition = o->trust,
         .files_to = files_to,
+        .writers = o->writers,
+        .no_writers = o->no_writers,
     };
     if (cli_wait(cli, o->wait, &job.wait_ms, err) < 0)
         return EXIT_USAGE;

@@ -211,6 +211,10 @@ struct requester_restore {
     bool discard_memory;
     bool images_only;     /* files into `to`, no libvirt */
     const char *files_to; /* a folder: the command writers' files below it, and nothing of VMs; no writer takes part. NULL: no */
+    /* Of the command writers' files only these: "WRITER" or "WRITER/COMPONENT", by name or id; and no VM but those that are named. NULL or
+     * empty: all, or none where VMs are named. */
+    char *const *writers;
+    bool no_writers; /* none of them */
     bool dry_run;
     bool move;                 /* with a place: replaces the VM that is here, and deletes its old images */
     bool yes;                  /* whatever is powered off, replaced or deleted */

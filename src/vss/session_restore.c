@@ -247,11 +247,20 @@ static bool has_selected(const struct bc_writer *w)
     return false;
 }
 
+/* Whether the writer wants to hear of its restore. */
+static bool wants_events(const struct vss_session *v, const char *id)
+{
+    for (size_t i = 0; i < v->n_stored; i++)
+        if (guid_equal(v->stored[i]->info.id, id))
+            return v->stored[i]->info.writer_restore != VSS_WRE_NEVER;
+    return true;
+}
+
 /* What is selected in a stored document was selected by an earlier restore; a writer that is not running cannot take part. */
 static void restore_choose_members(struct vss_session *v)
 {
     for (size_t i = 0; i < v->n_members; i++)
-        v->members[i]->takes_part = has_selected(v->members[i]->bc);
+        v->members[i]->takes_part = has_selected(v->members[i]->bc) && wants_events(v, v->members[i]->md->info.id);
 }
 
 int vss_pre_restore(struct vss_session *v, struct err *err)

@@ -54,6 +54,11 @@ static int select_components(struct restore *r, struct err *err)
             err_context(err, "VM %s", r->vms[i].name);
     for (size_t i = 0; i < r->n_files && rc >= 0; i++) {
         const struct restore_files *f = &r->files[i];
+        if (!vss_writer_find(r->s->vss, f->writer_id))
+            return err_vss(err, VSS_E_OBJECT_NOT_FOUND, ENOENT,
+                           "component %s cannot be restored: writer %s is not installed on this host; use --no-writers for VMs only, "
+                           "--writer for other writers, or --files-to to extract its files",
+                           f->component, f->writer);
         rc = vss_set_selected_for_restore(r->s->vss, f->writer_id, f->logical_path, f->component, true, err);
     }
     return rc;
@@ -118,6 +123,8 @@ int restore_settle_files(struct restore *r, struct err *err)
             log_error(r->rq->config.log, "component %s was not restored: %s", f->component, why.text);
         else if (stage_finish(r->stage, f->group, &why) < 0 || files_finish_folders(f->index, r->stage, f->group, &why) < 0)
             log_warning(r->rq->config.log, "component %s was restored, but: %s", f->component, why.text);
+        else if (f->stored && f->stored->reboot)
+            log_warning(r->rq->config.log, "writer %s: restart this host to complete the restore of component %s", f->writer, f->component);
         if (e < 0 && rc == 0)
             rc = err_move(err, &why);
     }
@@ -204,6 +211,10 @@ static int restore_prepare(struct restore *r, struct err *err)
     if (rc >= 0)
         rc = select_components(r, err);
     if (rc >= 0)
+        rc = restore_judge_methods(r, err);
+    if (rc >= 0)
+        rc = restore_check_places(r, err);
+    if (rc >= 0)
         rc = restore_judge_files(r, err);
     if (rc < 0 || r->job->dry_run)
         return rc;
@@ -215,10 +226,23 @@ static int restore_prepare(struct restore *r, struct err *err)
     if (rc >= 0)
         rc = stage_new(r->s->journal, &r->stage, err);
     if (rc >= 0)
+        rc = restore_enter_services(r, err);
+    if (rc >= 0)
         rc = restore_stage(r, err);
     if (rc >= 0)
         rc = restore_look_again(r, err);
     return rc < 0 ? rc : job_cancelled(r->rq, err);
+}
+
+static int put_files(struct restore *r, struct err *err)
+{
+    int rc = restore_follow_writers(r, err);
+
+    if (rc >= 0)
+        rc = restore_stop_services(r, err);
+    if (rc >= 0)
+        rc = restore_files_in_place(r, err);
+    return rc < 0 ? rc : restore_start_services(r, err);
 }
 
 static int restore_run(struct restore *r, struct err *err)
@@ -237,7 +261,7 @@ static int restore_run(struct restore *r, struct err *err)
         return rc;
     __atomic_store_n(&r->rq->carries_on, true, __ATOMIC_SEQ_CST);
     count_steps(r);
-    rc = restore_files_in_place(r, err);
+    rc = put_files(r, err);
     if (rc >= 0)
         return post_restore(r, err);
     /* The writers hear of it all the same (M15); what they then say adds nothing to the cause. */
@@ -366,6 +390,8 @@ static int images_only(struct restore *r, struct err *err)
 {
     int rc = plan(r, err);
 
+    if (rc >= 0)
+        rc = restore_check_places(r, err);
     if (rc >= 0)
         rc = restore_images_only(r, err);
     return rc < 0 ? err_context(err, "nothing was restored") : 0;

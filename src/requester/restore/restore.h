@@ -76,8 +76,11 @@ struct restore_files {
     const char *writer;                               /* its name, or its id where the point does not tell it */
     size_t number;
     json_t *index;
-    json_t *set_ids; /* files_job */
-    char *group;     /* of the stage */
+    json_t *set_ids;                      /* files_job */
+    char *group;                          /* of the stage, and of the journal */
+    const struct vss_writer_info *stored; /* its writer, as of the backup; NULL with --files-to */
+    bool moved;                           /* to alternate locations, which `index` has already */
+    uint64_t fx_service;                  /* its service is to run again; 0: it has none that runs */
     char *to, *real; /* --files-to: the folder of the component, and where links lead from there; NULL: it is the place itself */
     bool done, touched;
 };
@@ -146,6 +149,18 @@ int restore_check_refused(struct restore *r, struct err *err);
 /* restore_writers.c: notes files of writers that the writer installed here does not have where they would go. After the metadata of those
  * were gathered. */
 int restore_judge_files(struct restore *r, struct err *err);
+/* The same of a component that is moved to alternate locations, after PreRestore. */
+int restore_judge_moved(struct restore *r, const struct restore_files *f, struct err *err);
+/* restore_methods.c: whether the writers' files can be restored as they want it, as far as that is known before PreRestore. Refused. */
+int restore_judge_methods(struct restore *r, struct err *err);
+/* After PreRestore: where their files go now. The first that cannot be restored as its writer wants is the failure. */
+int restore_follow_writers(struct restore *r, struct err *err);
+/* Services that are stopped for a restore: entered as effects, before all others of their group; stopped; started. */
+int restore_enter_services(struct restore *r, struct err *err);
+int restore_stop_services(struct restore *r, struct err *err);
+int restore_start_services(struct restore *r, struct err *err);
+/* restore_replace.c: 0: all files of an index could be replaced; -EBUSY names one. now: none is in use either. */
+int restore_can_replace(const json_t *index, bool now, struct err *err);
 /* restore_trust.c: lists what the stored definitions take from this host, and notes what runs code, or opens what the VM did not have
  * here before. -EUCLEAN: a definition is of another VM. */
 int restore_judge_definitions(struct restore *r, struct err *err);
@@ -160,6 +175,8 @@ int restore_check_old(const struct restore *r, struct restore_vm *vm, struct err
 int restore_real_places(struct restore *r, struct restore_vm *vm, struct err *err);
 /* restore_check.c: everything that can be known before PreRestore. */
 int restore_check(struct restore *r, struct err *err);
+/* ... once it is known where the files of writers go: folders that can be written to, with room. */
+int restore_check_places(struct restore *r, struct err *err);
 /* Whether the file or device is the disk's, or one of its backing images. */
 bool restore_disk_uses(const struct hv_disk *d, const char *path);
 /* restore_options.c: what the VM writer is told, and the new targets. */
@@ -169,6 +186,7 @@ int restore_prepare_parts(struct restore *r, struct err *err);
 /* Files beside their targets, before PreRestore too: all that is read from the point is verified on the way, and nothing that exists
  * is touched. Then new volumes, and block devices that are no disk of the VM, over what they hold. */
 int restore_stage(struct restore *r, struct err *err);
+int restore_stage_component(struct restore *r, struct restore_files *f, struct err *err);
 /* restore_memory.c: a part of the kind VM_PART_PAGES into the new, empty file fd. -EUCLEAN: what is stored of it does not fit together. */
 int restore_memory(struct restore *r, const char *label, const struct vm_record_part *part, int fd, struct err *err);
 /* One more file of the VM's, of a part (its label is what errors call it). */

@@ -382,7 +382,16 @@ int restore_check(struct restore *r, struct err *err)
             rc = check_needs(r, &r->vms[i], err);
     for (size_t i = 0; i < r->n_vms && rc >= 0 && r->s->hv; i++)
         rc = restore_check_old(r, &r->vms[i], err);
-    if (rc >= 0 && (rc = check_places(r, err)) == -EPERM)
+    return rc < 0 ? rc : 0;
+}
+
+int restore_check_places(struct restore *r, struct err *err)
+{
+    int rc = check_places(r, err);
+
+    if (rc == -EPERM)
         r->rq->end = REQUESTER_REFUSED;
+    if (rc < 0 && json_array_size(r->refused))
+        return restore_check_refused(r, err); /* a dry run that cannot be made: this would have ended the restore */
     return rc;
 }

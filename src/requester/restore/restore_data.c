@@ -340,14 +340,15 @@ char *restore_files_group(const struct restore_files *f)
     return str_format("files-%zu", f->number);
 }
 
-static int stage_component(struct restore *r, struct restore_files *f, struct err *err)
+/* Twice, where it goes to alternate locations after all: what was staged first is left to the undo. */
+int restore_stage_component(struct restore *r, struct restore_files *f, struct err *err)
 {
-    f->group = restore_files_group(f);
+    json_decref(f->set_ids);
     f->set_ids = json_array();
     struct files_job job = {
         .number = f->number, .cancel = r->rq->config.cancel, .set_ids = f->set_ids, .only_new = f->to && !r->job->overwrite
     };
-    if (!f->group || !f->set_ids)
+    if (!f->set_ids)
         return err_nomem(err);
     int rc = files_stage(r->point, f->index, &job, r->stage, f->group, err);
     return rc < 0 ? err_context(err, "component %s", f->component) : 0;
@@ -364,7 +365,7 @@ int restore_stage(struct restore *r, struct err *err)
         else if ((rc = restore_stage_tpm(r, &r->vms[i], err)) < 0)
             err_context(err, "VM %s, TPM", r->vms[i].name);
     for (size_t i = 0; i < r->n_files && rc >= 0; i++)
-        rc = stage_component(r, &r->files[i], err);
+        rc = restore_stage_component(r, &r->files[i], err);
     return rc < 0 ? rc : restore_disks(r, OTHER_DEVICES, err); /* last: what they held is lost */
 }
 

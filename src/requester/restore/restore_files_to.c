@@ -106,6 +106,8 @@ int restore_files_to(struct restore *r, struct err *err)
         rc = place(r, err);
     if (rc >= 0)
         rc = restore_check(r, err);
+    if (rc >= 0)
+        rc = restore_check_places(r, err);
     if (rc < 0 || r->job->dry_run)
         return rc;
     rc = restore_confirm(r, err);

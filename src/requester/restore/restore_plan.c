@@ -5,6 +5,7 @@
 #include "base/guid.h"
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 
 /* ---- VMs ------------------------------------------------------------------------------------------------------------------*/
 
@@ -87,11 +88,18 @@ static bool planned(const struct restore *r, const json_t *listed)
     return false;
 }
 
+static bool chosen_writers(const struct restore *r)
+{
+    return r->job->writers && r->job->writers[0];
+}
+
 static int plan_vms(struct restore *r, struct err *err)
 {
     json_t *vms = point_vms(r->meta);
     int rc = 0;
 
+    if (chosen_writers(r) && !r->job->vms)
+        return 0;
     r->vms = calloc(json_array_size(vms) + 1, sizeof(*r->vms));
     if (!r->vms)
         return err_nomem(err);
@@ -121,12 +129,46 @@ static int plan_component(struct restore *r, const json_t *writer, const json_t 
         .component = json_get_text(entry, "name"),
         .number = (size_t)json_get_u64(entry, "number"),
     };
+    r->n_files++;
     if (!f->logical_path || !f->component)
         return err_set(err, EUCLEAN, "the summary of the restore point has an invalid component entry");
+    if (!(f->group = restore_files_group(f)))
+        return err_nomem(err);
     int rc = files_index(r->point, f->number, &f->index, err);
-    if (rc < 0)
-        return err_context(err, "component %s", f->component);
-    r->n_files++;
+    return rc < 0 ? err_context(err, "component %s", f->component) : 0;
+}
+
+/* wanted: "WRITER" or "WRITER/COMPONENT". */
+static bool matches_writer(const char *wanted, const char *writer, const char *component)
+{
+    size_t n = writer ? strlen(writer) : 0;
+
+    return n && !strncasecmp(wanted, writer, n) && (!wanted[n] || (wanted[n] == '/' && component && !strcmp(wanted + n + 1, component)));
+}
+
+static bool component_is_wanted(const struct restore *r, const json_t *writer, const json_t *entry)
+{
+    const char *component = json_get_text(entry, "name");
+    bool found = !chosen_writers(r);
+
+    for (size_t i = 0; !found && r->job->writers[i]; i++)
+        found = matches_writer(r->job->writers[i], json_get_text(writer, "name"), component) ||
+                matches_writer(r->job->writers[i], json_get_text(writer, "id"), component);
+    return found;
+}
+
+/* Each that was asked for is there. */
+static int check_wanted(const struct restore *r, struct err *err)
+{
+    for (size_t i = 0; chosen_writers(r) && r->job->writers[i]; i++) {
+        bool found = false;
+        for (size_t k = 0; k < r->n_files && !found; k++)
+            found = matches_writer(r->job->writers[i], r->files[k].writer, r->files[k].component) ||
+                    matches_writer(r->job->writers[i], r->files[k].writer_id, r->files[k].component);
+        if (!found)
+            return err_set(err, ENOENT, "restore point %.12s contains no files of writer '%s'; kvss show lists what it contains",
+                           store_point_id(r->point), r->job->writers[i]);
+    }
     return 0;
 }
 
@@ -137,17 +179,18 @@ static int restore_plan_plan_files(struct restore *r, struct err *err)
     json_t *w, *c;
     int rc;
 
-    if (job->vms || job->images_only || job->to || job->pool || job->name || job->disks)
-        return 0; /* these say what becomes of VMs */
+    bool of_vms = job->vms || job->to || job->pool || job->name || job->disks; /* these say what becomes of VMs */
+    if (job->no_writers || job->images_only || (of_vms && !chosen_writers(r)))
+        return 0;
     json_array_foreach (json_object_get(r->meta, "writers"), i, w) {
         const char *id = json_get_text(w, "id");
         if (!id)
             return err_set(err, EUCLEAN, "the summary of the restore point has an invalid writer entry");
         json_array_foreach (json_object_get(w, "components"), k, c)
-            if ((rc = plan_component(r, w, c, err)) < 0)
+            if (component_is_wanted(r, w, c) && (rc = plan_component(r, w, c, err)) < 0)
                 return err_context(err, "writer %s", json_get_text(w, "name"));
     }
-    return 0;
+    return check_wanted(r, err);
 }
 
 int restore_plan(struct restore *r, struct err *err)

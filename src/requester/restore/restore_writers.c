@@ -21,6 +21,11 @@ static int writers_may_go(const struct vss_writer_info *w, const json_t *entry, 
         return err_nomem(err);
     if (is_folder ? vss_writer_has_file(w, path, NULL) : vss_writer_has_file(w, folder, name))
         return 1;
+    for (size_t i = 0; i < w->n_locations; i++)
+        if (is_folder || vss_filespec_match(w->locations[i].filespec, name))
+            if (!strcmp(folder, w->locations[i].destination) ||
+                (w->locations[i].recursive && io_is_below(path, w->locations[i].destination)))
+                return 1;
     int allowed = allow_has(places, path);
     if (allowed < 0)
         return err_nomem(err);
@@ -51,16 +56,28 @@ static int writers_judge(struct restore *r, const struct vss_writer_info *w, con
     return 0;
 }
 
-int restore_judge_files(struct restore *r, struct err *err)
+static int judge_component(struct restore *r, const struct restore_files *f, struct err *err)
 {
+    const struct vss_writer_info *w = vss_writer_find(r->s->vss, f->writer_id);
     _cleanup_strv_ char **places = NULL;
-    int rc = 0;
 
     if (allow_add_all(&places, r->job->allow) < 0 || allow_add_all(&places, r->job->allow_always) < 0)
         return err_nomem(err);
-    for (size_t i = 0; i < r->n_files && rc >= 0; i++) {
-        const struct vss_writer_info *w = vss_writer_find(r->s->vss, r->files[i].writer_id);
-        rc = w ? writers_judge(r, w, &r->files[i], places, err) : 0; /* one that is not here is told of when it is selected */
-    }
+    return w ? writers_judge(r, w, f, places, err) : 0; /* one that is not here is told of when it is selected */
+}
+
+int restore_judge_files(struct restore *r, struct err *err)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < r->n_files && rc >= 0; i++)
+        rc = judge_component(r, &r->files[i], err);
     return rc;
+}
+
+int restore_judge_moved(struct restore *r, const struct restore_files *f, struct err *err)
+{
+    int rc = judge_component(r, f, err);
+
+    return rc < 0 ? rc : restore_check_refused(r, err);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* How the requester's own effects are reversed, and finished (docs/undo.md). Entries of versions that did not write down what was made
  * are taken back only as far as names prove it. */
+#include "requester/stage/service.h"
 #include "requester/stage/file_effects.h"
 #include "base/buf.h"
 #include "base/cleanup.h"
@@ -209,6 +210,7 @@ static int undo_held_writer(void *ctx, const struct journal_effect *effect, stru
 
 const struct journal_verb requester_verbs[] = {
     { VERB_HOLD_WRITER, undo_held_writer, .undone = "a writer was sent an abort", .for_heirs = true },
+    { VERB_STOPPED_SERVICE, service_undo, service_undo, .undone = "a service runs again" },
     { VERB_SESSION_DIR, undo_session_dir, .places = { "path" } },
     { VERB_STAGED_FILE, undo_staged, undo_staged, .places = { "path" } },
     { VERB_REPLACED_FILE, undo_replaced, finish_replaced, true, "the old file is in place", .places = { "path" } },

@@ -47,6 +47,7 @@ int stage_finish(struct stage *s, const char *group, struct err *err);
 
 /* The rest of what other folders see of this one. */
 #include "requester/stage/file_effects.h"
+#include "requester/stage/service.h"
 #include "base/owner.h"
 
 #endif

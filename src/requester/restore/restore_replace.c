@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Whether all files of a component can be replaced (VSS_RME_RESTORE_IF_CAN_REPLACE): none is on a read-only file system, immutable or a
+ * mount point, and no process has one open for writing, whose further writes would be lost with the old file. */
+#include "base/io.h"
+#include "base/io_at.h"
+#include "base/num.h"
+#include "requester/restore/restore.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#define FDINFO_MAX ((size_t)64 << 10)
+#define COMM_MAX ((size_t)256)
+
+static int cannot_replace(const char *path, const char *why, struct err *err)
+{
+    return err_set(err, EBUSY, "%s cannot be replaced: %s", path, why);
+}
+
+/* NULL: it can be changed. */
+static const char *fixed(int fd)
+{
+    struct statvfs fs;
+    struct statx st;
+
+    if (fstatvfs(fd, &fs) == 0 && fs.f_flag & ST_RDONLY)
+        return "its file system is read-only";
+    if (statx(fd, "", AT_EMPTY_PATH, STATX_TYPE, &st) == 0 && st.stx_attributes & (STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND))
+        return "it, or its folder, is immutable (chattr)";
+    return NULL;
+}
+
+static int check_fixed(const char *path, struct err *err)
+{
+    _cleanup_close_ int fd = io_open_entry(path, O_PATH, NULL), dir = -1;
+    _cleanup_free_ char *name = NULL;
+    struct statx st;
+
+    const char *why = fd < 0 ? NULL : fixed(fd);
+    if (!why && fd >= 0 && statx(fd, "", AT_EMPTY_PATH, STATX_TYPE, &st) == 0)
+        why = st.stx_attributes & STATX_ATTR_MOUNT_ROOT ? "something is mounted there" : S_ISDIR(st.stx_mode) ? "it is a folder" : NULL;
+    if (!why && io_open_parent(path, &dir, &name, NULL) >= 0) /* an absent folder will be made */
+        why = fixed(dir);
+    return why ? cannot_replace(path, why, err) : 0;
+}
+
+/* ---- In use -----------------------------------------------------------------------------------------------------------------------*/
+
+struct used_file {
+    dev_t dev;
+    ino_t ino;
+    const char *path; /* the index's */
+};
+struct used {
+    struct used_file *files; /* sorted */
+    size_t n;
+};
+
+static int compare_files(const void *a, const void *b)
+{
+    const struct used_file *x = a, *y = b;
+
+    if (x->dev != y->dev)
+        return x->dev < y->dev ? -1 : 1;
+    return x->ino < y->ino ? -1 : x->ino > y->ino;
+}
+
+static bool opened_for_writing(const char *pid, const char *fd)
+{
+    _cleanup_free_ char *path = str_format("/proc/%s/fdinfo/%s", pid, fd);
+    _cleanup_buf_ struct buf text = BUF_INIT;
+
+    if (!path || io_read_file(path, FDINFO_MAX, &text, NULL) < 0 || !text.data)
+        return false;
+    const char *flags = strstr((const char *)text.data, "flags:");
+    return flags && (strtoul(flags + strlen("flags:"), NULL, 8) & O_ACCMODE) != O_RDONLY;
+}
+
+static int tell_user(const char *path, const char *pid, struct err *err)
+{
+    _cleanup_free_ char *file = str_format("/proc/%s/comm", pid);
+    _cleanup_buf_ struct buf comm = BUF_INIT;
+    char who[64] = "a process";
+
+    if (file && io_read_file(file, COMM_MAX, &comm, NULL) >= 0 && comm.data && comm.len > 1)
+        snprintf(who, sizeof(who), "%.*s", (int)strcspn((const char *)comm.data, "\n"), (const char *)comm.data);
+    return err_set(err, EBUSY, "%s cannot be replaced: %s (process %s) has it open for writing", path, who, pid);
+}
+
+/* NULL: it is not there. */
+static DIR *open_listing(const char *path)
+{
+    int fd = io_open_file(path, O_RDONLY | O_DIRECTORY, NULL);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+    if (fd >= 0 && !dir)
+        close(fd);
+    return dir;
+}
+
+/* -EBUSY: one of the files. */
+static int check_process(const struct used *u, const char *pid, struct err *err)
+{
+    _cleanup_free_ char *folder = str_format("/proc/%s/fd", pid);
+    DIR *dir = folder ? open_listing(folder) : NULL; /* it may have ended */
+    int rc = 0;
+
+    for (struct dirent *e; dir && rc == 0 && (e = readdir(dir));) {
+        struct stat st;
+        if (e->d_name[0] == '.' || fstatat(dirfd(dir), e->d_name, &st, 0) < 0 || !S_ISREG(st.st_mode))
+            continue;
+        const struct used_file key = { .dev = st.st_dev, .ino = st.st_ino };
+        const struct used_file *f = bsearch(&key, u->files, u->n, sizeof(*u->files), compare_files);
+        if (f && opened_for_writing(pid, e->d_name))
+            rc = tell_user(f->path, pid, err);
+    }
+    if (dir)
+        closedir(dir);
+    return rc;
+}
+
+static int check_in_use(const struct used *u, struct err *err)
+{
+    DIR *dir = u->n ? open_listing("/proc") : NULL;
+    int rc = 0;
+
+    for (struct dirent *e; dir && rc == 0 && (e = readdir(dir));)
+        if (e->d_name[0] >= '1' && e->d_name[0] <= '9')
+            rc = check_process(u, e->d_name, err);
+    if (dir)
+        closedir(dir);
+    return rc;
+}
+
+int restore_can_replace(const json_t *index, bool now, struct err *err)
+{
+    const json_t *files = json_object_get(index, "files");
+    _cleanup_free_ struct used_file *list = calloc(json_array_size(files) + 1, sizeof(*list));
+    struct used u = { .files = list };
+    size_t i;
+    json_t *e;
+    int rc = list ? 0 : err_nomem(err);
+
+    json_array_foreach (files, i, e) {
+        const char *path = json_get_text(e, "path");
+        if (rc < 0 || !strcmp(json_get_text(e, "type"), "folder"))
+            continue;
+        rc = check_fixed(path, err);
+        _cleanup_close_ int fd = rc < 0 || !now ? -1 : io_open_entry(path, O_PATH, NULL);
+        struct stat st;
+        if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+            u.files[u.n++] = (struct used_file){ st.st_dev, st.st_ino, path };
+    }
+    qsort(u.files, u.n, sizeof(*u.files), compare_files);
+    return rc < 0 ? rc : check_in_use(&u, err);
+}
