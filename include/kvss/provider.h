@@ -31,7 +31,7 @@ enum kvss_provider_type { KVSS_PROV_SYSTEM = 1, KVSS_PROV_SOFTWARE = 2, KVSS_PRO
 
 /* What is to be shadowed. */
 struct kvss_volume {
-    /* Mount point of a host file system (of btrfs: the folder of a subvolume), device of a volume group, or locator of a network disk. */
+    /* Mount point of a host file system (of btrfs: the folder of a subvolume), block device, or locator of a network disk. */
     const char *name;
     const char *vm_uuid; /* only what this VM has on the volume; NULL: the files on it */
     const char *target;  /* only this disk of the VM, "vda"; NULL: what else the VM has there, which its writer itself keeps */

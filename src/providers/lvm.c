@@ -14,11 +14,12 @@
 
 #define REPORT_MAX ((size_t)1 << 20)
 #define ID_READ_MAX ((size_t)4096)
+#define LOOK_MS 60000u
 #define ID_PREFIX "LVM-"
 #define ID_LEN (sizeof(ID_PREFIX) - 1 + 64) /* the two UUIDs without hyphens; what LVM uses within has a suffix */
-#define FIELDS                                                                                                                          \
-    "lv_name,lv_uuid,lv_path,vg_name,vg_uuid,pool_lv,lv_tags,lv_size,vg_extent_size,vg_free,data_percent,metadata_percent,lv_snapshot_" \
-    "invalid"
+#define FIELDS                                                                                                              \
+    "lv_name,lv_uuid,lv_path,vg_name,vg_uuid,pool_lv,lv_tags,lv_size,vg_extent_size,vg_free,data_percent,metadata_percent," \
+    "lv_snapshot_invalid,segtype,lv_role"
 
 void lvm_volume_clear(struct lvm_volume *v)
 {
@@ -29,6 +30,8 @@ void lvm_volume_clear(struct lvm_volume *v)
     free(v->vg_uuid);
     free(v->pool);
     free(v->tags);
+    free(v->kind);
+    free(v->role);
     *v = (struct lvm_volume){ 0 };
 }
 
@@ -65,13 +68,15 @@ static void one_line(struct buf *tail)
         s[--tail->len] = '\0';
 }
 
-/* With our end it gets SIGTERM. While it changes something it has its locks, and blocks all signals; before that it has done nothing. There
- * is no limit to its time for the same reason. */
+/* With our end it gets SIGTERM. While it changes something it has its locks, and blocks all signals; before that it has done nothing. What
+ * changes something (out: NULL) is never killed for the same reason, so there is no limit to its time, nor to what it says. */
 static int run_lvm(char *const *argv, struct buf *out, struct err *err)
 {
     static const char *const env[] = { "LC_ALL=C", "LVM_SUPPRESS_FD_WARNINGS=1", NULL };
     _cleanup_buf_ struct buf said = BUF_INIT;
-    struct proc_run run = { .argv = argv, .env = (char *const *)env, .out_max = REPORT_MAX, .die_with_us = true };
+    struct proc_run run = {
+        .argv = argv, .env = (char *const *)env, .out_max = out ? REPORT_MAX : 0, .timeout_ms = out ? LOOK_MS : 0, .die_with_us = true
+    };
     int status = 0;
 
     int r = proc_run(&run, out, &said, &status, err);
@@ -79,7 +84,7 @@ static int run_lvm(char *const *argv, struct buf *out, struct err *err)
         return err_context(err, "cannot run %s (package lvm2)", argv[0]);
     one_line(&said);
     return status ? err_set(err, EIO, "lvm %s failed: %s", argv[1],
-                            said.len ? (const char *)said.data + strspn((const char *)said.data, " ") : "it does not say why")
+                            said.len ? (const char *)said.data + strspn((const char *)said.data, " ") : "no reason given")
                   : 0;
 }
 
@@ -122,7 +127,7 @@ int lvm_parse(const char *text, size_t n, struct lvm_volume *ret, struct err *er
         return err_set(err, EBADMSG, "the report of lvm lists no logical volumes");
     const json_t *o = json_array_get(list, 0);
     if (!o)
-        return err_set(err, ENOENT, "there is no such logical volume");
+        return err_set(err, ENOENT, "lvm knows no such logical volume");
     if (json_array_size(list) > 1)
         return err_set(err, EBADMSG, "the report of lvm lists %zu logical volumes instead of one", json_array_size(list));
     const char *invalid = json_get_text(o, "lv_snapshot_invalid");
@@ -134,6 +139,8 @@ int lvm_parse(const char *text, size_t n, struct lvm_volume *ret, struct err *er
         .vg_uuid = text_of(o, "vg_uuid"),
         .pool = text_of(o, "pool_lv"),
         .tags = text_of(o, "lv_tags"),
+        .kind = text_of(o, "segtype"),
+        .role = text_of(o, "lv_role"),
         .size = bytes(o, "lv_size"),
         .extent = bytes(o, "vg_extent_size"),
         .vg_free = bytes(o, "vg_free"),
@@ -141,7 +148,7 @@ int lvm_parse(const char *text, size_t n, struct lvm_volume *ret, struct err *er
         .metadata_full = percent(o, "metadata_percent"),
         .invalid = invalid && !strcmp(invalid, "1"),
     };
-    if (!ret->name || !ret->uuid || !ret->path || !ret->vg || !ret->vg_uuid || !ret->pool || !ret->tags)
+    if (!ret->name || !ret->uuid || !ret->path || !ret->vg || !ret->vg_uuid || !ret->pool || !ret->tags || !ret->kind || !ret->role)
         return err_nomem(err);
     return *ret->name && *ret->uuid && *ret->vg && *ret->vg_uuid ? 0 : err_set(err, EBADMSG, "the report of lvm lacks names");
 }
@@ -180,6 +187,30 @@ int lvm_group(const char *select, bool *ret, struct err *err)
     int r = run_lvm(PROC_ARGV(program(), "vgs", "--noheadings", "--select", select, "--options", "vg_uuid"), &out, err);
     *ret = r >= 0 && out.len > 0;
     return r;
+}
+
+bool lvm_is_thin(const struct lvm_volume *v)
+{
+    return !strcmp(v->kind, "thin");
+}
+
+/* Those of other kinds (cache, VDO, snapshots of snapshots ...) lvcreate would refuse, or want more to be said. */
+bool lvm_is_classic(const struct lvm_volume *v)
+{
+    static const char *const kinds[] = { "linear", "striped", "mirror", "raid1", "raid4", "raid5", "raid6", "raid10" };
+    bool known = false;
+
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+        known = known || !strcmp(v->kind, kinds[i]);
+    return known && !strstr(v->role, "snapshot");
+}
+
+int lvm_tagged(const char *vg_uuid, const char *tag, struct lvm_volume *ret, struct err *err)
+{
+    _cleanup_free_ char *select = str_format("vg_uuid=%s && lv_tags={\"%s\"}", vg_uuid, tag);
+
+    *ret = (struct lvm_volume){ 0 };
+    return select ? lvm_find(select, ret, err) : err_nomem(err);
 }
 
 int lvm_snapshot(const struct lvm_volume *v, const struct lvm_wish *wish, struct err *err)

@@ -16,8 +16,9 @@
 struct lvm_volume {
     char *name, *uuid, *path; /* path: of its device; "" if it is not active */
     char *vg, *vg_uuid;
-    char *pool; /* of a thin volume; "" */
-    char *tags; /* separated by commas */
+    char *pool;        /* of a thin volume; "" */
+    char *tags;        /* separated by commas */
+    char *kind, *role; /* as lvm calls them: segtype, lv_role */
     uint64_t size, extent, vg_free;
     unsigned full, metadata_full; /* percent in use, of a pool or a snapshot */
     bool invalid;                 /* a snapshot that ran out of space */
@@ -30,6 +31,10 @@ bool lvm_is_volume(dev_t dev);
 int lvm_find(const char *select, struct lvm_volume *ret, struct err *err);
 int lvm_of_device(dev_t dev, struct lvm_volume *ret, struct err *err);
 int lvm_named(const char *vg_uuid, const char *name, struct lvm_volume *ret, struct err *err);
+int lvm_tagged(const char *vg_uuid, const char *tag, struct lvm_volume *ret, struct err *err);
+/* What kind of snapshot it can have; neither: none. */
+bool lvm_is_thin(const struct lvm_volume *v);
+bool lvm_is_classic(const struct lvm_volume *v);
 /* Whether there is such a volume group. */
 int lvm_group(const char *select, bool *ret, struct err *err);
 /* From what `lvs` printed. */
@@ -39,7 +44,8 @@ char *lvm_device_id(dev_t dev);
 
 struct lvm_wish {
     const char *name, *tag;
-    uint64_t size; /* for what changes meanwhile; 0: a thin volume, whose pool has room */
+    bool thin;
+    uint64_t size; /* of a classic one: for what changes meanwhile */
     bool read_only;
 };
 /* Makes a snapshot of v, whose device is ready. It is never interrupted: that could leave v suspended. */

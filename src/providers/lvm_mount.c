@@ -2,15 +2,19 @@
 /* The file system in a snapshot of a logical volume: mounted in a folder of the session, where nobody but root looks. */
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/io.h"
 #include "base/io_at.h"
 #include "providers/lvm_internal.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/magic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -18,6 +22,7 @@
 #define XFS_SUPER_MAGIC 0x58465342
 #endif
 #define FLAGS (MS_NODEV | MS_NOSUID | MS_NOEXEC)
+#define MOUNTINFO_MAX ((size_t)16 << 20)
 #define BUSY_TRIES 20u /* somebody else may just have looked into it */
 #define BUSY_WAIT_MS 100u
 
@@ -66,16 +71,23 @@ int lvm_mount(const char *device, const char *type, const char *at, const char *
         return err_nomem(err);
     if (mkdirat(dir, name, 0700) < 0)
         return err_errno(err, errno, "cannot create the folder %s", at);
-    if (mount(device, target, type, FLAGS, strcmp(type, "xfs") ? NULL : "nouuid") < 0)
+    if (mount(device, target, type, FLAGS, strcmp(type, "xfs") ? "errors=remount-ro" : "nouuid") < 0)
         return err_errno(err, errno, "cannot mount the snapshot %s (%s) in %s", device, type, at);
     return find_same(folder, at, ret, err);
 }
 
 int lvm_mount_close(const char *at, struct err *err)
 {
-    return mount(NULL, at, NULL, MS_REMOUNT | MS_RDONLY | FLAGS, NULL) < 0
-               ? err_errno(err, errno, "cannot remount the shadow copy in %s read-only", at)
-               : 0;
+    unsigned tries = 0;
+
+    while (mount(NULL, at, NULL, MS_REMOUNT | MS_RDONLY | FLAGS, NULL) < 0) {
+        if (errno != EBUSY)
+            return err_errno(err, errno, "cannot remount the shadow copy in %s read-only", at);
+        if (++tries == BUSY_TRIES)
+            return err_set(err, EBUSY, "a program still has files of the shadow copy in %s open for writing", at);
+        clock_sleep_ms(BUSY_WAIT_MS);
+    }
+    return 0;
 }
 
 /* ---- The undo -----------------------------------------------------------------------------------------------------------------*/
@@ -95,6 +107,28 @@ static int unmount(const struct journal_place *p, struct err *err)
     return 0;
 }
 
+/* By the kernel's list: a file system that has shut down answers no question. 1: *ret is the device of what is mounted last at path. */
+static int mounted_at(const char *path, dev_t *ret, struct err *err)
+{
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    char *save = NULL;
+    int found = 0;
+
+    int r = io_read_file("/proc/self/mountinfo", MOUNTINFO_MAX, &text, err);
+    for (char *line = r < 0 || !text.data ? NULL : strtok_r((char *)text.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        unsigned major, minor;
+        char at[PATH_MAX];
+        if (sscanf(line, "%*u %*u %u:%u %*s %4095s", &major, &minor, at) != 3)
+            continue;
+        io_unescape_mount(at);
+        if (!strcmp(at, path)) {
+            *ret = makedev(major, minor);
+            found = 1;
+        }
+    }
+    return r < 0 ? r : found;
+}
+
 /* Something is mounted there: only what this session mounted is touched. */
 static int undo_mounted(const struct journal_effect *e, const struct journal_place *p, dev_t dev, struct err *err)
 {
@@ -109,16 +143,16 @@ static int undo_mounted(const struct journal_effect *e, const struct journal_pla
 int lvm_undo_mount(void *ctx, const struct journal_effect *e, struct err *err)
 {
     _cleanup_(journal_place_close) struct journal_place p = { .dir = -1 };
-    struct stat folder, st;
+    dev_t dev;
 
     (void)ctx;
     int r = journal_place_open(e, "path", &p, err);
     if (r <= 0)
         return r;
-    if (fstat(p.dir, &folder) < 0)
-        return err_errno(err, errno, "cannot access the folder of %s", p.path);
-    while (fstatat(p.dir, p.name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_dev != folder.st_dev)
-        if ((r = undo_mounted(e, &p, st.st_dev, err)) != 0)
+    while ((r = mounted_at(p.path, &dev, err)) > 0)
+        if ((r = undo_mounted(e, &p, dev, err)) != 0)
             return r;
+    if (r < 0)
+        return r;
     return unlinkat(p.dir, p.name, AT_REMOVEDIR) < 0 && errno != ENOENT ? err_errno(err, errno, "cannot remove %s", p.path) : 0;
 }

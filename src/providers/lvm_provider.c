@@ -11,8 +11,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define VERB_LV_SNAPSHOT "lv-snapshot" /* "vg", "vg_uuid", "name", "tag" */
+#define VERB_LV_SNAPSHOT "lv-snapshot" /* "group": the snapshot, "vg", "vg_uuid", "name", "tag" */
 #define POOL_FULL 95u                  /* percent: a pool that is full stops all that is in it */
+#define POOL_FULL_FILES 70u            /* where nobody asked for it */
 #define SHARE_MIN 10u                  /* a classic snapshot has room for at least this part of its origin to change */
 #define SPARE_EXTENTS 4u               /* for its tables */
 
@@ -28,10 +29,11 @@ struct lvm_copy {
 /* The device of what is on the volume; 0: it is not on a logical volume, or cannot be mounted a second time. *ret_type as above. */
 static dev_t volume_device(const char *volume, const char **ret_type)
 {
+    _cleanup_close_ int fd = io_open_file(volume, O_PATH, NULL);
     struct stat st;
 
     *ret_type = NULL;
-    if (stat(volume, &st) < 0)
+    if (fd < 0 || fstat(fd, &st) < 0)
         return 0;
     if (S_ISBLK(st.st_mode))
         return lvm_is_volume(st.st_rdev) ? st.st_rdev : 0;
@@ -40,9 +42,10 @@ static dev_t volume_device(const char *volume, const char **ret_type)
 
 static bool image_is_on(dev_t dev, const char *type, const char *image)
 {
+    _cleanup_close_ int fd = io_open_file(image, O_PATH, NULL);
     struct stat st;
 
-    return stat(image, &st) == 0 && (type ? S_ISREG(st.st_mode) && st.st_dev == dev : S_ISBLK(st.st_mode) && st.st_rdev == dev);
+    return fd >= 0 && fstat(fd, &st) == 0 && (type ? S_ISREG(st.st_mode) && st.st_dev == dev : S_ISBLK(st.st_mode) && st.st_rdev == dev);
 }
 
 static int pool_room(const struct lvm_volume *v, struct err *err)
@@ -51,9 +54,11 @@ static int pool_room(const struct lvm_volume *v, struct err *err)
 
     int r = lvm_named(v->vg_uuid, v->pool, &pool, err);
     if (r >= 0 && (pool.full >= POOL_FULL || pool.metadata_full >= POOL_FULL))
-        r = err_vss(err, VSS_E_INSUFFICIENT_STORAGE, ENOSPC,
-                    "thin pool %s/%s is nearly full (data %u %%, metadata %u %%), and a snapshot would make it grow: extend it (lvextend)",
-                    v->vg, v->pool, pool.full, pool.metadata_full);
+        r = err_vss(
+            err, VSS_E_INSUFFICIENT_STORAGE, ENOSPC,
+            "thin pool %s/%s is nearly full (data %u %%, metadata %u %%), and whatever changes after a snapshot takes up space in it: "
+            "extend it (lvextend)",
+            v->vg, v->pool, pool.full, pool.metadata_full);
     lvm_volume_clear(&pool);
     return r;
 }
@@ -72,35 +77,41 @@ static int check_share(const struct lvm_volume *v, size_t n, struct err *err)
 
     if (share_of(v, n) >= v->size / 100 * SHARE_MIN)
         return 0;
-    return err_vss(err, VSS_E_INSUFFICIENT_STORAGE, ENOSPC,
-                   "volume group %s has %s free, too little for %s of a volume of %s: a snapshot needs at least %u %% of the volume", v->vg,
-                   num_format_size(v->vg_free, have), n > 1 ? "snapshots" : "a snapshot", num_format_size(v->size, need), SHARE_MIN);
+    return err_vss(
+        err, VSS_E_INSUFFICIENT_STORAGE, ENOSPC,
+        "volume group %s has %s free, too little for %zu snapshot%s, one of them of %s, which has %s: each needs at least %u %% of "
+        "its volume",
+        v->vg, num_format_size(v->vg_free, have), n, n > 1 ? "s" : "", v->name, num_format_size(v->size, need), SHARE_MIN);
 }
 
 static int snapshot_room(const struct lvm_volume *v, size_t n, struct err *err)
 {
-    return *v->pool ? pool_room(v, err) : check_share(v, n, err);
+    return lvm_is_thin(v) ? pool_room(v, err) : check_share(v, n, err);
 }
 
-/* Files for which there is no room are copied instead. */
-static bool has_room(dev_t dev)
+/* Nobody asked for a snapshot where it is about files: it must cost nearly nothing, and not use up what a pool needs to grow. What is not
+ * so is copied while its writer is held, or shared. */
+static bool good_for_files(const struct lvm_volume *v, const char *type)
 {
-    struct lvm_volume v;
+    struct lvm_volume pool = { 0 };
 
-    bool ok = lvm_of_device(dev, &v, NULL) >= 0 && snapshot_room(&v, 1, NULL) >= 0;
-    lvm_volume_clear(&v);
+    bool ok = type && !strcmp(type, "ext4") && lvm_is_thin(v) && lvm_named(v->vg_uuid, v->pool, &pool, NULL) >= 0 &&
+              pool.full < POOL_FULL_FILES && pool.metadata_full < POOL_FULL_FILES;
+    lvm_volume_clear(&pool);
     return ok;
 }
 
 static int lvm_supports(const struct volume_provider *p, const struct kvss_volume *volume, bool *ret, struct err *err)
 {
     const char *type;
+    struct lvm_volume v = { 0 };
     dev_t dev = volume_device(volume->name, &type);
 
     (void)p;
     (void)err;
-    if (dev)
-        *ret = volume->target ? image_is_on(dev, type, volume->path) : type && has_room(dev);
+    if (dev && lvm_of_device(dev, &v, NULL) >= 0 && (lvm_is_thin(&v) || lvm_is_classic(&v)))
+        *ret = volume->target ? image_is_on(dev, type, volume->path) : good_for_files(&v, type);
+    lvm_volume_clear(&v);
     return 0;
 }
 
@@ -127,7 +138,7 @@ static size_t snapshots_in(const struct volume_provider *p, const char *set_id, 
 
     for (const struct volume_copy *c = p->copies; c; c = c->next) {
         const struct lvm_copy *l = c->state;
-        n += l && !strcmp(c->set_id, set_id) && !strcmp(l->origin.vg_uuid, vg_uuid) && !*l->origin.pool;
+        n += l && !strcmp(c->set_id, set_id) && !strcmp(l->origin.vg_uuid, vg_uuid) && !lvm_is_thin(&l->origin);
     }
     return n;
 }
@@ -146,12 +157,30 @@ static int lvm_prepare(struct volume_provider *p, struct volume_copy *c, struct 
     if (r < 0)
         return r;
     l->name = str_format("kvss-%.8s-%.8s", c->set_id, c->snapshot_id);
-    l->tag = str_format("kvss-%s", c->set_id);
+    l->tag = str_format("kvss-%s-%s", c->set_id, c->snapshot_id);
     l->mount = l->type ? str_format("%s/volume-%.8s", p->config.session_dir, c->snapshot_id) : NULL;
     if (!l->name || !l->tag || (l->type && !l->mount))
         return err_nomem(err);
     c->state = TAKE_PTR(state);
     return 0;
+}
+
+/* It may have waited for its turn, and others may have come into the set. */
+static int lvm_look_again(struct volume_provider *p, struct volume_copy *c, struct err *err)
+{
+    struct lvm_copy *l = c->state;
+    struct lvm_volume now;
+
+    int r = lvm_named(l->origin.vg_uuid, l->origin.name, &now, err);
+    if (r >= 0 && strcmp(now.uuid, l->origin.uuid))
+        r = err_set(err, ESTALE, "%s is no longer on the logical volume that it was on", c->volume);
+    if (r < 0) {
+        lvm_volume_clear(&now);
+        return r;
+    }
+    lvm_volume_clear(&l->origin);
+    l->origin = now;
+    return snapshot_room(&l->origin, snapshots_in(p, c->set_id, l->origin.vg_uuid), err);
 }
 
 /* Its device is where the copy of a disk is read; a file system is mounted later, when nobody is held. */
@@ -160,12 +189,13 @@ static int lvm_copy(struct volume_provider *p, struct volume_copy *c, struct err
     const struct lvm_copy *l = c->state;
     const struct lvm_volume *v = &l->origin;
     const struct journal_arg args[] = {
-        { "vg", v->vg }, { "vg_uuid", v->vg_uuid }, { "name", l->name }, { "tag", l->tag }, { NULL, NULL },
+        { "group", c->snapshot_id }, { "vg", v->vg }, { "vg_uuid", v->vg_uuid }, { "name", l->name }, { "tag", l->tag }, { NULL, NULL },
     };
     const struct lvm_wish wish = {
         .name = l->name,
         .tag = l->tag,
-        .size = *v->pool ? 0 : share_of(v, snapshots_in(p, c->set_id, v->vg_uuid)),
+        .thin = lvm_is_thin(v),
+        .size = lvm_is_thin(v) ? 0 : share_of(v, snapshots_in(p, c->set_id, v->vg_uuid)),
         .read_only = !l->type,
     };
 
@@ -189,9 +219,11 @@ static int lvm_open(struct volume_provider *p, struct volume_copy *c, struct err
         return 0;
     if (!device)
         return err_nomem(err);
-    if (stat(device, &st) < 0 || !S_ISBLK(st.st_mode) || !(id = lvm_device_id(st.st_rdev)))
-        return err_errno(err, errno ? errno : ENODEV, "cannot access the snapshot %s", device);
-    const struct journal_arg args[] = { { "path", l->mount }, { "device", id }, { NULL, NULL } };
+    if (stat(device, &st) < 0)
+        return err_errno(err, errno, "cannot access the snapshot %s", device);
+    if (!S_ISBLK(st.st_mode) || !(id = lvm_device_id(st.st_rdev)))
+        return err_set(err, ENODEV, "%s is not the snapshot that was created", device);
+    const struct journal_arg args[] = { { "group", c->snapshot_id }, { "path", l->mount }, { "device", id }, { NULL, NULL } };
     int r = journal_begin(p->config.journal, VERB_VOLUME_MOUNT, args, &c->fx_open, err);
     if (r >= 0)
         r = lvm_mount(device, l->type, l->mount, c->volume, &c->path, err);
@@ -206,6 +238,24 @@ static int lvm_seal(struct volume_provider *p, struct volume_copy *c, struct err
         return 0;
     int r = volume_drop_overlays(p, c, err);
     return r < 0 ? r : lvm_mount_close(l->mount, err);
+}
+
+/* A classic snapshot is worth nothing once it is full. */
+static int lvm_check(struct volume_provider *p, struct volume_copy *c, struct err *err)
+{
+    const struct lvm_copy *l = c->state;
+    struct lvm_volume v;
+
+    (void)p;
+    bool full = c->fx && lvm_tagged(l->origin.vg_uuid, l->tag, &v, NULL) >= 0 && v.invalid;
+    if (c->fx)
+        lvm_volume_clear(&v);
+    return !full
+               ? 0
+               : err_vss(err, VSS_E_INSUFFICIENT_STORAGE, ENOSPC,
+                         "the snapshot of logical volume %s/%s ran out of space, because too much was written meanwhile: extend the volume "
+                         "group, or use another provider",
+                         l->origin.vg, l->origin.name);
 }
 
 /* ---- The undo -----------------------------------------------------------------------------------------------------------------*/
@@ -232,13 +282,11 @@ static int undo_snapshot(void *ctx, const struct journal_effect *e, struct err *
     (void)ctx;
     if (!vg_uuid || !name || !tag)
         return err_set(err, EINVAL, "the journal does not say which snapshot is meant");
-    int r = lvm_named(vg_uuid, name, &v, &why);
+    int r = lvm_tagged(vg_uuid, tag, &v, &why);
     if (r == -ENOENT)
         r = group_is_there(e, err);
     else if (r < 0)
         err_move(err, &why);
-    else if (strcmp(v.tags, tag))
-        r = journal_left_alone(name, err);
     else
         r = lvm_remove(v.uuid, err);
     lvm_volume_clear(&v);
@@ -246,8 +294,8 @@ static int undo_snapshot(void *ctx, const struct journal_effect *e, struct err *
 }
 
 static const struct journal_verb lvm_verbs[] = {
-    { VERB_LV_SNAPSHOT, undo_snapshot, .undone = "the snapshot of a logical volume is removed", .in_order = true },
-    { VERB_VOLUME_MOUNT, lvm_undo_mount, .undone = "a shadow copy is unmounted", .places = { "path" } },
+    { VERB_LV_SNAPSHOT, undo_snapshot, .undone = "the snapshot of a logical volume is removed", .in_order = true, .holds = true },
+    { VERB_VOLUME_MOUNT, lvm_undo_mount, .undone = "a shadow copy is unmounted", .places = { "path" }, .holds = true },
     { NULL, NULL },
 };
 
@@ -257,9 +305,11 @@ static const struct volume_kind lvm_kind = {
     .name = "lvm",
     .supports = lvm_supports,
     .prepare_volume = lvm_prepare,
+    .look_again = lvm_look_again,
     .copy_volume = lvm_copy,
     .open_volume = lvm_open,
     .seal_volume = lvm_seal,
+    .check_volume = lvm_check,
     .free_state = lvm_forget,
 };
 

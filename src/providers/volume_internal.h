@@ -57,12 +57,16 @@ struct volume_kind {
     /* Looks at a volume beforehand. May set state, which free_state frees. NULL: there is nothing to look at. */
     int (*prepare_volume)(struct volume_provider *p, struct volume_copy *c, struct err *err);
     void (*free_state)(void *state);
+    /* The same right before writers are held, when all volumes of the set are known. NULL: nothing can have changed. */
+    int (*look_again)(struct volume_provider *p, struct volume_copy *c, struct err *err);
     /* Copies a volume: writers may be held. Sets path. NULL: it copies disks. */
     int (*copy_volume)(struct volume_provider *p, struct volume_copy *c, struct err *err);
     /* Makes the copy accessible, after writers were released. May set path. NULL: it is already. */
     int (*open_volume)(struct volume_provider *p, struct volume_copy *c, struct err *err);
     /* Rolls back what came after the point (overlays), and closes the copy to writes. NULL: nothing is to be done. */
     int (*seal_volume)(struct volume_provider *p, struct volume_copy *c, struct err *err);
+    /* Whether the copy is still what it was. NULL: it always is. */
+    int (*check_volume)(struct volume_provider *p, struct volume_copy *c, struct err *err);
     /* Whether the disk can be copied, before anything is done; NULL: it can. */
     int (*check_disk)(struct volume_provider *p, const struct volume_disk *d, struct err *err);
     /* Copies the image of a disk, which nobody writes. Sets copy. NULL: it is in the copy of its volume. */
@@ -88,20 +92,23 @@ int volume_free_room(void *p, const char *volume, struct kvss_room *ret, struct 
 int volume_begin_prepare(void *p, const char *set_id, const char *snapshot_id, const char *volume, uint32_t context, struct err *err);
 int volume_prepare_point(void *p, const struct kvss_point *point, struct err *err);
 int volume_take_point(void *p, const struct kvss_point *point, struct err *err);
+int volume_end_prepare(void *p, const char *set_id, struct err *err);
 int volume_pre_commit(void *p, const char *set_id, struct err *err);
 int volume_commit(void *p, const char *set_id, struct err *err);
 int volume_pre_final_commit(void *p, const char *set_id, struct err *err);
 int volume_post_final_commit(void *p, const char *set_id, struct err *err);
+int volume_check_snapshots(void *p, const char *set_id, char **ret_vm_uuid, struct err *err);
 int volume_snapshot_device(void *p, const char *set_id, const char *snapshot_id, char **ret_device, struct err *err);
 int volume_open_disk(void *p, const char *set_id, const char *vm_uuid, const char *target, struct kvss_disk_source *ret, struct err *err);
 int volume_abort_snapshots(void *p, const char *set_id, struct err *err);
 int volume_delete_snapshots(void *p, const char *set_id, struct err *err);
 
-#define VOLUME_PROVIDER_OPS                                                                                                                \
-    .struct_size = sizeof(struct kvss_provider), .api = KVSS_PROVIDER_API, .version = "1", .type = KVSS_PROV_SOFTWARE,                     \
-    .free_room = volume_free_room, .is_volume_supported = volume_is_supported, .begin_prepare = volume_begin_prepare,                      \
-    .prepare_point = volume_prepare_point, .take_point = volume_take_point, .pre_commit = volume_pre_commit, .commit = volume_commit,      \
-    .pre_final_commit = volume_pre_final_commit, .post_final_commit = volume_post_final_commit, .snapshot_device = volume_snapshot_device, \
+#define VOLUME_PROVIDER_OPS                                                                                                              \
+    .struct_size = sizeof(struct kvss_provider), .api = KVSS_PROVIDER_API, .version = "1", .type = KVSS_PROV_SOFTWARE,                   \
+    .free_room = volume_free_room, .is_volume_supported = volume_is_supported, .begin_prepare = volume_begin_prepare,                    \
+    .prepare_point = volume_prepare_point, .take_point = volume_take_point, .end_prepare = volume_end_prepare,                           \
+    .pre_commit = volume_pre_commit, .commit = volume_commit, .pre_final_commit = volume_pre_final_commit,                               \
+    .post_final_commit = volume_post_final_commit, .snapshot_device = volume_snapshot_device, .check_snapshots = volume_check_snapshots, \
     .open_disk = volume_open_disk, .abort_snapshots = volume_abort_snapshots, .delete_snapshots = volume_delete_snapshots
 
 /* ---- volume_point.c -----------------------------------------------------------------------------------------------------------------*/

@@ -144,6 +144,16 @@ int volume_take_point(void *priv, const struct kvss_point *point, struct err *er
     return volume_point_take(priv, pt, err);
 }
 
+int volume_end_prepare(void *priv, const char *set_id, struct err *err)
+{
+    struct volume_provider *p = priv;
+    int r = 0;
+
+    for (struct volume_copy *c = p->copies; c && r >= 0 && p->kind->look_again; c = c->next)
+        r = strcmp(c->set_id, set_id) ? 0 : p->kind->look_again(p, c, err);
+    return r < 0 ? r : 0;
+}
+
 /* What is dirty is written now: else the commit has to do so, and writers are held. */
 int volume_pre_commit(void *priv, const char *set_id, struct err *err)
 {
@@ -202,13 +212,7 @@ int volume_pre_final_commit(void *priv, const char *set_id, struct err *err)
 {
     struct volume_provider *p = priv;
     size_t n = 0;
-    int r = 0;
 
-    for (struct volume_copy *c = p->copies; c && r >= 0 && p->kind->open_volume; c = c->next)
-        if (!strcmp(c->set_id, set_id))
-            r = p->kind->open_volume(p, c, err);
-    if (r < 0)
-        return r;
     for (const struct volume_point *pt = p->points; pt; pt = pt->next)
         n++;
     _cleanup_free_ struct volume_point **list = calloc(n + 1, sizeof(struct volume_point *));
@@ -219,7 +223,11 @@ int volume_pre_final_commit(void *priv, const char *set_id, struct err *err)
     for (struct volume_point *pt = p->points; pt; pt = pt->next)
         if (!strcmp(pt->set_id, set_id))
             list[n++] = pt;
-    return par_each(n, THREADS, end_one, &ends, err);
+    int r = par_each(n, THREADS, end_one, &ends, err);
+    for (struct volume_copy *c = p->copies; c && r >= 0 && p->kind->open_volume; c = c->next)
+        if (!strcmp(c->set_id, set_id))
+            r = p->kind->open_volume(p, c, err);
+    return r < 0 ? r : 0;
 }
 
 /* An overlay of the set that was there when the snapshot was made. */
@@ -259,6 +267,18 @@ int volume_post_final_commit(void *priv, const char *set_id, struct err *err)
     for (struct volume_copy *c = p->copies; c && r >= 0 && p->kind->seal_volume; c = c->next)
         if (!strcmp(c->set_id, set_id))
             r = p->kind->seal_volume(p, c, err);
+    return r < 0 ? r : 0;
+}
+
+int volume_check_snapshots(void *priv, const char *set_id, char **ret_vm_uuid, struct err *err)
+{
+    struct volume_provider *p = priv;
+    int r = 0;
+
+    if (ret_vm_uuid)
+        *ret_vm_uuid = NULL;
+    for (struct volume_copy *c = p->copies; c && r >= 0 && p->kind->check_volume; c = c->next)
+        r = strcmp(c->set_id, set_id) || !c->made ? 0 : p->kind->check_volume(p, c, err);
     return r < 0 ? r : 0;
 }
 

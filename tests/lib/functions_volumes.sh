@@ -63,8 +63,8 @@ volumes_setup() {
     reflink) volume_make xfs "$IMAGES" ;;
     lvm)
         lvm_group
-        lvcreate -q -T "$GROUP/pool" -L 3G > /dev/null
-        lvcreate -q -T "$GROUP/pool" -V 3G -n images > /dev/null
+        lvcreate -q -T "$GROUP/pool" -L 3500M > /dev/null
+        lvcreate -q -T "$GROUP/pool" -V 2G -n images > /dev/null
         volume_logical ext4 "$IMAGES" images
         ;;
     lvm-classic)

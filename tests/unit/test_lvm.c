@@ -9,7 +9,9 @@
 #define SNAPSHOT                                                                                                                          \
     "{\"lv_name\":\"snap\", \"lv_uuid\":\"H11KVc-I012\", \"lv_path\":\"/dev/vg/snap\", \"vg_name\":\"vg\", \"vg_uuid\":\"wCTuuA-cK1b\", " \
     "\"pool_lv\":\"pool\", \"lv_tags\":\"kvss-1\", \"lv_size\":\"1073741824\", \"vg_extent_size\":\"4194304\", "                          \
-    "\"vg_free\":\"3208642560\", \"data_percent\":\"95.99\", \"metadata_percent\":\"\", \"lv_snapshot_invalid\":\"-1\"}"
+    "\"vg_free\":\"3208642560\", \"data_percent\":\"95.99\", \"metadata_percent\":\"\", \"lv_snapshot_invalid\":\"-1\", "                 \
+    "\"segtype\":\"thin\", "                                                                                                              \
+    "\"lv_role\":\"public,origin,thinorigin\"}"
 
 static int parse(const char *text, struct lvm_volume *v)
 {
@@ -35,7 +37,22 @@ static void one_volume(void **state)
     assert_int_equal(v.vg_free, 3208642560u);
     assert_int_equal(v.full, 95);
     assert_int_equal(v.metadata_full, 0);
+    assert_true(lvm_is_thin(&v));
+    assert_false(lvm_is_classic(&v));
     lvm_volume_clear(&v);
+}
+
+static void kinds(void **state)
+{
+    char linear[] = "linear", cache[] = "cache", role[] = "public", snapshot[] = "public,snapshot,thicksnapshot";
+    struct lvm_volume v = { .kind = linear, .role = role };
+
+    (void)state;
+    assert_true(lvm_is_classic(&v));
+    v.role = snapshot; /* it can have no snapshots */
+    assert_false(lvm_is_classic(&v));
+    v = (struct lvm_volume){ .kind = cache, .role = role };
+    assert_false(lvm_is_classic(&v) || lvm_is_thin(&v));
 }
 
 static void none_or_several(void **state)
@@ -78,6 +95,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_volume),
+        cmocka_unit_test(kinds),
         cmocka_unit_test(none_or_several),
         cmocka_unit_test(nothing_to_believe),
     };
