@@ -143,6 +143,14 @@ struct kvss_new_target {
     bool recursive;
     const char *new_path; /* where it was restored to: folder, or folder/file where a single file was renamed */
 };
+/* Alternate locations that were used for files of the component, for PostRestore. */
+struct kvss_alternate_location {
+    const char *path, *filespec; /* as the writer declared it */
+    bool recursive;
+    const char *destination;
+};
+size_t kvss_component_alternate_location_count(const struct kvss_component *c);
+struct kvss_alternate_location kvss_component_alternate_location(const struct kvss_component *c, size_t i);
 size_t kvss_component_new_target_count(const struct kvss_component *c);
 struct kvss_new_target kvss_component_new_target(const struct kvss_component *c, size_t i);
 

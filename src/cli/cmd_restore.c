@@ -74,6 +74,9 @@ static const char *conflict_files(const struct restore_options *o, char *const *
 
     if (o->no_writers && (o->writers || o->files_to))
         return "--no-writers cannot be combined with --writer or --files-to";
+    if (o->writers && !*vms && of_vms)
+        return "--writer without VM names restores no VMs: it cannot be combined with options for VMs (to extract files elsewhere use "
+               "--files-to)";
     if (o->writers && o->images_only)
         return "--images-only extracts only disk images: it cannot be combined with --writer";
     return o->files_to && of_vms

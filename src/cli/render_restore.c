@@ -77,6 +77,17 @@ static void set_ids(FILE *f, const json_t *component)
     }
 }
 
+static void alternates(FILE *f, const json_t *component)
+{
+    size_t i;
+    json_t *e;
+
+    json_array_foreach (json_object_get(component, "alternate"), i, e) {
+        fputs(i ? ", " : " to the writer's alternate location ", f);
+        out_text(f, json_string_value(e));
+    }
+}
+
 static void restore_components(FILE *f, const json_t *report, const char *what)
 {
     char files[64];
@@ -90,6 +101,11 @@ static void restore_components(FILE *f, const json_t *report, const char *what)
         if (json_is_string(json_object_get(e, "path"))) {
             fputs(" under ", f);
             render_restore_place(f, e);
+        }
+        alternates(f, e);
+        if (json_is_string(json_object_get(e, "service"))) {
+            fputs("; if it runs, its service is stopped meanwhile: ", f);
+            out_text(f, out_get(e, "service"));
         }
         fputc('\n', f);
         set_ids(f, e);

@@ -185,7 +185,9 @@ int requester_show(struct requester *r, const char *point, json_t **ret, struct 
  *                       "steps": [ { "step": "turn off", "delete", "register" ..., "text" } ] (in order), "warnings": [ TEXT ],
  *                       "disks": [ { "target", "path", "format", "size", "flattened": bool } ], "files": [ { "what", "path" } ] } ],
  *   "files": [ { "writer", "component", "files": COUNT, "replaces": COUNT (of a dry run: those that exist),
- *     "path": folder|null, "real": where links lead from there|null (both with files_to) } ], "elapsed_ms" }
+ *     "path": folder|null, "real": where links lead from there|null (both with files_to),
+ *     "alternate": [ folder ] (alternate locations of the writer, if its files go there), "service": that is stopped meanwhile|null } ],
+ *   "elapsed_ms" }
  * ("files" of a VM: what else was written, NVRAM, and with images_only definition and memory.) With dry_run nothing is done:
  * { "point", "instant", "age_s", "dry_run": true, "asks": bool (something is powered off, replaced or deleted),
  *   "vms": [ { "name", "uuid", "as", "as_uuid", "part": bool, "here": state of the VM on this host|null,

@@ -123,11 +123,21 @@ COMPONENT_GETTER(bool, additional_restores, additional_restores)
 COMPONENT_GETTER(enum vss_file_restore_status, file_restore_status, file_restore_status)
 COMPONENT_GETTER(const char *, restore_metadata, restore_metadata)
 COMPONENT_GETTER(size_t, new_target_count, n_targets)
+COMPONENT_GETTER(size_t, alternate_location_count, n_mappings)
 
 enum vss_restore_target kvss_component_restore_target(const struct kvss_component *c)
 {
     SCOPED_LOCK(component_lock(c));
     return c->bc->restore_target == VSS_RT_UNDEFINED ? VSS_RT_ORIGINAL : c->bc->restore_target;
+}
+
+struct kvss_alternate_location kvss_component_alternate_location(const struct kvss_component *c, size_t i)
+{
+    SCOPED_LOCK(component_lock(c));
+    if (i >= c->bc->n_mappings)
+        return (struct kvss_alternate_location){ 0 };
+    const struct vss_alternate_location *m = &c->bc->mappings[i];
+    return (struct kvss_alternate_location){ m->path, m->filespec, m->recursive, m->destination };
 }
 
 struct kvss_new_target kvss_component_new_target(const struct kvss_component *c, size_t i)

@@ -131,6 +131,8 @@ int vss_set_selected_for_restore(struct vss_session *v, const char *writer_id, c
     c->selected_for_restore = selected;
     /* What an earlier restore may have left in the document does not count for this one. */
     c->file_restore_status = VSS_RS_UNDEFINED;
+    c->restore_target = VSS_RT_UNDEFINED;
+    c->restore_metadata = NULL;
     return 0;
 }
 
@@ -247,12 +249,12 @@ static bool has_selected(const struct bc_writer *w)
     return false;
 }
 
-/* Whether the writer wants to hear of its restore. */
-static bool wants_events(const struct vss_session *v, const char *id)
+/* Whether the writer wants to hear of its restore: what is stored cannot keep it from one of which it would hear today. */
+static bool wants_events(const struct vss_session *v, const struct vss_writer_info *here)
 {
     for (size_t i = 0; i < v->n_stored; i++)
-        if (guid_equal(v->stored[i]->info.id, id))
-            return v->stored[i]->info.writer_restore != VSS_WRE_NEVER;
+        if (guid_equal(v->stored[i]->info.id, here->id))
+            return v->stored[i]->info.writer_restore != VSS_WRE_NEVER || here->writer_restore != VSS_WRE_NEVER;
     return true;
 }
 
@@ -260,7 +262,7 @@ static bool wants_events(const struct vss_session *v, const char *id)
 static void restore_choose_members(struct vss_session *v)
 {
     for (size_t i = 0; i < v->n_members; i++)
-        v->members[i]->takes_part = has_selected(v->members[i]->bc) && wants_events(v, v->members[i]->md->info.id);
+        v->members[i]->takes_part = has_selected(v->members[i]->bc) && wants_events(v, &v->members[i]->md->info);
 }
 
 int vss_pre_restore(struct vss_session *v, struct err *err)

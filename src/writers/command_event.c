@@ -35,16 +35,29 @@ static json_t *describe_targets(const struct kvss_component *c)
     return list;
 }
 
+static json_t *describe_locations(const struct kvss_component *c)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; list && i < kvss_component_alternate_location_count(c); i++) {
+        struct kvss_alternate_location l = kvss_component_alternate_location(c, i);
+        json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:s}", "path", l.path, "filespec", l.filespec, "recursive", (int)l.recursive,
+                                              "destination", l.destination));
+    }
+    return list;
+}
+
 static json_t *describe_component(const struct kvss_component *c)
 {
-    return json_pack("{s:s, s:s, s:s?, s:s?, s:s?, s:s?, s:b, s:s?, s:s?, s:b, s:b, s:s, s:s, s:o}", "name", kvss_component_name(c),
+    return json_pack("{s:s, s:s, s:s?, s:s?, s:s?, s:s?, s:b, s:s?, s:s?, s:b, s:b, s:s, s:s, s:o, s:o}", "name", kvss_component_name(c),
                      "logical_path", kvss_component_logical_path(c), "backup_options", kvss_component_backup_options(c), "previous_stamp",
                      kvss_component_previous_stamp(c), "backup_stamp", kvss_component_backup_stamp(c), "backup_metadata",
                      kvss_component_backup_metadata(c), "backup_succeeded", (int)kvss_component_backup_succeeded(c), "restore_options",
                      kvss_component_restore_options(c), "restore_metadata", kvss_component_restore_metadata(c), "selected_for_restore",
                      (int)kvss_component_selected_for_restore(c), "additional_restores", (int)kvss_component_additional_restores(c),
                      "file_restore_status", status_word(kvss_component_file_restore_status(c)), "restore_target",
-                     target_words[kvss_component_restore_target(c)], "new_targets", describe_targets(c));
+                     target_words[kvss_component_restore_target(c)], "new_targets", describe_targets(c), "alternate_locations",
+                     describe_locations(c));
 }
 
 static json_t *describe_components(struct kvss_event *ev)

@@ -14,6 +14,13 @@
 
 STRANGERS=yes # kvss() adds nothing about VMs
 kvss_setup
+# its file, on a file system that can be read-only
+volume=$SANDBOX/volume files=$SANDBOX/volume/files other=$SANDBOX/other folder=$SANDBOX/folder
+mkdir "$volume"
+truncate -s 64M "$volume.img"
+mkfs.ext4 -q "$volume.img"
+mount -o loop "$volume.img" "$volume" 2> "$SANDBOX/stderr" || skip "no loop devices: $(cat "$SANDBOX/stderr")"
+cleanup_fn umount -l "$volume"
 systemd_start
 # root's own manager of this sandbox is a user's one
 mkdir "$SANDBOX/bin"
@@ -24,13 +31,6 @@ printf '[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart=/bin/sleep 10000\n
 systemctl daemon-reload
 unit_is() { [ "$(systemctl show --property=ActiveState --value app.service)" = "$1" ]; }
 
-# its file, on a file system that can be read-only
-volume=$SANDBOX/volume files=$SANDBOX/volume/files other=$SANDBOX/other folder=$SANDBOX/folder
-mkdir "$volume"
-truncate -s 64M "$volume.img"
-mkfs.ext4 -q "$volume.img"
-mount -o loop "$volume.img" "$volume" 2> "$SANDBOX/stderr" || skip "no loop devices: $(cat "$SANDBOX/stderr")"
-cleanup_fn umount -l "$volume"
 mkdir "$files"
 mkdir -p "$WRITERS"
 cat > "$WRITERS/app" <<END
@@ -163,14 +163,48 @@ kvss restore --yes "$POINT" --writer app > "$SANDBOX/out"
 unit_is inactive || fail "a service that was off was started"
 systemctl start app.service
 echo other > "$files/one"
-for step in kill:stopped-service:begin kill:staged-file:done kill:replaced-file:done fail:replaced-file:done; do
+for step in kill:stopped-service:begin kill:staged-file:done kill:replaced-file:done fail:replaced-file:done kill:started-service:begin; do
     KVSS_TEST_FAULT=$step kvss restore --yes "$POINT" --writer app > "$SANDBOX/out" 2>&1 && fail "$step: the restore went well"
     poll 30 eval "! pgrep -x kvss > /dev/null"
     kvss recover > "$SANDBOX/out" 2>&1
-    unit_is active || fail "$step: the service does not run"
+    poll 30 unit_is active
     assert_eq "$(ls "$files") $(cat "$files/one")" "one other" "$step: files"
 done
 note "killed"
+
+# ---- in a service that already runs on the new files, nothing is exchanged: it is stopped first
+cat > "$SANDBOX/holds" <<END
+#!/bin/bash
+exec 9< $files/one
+cat <&9 > $SANDBOX/held
+exec sleep 10000
+END
+chmod 755 "$SANDBOX/holds"
+sed -i "s|^ExecStart=.*|ExecStart=$SANDBOX/holds|" "$UNITS/app.service"
+systemctl daemon-reload
+systemctl restart app.service
+poll 10 grep -qx other "$SANDBOX/held"
+printf 'target= failure=yes\n' >> "$SANDBOX/wants"
+# shellcheck disable=SC2016 # for the writer
+sed -i 's/^pre-restore)/post-restore) [ -z "${failure:-}" ] || { echo no >\&2; exit 1; } ;;\n&/' "$WRITERS/app"
+status=0
+kvss restore --yes "$POINT" --writer app > "$SANDBOX/out" 2>&1 || status=$?
+assert_ne $status 0 "a restore that its writer refuses in the end"
+poll 30 unit_is active
+wants stop-restore-start
+poll 10 cmp -s "$SANDBOX/held" "$files/one"
+
+# forge POINT FROM TO: a restore point whose metadata of the writer have other words
+forge() {
+    local tool=$KVSS_BUILD/tests/tools/document name
+    for name in $("$tool" list "$KVSS_REPOSITORY" "$KVSS_PASSWORD_FILE" "$1" | grep '^wmd/'); do
+        "$tool" get "$KVSS_REPOSITORY" "$KVSS_PASSWORD_FILE" "$1" "$name" > "$SANDBOX/wmd"
+        grep -q 'friendlyName="App"' "$SANDBOX/wmd" || continue
+        sed -i "s|\"$2\"|\"$3\"|" "$SANDBOX/wmd"
+        "$tool" put "$KVSS_REPOSITORY" "$KVSS_PASSWORD_FILE" "$1" "$name" "$SANDBOX/wmd"
+    done
+}
+POINT_ALTERNATE=${POINTS[restore-to-alternate-location declared]}
 
 # ---- what the restore point wants is done only where the writer that is installed here wants it, too
 wants stop-restore-start
@@ -187,6 +221,20 @@ assert_eq $status "$EXIT_REFUSED" "an alternate location that the writer does no
 assert_match "$(cat "$SANDBOX/out")" "allow-path $other" "the remedy"
 kvss restore --yes "${POINTS[restore-to-alternate-location declared]}" --writer app --allow-path "$other" > "$SANDBOX/out"
 assert_eq "$(cat "$other/one")" stored "the file in the alternate location"
+assert_match "$(cat "$SANDBOX/out")" "restored to the writer's alternate location $other" "what is said of it"
+assert_eq "$(stat -c '%a %u' "$other")" "$(stat -c '%a %u' "$files")" "owner and mode of the folder that was made"
+echo mine > "$other/one"
+status=0
+kvss restore --yes "${POINTS[restore-to-alternate-location declared]}" --writer app --allow-path "$other" > "$SANDBOX/out" 2>&1 || status=$?
+assert_ne $status 0 "a file that is in the alternate location already"
+assert_eq "$(cat "$other/one")" mine "that file"
+kvss_fails "$EXIT_USAGE" restore --yes "$POINT" --writer app --to /tmp/look
+# a restore point that would lead out of it
+forged=$(forge "$POINT_ALTERNATE" "$other" "$other/../../etc/cron.d")
+status=0
+kvss restore --yes "$forged" --writer app --allow-path / > "$SANDBOX/out" 2>&1 || status=$?
+assert_ne $status 0 "a destination with .. in it"
+assert_match "$(cat "$SANDBOX/out")" 'is not a plain path'
 
 # ---- one that does not want to hear of it, and needs a restart of the host
 sed -i 's/"api": 1,/"api": 1, "writer_restore": "never", "reboot": true,/' "$WRITERS/app"

@@ -74,6 +74,8 @@ struct files_job {
 int files_save(struct store *store, struct store_writer *w, struct file_list *l, const struct files_job *job, uint64_t *ret_size,
                struct store_stats *ret_stats, struct err *err);
 
+/* Absolute, without empty parts, "." and "..". */
+bool files_plain_path(const char *path);
 /* Reads an index, every entry checked: { "writer", "logical_path", "component",
  *   "files": [ { "path", "type": "file|folder|link", "mode", "uid", "gid", "mtime": SECONDS, "mtime_ns", "size", "off",
  *                "link" } ] } */

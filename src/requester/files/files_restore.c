@@ -13,7 +13,7 @@
 
 #define BLOCK_SIZE MIB
 
-static bool plain_path(const char *path)
+bool files_plain_path(const char *path)
 {
     size_t n = path ? strlen(path) : 0;
 
@@ -29,7 +29,7 @@ static int restore_check_entry(const json_t *e, struct err *err)
 {
     const char *path = json_get_text(e, "path"), *type = json_get_text(e, "type");
 
-    if (!plain_path(path))
+    if (!files_plain_path(path))
         return err_set(err, EUCLEAN, "a file index contains an invalid path");
     if (!type || (strcmp(type, "file") && strcmp(type, "folder") && strcmp(type, "link")) ||
         (!strcmp(type, "link") && !json_get_text(e, "link")))

@@ -123,7 +123,7 @@ int restore_settle_files(struct restore *r, struct err *err)
             log_error(r->rq->config.log, "component %s was not restored: %s", f->component, why.text);
         else if (stage_finish(r->stage, f->group, &why) < 0 || files_finish_folders(f->index, r->stage, f->group, &why) < 0)
             log_warning(r->rq->config.log, "component %s was restored, but: %s", f->component, why.text);
-        else if (f->stored && f->stored->reboot)
+        if (e >= 0 && f->stored && f->stored->reboot)
             log_warning(r->rq->config.log, "writer %s: restart this host to complete the restore of component %s", f->writer, f->component);
         if (e < 0 && rc == 0)
             rc = err_move(err, &why);
@@ -226,8 +226,6 @@ static int restore_prepare(struct restore *r, struct err *err)
     if (rc >= 0)
         rc = stage_new(r->s->journal, &r->stage, err);
     if (rc >= 0)
-        rc = restore_enter_services(r, err);
-    if (rc >= 0)
         rc = restore_stage(r, err);
     if (rc >= 0)
         rc = restore_look_again(r, err);
@@ -236,8 +234,10 @@ static int restore_prepare(struct restore *r, struct err *err)
 
 static int put_files(struct restore *r, struct err *err)
 {
-    int rc = restore_follow_writers(r, err);
+    int rc = restore_devices_in_place(r, err); /* that takes long, so what is true of files is looked at after it */
 
+    if (rc >= 0)
+        rc = restore_follow_writers(r, err);
     if (rc >= 0)
         rc = restore_stop_services(r, err);
     if (rc >= 0)
@@ -338,6 +338,7 @@ static void restore_release(struct restore *r, struct err *err)
     for (size_t i = 0; i < r->n_files; i++) {
         json_decref(r->files[i].index);
         json_decref(r->files[i].set_ids);
+        json_decref(r->files[i].alternates);
         free(r->files[i].group);
         free(r->files[i].to);
         free(r->files[i].real);

@@ -80,7 +80,8 @@ struct restore_files {
     char *group;                          /* of the stage, and of the journal */
     const struct vss_writer_info *stored; /* its writer, as of the backup; NULL with --files-to */
     bool moved;                           /* to alternate locations, which `index` has already */
-    uint64_t fx_service;                  /* its service is to run again; 0: it has none that runs */
+    json_t *alternates;                   /* these: texts; NULL where it is not */
+    bool restarts;                        /* its service ran, and is started with the new files */
     char *to, *real; /* --files-to: the folder of the component, and where links lead from there; NULL: it is the place itself */
     bool done, touched;
 };
@@ -155,8 +156,8 @@ int restore_judge_moved(struct restore *r, const struct restore_files *f, struct
 int restore_judge_methods(struct restore *r, struct err *err);
 /* After PreRestore: where their files go now. The first that cannot be restored as its writer wants is the failure. */
 int restore_follow_writers(struct restore *r, struct err *err);
-/* Services that are stopped for a restore: entered as effects, before all others of their group; stopped; started. */
-int restore_enter_services(struct restore *r, struct err *err);
+/* The service that is stopped for it, if it runs; NULL: none. */
+const char *restore_service(const struct restore_files *f);
 int restore_stop_services(struct restore *r, struct err *err);
 int restore_start_services(struct restore *r, struct err *err);
 /* restore_replace.c: 0: all files of an index could be replaced; -EBUSY names one. now: none is in use either. */
@@ -195,6 +196,7 @@ int restore_stage_part(struct restore *r, struct restore_vm *vm, const struct vm
 /* restore_owner.c: owner and mode of a new file (of a TPM's) that will be at target, as far as the record is to be obeyed. */
 int restore_give_away(const struct restore *r, int fd, const struct owner *recorded, const char *target, bool tpm, struct err *err);
 /* After PreRestore (M14): block devices of the VM are written, everything staged goes into place. */
+int restore_devices_in_place(struct restore *r, struct err *err);
 int restore_files_in_place(struct restore *r, struct err *err);
 /* restore_images.c: all of it where there is no libvirt. */
 int restore_images_only(struct restore *r, struct err *err);

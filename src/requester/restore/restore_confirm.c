@@ -37,7 +37,7 @@ bool restore_plan_asks(const json_t *plan)
         if (vm_is_replaced(e) || first_replaced(json_object_get(e, "write")))
             return true;
     json_array_foreach (json_object_get(plan, "files"), i, e)
-        if (json_get_u64(e, "replaces"))
+        if (json_get_u64(e, "replaces") || json_get_text(e, "service"))
             return true;
     return false;
 }

@@ -346,7 +346,7 @@ int restore_stage_component(struct restore *r, struct restore_files *f, struct e
     json_decref(f->set_ids);
     f->set_ids = json_array();
     struct files_job job = {
-        .number = f->number, .cancel = r->rq->config.cancel, .set_ids = f->set_ids, .only_new = f->to && !r->job->overwrite
+        .number = f->number, .cancel = r->rq->config.cancel, .set_ids = f->set_ids, .only_new = (f->to || f->moved) && !r->job->overwrite
     };
     if (!f->set_ids)
         return err_nomem(err);
@@ -371,9 +371,14 @@ int restore_stage(struct restore *r, struct err *err)
 
 /* ---- Into place -----------------------------------------------------------------------------------------------------------*/
 
+int restore_devices_in_place(struct restore *r, struct err *err)
+{
+    return restore_disks(r, IN_PLACE, err);
+}
+
 int restore_files_in_place(struct restore *r, struct err *err)
 {
-    int rc = restore_disks(r, IN_PLACE, err);
+    int rc = 0;
 
     for (size_t i = 0; i < r->n_vms && rc >= 0; i++) {
         r->vms[i].files_touched = true;

@@ -3,11 +3,15 @@
  * locations, the service to be stopped. What cannot be honoured is refused before PreRestore, as far as it is known then. (VSS: Setting VSS
  * Restore Methods, Setting VSS Restore Targets, Working with Alternate Locations during Restore.) */
 #include "base/io.h"
+#include "base/io_at.h"
 #include "requester/restore/restore.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
-#define TO_FOLDER "extract them with --files-to, and let the application take them from there"
+#define TO_FOLDER "extract the files with --files-to, and let the application take them from there"
 
 static const struct vss_writer_info *stored_info(const struct restore *r, const char *id)
 {
@@ -28,13 +32,13 @@ static int refuse_method(struct restore *r, const struct restore_files *f, struc
 static bool location_has(const struct vss_alternate_location *l, const json_t *e)
 {
     const char *path = json_get_text(e, "path");
-    _cleanup_free_ char *dir = io_dirname(path), *name = io_basename(path);
+    _cleanup_free_ char *dir = io_dirname(path), *name = io_basename(path), *of = strndup(l->path, files_path_len(l->path));
 
-    if (!dir || !name || !io_is_below(path, l->path))
+    if (!dir || !name || !of || !io_is_below(path, of))
         return false;
     if (!strcmp(json_get_text(e, "type"), "folder"))
         return l->recursive;
-    return (l->recursive || !strcmp(dir, l->path)) && vss_filespec_match(l->filespec, name);
+    return (l->recursive || !strcmp(dir, of)) && vss_filespec_match(l->filespec, name);
 }
 
 static const struct vss_alternate_location *find_location(const struct vss_writer_info *w, const json_t *e)
@@ -45,6 +49,17 @@ static const struct vss_alternate_location *find_location(const struct vss_write
     return NULL;
 }
 
+static bool location_is_used(const struct restore_files *f, const struct vss_alternate_location *l)
+{
+    size_t i;
+    json_t *e;
+
+    json_array_foreach (json_object_get(f->index, "files"), i, e)
+        if (find_location(f->stored, e) == l)
+            return true;
+    return false;
+}
+
 /* -ENOENT: one of the files has none. */
 static int map_entry(const struct vss_writer_info *w, json_t *e, struct err *err)
 {
@@ -53,8 +68,64 @@ static int map_entry(const struct vss_writer_info *w, json_t *e, struct err *err
 
     if (!l)
         return err_set(err, ENOENT, "the writer declares no alternate location for %s", path);
-    _cleanup_free_ char *to = str_format("%s%s", l->destination, io_beyond(path, l->path));
-    return to && json_object_set_new(e, "path", json_text(to)) == 0 ? 0 : err_nomem(err);
+    _cleanup_free_ char *of = strndup(l->path, files_path_len(l->path));
+    _cleanup_free_ char *to = of ? str_format("%.*s%s", (int)files_path_len(l->destination), l->destination, io_beyond(path, of)) : NULL;
+    if (!to)
+        return err_nomem(err);
+    if (!files_plain_path(to)) /* the restore point may be anybody's */
+        return err_set(err, EUCLEAN, "the alternate location %s is not a plain path", l->destination);
+    return json_object_set_new(e, "path", json_text(to)) == 0 ? 0 : err_nomem(err);
+}
+
+static json_t *list_used(const struct restore_files *f)
+{
+    json_t *list = json_array();
+
+    for (size_t k = 0; list && k < f->stored->n_locations; k++)
+        if (location_is_used(f, &f->stored->locations[k]))
+            json_array_append_new(list, json_text(f->stored->locations[k].destination));
+    return list;
+}
+
+/* Nobody else's file of this restore goes where one of its goes. */
+static int check_alone(const struct restore *r, const struct restore_files *f, struct err *err)
+{
+    _cleanup_json_ json_t *taken = json_object();
+    size_t i;
+    json_t *e;
+    int rc = taken ? 0 : err_nomem(err);
+
+    for (size_t k = 0; k < r->n_files && rc >= 0; k++)
+        json_array_foreach (json_object_get(&r->files[k] == f ? NULL : r->files[k].index, "files"), i, e)
+            if (json_object_set_new(taken, json_get_text(e, "path"), json_true()) < 0)
+                rc = err_nomem(err);
+    json_array_foreach (json_object_get(f->index, "files"), i, e) {
+        const char *path = json_get_text(e, "path");
+        if (rc < 0 || !strcmp(json_get_text(e, "type"), "folder"))
+            continue;
+        if (json_object_get(taken, path))
+            rc = err_set(err, EEXIST, "two files of this restore would be %s in the alternate location", path);
+        else if (json_object_set_new(taken, path, json_true()) < 0)
+            rc = err_nomem(err);
+    }
+    return rc;
+}
+
+/* A folder that has to be made for an alternate location is as its original is on this host; or root's alone. */
+static int add_folder(const struct vss_alternate_location *l, json_t *index, struct err *err)
+{
+    _cleanup_free_ char *of = strndup(l->path, files_path_len(l->path)), *to = strndup(l->destination, files_path_len(l->destination));
+    _cleanup_close_ int fd = of ? io_open_entry(of, O_PATH | O_DIRECTORY, NULL) : -1;
+    struct stat st = { .st_mode = 0700 };
+
+    if (!of || !to)
+        return err_nomem(err);
+    if (fd >= 0)
+        (void)fstat(fd, &st);
+    json_t *e = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "path", to, "type", "folder", "mode", (json_int_t)(st.st_mode & 07777),
+                          "uid", (json_int_t)st.st_uid, "gid", (json_int_t)st.st_gid, "mtime", (json_int_t)st.st_mtim.tv_sec, "mtime_ns",
+                          (json_int_t)st.st_mtim.tv_nsec);
+    return json_array_insert_new(json_object_get(index, "files"), 0, e) == 0 ? 0 : err_nomem(err);
 }
 
 /* The index with the places of the alternate locations. */
@@ -71,23 +142,21 @@ static int map_index(const struct restore_files *f, json_t **ret, struct err *er
         if (rc < 0)
             return rc;
     }
+    for (size_t k = 0; k < f->stored->n_locations; k++)
+        if (location_is_used(f, &f->stored->locations[k]) && add_folder(&f->stored->locations[k], index, err) < 0)
+            return -ENOMEM;
     *ret = TAKE_PTR(index);
     return 0;
 }
 
 static int note_locations(struct restore *r, const struct restore_files *f, struct err *err)
 {
-    size_t i;
-    json_t *e;
     int rc = 0;
 
     for (size_t k = 0; k < f->stored->n_locations && rc >= 0; k++)
-        json_array_foreach (json_object_get(f->index, "files"), i, e)
-            if (find_location(f->stored, e) == &f->stored->locations[k]) {
-                rc = vss_add_alternative_location_mapping(r->s->vss, f->writer_id, f->logical_path, f->component, &f->stored->locations[k],
-                                                          err);
-                break;
-            }
+        if (location_is_used(f, &f->stored->locations[k]))
+            rc =
+                vss_add_alternative_location_mapping(r->s->vss, f->writer_id, f->logical_path, f->component, &f->stored->locations[k], err);
     return rc;
 }
 
@@ -103,10 +172,11 @@ static int move_component(struct restore *r, struct restore_files *f, struct err
         json_decref(index);
         return rc;
     }
+    f->alternates = list_used(f);
     json_decref(f->index);
     f->index = index;
     f->moved = true;
-    return 0;
+    return check_alone(r, f, err);
 }
 
 /* ---- Before PreRestore --------------------------------------------------------------------------------------------------------*/
@@ -116,7 +186,10 @@ static int judge_place(struct restore *r, struct restore_files *f, struct err *e
 {
     struct err other = ERR_INIT;
 
-    return restore_can_replace(f->index, false, err) < 0 && move_component(r, f, &other) < 0 ? -EBUSY : 0;
+    if (restore_can_replace(f->index, false, err) >= 0)
+        return 0;
+    int rc = move_component(r, f, &other);
+    return rc < 0 && rc != -ENOENT ? err_move(err, &other) : rc < 0 ? -EBUSY : 0;
 }
 
 /* Only what the writer that is installed here wants to be stopped is stopped: the restore point may be anybody's. */
@@ -166,13 +239,21 @@ int restore_judge_methods(struct restore *r, struct err *err)
 
 /* ---- After PreRestore: the writer may have made room, and may have set a target --------------------------------------------------*/
 
+/* A link that leads nowhere is there; so is what cannot be looked at. */
+static bool nothing_is_at(const char *path)
+{
+    _cleanup_close_ int fd = io_open_entry(path, O_PATH, NULL);
+
+    return fd == -ENOENT || fd == -ENOTDIR;
+}
+
 static int none_exists(const struct restore_files *f, struct err *err)
 {
     size_t i;
     json_t *e;
 
     json_array_foreach (json_object_get(f->index, "files"), i, e)
-        if (strcmp(json_get_text(e, "type"), "folder") && io_exists(json_get_text(e, "path")))
+        if (strcmp(json_get_text(e, "type"), "folder") && !nothing_is_at(json_get_text(e, "path")))
             return err_set(err, EEXIST, "%s exists, and the writer wants nothing to be replaced (restore method restore-if-not-there)",
                            json_get_text(e, "path"));
     return 0;
@@ -195,6 +276,8 @@ static int stage_again(struct restore *r, struct restore_files *f, struct err *e
     struct err other = ERR_INIT;
 
     int rc = move_component(r, f, &other);
+    if (rc < 0 && rc != -ENOENT)
+        return err_move(err, &other);
     if (rc < 0) {
         *err = why;
         return -why.code;
@@ -213,15 +296,17 @@ static int follow_target(struct restore *r, struct restore_files *f, struct err 
     struct vss_component_state st;
 
     int rc = vss_get_component_state(r->s->vss, f->writer_id, f->logical_path, f->component, &st, err);
-    if (rc < 0 || f->moved)
+    if (rc < 0)
         return rc;
+    if (st.restore_target == VSS_RT_DIRECTED)
+        return err_set(err, EOPNOTSUPP,
+                       "the writer directs parts of its files to other places (restore target), which kvss does not do: " TO_FOLDER);
+    if (f->moved)
+        return 0;
     if (st.restore_target == VSS_RT_ALTERNATE) {
         err_set(err, ENOENT, "the writer wants its files at an alternate location (restore target), but declares none for all of them");
         return stage_again(r, f, err);
     }
-    if (st.restore_target == VSS_RT_DIRECTED)
-        return err_set(err, EOPNOTSUPP,
-                       "the writer directs parts of its files to other places (restore target), which kvss does not do: " TO_FOLDER);
     rc = original_place(f, err);
     return rc > 0 ? stage_again(r, f, err) : rc;
 }
@@ -238,22 +323,42 @@ int restore_follow_writers(struct restore *r, struct err *err)
 
 /* ---- Services ---------------------------------------------------------------------------------------------------------------------*/
 
-/* Entered before any file is: what is undone last is that it runs again. */
-int restore_enter_services(struct restore *r, struct err *err)
+/* NULL: it has none that is to be stopped, or its files go elsewhere. */
+const char *restore_service(const struct restore_files *f)
 {
-    int rc = 0;
+    bool wants =
+        f->stored && (f->stored->restore_method == VSS_RME_STOP_RESTORE_START || f->stored->restore_method == VSS_RME_RESTORE_STOP_START);
 
-    for (size_t i = 0; i < r->n_files && rc >= 0; i++) {
-        struct restore_files *f = &r->files[i];
-        bool runs = false;
-        if (f->stored->restore_method != VSS_RME_STOP_RESTORE_START && f->stored->restore_method != VSS_RME_RESTORE_STOP_START)
-            continue;
-        rc = service_runs(f->stored->service, &runs, err);
-        const struct journal_arg args[] = { { "group", f->group }, { "unit", f->stored->service }, { NULL, NULL } };
-        if (rc >= 0 && runs)
-            rc = journal_begin(r->s->journal, VERB_STOPPED_SERVICE, args, &f->fx_service, err);
-    }
-    return rc;
+    return wants && !f->moved ? f->stored->service : NULL;
+}
+
+/* Two components may have one. */
+static bool is_first_of_service(const struct restore *r, size_t i)
+{
+    const char *unit = restore_service(&r->files[i]);
+
+    for (size_t k = 0; unit && k < i; k++)
+        if (restore_service(&r->files[k]) && !strcmp(restore_service(&r->files[k]), unit))
+            return false;
+    return unit;
+}
+
+static int stop_service(struct restore *r, const struct restore_files *f, struct err *err)
+{
+    const char *unit = restore_service(f);
+    const struct journal_arg args[] = { { "unit", unit }, { "name", unit }, { NULL, NULL } };
+    bool runs = false;
+    uint64_t id;
+
+    int rc = service_runs(unit, &runs, err);
+    if (rc < 0 || !runs)
+        return rc;
+    rc = journal_begin(r->s->journal, VERB_STOPPED_SERVICE, args, &id, err);
+    if (rc >= 0 && f->stored->restore_method == VSS_RME_STOP_RESTORE_START)
+        rc = service_stop(unit, err);
+    for (size_t k = 0; k < r->n_files && rc >= 0; k++)
+        r->files[k].restarts = r->files[k].restarts || (restore_service(&r->files[k]) && !strcmp(restore_service(&r->files[k]), unit));
+    return rc < 0 ? rc : 0;
 }
 
 int restore_stop_services(struct restore *r, struct err *err)
@@ -261,24 +366,30 @@ int restore_stop_services(struct restore *r, struct err *err)
     int rc = 0;
 
     for (size_t i = 0; i < r->n_files && rc >= 0; i++)
-        if (r->files[i].fx_service && r->files[i].stored->restore_method == VSS_RME_STOP_RESTORE_START)
-            rc = service_stop(r->files[i].stored->service, err);
+        if (is_first_of_service(r, i))
+            rc = stop_service(r, &r->files[i], err);
     return rc;
 }
 
-/* Two components may have one. */
+/* Should the files be taken away again, it is stopped first. */
+static int enter_started(struct restore *r, const struct restore_files *f, struct err *err)
+{
+    const struct journal_arg args[] = {
+        { "group", f->group }, { "unit", f->stored->service }, { "name", f->stored->service }, { NULL, NULL }
+    };
+    uint64_t id;
+
+    return f->restarts ? journal_begin(r->s->journal, VERB_STARTED_SERVICE, args, &id, err) : 0;
+}
+
 int restore_start_services(struct restore *r, struct err *err)
 {
     int rc = 0;
 
-    for (size_t i = 0; i < r->n_files && rc >= 0; i++) {
-        const struct restore_files *f = &r->files[i];
-        if (!f->fx_service)
-            continue;
-        rc = f->stored->restore_method == VSS_RME_STOP_RESTORE_START ? service_start(f->stored->service, err)
-                                                                     : service_restart(f->stored->service, err);
-        if (rc < 0)
-            err_context(err, "the files of writer %s were restored, but its service could not be started", f->writer);
-    }
+    for (size_t i = 0; i < r->n_files && rc >= 0; i++)
+        rc = enter_started(r, &r->files[i], err);
+    for (size_t i = 0; i < r->n_files && rc >= 0; i++)
+        if (r->files[i].restarts && is_first_of_service(r, i) && (rc = service_restart(r->files[i].stored->service, err)) < 0)
+            err_context(err, "writer %s: its service could not be started with the restored files", r->files[i].writer);
     return rc;
 }

@@ -31,21 +31,36 @@ static const char *fixed(int fd)
     if (fstatvfs(fd, &fs) == 0 && fs.f_flag & ST_RDONLY)
         return "its file system is read-only";
     if (statx(fd, "", AT_EMPTY_PATH, STATX_TYPE, &st) == 0 && st.stx_attributes & (STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND))
-        return "it, or its folder, is immutable (chattr)";
+        return "it, or its folder, is immutable or append-only (chattr)";
+    return NULL;
+}
+
+/* Of the nearest folder that is there: those below it will be made. */
+static const char *folder_fixed(const char *path)
+{
+    _cleanup_free_ char *at = io_dirname(path);
+
+    while (at && at[0] == '/') {
+        _cleanup_close_ int dir = io_open_file(at, O_PATH | O_DIRECTORY, NULL);
+        if (dir >= 0 || !at[1])
+            return dir >= 0 ? fixed(dir) : NULL;
+        char *up = io_dirname(at);
+        free(at);
+        at = up;
+    }
     return NULL;
 }
 
 static int check_fixed(const char *path, struct err *err)
 {
-    _cleanup_close_ int fd = io_open_entry(path, O_PATH, NULL), dir = -1;
-    _cleanup_free_ char *name = NULL;
+    _cleanup_close_ int fd = io_open_entry(path, O_PATH, NULL);
     struct statx st;
 
     const char *why = fd < 0 ? NULL : fixed(fd);
     if (!why && fd >= 0 && statx(fd, "", AT_EMPTY_PATH, STATX_TYPE, &st) == 0)
         why = st.stx_attributes & STATX_ATTR_MOUNT_ROOT ? "something is mounted there" : S_ISDIR(st.stx_mode) ? "it is a folder" : NULL;
-    if (!why && io_open_parent(path, &dir, &name, NULL) >= 0) /* an absent folder will be made */
-        why = fixed(dir);
+    if (!why)
+        why = folder_fixed(path);
     return why ? cannot_replace(path, why, err) : 0;
 }
 
@@ -124,7 +139,18 @@ static int check_process(const struct used *u, const char *pid, struct err *err)
     return rc;
 }
 
-static int check_in_use(const struct used *u, struct err *err)
+/* A lease for reading is refused where it is open for writing, or mapped, by whomever. */
+static bool open_for_writing(const char *path)
+{
+    _cleanup_close_ int fd = io_open_entry(path, O_RDONLY, NULL);
+
+    if (fd < 0 || fcntl(fd, F_SETLEASE, F_RDLCK) == 0)
+        return false; /* closing it gives the lease back */
+    return errno == EAGAIN || errno == EBUSY;
+}
+
+/* Who it is, of those that can be looked at. */
+static int name_user(const struct used *u, struct err *err)
 {
     DIR *dir = u->n ? open_listing("/proc") : NULL;
     int rc = 0;
@@ -153,9 +179,11 @@ int restore_can_replace(const json_t *index, bool now, struct err *err)
         rc = check_fixed(path, err);
         _cleanup_close_ int fd = rc < 0 || !now ? -1 : io_open_entry(path, O_PATH, NULL);
         struct stat st;
-        if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+        if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && open_for_writing(path))
             u.files[u.n++] = (struct used_file){ st.st_dev, st.st_ino, path };
     }
     qsort(u.files, u.n, sizeof(*u.files), compare_files);
-    return rc < 0 ? rc : check_in_use(&u, err);
+    if (rc >= 0 && u.n && (rc = name_user(&u, err)) == 0)
+        rc = cannot_replace(u.files[0].path, "it is open for writing", err);
+    return rc;
 }

@@ -111,10 +111,12 @@ json_t *restore_files_report(const struct restore *r)
 
     for (size_t i = 0; i < r->n_files; i++) {
         const struct restore_files *f = &r->files[i];
-        json_array_append_new(files, json_pack("{s:s, s:s, s:I, s:o, s:o, s:o}", "writer", f->writer_id, "component", f->component, "files",
-                                               (json_int_t)json_array_size(json_object_get(f->index, "files")), "set_ids",
-                                               f->set_ids ? json_incref(f->set_ids) : json_array(), "path", json_text(f->to), "real",
-                                               json_text(f->real)));
+        json_array_append_new(files,
+                              json_pack("{s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o}", "writer", f->writer_id, "component", f->component,
+                                        "files", (json_int_t)json_array_size(json_object_get(f->index, "files")), "set_ids",
+                                        f->set_ids ? json_incref(f->set_ids) : json_array(), "path", json_text(f->to), "real",
+                                        json_text(f->real), "alternate", f->alternates ? json_incref(f->alternates) : json_array(),
+                                        "service", json_text(restore_service(f))));
     }
     return files;
 }

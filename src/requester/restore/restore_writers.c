@@ -77,7 +77,11 @@ int restore_judge_files(struct restore *r, struct err *err)
 
 int restore_judge_moved(struct restore *r, const struct restore_files *f, struct err *err)
 {
+    enum requester_end end = r->rq->end;
     int rc = judge_component(r, f, err);
 
-    return rc < 0 ? rc : restore_check_refused(r, err);
+    if (rc >= 0)
+        rc = restore_check_refused(r, err);
+    r->rq->end = end; /* VMs were turned off already */
+    return rc;
 }

@@ -210,7 +210,8 @@ static int undo_held_writer(void *ctx, const struct journal_effect *effect, stru
 
 const struct journal_verb requester_verbs[] = {
     { VERB_HOLD_WRITER, undo_held_writer, .undone = "a writer was sent an abort", .for_heirs = true },
-    { VERB_STOPPED_SERVICE, service_undo, service_undo, .undone = "a service runs again" },
+    { VERB_STOPPED_SERVICE, service_undo_stop, .undone = "a service runs again" },
+    { VERB_STARTED_SERVICE, service_undo_start, .undone = "a service is stopped until its old files are back" },
     { VERB_SESSION_DIR, undo_session_dir, .places = { "path" } },
     { VERB_STAGED_FILE, undo_staged, undo_staged, .places = { "path" } },
     { VERB_REPLACED_FILE, undo_replaced, finish_replaced, true, "the old file is in place", .places = { "path" } },

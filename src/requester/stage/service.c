@@ -18,7 +18,7 @@ static int run_systemctl(char *const *argv, unsigned timeout_ms, struct buf *out
 
     int r = proc_run(&run, out, &said, ret_status, err);
     if (r < 0)
-        return err_context(err, "cannot run systemctl");
+        return err_context(err, "systemctl %s", argv[1]);
     if (*ret_status && said.len && err)
         err_set(err, EIO, "%.*s", (int)strcspn((const char *)said.data, "\n"), (const char *)said.data);
     return 0;
@@ -37,8 +37,12 @@ int service_check(const char *unit, struct err *err)
     int r = run_systemctl(PROC_ARGV("systemctl", "show", "--property=LoadState", "--value", "--", unit), LOOK_MS, &out, &status, err);
     if (r < 0)
         return r;
-    if (status || !out.data || strncmp((const char *)out.data, "loaded", strlen("loaded")))
-        return err_set(err, ENOENT, "the service %s, which must be stopped for the restore, is unknown to systemd on this host", unit);
+    if (status || !out.data)
+        return err_context(err, "cannot determine the state of service %s, which must be stopped for the restore", unit), -EIO;
+    size_t n = strcspn((const char *)out.data, "\n");
+    if (strncmp((const char *)out.data, "loaded", strlen("loaded")))
+        return err_set(err, ENOENT, "the service %s must be stopped for the restore, but systemd cannot load it (%.*s)", unit, (int)n,
+                       (const char *)out.data);
     return 0;
 }
 
@@ -51,40 +55,50 @@ int service_runs(const char *unit, bool *ret, struct err *err)
     if (r >= 0 && (status || !out.data))
         r = err_set(err, EIO, "cannot determine the state of service %s", unit);
     const char *state = out.data ? (const char *)out.data : "";
-    *ret = r >= 0 && (!strncmp(state, "active", 6) || !strncmp(state, "activating", 10) || !strncmp(state, "reloading", 9));
+    *ret = r >= 0 && strncmp(state, "inactive", 8) != 0 && strncmp(state, "failed", 6) != 0;
     return r;
 }
 
-static int service_change(const char *verb, const char *unit, struct err *err)
+/* wait: else only asks for it. */
+static int service_change(const char *verb, const char *unit, bool wait, struct err *err)
 {
     struct err why = ERR_INIT;
     int status = 0;
 
-    int r = run_systemctl(PROC_ARGV("systemctl", verb, "--", unit), CHANGE_MS, NULL, &status, &why);
+    int r = run_systemctl(PROC_ARGV("systemctl", verb, wait ? "--quiet" : "--no-block", "--", unit), CHANGE_MS, NULL, &status, &why);
     if (r < 0)
-        return err_move(err, &why);
-    return status ? err_set(err, EIO, "systemctl %s %s failed%s%s", verb, unit, why.code ? ": " : "", why.code ? why.text : "") : 0;
+        err_move(err, &why);
+    else if (status)
+        r = err_set(err, EIO, "systemctl %s %s failed%s%s", verb, unit, why.code ? ": " : "", why.code ? why.text : "");
+    return r;
 }
 
 int service_stop(const char *unit, struct err *err)
 {
-    return service_change("stop", unit, err);
-}
-
-int service_start(const char *unit, struct err *err)
-{
-    return service_change("start", unit, err);
+    return service_change("stop", unit, true, err);
 }
 
 int service_restart(const char *unit, struct err *err)
 {
-    return service_change("try-restart", unit, err);
+    return service_change("restart", unit, true, err);
 }
 
-int service_undo(void *ctx, const struct journal_effect *e, struct err *err)
+static int service_put_back(const char *verb, const struct journal_effect *e, bool wait, struct err *err)
 {
     const char *unit = journal_value(e, "unit");
 
+    return unit ? service_change(verb, unit, wait, err) : err_set(err, EINVAL, "the journal does not say which service is meant");
+}
+
+/* Who takes over from a dead session may be in the middle of the host's start, for which a service may wait. */
+int service_undo_stop(void *ctx, const struct journal_effect *e, struct err *err)
+{
     (void)ctx;
-    return unit ? service_start(unit, err) : err_set(err, EINVAL, "the journal does not say which service is meant");
+    return service_put_back("start", e, !journal_is_inherited(e), err);
+}
+
+int service_undo_start(void *ctx, const struct journal_effect *e, struct err *err)
+{
+    (void)ctx;
+    return service_put_back("stop", e, true, err);
 }
