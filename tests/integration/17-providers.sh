@@ -34,7 +34,7 @@ note "built against $(pkg-config --modversion kvss)"
 # ---- nothing is there yet for them: they say so, and do not get in the way
 install -D -m 755 "$examples/mirrord" "$programs/mirrord"
 kvss_json list providers
-assert_eq "$(report '[.providers[].name] | join(" ")')" "mirror mirrord qemu btrfs reflink copy" "providers, in order"
+assert_eq "$(report '[.providers[].name] | join(" ")')" "mirror mirrord qemu btrfs reflink lvm copy" "providers, in order"
 assert_eq "$(report '.providers[0].file')" "$objects/mirror.so" "file"
 assert_eq "$(report '.providers[0].usable')" false "usable"
 assert_match "$(report '.providers[0].why_not')" 'does not exist: create it' "why not"
@@ -117,7 +117,7 @@ rm "$programs/mirrord"
 # ---- what others can change is not loaded
 chmod o+w "$objects/mirror.so"
 kvss_json list providers
-assert_eq "$(report '[.providers[].name] | join(" ")')" "qemu btrfs reflink copy" "providers without it"
+assert_eq "$(report '[.providers[].name] | join(" ")')" "qemu btrfs reflink lvm copy" "providers without it"
 assert_match "$(report '.not_used[0] | .file + ": " + .why')" "mirror.so: .*can be changed by users other than root" "why it is not loaded"
 kvss_json check web > /dev/null || :
 assert_match "$(report '[.findings[].id] | join(" ")')" provider-not-loaded "finding"
