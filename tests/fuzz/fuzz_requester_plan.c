@@ -216,8 +216,10 @@ static void restore(struct requester *rq, struct store_point *p, const json_t *m
 
     plan(&r);
     restore_clear_vms(&r);
-    for (size_t i = 0; i < r.n_files; i++)
+    for (size_t i = 0; i < r.n_files; i++) {
         json_decref(r.files[i].index);
+        free(r.files[i].group);
+    }
     free(r.files);
     free(r.to_dir);
     json_decref(r.refused);
