@@ -29,7 +29,7 @@ static void whole_backup_and_restore(void **state)
     const struct vss_writer_info *w = vss_writer_find(v, RECORDER_ID);
     assert_string_equal(w->name, "kvss test recorder");
     assert_int_equal(w->backup_schema, VSS_BS_COPY);
-    assert_int_equal(w->restore_method, VSS_RME_CUSTOM);
+    assert_int_equal(w->restore_method, VSS_RME_RESTORE_IF_CAN_REPLACE);
     assert_int_equal(w->n_excludes, 1);
     assert_string_equal(w->components[0].files[0].path, h->files);
     assert_true(w->components[0].files[0].recursive && w->components[0].selectable && w->components[0].restore_metadata);
