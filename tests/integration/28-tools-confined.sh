@@ -77,11 +77,24 @@ for i in top outside; do assert_same_file "$SANDBOX/$i.is" "$SANDBOX/$i.was"; do
 note "backup and restore: every tool is confined, and the images are as they were"
 
 # the real thing, while it serves: for longer than it takes to look
-nbd() { pgrep -x qemu-nbd; }
+# one_confined VM NETWORK: one of those that serve it was looked at, and is; those that look at its first blocks end too soon for that
+one_confined() {
+    local pid seen=no
+    : > "$SANDBOX/loose"
+    for pid in $(pgrep -x qemu-nbd); do
+        if (assert_confined "$pid" "qemu-nbd of $1" "$2") > "$SANDBOX/watched" 2>&1; then
+            seen=yes
+        elif [[ $(status "$pid" State 2> /dev/null) == [RSD]* ]] && [ -d "/proc/$pid/root/usr/bin" ]; then
+            cat "$SANDBOX/watched" >> "$SANDBOX/loose"
+            return 0
+        fi
+    done
+    [ $seen = yes ]
+}
 for vm in vm net; do
     "$KVSS" backup "$vm" --quiet --bwlimit 64K 2> "$SANDBOX/stderr" &
-    poll 60 nbd
-    for pid in $(nbd); do assert_confined "$pid" "qemu-nbd of $vm" "$([ $vm = vm ] && echo own || echo host)"; done
+    poll 60 one_confined "$vm" "$([ $vm = vm ] && echo own || echo host)"
+    [ ! -s "$SANDBOX/loose" ] || fail "$(cat "$SANDBOX/loose")"
     kill -TERM $!
     status=0
     wait $! || status=$?
