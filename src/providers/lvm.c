@@ -226,13 +226,12 @@ int lvm_snapshot(const struct lvm_volume *v, const struct lvm_wish *wish, struct
         wish->name,
         "--addtag",
         wish->tag,
-        "--setactivationskip",
-        "n",
+        "--ignoreactivationskip", /* it is active now, but a thin one not after a restart of the host */
         "--permission",
         wish->read_only ? "r" : "rw",
-        wish->size ? "--size" : origin,
-        wish->size ? size : NULL,
-        wish->size ? origin : NULL,
+        wish->thin ? origin : "--size",
+        wish->thin ? NULL : size,
+        wish->thin ? NULL : origin,
     };
 
     if (!origin || !size)

@@ -23,14 +23,20 @@ static const char *status_word(enum vss_file_restore_status status)
 
 static const char *const target_words[] = { "undefined", "original", "alternate", "directed", "original-location" };
 
+/* key: what its destination is called there. */
+static void add_mapping(json_t *list, const struct kvss_alternate_location *l, const char *key)
+{
+    json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:s}", "path", l->path, "filespec", l->filespec, "recursive", (int)l->recursive,
+                                          key, l->destination));
+}
+
 static json_t *describe_targets(const struct kvss_component *c)
 {
     json_t *list = json_array();
 
     for (size_t i = 0; list && i < kvss_component_new_target_count(c); i++) {
         struct kvss_new_target t = kvss_component_new_target(c, i);
-        json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:s}", "path", t.path, "filespec", t.filespec, "recursive", (int)t.recursive,
-                                              "new_path", t.new_path));
+        add_mapping(list, &(struct kvss_alternate_location){ t.path, t.filespec, t.recursive, t.new_path }, "new_path");
     }
     return list;
 }
@@ -41,8 +47,7 @@ static json_t *describe_locations(const struct kvss_component *c)
 
     for (size_t i = 0; list && i < kvss_component_alternate_location_count(c); i++) {
         struct kvss_alternate_location l = kvss_component_alternate_location(c, i);
-        json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:s}", "path", l.path, "filespec", l.filespec, "recursive", (int)l.recursive,
-                                              "destination", l.destination));
+        add_mapping(list, &l, "destination");
     }
     return list;
 }

@@ -80,6 +80,7 @@ identify) echo '{"api":1,"name":"Orders","id":"7f7c2d1e-55a5-4a0b-9f1c-3c7b7a0d9
 freeze) echo FROZEN > \$F/state ;;
 thaw) echo THAWED > \$F/state ;;
 post-snapshot) echo LATER > \$F/state
+    lvs --noheadings -o lv_name,lv_skip_activation $GROUP | grep kvss- > $SANDBOX/skipped
     device=\$(jq -r '.snapshots[] | select(.device) | .device' <<< "\$input")
     [ -z "\$device" ] || echo recovered > \$(find \$device -type d -name files)/order ;;
 esac
@@ -91,6 +92,7 @@ for volume in "$SANDBOX/orders" "$SANDBOX/bound"; do
     echo "$folder" > "$SANDBOX/folder"
     backup off --writer orders
     assert_eq "$(component held)" snapshot "how the files were held"
+    assert_match "$(cat "$SANDBOX/skipped")" 'kvss-.*skip activation' "the snapshot, after a restart of the host"
     assert_eq "$(report '.shadow_copies[] | select(.provider == "lvm").volume')" "$volume" "volume"
     assert_eq "$(cat "$folder/state")" LATER "state on the volume"
     assert_eq "$(find "$folder" -name order)" "" "what the writer changed in the copy"

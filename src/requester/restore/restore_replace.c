@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -144,7 +145,8 @@ static bool open_for_writing(const char *path)
 {
     _cleanup_close_ int fd = io_open_entry(path, O_RDONLY, NULL);
 
-    if (fd < 0 || fcntl(fd, F_SETLEASE, F_RDLCK) == 0)
+    /* Who opens it for writing just now has us told by a signal: one that is ignored, for SIGIO would end us. */
+    if (fd < 0 || fcntl(fd, F_SETSIG, SIGURG) < 0 || fcntl(fd, F_SETLEASE, F_RDLCK) == 0)
         return false; /* closing it gives the lease back */
     return errno == EAGAIN || errno == EBUSY;
 }

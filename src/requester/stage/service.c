@@ -27,6 +27,7 @@ static int run_systemctl(char *const *argv, unsigned timeout_ms, struct buf *out
 int service_check(const char *unit, struct err *err)
 {
     _cleanup_buf_ struct buf out = BUF_INIT;
+    struct err why = ERR_INIT;
     int status = 0;
 
     if (!unit || !*unit)
@@ -34,11 +35,10 @@ int service_check(const char *unit, struct err *err)
     if (unit[0] == '-' || strlen(unit) > UNIT_MAX ||
         unit[strspn(unit, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:_.@\\-")] != '\0')
         return err_set(err, EINVAL, "it wants a service to be stopped for its restore, but '%s' is not the name of one", unit);
-    int r = run_systemctl(PROC_ARGV("systemctl", "show", "--property=LoadState", "--value", "--", unit), LOOK_MS, &out, &status, err);
-    if (r < 0)
-        return r;
-    if (status || !out.data)
-        return err_context(err, "cannot determine the state of service %s, which must be stopped for the restore", unit), -EIO;
+    int r = run_systemctl(PROC_ARGV("systemctl", "show", "--property=LoadState", "--value", "--", unit), LOOK_MS, &out, &status, &why);
+    if (r < 0 || status || !out.data)
+        return err_set(err, EIO, "cannot determine the state of service %s, which must be stopped for the restore%s%s", unit,
+                       why.code ? ": " : "", why.code ? why.text : "");
     size_t n = strcspn((const char *)out.data, "\n");
     if (strncmp((const char *)out.data, "loaded", strlen("loaded")))
         return err_set(err, ENOENT, "the service %s must be stopped for the restore, but systemd cannot load it (%.*s)", unit, (int)n,
