@@ -22,8 +22,9 @@ unlocked() { qemu-io -c quit "$IMAGES/mute-vda.qcow2" > /dev/null 2>&1; }
 poll 60 unlocked # the VM's own QEMU may still be about to end
 qemu-io -c 'sleep 1200000' "$IMAGES/mute-vda.qcow2" > /dev/null 2>&1 &
 locker=$!
-locked() { ! qemu-io -c quit "$IMAGES/mute-vda.qcow2" > /dev/null 2>&1; }
+locked() { grep -q ":$(stat -c %i "$IMAGES/mute-vda.qcow2") " /proc/locks; } # a look with qemu-io could be what refuses the locker its lock
 poll 60 locked
+kill -0 $locker || fail "the locker did not get the lock"
 touch "$FAULT_LOG.go"
 status=0
 wait "$FAULT_PID" || status=$?

@@ -123,9 +123,9 @@ rm "$GUEST_WRITERS/unwilling"
 
 # ---- nobody is left to release it: systemd thaws
 printf 'freeze ticks.service\n' > "$KVSS_SYSTEMD_CONF"
-guest_begins 3000
+guest_begins 6000
 guest freeze > /dev/null
-pkill -KILL -f "run-dir $SANDBOX/guest-run"
+guest_killed
 assert_eq "$(is ticks FreezerState)" frozen "with everybody gone"
-poll 15 is_now ticks FreezerState running
+poll 20 is_now ticks FreezerState running
 counts ticks

@@ -27,6 +27,11 @@ guest() { "$PROGRAM" --run-dir "$SANDBOX/guest-run" --writers-dir "$GUEST_WRITER
 # shellcheck disable=SC2119,SC2120 # tests pass it
 guest_begins() { guest begin <<< '{"protocol": 1, "hold_ms": '"${1:-10000}"'}' > "$SANDBOX/begun" || fail "begin: $(cat "$SANDBOX/begun")"; }
 guest_ends() { guest end > "$SANDBOX/report"; }
+# guest_killed: all of kvss-guest at once; stopped first, or those killed last would see the others die, and release what is held
+guest_killed() {
+    pkill -STOP -f "run-dir $SANDBOX/guest-run"
+    pkill -KILL -f "run-dir $SANDBOX/guest-run"
+}
 told() { jq -r "$1" "$SANDBOX/report"; } # of the last report
 no_session() { [ "$(guest status | jq -r .phase)" = null ]; }
 
