@@ -20,6 +20,7 @@
 #define KVSS_PROVIDER_H
 
 #include <kvss/error.h>
+#include <kvss/range.h>
 #include <kvss/vss_codes.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -65,6 +66,11 @@ struct kvss_disk_source {
     char *dirty_context; /* NBD meta context whose set extents changed since `since`; NULL: read everything */
     char *why_full;      /* where `since` was asked but cannot be honoured: the reason; else NULL */
     bool apart;          /* a process of its own serves nbd_uri, not the VM's QEMU: a reader may leave it while reads are under way */
+    /* Where path is given: what changed since `since`, in order, without overlaps, malloc'd; apart from what reads as zeros now, which need
+     * not be in it. */
+    bool changes_known;
+    struct kvss_range *changed;
+    size_t n_changed;
 };
 void kvss_disk_source_free(struct kvss_disk_source *s);
 

@@ -28,7 +28,7 @@ struct vm_settings {
 /* What may be set by option, environment and configuration file; the first that sets a value wins. Strings are owned. */
 struct settings {
     char *repository, *connect, *password_file, *key_file, *password_command, *key_memory, *writers_dir, *snapshot_dir, *save_dir,
-        *agent_timeout, *freeze_limit, *method, *require, *fallback, *live_state, *provider, *retries, *compression, *bwlimit,
+        *agent_timeout, *freeze_limit, *method, *require, *fallback, *live_state, *provider, *keep_copies, *retries, *compression, *bwlimit,
         *scratch_reserve, *scratch_limit, *on_failure, *writer_copy_limit, *wait, *exclude, *encryption, *prune_grace, *restore_paths,
         *providers_dir, *provider_objects_dir;
     size_t n_vms;

@@ -47,6 +47,7 @@ static const struct setting {
     { "fallback", NULL, offsetof(struct settings, fallback), POLICY_FALLBACKS, KIND_TEXT },
     { "live-state", NULL, offsetof(struct settings, live_state), "yes|no", KIND_TEXT },
     { "provider", NULL, offsetof(struct settings, provider), NULL, KIND_TEXT },
+    { "keep-copies", NULL, offsetof(struct settings, keep_copies), "yes|no", KIND_TEXT },
     { "retries", NULL, offsetof(struct settings, retries), NULL, KIND_RETRIES },
     { "bwlimit", NULL, offsetof(struct settings, bwlimit), NULL, KIND_SIZE },
     { "on-failure", NULL, offsetof(struct settings, on_failure), "fail|skip", KIND_TEXT },

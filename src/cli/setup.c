@@ -149,6 +149,7 @@ static int make_requester(struct cli *cli, struct err *err)
         .accept_host_keys = cli->accept_host_keys,
         .scratch_reserve = settings_size(s->scratch_reserve),
         .scratch_limit = settings_size(s->scratch_limit),
+        .keep_copies = s->keep_copies && !strcmp(s->keep_copies, "yes"),
         .writer_copy_limit = settings_size(s->writer_copy_limit),
         .log = &cli->log,
         .cancel = &cli->cancel,

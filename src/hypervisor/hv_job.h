@@ -4,6 +4,7 @@
 #define HYPERVISOR_HV_JOB_H
 
 #include "hypervisor/hv_domain.h"
+#include <kvss/range.h>
 
 struct hv_backup_disk {
     const char *target;
@@ -73,6 +74,27 @@ int hv_checkpoint_xml(struct hv_domain *d, const char *name, char **ret, struct 
 int hv_checkpoint_redefine(struct hv_domain *d, const char *xml, bool validate, struct err *err);
 /* Makes a checkpoint of a running VM known to libvirt again, of these disks; fails unless all of their bitmaps are there, sound. */
 int hv_checkpoint_revive(struct hv_domain *d, const char *name, int64_t created_s, char *const *targets, struct err *err);
+
+/* ---- Kept copies (B4) -----------------------------------------------------------------------------------------------------------------
+ * Of a disk whose format records no changes: a copy of its image as of a checkpoint, next to it, that shares its blocks. What lies in the
+ * same blocks in both has not changed. */
+struct hv_kept_copy {
+    const char *vm_uuid, *target, *checkpoint;
+    const char *image; /* path */
+};
+/* Where hv_kept_copy_make() makes it, before it has its name. Caller frees. NULL: err says why there is no place. */
+char *hv_kept_copy_path(struct hv *hv, const struct hv_kept_copy *k, struct err *err);
+/* From the image as of the checkpoint, on the same file system, which nobody writes any more. */
+int hv_kept_copy_make(struct hv *hv, const struct hv_kept_copy *k, const char *copy, struct err *err);
+/* What differs between it and `copy`, a later state of the image. *ret is malloc'd. -ENOENT: none was kept (err is not set); other errors
+ * say why it is of no use. */
+int hv_kept_copy_changes(struct hv *hv, const struct hv_kept_copy *k, const char *copy, struct kvss_range **ret, size_t *ret_n,
+                         struct err *err);
+/* Adds the checkpoints of that prefix of which a disk of the VM has a kept copy. d has its disks. Caller frees. */
+int hv_kept_copies(const struct hv_domain *d, const char *prefix, char ***ret, struct err *err);
+/* Removes those of that prefix, but for the checkpoints to keep (may be NULL). *dropped (dropped may be NULL) as of
+ * hv_checkpoints_drop(). */
+int hv_kept_copies_drop(const struct hv_domain *d, const char *prefix, char *const *keep, char ***dropped, struct err *err);
 
 /* ---- Differencing disks (M9) ------------------------------------------------------------------------------------------------------
  * From an instant on each disk writes into an overlay of its own, and its image stays as it was: a shadow copy of the volume may then be

@@ -29,6 +29,7 @@ struct provider_context {
     /* Bytes that have to stay free where scratch files lie: when less are, all that is under way is given up (B2: a full disk never stops
      * a guest). 0: a twentieth of the file system, at most 1 GiB. */
     uint64_t scratch_reserve;
+    bool keep_copies;       /* of disks whose format records no changes, until the next backup */
     uint64_t scratch_limit; /* bytes that the scratch files of one VM may take, else all is given up too. 0: no limit */
     struct provider_files
         files; /* taken over, whatever happens: freed with the provider, or later, by a take that did not return in time */

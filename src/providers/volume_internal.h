@@ -11,12 +11,17 @@
 /* One disk of a point. */
 struct volume_disk {
     char *target, *path, *format;
-    bool written;             /* by the VM: its image stands still only below an overlay */
-    char *overlay;            /* NULL: it needs none */
-    uint64_t fx_overlay;      /* its effect; 0: none */
-    struct hv_export *lock;   /* keeps a VM that is off from writing it until it is copied; NULL: none */
-    char *since;              /* bitmap of which the changes are wanted; NULL: all is read */
-    char *why_full;           /* they were asked for, but this is why there are none */
+    bool written;           /* by the VM: its image stands still only below an overlay */
+    char *overlay;          /* NULL: it needs none */
+    uint64_t fx_overlay;    /* its effect; 0: none */
+    struct hv_export *lock; /* keeps a VM that is off from writing it until it is copied; NULL: none */
+    char *since;            /* bitmap of which the changes are wanted; NULL: all is read */
+    char *why_full;         /* they were asked for, but this is why there are none */
+    char *kept_since;       /* the same, by a copy that was kept (hv_job.h) */
+    struct kvss_range *changed;
+    size_t n_changed;
+    bool changes_known;       /* changed is filled */
+    bool keeps;               /* its copy may be kept */
     struct hv_export *export; /* of the copy with its changes; NULL: kvss reads the copy by itself */
     char *copy;               /* where it is read; NULL: not copied yet */
     uint64_t fx_copy;
@@ -121,6 +126,10 @@ int volume_point_take(struct volume_provider *p, struct volume_point *pt, struct
 int volume_point_end(struct volume_provider *p, struct volume_point *pt, struct err *err);
 /* Overlays and copies are undone, and the checkpoint if that is not to stay. Goes on after failures; the first is returned. */
 int volume_point_undo(struct volume_provider *p, struct volume_point *pt, bool drop_checkpoint, struct err *err);
+/* volume_kept.c. What changed since the copy that was kept: fills changed, or why_full. */
+int volume_kept_ask(struct volume_provider *p, const struct volume_point *pt, struct volume_disk *d, struct err *err);
+/* Keeps copies of those disks of the set that record no changes, where that is wanted. What cannot be kept is a warning. */
+void volume_kept_make(struct volume_provider *p, const char *set_id);
 /* The copy of its volume in which the image lies; *ret_path: the path of the image, without links. -EXDEV: in none of the set. */
 int volume_copy_of(struct volume_provider *p, const struct volume_point *pt, const struct volume_disk *d, struct volume_copy **ret,
                    char **ret_path, struct err *err);

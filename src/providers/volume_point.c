@@ -50,8 +50,8 @@ static int ask_since(struct volume_disk *d, const struct kvss_point *from, bool 
     if (!from->since)
         return 0;
     if (strcmp(d->format, "qcow2"))
-        d->why_full = str_format("images of format %s cannot store dirty bitmaps", d->format);
-    else if (!d->written && from->active)
+        return (d->kept_since = strdup(from->since)) ? 0 : err_nomem(err);
+    if (!d->written && from->active)
         why = "the VM cannot write to it, so it takes no part in checkpoints";
     else if (!why)
         d->since = strdup(from->since);
@@ -70,6 +70,7 @@ static int add_disk(struct volume_point *pt, const struct kvss_point *from, size
         r = examine_image(d, &old, err);
     if (r >= 0)
         r = ask_since(d, from, old, err);
+    d->keeps = pt->checkpoint && pt->active && d->written && (strcmp(d->format, "qcow2") || old);
     if (r < 0)
         return err_context(err, "VM %s, disk %s", from->vm_name, from->disks[i].target);
     bool tracked = pt->checkpoint && pt->active && d->written && !strcmp(d->format, "qcow2") && !old;
@@ -121,6 +122,8 @@ void volume_point_free(struct volume_point *pt)
         (void)hv_export_stop(d->lock, NULL);
         (void)hv_export_stop(d->export, NULL);
         free(d->since);
+        free(d->kept_since);
+        free(d->changed);
         free(d->why_full);
         free(d->target);
         free(d->path);

@@ -312,7 +312,7 @@ static int find_copy(struct volume_provider *p, const struct volume_point *pt, s
     return d->copy ? 0 : err_nomem(err);
 }
 
-static int tell_source(const struct volume_disk *d, struct kvss_disk_source *ret, struct err *err)
+static int tell_source(struct volume_disk *d, struct kvss_disk_source *ret, struct err *err)
 {
     struct kvss_disk_source s = { .apart = d->export };
 
@@ -323,6 +323,9 @@ static int tell_source(const struct volume_disk *d, struct kvss_disk_source *ret
         s.path = strdup(d->copy);
         s.format = strdup(d->format);
         s.why_full = d->why_full ? strdup(d->why_full) : NULL;
+        s.changed = TAKE_PTR(d->changed);
+        s.n_changed = d->n_changed;
+        s.changes_known = d->changes_known;
     }
     if (d->export ? !s.nbd_uri || !s.dirty_context : !s.path || !s.format || (d->why_full && !s.why_full)) {
         kvss_disk_source_free(&s);
@@ -345,6 +348,8 @@ int volume_open_disk(void *priv, const char *set_id, const char *vm_uuid, const 
     int r = find_copy(priv, pt, d, err);
     if (r >= 0 && d->since && !d->export && !d->why_full)
         r = image_export_since(((struct volume_provider *)priv)->config.session_dir, d->copy, d->since, &d->export, &d->why_full, err);
+    if (r >= 0 && d->kept_since && !d->changes_known && !d->why_full)
+        r = volume_kept_ask(priv, pt, d, err);
     return r < 0 ? err_context(err, "disk %s of VM %s", target, pt->vm_name) : tell_source(d, ret, err);
 }
 
@@ -412,6 +417,7 @@ static int volume_release(struct volume_provider *p, const char *set_id, bool dr
 /* The checkpoint's effect stays open: the requester settles it once the restore point is committed. */
 int volume_delete_snapshots(void *priv, const char *set_id, struct err *err)
 {
+    volume_kept_make(priv, set_id);
     return volume_release(priv, set_id, false, err);
 }
 

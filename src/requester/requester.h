@@ -59,6 +59,7 @@ struct requester_config {
     bool encryption_required; /* no repository without encryption is made, read or written */
     bool accept_new_repository, accept_rollback; /* what this host remembers otherwise (known.h) is given up */
     bool accept_host_keys;                       /* hosts are believed that sign under the name of another */
+    bool keep_copies;                            /* of images that record no changes, from one backup to the next */
     uint64_t scratch_limit;                      /* bytes of scratch files that one VM may take; 0: no limit */
     uint64_t scratch_reserve;                    /* bytes that have to stay free where scratch files lie; 0: the provider's default */
     const struct log *log;

@@ -39,6 +39,49 @@ int extent_status_add(struct extent_status *s, uint64_t off, const uint32_t *ent
     return 0;
 }
 
+/* The first range of the list that ends beyond off. */
+static size_t first_beyond(const struct kvss_range *list, size_t n, uint64_t off)
+{
+    size_t lo = 0, hi = n;
+
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (list[mid].offset + list[mid].length > off)
+            hi = mid;
+        else
+            lo = mid + 1;
+    }
+    return lo;
+}
+
+int extent_status_changed(struct extent_status *dirty, const struct extent_status *alloc, const struct kvss_range *changed, size_t n,
+                          uint64_t end, uint64_t *ret_changed)
+{
+    const struct extent_run *run = (const struct extent_run *)(const void *)alloc->runs.data;
+    uint64_t off = alloc->start, run_end = off;
+    size_t i = first_beyond(changed, n, off);
+    bool zero = false;
+
+    *ret_changed = 0;
+    extent_status_reset(dirty, off);
+    for (const struct extent_run *stop = run + alloc->runs.len / sizeof(*run); off < end;) {
+        for (; run_end <= off && run < stop; run++) {
+            run_end += run->len;
+            zero = run->flags & LIBNBD_STATE_ZERO;
+        }
+        while (i < n && changed[i].offset + changed[i].length <= off)
+            i++;
+        bool listed = i < n && changed[i].offset <= off;
+        uint64_t to = listed ? changed[i].offset + changed[i].length : i < n ? changed[i].offset : end;
+        to = num_min(num_min(to, end), run_end > off ? run_end : end);
+        *ret_changed += listed ? to - off : 0;
+        if (add_run(dirty, to - off, listed || zero ? DIRTY : 0) < 0)
+            return -ENOMEM;
+        off = to;
+    }
+    return 0;
+}
+
 uint64_t extent_dirty_bytes(const struct extent_status *dirty)
 {
     const struct extent_run *run = (const struct extent_run *)(const void *)dirty->runs.data;

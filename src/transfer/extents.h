@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include <kvss/error.h>
+#include <kvss/range.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -33,6 +34,10 @@ struct extent_piece {
     uint64_t off, len;
     enum extent_kind kind;
 };
+/* Fills a dirty status, from `start` (alloc's) to end, from a list of what changed (in order, without overlaps). What alloc knows to be
+ * zeros is dirty too: what was cut out of a file is not on the list. *ret_changed: bytes of the list alone. */
+int extent_status_changed(struct extent_status *dirty, const struct extent_status *alloc, const struct kvss_range *changed, size_t n,
+                          uint64_t end, uint64_t *ret_changed);
 /* How many bytes the runs of the status tell to be dirty. */
 uint64_t extent_dirty_bytes(const struct extent_status *dirty);
 

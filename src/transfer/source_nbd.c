@@ -86,7 +86,7 @@ static void count_work(struct source *s)
             progress_grow(s->task, p[i].len);
 }
 
-/* Fills s->alloc and s->dirty for [s->planned, end). *ret_dirty: the server tells what changed. */
+/* Fills s->alloc and s->dirty for [s->planned, end). *ret_dirty: what changed is known, by the server or beforehand. */
 static int ask_window(struct reading *r, struct source *s, struct nbd_handle *h, uint64_t end, bool *ret_dirty, struct err *err)
 {
     bool alloc = nbd_can_meta_context(h, LIBNBD_CONTEXT_BASE_ALLOCATION) == 1;
@@ -100,6 +100,14 @@ static int ask_window(struct reading *r, struct source *s, struct nbd_handle *h,
     for (uint64_t at = s->planned; !alloc && e >= 0 && at < end; at = s->alloc.end) { /* nothing is known: all of it is data */
         uint32_t all_data[2] = { (uint32_t)num_min(end - at, ASK_MAX), 0 };
         e = extent_status_add(&s->alloc, at, all_data, 2, end, err);
+    }
+    if (e >= 0 && dirty)
+        s->in->dirty += extent_dirty_bytes(&s->dirty);
+    if (e >= 0 && alloc && !dirty && s->in->changes_known) {
+        uint64_t changed = 0;
+        e = extent_status_changed(&s->dirty, &s->alloc, s->in->changed, s->in->n_changed, end, &changed) < 0 ? err_nomem(err) : 0;
+        s->in->dirty += changed;
+        dirty = true;
     }
     *ret_dirty = dirty;
     return e;
@@ -130,7 +138,6 @@ static int plan_window(struct reading *r, struct source *s, struct nbd_handle *h
         e = make_plan(r, s, false, end, err);
     if (e < 0)
         return e;
-    s->in->dirty += extent_dirty_bytes(&s->dirty);
     s->planned = end;
     count_work(s);
     return 0;

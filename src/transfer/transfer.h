@@ -14,6 +14,7 @@
 #include "base/progress.h"
 #include "store/store.h"
 #include <kvss/error.h>
+#include <kvss/range.h>
 #include <libnbd.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,20 +29,23 @@ struct transfer {
 
 /* ---- Into the repository --------------------------------------------------------------------------------------------------*/
 struct transfer_in {
-    const char *label;         /* "web01 vda": for progress and errors */
-    const char *nbd_uri;       /* either this ... */
-    const char *path;          /* ... or an ordinary file */
-    const char *dirty_context; /* NBD meta context of changed ranges; NULL: everything is to be read */
-    bool apart;                /* nbd_uri is not served by a VM's QEMU: may be left with reads under way */
-    const char *image;         /* its name in the restore point */
+    const char *label;                /* "web01 vda": for progress and errors */
+    const char *nbd_uri;              /* either this ... */
+    const char *path;                 /* ... or an ordinary file */
+    const char *dirty_context;        /* NBD meta context of changed ranges; NULL: everything is to be read, or: */
+    bool changes_known;               /* what is not in `changed`, and not zeros, has not changed */
+    const struct kvss_range *changed; /* in order, without overlaps */
+    size_t n_changed;
+    bool apart;        /* nbd_uri is not served by a VM's QEMU: may be left with reads under way */
+    const char *image; /* its name in the restore point */
     /* Asked where nothing has come over nbd_uri for half a minute: 0, whoever serves it lives, and is waited for; else the reading fails
      * so. Called from several threads. NULL: there is nobody to ask. */
     int (*answers)(void *priv, struct err *err);
     void *answers_priv;
-    const char *parent_point, *parent_image; /* what stands wherever dirty_context says nothing changed; NULL: nothing */
+    const char *parent_point, *parent_image; /* what stands wherever nothing has changed; NULL: nothing */
     /* Set by the transfer. */
     uint64_t size, bytes_read;
-    uint64_t dirty;      /* bytes that dirty_context says have changed */
+    uint64_t dirty;      /* bytes that are said to have changed */
     bool failed;         /* it was this one that could not be read: */
     char failure[512];   /* why */
     char why_whole[256]; /* why it was read whole although it has a parent; else "" */

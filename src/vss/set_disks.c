@@ -20,6 +20,7 @@ void kvss_disk_source_free(struct kvss_disk_source *s)
     free(s->format);
     free(s->dirty_context);
     free(s->why_full);
+    free(s->changed);
     memset(s, 0, sizeof(*s));
 }
 

@@ -23,7 +23,7 @@ definition off > "$SANDBOX/off.before"
 note "twice $size of disks"
 
 lifecycle_start
-kvss backup off nodisk --json > "$REPORT" 2> "$SANDBOX/stderr" &
+kvss backup off nodisk --bwlimit 60M --json > "$REPORT" 2> "$SANDBOX/stderr" &
 pid=$!
 reading() { awk '$6 == "03" { print $8 }' /proc/net/unix | grep -q '/nbd-.*/socket$'; }
 poll 60 reading

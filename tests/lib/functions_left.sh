@@ -67,12 +67,13 @@ _left_frozen() {
 
 # assert_nothing_left: no VM has a job, export, overlay, frozen file system or managed save image, or is
 # paused (but those named in $ALLOW_SAVED, $ALLOW_PAUSED); no checkpoint but those whose names match the
-# pattern $ALLOW_CHECKPOINTS; no scratch file, no session and no folder of one, no process of kvss.
+# pattern $ALLOW_CHECKPOINTS; no scratch file, no session and no folder of one, no process of kvss. No kept copy, unless kvss.conf wants them.
 assert_nothing_left() {
-    local name dir left
+    local name dir left wanted
+    ! grep -qs '^keep-copies = yes' /etc/kvss/kvss.conf || wanted='/\.kvss-kept-[^/]*[^w]$' # not those that have no name yet: .new
     left=$(
         for name in $(virsh -q list --all --name); do _left_on "$name"; done
-        find "$IMAGES" "$SANDBOX" -xdev -name '.kvss-*' ! -path '*/cover/*' 2> /dev/null || :
+        find "$IMAGES" "$SANDBOX" -xdev -name '.kvss-*' ! -path '*/cover/*' 2> /dev/null | grep -v -e "${wanted:-^\$}" || :
         find /var/lib/libvirt/qemu /run/kvss-test/.config/libvirt/qemu -path "*/domain-*/kvss-*" 2> /dev/null || :
         for dir in "${RUN_DIRS[@]}"; do
             [ ! -d "$dir" ] || find "$dir" -mindepth 1 ! -name '*.lock'

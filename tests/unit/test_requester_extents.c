@@ -121,13 +121,34 @@ static void gaps_and_missing_ends_are_refused(void **state)
     assert_fails(EPROTO, extent_plan(&alloc, NULL, 192 * K, 64 * K, &plan, &err));
 }
 
+/* A list tells nothing of what was cut out of a file: what reads as zeros counts as changed. */
+static void b4_a_list_of_changes_is_taken_by_windows(void **state)
+{
+    (void)state;
+    _cleanup_(release) struct extent_status alloc = { 0 }, dirty = { 0 };
+    const uint32_t a[] = { 192 * K, 0, 64 * K, HOLE_ZERO, 128 * K, 0 };
+    const struct kvss_range changed[] = { { 0, 10 * K }, { 190 * K, 4 * K }, { 600 * K, 64 * K } };
+    uint64_t bytes = 0;
+
+    status(&alloc, 0, a, 6, 384 * K);
+    assert_int_equal(extent_status_changed(&dirty, &alloc, changed, 3, 384 * K, &bytes), 0);
+    assert_int_equal(bytes, 14 * K);
+    assert_plan(&alloc, &dirty, 384 * K, "R 0K+64K, S 64K+64K, R 128K+64K, Z 192K+64K, S 256K+128K");
+
+    const uint32_t more[] = { 320 * K, 0 };
+    status(&alloc, 384 * K, more, 2, 704 * K);
+    assert_int_equal(extent_status_changed(&dirty, &alloc, changed, 3, 704 * K, &bytes), 0);
+    assert_int_equal(bytes, 64 * K);
+    assert_plan(&alloc, &dirty, 704 * K, "S 384K+192K, R 576K+128K");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(data_and_zeros_are_told_apart_by_chunk),     cmocka_unit_test(a_chunk_is_zero_only_if_all_of_it_is),
         cmocka_unit_test(a_hole_that_is_not_said_to_be_zero_is_read), cmocka_unit_test(b4_what_is_not_dirty_is_skipped),
         cmocka_unit_test(the_end_of_an_image_may_be_no_whole_chunk),  cmocka_unit_test(answers_that_overlap_or_overshoot_are_cut),
-        cmocka_unit_test(gaps_and_missing_ends_are_refused),
+        cmocka_unit_test(gaps_and_missing_ends_are_refused),          cmocka_unit_test(b4_a_list_of_changes_is_taken_by_windows),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

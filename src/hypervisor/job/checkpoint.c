@@ -203,6 +203,8 @@ int hv_checkpoints_drop(struct hv_domain *d, const char *prefix, char ***dropped
         if (disk->path && strcmp(disk->format, "qcow2") == 0 && !disk->readonly && io_exists(disk->path))
             r = drop_bitmaps(disk->path, disk->format, prefix, dropped, err);
     }
+    if (r >= 0)
+        r = hv_kept_copies_drop(d, prefix, NULL, dropped, err);
     return r < 0 ? err_context(err, "VM %s", d->name) : 0;
 }
 

@@ -375,6 +375,9 @@ static int backup_release(struct backup *b, struct err *err)
     free(b->items);
     free(b->item_of);
     strv_free(b->strings);
+    for (size_t i = 0; i < b->n_changes; i++)
+        free(b->changes[i]);
+    free(b->changes);
     return r;
 }
 

@@ -64,7 +64,9 @@ struct backup {
     struct transfer_in *items;
     struct backup_item *item_of; /* per item */
     char **strings;              /* owns what the items point to */
-    struct hv_export **exports;  /* of images in shadow copies that are read by themselves */
+    struct kvss_range **changes; /* lists that the items point to */
+    size_t n_changes;
+    struct hv_export **exports; /* of images in shadow copies that are read by themselves */
     size_t n_exports;
     size_t n_files;        /* components with files, numbered as they come */
     json_t *shadow_copies; /* for the report; owned */

@@ -50,6 +50,20 @@ static int read_record_text(char **to, const char *text, struct err *err)
     return (*to = strdup(text)) ? 0 : err_nomem(err);
 }
 
+/* The backup owns the list as long as the job lasts. */
+static int keep_changes(struct backup *b, struct kvss_disk_source *source, struct transfer_in *item, struct err *err)
+{
+    struct kvss_range **lists = reallocarray(b->changes, b->n_changes + 1, sizeof(struct kvss_range *));
+
+    if (!lists)
+        return err_nomem(err);
+    b->changes = lists;
+    item->changed = lists[b->n_changes++] = TAKE_PTR(source->changed);
+    item->n_changed = source->n_changed;
+    item->changes_known = true;
+    return 0;
+}
+
 /* Where only what changed is to be read: since when, and what stands elsewhere. Else why not, in the disk's record. */
 static int stand_on_parent(struct backup *b, struct backup_component *c, struct vm_record_disk *disk, struct kvss_disk_source *source,
                            struct transfer_in *item, struct err *err)
@@ -60,11 +74,11 @@ static int stand_on_parent(struct backup *b, struct backup_component *c, struct 
     if (!c->chain || !c->chain->point)
         return 0;
     image = chain_image(c->chain, disk, &why);
-    if (image && source->dirty_context) {
-        item->dirty_context = read_keep(b, TAKE_PTR(source->dirty_context));
+    if (image && (source->dirty_context || source->changes_known)) {
+        item->dirty_context = source->dirty_context ? read_keep(b, TAKE_PTR(source->dirty_context)) : NULL;
         item->parent_point = c->chain->point;
         item->parent_image = image;
-        return item->dirty_context ? 0 : err_nomem(err);
+        return item->dirty_context ? 0 : source->changes_known ? keep_changes(b, source, item, err) : err_nomem(err);
     }
     return read_record_text(&disk->why_whole,
                             why                ? why

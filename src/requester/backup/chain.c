@@ -233,6 +233,18 @@ static void revive(struct search *s, struct hv_domain *d, const struct link *lin
         (void)strv_add(&d->checkpoints, links[i].checkpoint);
 }
 
+/* Checkpoints that the VM has: those that libvirt knows, and those of which only copies of its images are kept. */
+static int checkpoints_on(struct search *s, const struct hv_domain *d, char ***ret, struct err *err)
+{
+    _cleanup_(hv_domain_free_p) struct hv_domain *whole = NULL;
+
+    for (char **c = d->checkpoints; c && *c; c++)
+        if (strv_add(ret, *c) < 0)
+            return err_nomem(err);
+    int r = hv_domain_glance(s->hv, d->uuid, &whole, err);
+    return r < 0 ? r : hv_kept_copies(whole, s->prefix, ret, err);
+}
+
 /* Somebody wants backups to be built on something else: nothing is built on anything. */
 static int distrust(struct search *s, struct chain_vm *vm, const struct link *rival, struct err *err)
 {
@@ -249,6 +261,7 @@ static int chain_find_vm(struct search *s, struct chain_vm *vm, struct err *err)
 {
     _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
     _cleanup_free_ struct link *links = NULL;
+    _cleanup_strv_ char **on_vm = NULL;
     size_t n = 0;
 
     int r = links_of(s, vm->uuid, &links, &n, err);
@@ -258,7 +271,9 @@ static int chain_find_vm(struct search *s, struct chain_vm *vm, struct err *err)
         return r;
     if (d)
         revive(s, d, links, n);
-    const struct links of = { links, n, d ? d->checkpoints : NULL };
+    if (d && (r = checkpoints_on(s, d, &on_vm, err)) < 0)
+        return r;
+    const struct links of = { links, n, on_vm };
     const struct link *last = chain_newest(s, vm->uuid, &of, OWNED, false), *full = chain_newest(s, vm->uuid, &of, OWNED, true);
     const struct link *rival = chain_newest(s, vm->uuid, &of, OWNED_BY_OTHER, false);
     bool fresh = !strcmp(s->asked, "full"), differentials = !strcmp(s->asked, "differential") || has_type(links, n, "differential");

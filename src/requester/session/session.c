@@ -140,6 +140,7 @@ static int open_providers(struct session *s, unsigned freeze_limit_ms, struct er
         .session_dir = s->dir,
         .scratch_reserve = c->scratch_reserve,
         .scratch_limit = c->scratch_limit,
+        .keep_copies = c->keep_copies,
         .programs_dir = c->providers_dir ? c->providers_dir : REQUESTER_PROVIDERS_DIR,
         .objects_dir = c->provider_objects_dir ? c->provider_objects_dir : KVSS_PROVIDER_OBJECTS_DIR,
         .held_ms = freeze_limit_ms - freeze_limit_ms / 10, /* ended in time for the rest to be let go in order */

@@ -11,6 +11,17 @@ static bool chain_is_ours(const struct vm_writer *w, const char *name)
     return !strncmp(name, w->config.checkpoint_prefix, n) && name[n] == '-';
 }
 
+/* They are looked for next to its images. */
+static int drop_kept_copies(const struct vm_writer *w, const char *uuid, char *const *keep, struct err *err)
+{
+    _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
+
+    int r = hv_domain_glance(w->config.hv, uuid, &d, err);
+    if (r >= 0)
+        r = hv_kept_copies_drop(d, w->config.checkpoint_prefix, keep, NULL, err);
+    return r < 0 ? err_context(err, "kept copies of disks") : 0;
+}
+
 int vm_writer_drop_checkpoints(struct vm_writer *w, const char *uuid, char *const *keep, struct err *err)
 {
     _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
@@ -35,5 +46,5 @@ int vm_writer_drop_checkpoints(struct vm_writer *w, const char *uuid, char *cons
         if (r < 0)
             return err_context(err, "VM %s", d->name);
     }
-    return 0;
+    return drop_kept_copies(w, uuid, keep, err);
 }
