@@ -66,8 +66,8 @@ struct kvss_disk_source {
     char *dirty_context; /* NBD meta context whose set extents changed since `since`; NULL: read everything */
     char *why_full;      /* where `since` was asked but cannot be honoured: the reason; else NULL */
     bool apart;          /* a process of its own serves nbd_uri, not the VM's QEMU: a reader may leave it while reads are under way */
-    /* Where path is given: what changed since `since`, in order, without overlaps, malloc'd; apart from what reads as zeros now, which need
-     * not be in it. */
+    /* Of built-in providers, where path is given: what changed since `since`, in order, without overlaps, malloc'd. What reads as zeros now
+     * need not be in it. */
     bool changes_known;
     struct kvss_range *changed;
     size_t n_changed;

@@ -5,10 +5,12 @@
 #include <errno.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #define BATCH 512u
 #define EXTENTS_MAX 2000000u
@@ -82,7 +84,7 @@ union batch {
     uint8_t room[sizeof(struct fiemap) + BATCH * sizeof(struct fiemap_extent)];
 };
 
-static int add_extents(struct buf *list, const struct fiemap *map, bool *ret_last, struct err *err)
+static int add_extents(struct buf *list, const struct fiemap *map, struct err *err)
 {
     const struct io_extent *before = list->len ? (const struct io_extent *)(const void *)(list->data + list->len) - 1 : NULL;
     uint64_t from = before ? before->offset + before->length : 0;
@@ -97,7 +99,6 @@ static int add_extents(struct buf *list, const struct fiemap *map, bool *ret_las
         from = e.offset + e.length;
         if (buf_add(list, &e, sizeof(e)) < 0)
             return err_nomem(err);
-        *ret_last |= f->fe_flags & FIEMAP_EXTENT_LAST;
     }
     return 0;
 }
@@ -105,12 +106,11 @@ static int add_extents(struct buf *list, const struct fiemap *map, bool *ret_las
 static int read_extents(int fd, struct buf *list, struct err *err)
 {
     _cleanup_free_ union batch *b = malloc(sizeof(*b));
-    bool last = false;
 
     if (!b)
         return err_nomem(err);
     buf_reset(list);
-    while (!last) {
+    for (;;) {
         const struct io_extent *e = list->len ? (const struct io_extent *)(const void *)(list->data + list->len) - 1 : NULL;
         uint64_t from = e ? e->offset + e->length : 0;
         b->map = (struct fiemap){
@@ -119,12 +119,26 @@ static int read_extents(int fd, struct buf *list, struct err *err)
         if (ioctl(fd, FS_IOC_FIEMAP, &b->map) < 0)
             return err_set(err, EOPNOTSUPP, "the file system does not report its extents (%s)", strerror(errno));
         if (b->map.fm_mapped_extents == 0)
-            break;
-        int r = add_extents(list, &b->map, &last, err);
+            return 0;
+        int r = add_extents(list, &b->map, err);
         if (r < 0)
             return r;
     }
-    return 0;
+}
+
+/* Elsewhere a place may be one of several devices, or not told (CIFS reports the offset). */
+int io_can_compare(int fd, struct err *err)
+{
+    struct fiemap map = { .fm_length = FIEMAP_MAX_OFFSET };
+    struct statfs fs;
+
+    if (fstatfs(fd, &fs) < 0)
+        return err_errno(err, errno, "cannot look at its file system");
+    if (fs.f_type != BTRFS_SUPER_MAGIC && fs.f_type != XFS_SUPER_MAGIC)
+        return err_set(err, EOPNOTSUPP, "its file system is neither btrfs nor XFS");
+    if (ioctl(fd, FS_IOC_FIEMAP, &map) < 0)
+        return err_set(err, EOPNOTSUPP, "the file system does not report its extents (%s)", strerror(errno));
+    return map.fm_mapped_extents <= EXTENTS_MAX ? 0 : err_set(err, EOPNOTSUPP, "it has more than %u extents", EXTENTS_MAX);
 }
 
 static struct io_extents extents_of(const struct buf *list)
@@ -140,7 +154,11 @@ int io_changes(int before, int now, struct kvss_range **ret, size_t *ret_n, stru
 
     if (fstat(now, &st) < 0)
         return err_errno(err, errno, "cannot look at it");
-    int r = read_extents(before, &was, err);
+    int r = io_can_compare(before, err);
+    if (r >= 0)
+        r = io_can_compare(now, err);
+    if (r >= 0)
+        r = read_extents(before, &was, err);
     if (r >= 0)
         r = read_extents(now, &is, err);
     if (r >= 0)

@@ -24,5 +24,7 @@ struct io_extents {
 int io_compare_extents(const struct io_extents *a, const struct io_extents *b, uint64_t size, struct kvss_range **ret, size_t *ret_n);
 /* The same of two open files, which nobody writes meanwhile, below the size of `now`. -EOPNOTSUPP: it cannot be told, and err says why. */
 int io_changes(int before, int now, struct kvss_range **ret, size_t *ret_n, struct err *err);
+/* Whether an open file can be compared with a clone of it: 0; -EOPNOTSUPP with the reason. */
+int io_can_compare(int fd, struct err *err);
 
 #endif

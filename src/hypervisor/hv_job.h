@@ -82,7 +82,7 @@ struct hv_kept_copy {
     const char *vm_uuid, *target, *checkpoint;
     const char *image; /* path */
 };
-/* Where hv_kept_copy_make() makes it, before it has its name. Caller frees. NULL: err says why there is no place. */
+/* Where hv_kept_copy_make() makes it. Caller frees. NULL: err says why there is no place. */
 char *hv_kept_copy_path(struct hv *hv, const struct hv_kept_copy *k, struct err *err);
 /* From the image as of the checkpoint, on the same file system, which nobody writes any more. */
 int hv_kept_copy_make(struct hv *hv, const struct hv_kept_copy *k, const char *copy, struct err *err);

@@ -148,6 +148,7 @@ int btrfs_remove(int dir, const char *name, const char *path, struct err *err)
 
 static const struct volume_kind btrfs_kind = {
     .name = "btrfs",
+    .clones = true,
     .supports = btrfs_supports,
     .copy_volume = btrfs_copy,
     .seal_volume = btrfs_seal,

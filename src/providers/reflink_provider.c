@@ -108,6 +108,7 @@ static int reflink_copy(struct volume_provider *p, const struct volume_point *pt
 
 static const struct volume_kind reflink_kind = {
     .name = "reflink",
+    .clones = true,
     .supports = reflink_supports,
     .check_disk = reflink_check,
     .copy_disk = reflink_copy,

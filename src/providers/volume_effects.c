@@ -64,11 +64,18 @@ static int undo_overlay(void *ctx, const struct journal_effect *e, struct err *e
     return r != 0 ? r : journal_remove_made(e, "path", true, err);
 }
 
-/* Its name has the set's number in it. */
+/* Its name has the set's number in it, or the checkpoint's, and the VM's. */
 static int undo_image_copy(void *ctx, const struct journal_effect *e, struct err *err)
 {
     (void)ctx;
     return journal_remove_made(e, "path", true, err);
+}
+
+int volume_kept_effect(struct volume_provider *p, const struct volume_point *pt, const char *path, uint64_t *ret_id, struct err *err)
+{
+    const struct journal_arg args[] = { { "group", pt->vm_uuid }, { "vm", pt->vm_name }, { "path", path }, { NULL, NULL } };
+
+    return journal_begin(p->config.journal, VERB_KEPT_COPY, args, ret_id, err);
 }
 
 static int undo_volume_copy(void *ctx, const struct journal_effect *e, struct err *err)
@@ -85,6 +92,7 @@ static int undo_volume_copy(void *ctx, const struct journal_effect *e, struct er
 const struct journal_verb volume_provider_verbs[] = {
     { VERB_OVERLAY, undo_overlay, .undone = "its disk writes into its own image again", .places = { "path" }, .holds = true },
     { VERB_IMAGE_COPY, undo_image_copy, .places = { "path" } },
+    { VERB_KEPT_COPY, undo_image_copy, .places = { "path" }, .lasting = true },
     { VERB_VOLUME_COPY, undo_volume_copy, .undone = "the shadow copy of the volume is removed", .places = { "path" } },
     { NULL, NULL },
 };

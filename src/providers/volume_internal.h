@@ -57,6 +57,7 @@ struct volume_provider;
 /* How the one differs from the other. */
 struct volume_kind {
     const char *name;
+    bool clones; /* copies share the image's blocks on its own file system, so that they can be kept */
     /* Whether it can copy what is on the volume. Quick. */
     int (*supports)(const struct volume_provider *p, const struct kvss_volume *volume, bool *ret, struct err *err);
     /* Looks at a volume beforehand. May set state, which free_state frees. NULL: there is nothing to look at. */
@@ -138,11 +139,13 @@ int volume_copy_of(struct volume_provider *p, const struct volume_point *pt, con
  * Effects have the values "group" (the VM's UUID) and "vm" (its name), or neither, and what the verb needs. */
 #define VERB_OVERLAY "overlay"                            /* "path", "target", "base", "base_id", "format" */
 #define VERB_IMAGE_COPY "image-copy"                      /* "path" */
+#define VERB_KEPT_COPY "kept-copy"                        /* "path" */
 #define VERB_VOLUME_COPY "volume-copy"                    /* "path": a subvolume of btrfs */
 extern const struct journal_verb volume_provider_verbs[]; /* ctx is the struct hv * */
 int volume_overlay_effect(struct volume_provider *p, const struct volume_point *pt, struct volume_disk *d, struct err *err);
 int volume_checkpoint_effect(struct volume_provider *p, struct volume_point *pt, struct err *err);
 int volume_copy_effect(struct volume_provider *p, const struct volume_point *pt, const char *path, uint64_t *ret_id, struct err *err);
+int volume_kept_effect(struct volume_provider *p, const struct volume_point *pt, const char *path, uint64_t *ret_id, struct err *err);
 /* Removes overlays of the set from the copy of a volume: the images in it are as of the point. */
 int volume_drop_overlays(struct volume_provider *p, const struct volume_copy *c, struct err *err);
 int volume_effect_done(struct volume_provider *p, uint64_t id, struct err *err);

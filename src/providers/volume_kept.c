@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Increments of disks whose format records no changes: by a copy that is kept from one backup to the next. Clause B4. */
 #include "base/buf.h"
+#include "base/io.h"
 #include "providers/volume_internal.h"
 #include <errno.h>
 #include <string.h>
@@ -27,18 +28,26 @@ int volume_kept_ask(struct volume_provider *p, const struct volume_point *pt, st
     return d->why_full ? 0 : err_nomem(err);
 }
 
-/* Whoever is killed meanwhile leaves a file that does not have its name yet. */
+/* It stays if the backup does, like a checkpoint; else the journal takes it away. */
 static int keep_disk(struct volume_provider *p, const struct volume_point *pt, const struct volume_disk *d, struct err *err)
 {
     const struct hv_kept_copy k = kept_of(pt, d, pt->checkpoint);
-    _cleanup_free_ char *path = hv_kept_copy_path(p->config.hv, &k, err);
+    _cleanup_free_ char *path = hv_kept_copy_path(p->config.hv, &k, err), *dir = path ? io_dirname(path) : NULL;
     uint64_t fx = 0;
 
-    int r = path ? volume_copy_effect(p, pt, path, &fx, err) : -err->code;
+    if (!path)
+        return -err->code;
+    int r = dir ? provider_scratch_room(dir, p->config.scratch_reserve, err) : err_nomem(err);
     if (r >= 0)
-        r = hv_kept_copy_make(p->config.hv, &k, d->copy, err);
-    int r2 = journal_undo(p->config.journal, fx, r < 0 ? NULL : err);
-    return r < 0 ? r : r2;
+        r = volume_kept_effect(p, pt, path, &fx, err);
+    if (r < 0)
+        return r;
+    r = hv_kept_copy_make(p->config.hv, &k, d->copy, err);
+    if (r >= 0)
+        r = volume_effect_done(p, fx, err);
+    if (r < 0)
+        (void)journal_undo(p->config.journal, fx, NULL);
+    return r;
 }
 
 void volume_kept_make(struct volume_provider *p, const char *set_id)

@@ -42,16 +42,24 @@ static int examine_image(const struct volume_disk *d, bool *ret_old, struct err 
     return r < 0 ? r : 0;
 }
 
+/* Of a raw image the offsets in the file are those of the disk. */
+static bool can_keep(const struct volume_provider *p, const struct volume_disk *d)
+{
+    return p->kind->clones && d->written && !strcmp(d->format, "raw");
+}
+
 /* The bitmaps that QEMU keeps in the image are in its copy too. */
-static int ask_since(struct volume_disk *d, const struct kvss_point *from, bool old, struct err *err)
+static int ask_since(const struct volume_provider *p, struct volume_disk *d, const struct kvss_point *from, bool old, struct err *err)
 {
     const char *why = old ? OLD_QCOW2 : NULL;
 
     if (!from->since)
         return 0;
-    if (strcmp(d->format, "qcow2"))
+    if (can_keep(p, d))
         return (d->kept_since = strdup(from->since)) ? 0 : err_nomem(err);
-    if (!d->written && from->active)
+    if (strcmp(d->format, "qcow2"))
+        d->why_full = str_format("images of format %s cannot store dirty bitmaps", d->format);
+    else if (!d->written && from->active)
         why = "the VM cannot write to it, so it takes no part in checkpoints";
     else if (!why)
         d->since = strdup(from->since);
@@ -60,7 +68,7 @@ static int ask_since(struct volume_disk *d, const struct kvss_point *from, bool 
     return d->since || d->why_full ? 0 : err_nomem(err);
 }
 
-static int add_disk(struct volume_point *pt, const struct kvss_point *from, size_t i, struct err *err)
+static int add_disk(const struct volume_provider *p, struct volume_point *pt, const struct kvss_point *from, size_t i, struct err *err)
 {
     struct volume_disk *d = &pt->disks[i];
     bool old = false;
@@ -69,8 +77,8 @@ static int add_disk(struct volume_point *pt, const struct kvss_point *from, size
     if (r >= 0)
         r = examine_image(d, &old, err);
     if (r >= 0)
-        r = ask_since(d, from, old, err);
-    d->keeps = pt->checkpoint && pt->active && d->written && (strcmp(d->format, "qcow2") || old);
+        r = ask_since(p, d, from, old, err);
+    d->keeps = r >= 0 && pt->checkpoint && pt->active && can_keep(p, d);
     if (r < 0)
         return err_context(err, "VM %s, disk %s", from->vm_name, from->disks[i].target);
     bool tracked = pt->checkpoint && pt->active && d->written && !strcmp(d->format, "qcow2") && !old;
@@ -103,7 +111,7 @@ int volume_point_new(const struct volume_provider *p, const struct kvss_point *f
         return err_nomem(err);
     for (size_t i = 0; i < from->n_disks && r >= 0; i++) {
         pt->n_disks = i + 1;
-        r = add_disk(pt, from, i, err);
+        r = add_disk(p, pt, from, i, err);
     }
     if (r >= 0)
         r = hv_domain_glance(p->config.hv, from->vm_uuid, &pt->dom, err);

@@ -323,14 +323,15 @@ static int tell_source(struct volume_disk *d, struct kvss_disk_source *ret, stru
         s.path = strdup(d->copy);
         s.format = strdup(d->format);
         s.why_full = d->why_full ? strdup(d->why_full) : NULL;
-        s.changed = TAKE_PTR(d->changed);
-        s.n_changed = d->n_changed;
-        s.changes_known = d->changes_known;
     }
     if (d->export ? !s.nbd_uri || !s.dirty_context : !s.path || !s.format || (d->why_full && !s.why_full)) {
         kvss_disk_source_free(&s);
         return err_nomem(err);
     }
+    s.changed = TAKE_PTR(d->changed);
+    s.n_changed = d->n_changed;
+    s.changes_known = d->changes_known;
+    d->changes_known = false; /* whoever opens it once more has it compared once more */
     *ret = s;
     return 0;
 }

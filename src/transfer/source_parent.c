@@ -74,8 +74,7 @@ static int check_hole(struct source *s, const struct extent_piece *p, size_t *bu
         if (e < 0)
             return looked(s, e, &why, err);
         if (!hole)
-            return doubt(s, "the dirty bitmap is wrong: it marks byte %llu as unchanged, but the byte has changed",
-                         (unsigned long long)off);
+            return doubt(s, "change tracking is wrong: it marks byte %llu as unchanged, but the byte has changed", (unsigned long long)off);
         if (len == 0)
             return err_set(err, EUCLEAN, "an extent of the earlier image is invalid");
     }
@@ -99,7 +98,7 @@ static int parent_compare(struct reading *r, struct source *s, struct nbd_handle
     __atomic_fetch_add(&s->bytes_read, n, __ATOMIC_RELAXED);
     if (memcmp(before, now, n) == 0)
         return 0;
-    return doubt(s, "the dirty bitmap is wrong: it marks the data at %llu as unchanged, but the data has changed", (unsigned long long)off);
+    return doubt(s, "change tracking is wrong: it marks the data at %llu as unchanged, but the data has changed", (unsigned long long)off);
 }
 
 /* Where the chunk is that stands at `index` among those that did not change and are data. */

@@ -20,7 +20,7 @@ if [[ ${KVSS_TEST_PROVIDER:-} == lvm* ]]; then # on a slow kernel
     ONLY_ACTIONS='kill killall fail' ONLY_STEPS='*@(overlay|lv-snapshot|volume-mount)'
 fi
 RESTORES="$([ -n "${KVSS_TEST_PROVIDER:-}" ] && echo backup-job checkpoint closed-folder nbd-socket scratch-file shadow-dir || echo overlay)"
-RESTORES+=" $([[ ${KVSS_TEST_PROVIDER:-} == btrfs ]] || echo volume-copy) $([[ ${KVSS_TEST_PROVIDER:-} == reflink* ]] || echo image-copy) $([[ ${KVSS_TEST_PROVIDER:-} == lvm* ]] || echo lv-snapshot volume-mount) "
+RESTORES+=" kept-copy $([[ ${KVSS_TEST_PROVIDER:-} == btrfs ]] || echo volume-copy) $([[ ${KVSS_TEST_PROVIDER:-} == reflink* ]] || echo image-copy) $([[ ${KVSS_TEST_PROVIDER:-} == lvm* ]] || echo lv-snapshot volume-mount) "
 RESTORES+="hold-writer provider-set default-link delete-vm keep-saved-state made-folder made-volume old-image register-vm replaced-file staged-file turn-off-vm" # effects of restores only
 
 # cell SET ACTION VERB WHEN VM...: one line of $SANDBOX/cells: good|bad SET ACTION ...

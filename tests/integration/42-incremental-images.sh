@@ -41,13 +41,13 @@ assert_doubted beneath one incremental 'backing image was replaced' "$ALL" vdd
 
 # one image over another in place: same file, a bitmap of the right name, other content
 cat "$B" > "$C"
-assert_doubted copied one incremental 'dirty bitmap is wrong' "$ALL" "vdc vdd"
+assert_doubted copied one incremental 'change tracking is wrong' "$ALL" "vdc vdd"
 again
 
 # smaller and larger again
 qemu-img resize -q --shrink "$B" 10M
 qemu-img resize -q "$B" 48M
-assert_doubted shrunk one incremental 'dirty bitmap is wrong' "$ALL" "vdb vdd"
+assert_doubted shrunk one incremental 'change tracking is wrong' "$ALL" "vdb vdd"
 again
 
 # one cannot go back to an internal snapshot as long as there is a record

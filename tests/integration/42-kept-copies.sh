@@ -5,7 +5,7 @@
 # Increments of raw disks, which cannot store dirty bitmaps: with keep-copies a copy that shares the image's blocks stays from one backup to
 # the next, and only what lies elsewhere since is read (B4). Byte for byte, in any order: over data, holes, zeros, discards, an image whose
 # content is exchanged in its place by clones of an older one. A copy that was changed, is missing, or not wanted any more is read past, and
-# says so. Nothing stays that is not wanted, whoever is killed.
+# says so. An image of a format whose offsets are not the disk's (vdi) is read whole. Nothing stays that is not wanted, whoever is killed.
 # shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
 export KVSS_TEST_PROVIDER=${KVSS_TEST_PROVIDER:-btrfs}
@@ -16,7 +16,7 @@ export KVSS_TEST_PROVIDER=${KVSS_TEST_PROVIDER:-btrfs}
 
 kvss_setup
 echo 'keep-copies = yes' >> /etc/kvss/kvss.conf
-guest_define one fs=ext4,none,none format=qcow2,raw,raw size=256M tokens=off
+guest_define one fs=ext4,none,none,none format=qcow2,raw,raw,vdi size=256M tokens=off
 guest_start one
 guest_wait one
 kept() { find "$IMAGES" -name '.kvss-kept-*' | wc -l; }
@@ -25,18 +25,19 @@ disk_was() { report ".details[0].disks[] | select(.target == \"$1\") | .$2"; } #
 
 # incremental LABEL [WHOLE]: the next backup is one, and reads no disk in full but these
 incremental() {
-    truth $1 one vdb vdc
+    truth $1 one vdb vdc vdd
     backup one
     POINTS[$1]=$POINT
     assert_type one incremental
-    assert_eq "$(whole)" "${2:-}" "disks read whole ($1)"
+    assert_eq "$(whole)" "${2:+$2 }vdd" "disks read whole ($1)"
     kvss_json show "$POINT"
 }
 
 GUEST_TIMEOUT=60
 guest_write one vdb 1M 3 120
 guest_write one vdc 1M 0 60
-truth full one vdb vdc
+guest_write one vdd 1M 0 8
+truth full one vdb vdc vdd
 backup one
 POINTS[full]=$POINT
 assert_type one full 'no earlier restore point'
@@ -68,6 +69,7 @@ note "after an older image was put back: $(disk_was vdc read) read of vdc"
 
 # ---- off: read by what was kept, and the chain stays where it was
 guest_write one vdb 64k 9 5
+guest_write one vdd 64k 9 5 # into blocks that the image has
 guest_stop one
 qemu-io -f raw -c 'write -q -P 0x5a 20M 100k' "$IMAGES/one-vdb.raw"
 incremental off
@@ -76,12 +78,12 @@ assert_le "$(disk_was vdb read)" $((16 << 20)) "bytes read of vdb while it is of
 guest_start one
 guest_wait one
 
-# ---- killed while copies are made: they are removed
+# ---- killed, with its watchdog, while copies are made, and when they are; or the backup fails then: they are removed
 guest_write one vdb 64k 11 5
-for when in begin settled; do
-    KVSS_TEST_FAULT=kill:image-copy:$when kvss backup one > /dev/null 2> "$SANDBOX/stderr" && fail "it was not killed"
+for step in kill:kept-copy:begin killall:kept-copy:done kill:prepare-point:begin killall:publish-point:begin fail:publish-point:begin; do
+    KVSS_TEST_FAULT=$step kvss backup one > /dev/null 2> "$SANDBOX/stderr" && fail "it went well: $step"
     kvss recover > /dev/null 2>> "$SANDBOX/stderr" || fail "recover: $(cat "$SANDBOX/stderr")"
-    assert_eq "$(find "$IMAGES" -name '*.new' | wc -l)" 0 "unfinished copies"
+    assert_eq "$(kept)" 2 "copies that are kept ($step)"
 done
 incremental killed
 assert_eq "$(kept)" 2 "copies that are kept"
@@ -90,17 +92,17 @@ assert_eq "$(kept)" 2 "copies that are kept"
 guest_write one vdb 64k 13 1
 backup one --type full
 POINTS[full2]=$POINT
-truth full2 one vdb vdc
+truth full2 one vdb vdc vdd
 guest_write one vdb 64k 14 1
 backup one --type differential
 assert_type one differential
 guest_write one vdb 64k 15 1
-truth diff one vdb vdc
+truth diff one vdb vdc vdd
 backup one --type differential
 POINTS[diff]=$POINT
 assert_type one differential
 assert_report_vm one .since "${POINTS[full2]}"
-assert_eq "$(whole)" "" "disks read whole"
+assert_eq "$(whole)" "vdd" "disks read whole"
 assert_eq "$(kept)" 4 "copies that are kept"
 backup one --type copy
 assert_eq "$(kept)" 4 "copies that are kept after a copy"
@@ -115,26 +117,26 @@ for damage in 'chmod u+w $copy; printf x | dd of=$copy bs=1 seek=99 conv=notrunc
     note "$(report '.details[0].disks[] | select(.target == "vdb") | .why_whole')"
 done
 
-for label in inc2 full off inc1 inc3 killed diff damaged; do assert_restored "${POINTS[$label]}" $label one vdb vdc; done
+for label in inc2 full off inc1 inc3 killed diff damaged; do assert_restored "${POINTS[$label]}" $label one vdb vdc vdd; done
 
 # ---- the images are others now; and nothing is kept once that is not wanted
 guest_start one 2> /dev/null || :
 guest_wait one
 guest_write one vdb 64k 19 1
-truth restored one vdb vdc
+truth restored one vdb vdc vdd
 backup one # in full, or by the copy, to which an image that has an inode number again is compared as any other is
 POINTS[restored]=$POINT
 sed -i '/keep-copies/d' /etc/kvss/kvss.conf
 kvss_json backup one # what was kept is used once more; that of the full one waits for a differential
-assert_eq "$(whole)" "" "disks read whole by the copies of the backup before"
+assert_eq "$(whole)" "vdd" "disks read whole by the copies of the backup before"
 backup one --type full
 assert_eq "$(kept)" 0 "copies that are kept"
 backup one
-assert_eq "$(whole)" "vdb vdc" "disks read whole without copies"
+assert_eq "$(whole)" "vdb vdc vdd" "disks read whole without copies"
 assert_match "$(report_vm one '.whole[0].why')" 'raw cannot store dirty bitmaps.*keep-copies' "why"
 echo 'keep-copies = yes' >> /etc/kvss/kvss.conf
 backup one
 kvss checkpoint drop one > /dev/null
 assert_eq "$(kept)" 0 "copies after kvss checkpoint drop"
 kvss verify > /dev/null
-assert_restored "${POINTS[restored]}" restored one vdb vdc
+assert_restored "${POINTS[restored]}" restored one vdb vdc vdd

@@ -203,8 +203,9 @@ int hv_checkpoints_drop(struct hv_domain *d, const char *prefix, char ***dropped
         if (disk->path && strcmp(disk->format, "qcow2") == 0 && !disk->readonly && io_exists(disk->path))
             r = drop_bitmaps(disk->path, disk->format, prefix, dropped, err);
     }
-    if (r >= 0)
-        r = hv_kept_copies_drop(d, prefix, NULL, dropped, err);
+    struct err why = ERR_INIT;
+    if (hv_kept_copies_drop(d, prefix, NULL, dropped, &why) < 0 && r >= 0)
+        r = err_move(err, &why);
     return r < 0 ? err_context(err, "VM %s", d->name) : 0;
 }
 

@@ -9,27 +9,26 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/fs.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #define KEPT ".kvss-kept-"
 #define SAFE "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
-#define WRITTEN_AT 315532800 /* seconds: what a copy's time is set to. Whoever writes it sets another */
+#define AT_CHECKPOINT "-" HV_BACKUP_MARK "-" /* begins a checkpoint's name, in no disk's */
+#define KEPT_AS "trusted.kvss.kept"          /* attribute: the name that it was given */
+#define WRITTEN_AT 315532800                 /* seconds: what a copy's time is set to. Whoever writes it sets another */
 
-/* "PREFIX-UUID-TARGET-": the checkpoint follows. NULL: none can be named so, or out of memory. Caller frees. */
-static char *kept_prefix(const char *uuid, const char *target)
-{
-    return target[strspn(target, SAFE)] ? NULL : str_format(KEPT "%s-%s-", uuid, target);
-}
-
+/* NULL: the disk or the checkpoint has a name that no file can have, or out of memory. Caller frees. */
 static char *kept_name(const struct hv_kept_copy *k)
 {
-    _cleanup_free_ char *prefix = kept_prefix(k->vm_uuid, k->target);
-
-    return prefix && !k->checkpoint[strspn(k->checkpoint, SAFE)] ? str_format("%s%s", prefix, k->checkpoint) : NULL;
+    if (k->target[strspn(k->target, SAFE)] || k->checkpoint[strspn(k->checkpoint, SAFE)])
+        return NULL;
+    return str_format(KEPT "%s-%s-%s", k->vm_uuid, k->target, k->checkpoint);
 }
 
 /* The folder of the image, where nobody but root and QEMU's user can exchange what is in it; *ret: -1, there is none. */
@@ -42,22 +41,31 @@ static int kept_dir(struct hv *hv, const char *image, char **ret_path, int *ret,
 
 /* ---- Made ---------------------------------------------------------------------------------------------------------------------*/
 
+/* Only files that are alike in that they are overwritten in their place, or not, can share blocks. */
+static void take_nocow(int from, int to)
+{
+    int theirs = 0, own = 0;
+
+    if (ioctl(from, FS_IOC_GETFLAGS, &theirs) < 0 || ioctl(to, FS_IOC_GETFLAGS, &own) < 0 || !((theirs ^ own) & FS_NOCOW_FL))
+        return;
+    own ^= FS_NOCOW_FL;
+    (void)ioctl(to, FS_IOC_SETFLAGS, &own);
+}
+
+/* The time is set when all else is on disk: without it, the copy is none. */
 static int clone_into(int from, int dir, const char *name, struct err *err)
 {
     const struct timespec written[2] = { { .tv_sec = WRITTEN_AT }, { .tv_sec = WRITTEN_AT } };
     _cleanup_close_ int to = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    int flags = 0;
 
     if (to < 0)
-        return err_errno(err, errno, "cannot create it");
-    if (ioctl(from, FS_IOC_GETFLAGS, &flags) == 0 && flags & FS_NOCOW_FL) {
-        int own = 0; /* only files that are so alike can share blocks */
-        (void)(ioctl(to, FS_IOC_GETFLAGS, &own) == 0 && (own |= FS_NOCOW_FL, ioctl(to, FS_IOC_SETFLAGS, &own) == 0));
-    }
+        return err_errno(err, errno, "cannot create %s", name);
+    take_nocow(from, to);
     if (ioctl(to, FICLONE, from) < 0)
-        return err_errno(err, errno, "the file system cannot clone the image to it");
-    if (fchmod(to, 0400) < 0 || fsync(to) < 0 || futimens(to, written) < 0)
-        return err_errno(err, errno, "cannot complete it");
+        return err_errno(err, errno, "the file system cannot clone the image");
+    if (fsetxattr(to, KEPT_AS, name, strlen(name), XATTR_CREATE) < 0 || fchmod(to, 0400) < 0 || fsync(to) < 0 ||
+        futimens(to, written) < 0 || fsync(to) < 0)
+        return err_errno(err, errno, "cannot complete %s", name);
     return 0;
 }
 
@@ -69,44 +77,46 @@ char *hv_kept_copy_path(struct hv *hv, const struct hv_kept_copy *k, struct err 
 
     if (!name)
         err_set(err, EINVAL, "the disk or its checkpoint has a name that no file can have");
-    else if (kept_dir(hv, k->image, &dir, &fd, err) >= 0 && !dir)
-        err_set(err, EOPNOTSUPP, "there is no place for it next to the image");
-    else if (dir && !(path = str_format("%s/%s.new", dir, name)))
+    else if (kept_dir(hv, k->image, &dir, &fd, NULL) < 0 || !dir)
+        err_set(err, EPERM, "users other than root and QEMU can write to the directory of the image");
+    else if (!(path = str_format("%s/%s", dir, name)))
         err_nomem(err);
     return path;
 }
 
 int hv_kept_copy_make(struct hv *hv, const struct hv_kept_copy *k, const char *copy, struct err *err)
 {
-    _cleanup_free_ char *path = NULL, *name = kept_name(k), *making = name ? str_format("%s.new", name) : NULL;
+    _cleanup_free_ char *path = NULL, *name = kept_name(k);
     _cleanup_close_ int dir = -1, from = io_open_file(copy, O_RDONLY, err);
 
     if (from < 0)
         return from;
-    int r = making ? kept_dir(hv, k->image, &path, &dir, err) : err_nomem(err);
+    int r = name ? kept_dir(hv, k->image, &path, &dir, err) : err_nomem(err);
     if (r >= 0 && dir < 0)
-        r = err_set(err, EOPNOTSUPP, "there is no place for it next to the image");
+        r = err_set(err, EPERM, "there is no place for it next to the image");
     if (r >= 0)
-        r = clone_into(from, dir, making, err);
-    if (r >= 0 && renameat(dir, making, dir, name) < 0)
-        r = err_errno(err, errno, "cannot rename it");
+        r = io_can_compare(from, err);
     if (r >= 0)
-        r = io_fsync_at(dir);
+        r = clone_into(from, dir, name, err);
+    if (r >= 0 && (r = io_fsync_at(dir)) < 0)
+        err_errno(err, -r, "cannot write the directory %s", path);
     return r < 0 ? r : 0;
 }
 
 /* ---- Used ---------------------------------------------------------------------------------------------------------------------*/
 
-/* -ENOENT: there is none; -EUCLEAN: it is not as it was made. */
+/* -ENOENT: there is none; -EUCLEAN: it is not as it was made, or has the name of another. */
 static int open_kept(int dir, const char *name, struct err *err)
 {
     int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    char as[NAME_MAX + 1];
     struct stat st;
 
     if (fd < 0)
         return errno == ENOENT ? -ENOENT : err_errno(err, errno, "cannot open it");
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() && st.st_nlink == 1 && !(st.st_mode & 0377) &&
-        st.st_mtim.tv_sec == WRITTEN_AT && st.st_mtim.tv_nsec == 0)
+        st.st_mtim.tv_sec == WRITTEN_AT && st.st_mtim.tv_nsec == 0 && fgetxattr(fd, KEPT_AS, as, sizeof(as)) == (ssize_t)strlen(name) &&
+        !memcmp(as, name, strlen(name)))
         return fd;
     close(fd);
     return err_set(err, EUCLEAN, "it was changed after it was made");
@@ -137,36 +147,51 @@ int hv_kept_copy_changes(struct hv *hv, const struct hv_kept_copy *k, const char
 
 typedef int kept_fn(void *ctx, int dir, const char *name, const char *checkpoint, struct err *err);
 
-static int each_in(int folder, const char *prefix, kept_fn *fn, void *ctx, struct err *err)
+/* Whatever else has such a name is not touched. */
+static bool is_ours(int dir, const char *name)
 {
-    int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    _cleanup_closedir_ DIR *d = fd < 0 ? NULL : fdopendir(fd);
-    int r = 0;
+    struct stat st;
 
-    if (!d) {
-        if (fd >= 0)
-            close(fd);
-        return err_errno(err, errno, "cannot list the folder of the image");
-    }
-    for (struct dirent *e; r >= 0 && (e = readdir(d));)
-        if (!strncmp(e->d_name, prefix, strlen(prefix)))
-            r = fn(ctx, folder, e->d_name, e->d_name + strlen(prefix), err);
-    return r;
+    return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid();
 }
 
-/* Disks that are not there, or lie where kvss makes no files, have none. */
+/* Goes on after failures; the first is returned. */
+static int each_in(int folder, const char *prefix, kept_fn *fn, void *ctx, struct err *err)
+{
+    int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), first = 0;
+    _cleanup_closedir_ DIR *d = fd < 0 ? NULL : fdopendir(fd);
+
+    if (!d) {
+        int code = errno;
+        if (fd >= 0)
+            close(fd);
+        return err_errno(err, code, "cannot list the directory of the image");
+    }
+    for (struct dirent *e; (e = readdir(d));) {
+        const char *checkpoint = strncmp(e->d_name, prefix, strlen(prefix)) ? NULL : strstr(e->d_name + strlen(prefix), AT_CHECKPOINT);
+        struct err why = ERR_INIT;
+        if (checkpoint && is_ours(folder, e->d_name) && fn(ctx, folder, e->d_name, checkpoint + 1, &why) < 0 && !first)
+            first = err_move(err, &why);
+    }
+    return first;
+}
+
+/* Of whatever disks, in the folders of those that the VM has now: not where kvss makes no files. */
 static int each_kept(const struct hv_domain *d, kept_fn *fn, void *ctx, struct err *err)
 {
-    int r = 0;
+    _cleanup_free_ char *prefix = str_format(KEPT "%s-", d->uuid);
+    int first = prefix ? 0 : err_nomem(err);
 
-    for (size_t i = 0; r >= 0 && i < d->n_disks && hv_is_local(d->hv); i++) {
+    for (size_t i = 0; prefix && i < d->n_disks && hv_is_local(d->hv); i++) {
         const struct hv_disk *disk = &d->disks[i];
-        _cleanup_free_ char *path = NULL, *prefix = disk->path && disk->path[0] == '/' ? kept_prefix(d->uuid, disk->target) : NULL;
+        _cleanup_free_ char *path = NULL;
         _cleanup_close_ int dir = -1;
-        if (prefix && kept_dir(d->hv, disk->path, &path, &dir, NULL) >= 0 && dir >= 0)
-            r = each_in(dir, prefix, fn, ctx, err);
+        struct err why = ERR_INIT;
+        if (disk->path && disk->path[0] == '/' && kept_dir(d->hv, disk->path, &path, &dir, NULL) >= 0 && dir >= 0 &&
+            each_in(dir, prefix, fn, ctx, &why) < 0 && !first)
+            first = err_move(err, &why);
     }
-    return r;
+    return first;
 }
 
 static bool has_prefix(const char *text, const char *prefix)
@@ -185,7 +210,7 @@ static int list_kept(void *ctx, int dir, const char *name, const char *checkpoin
     const struct kept_list *l = ctx;
 
     (void)dir, (void)name;
-    if (!has_prefix(checkpoint, l->prefix) || strchr(checkpoint, '.') || strv_has(*l->names, checkpoint))
+    if (!has_prefix(checkpoint, l->prefix) || strv_has(*l->names, checkpoint))
         return 0;
     return strv_add(l->names, checkpoint) < 0 ? err_nomem(err) : 0;
 }

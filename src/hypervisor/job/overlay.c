@@ -51,6 +51,19 @@ static int overlay_text(const struct hv_domain *d, const struct hv_overlay *list
     return xml_dump(doc, root, false, ret, err);
 }
 
+/* At a glance the size of some formats is not known: QEMU's tools know it. */
+static int overlay_size(struct hv_domain *d, const struct hv_disk *disk, uint64_t *ret, struct err *err)
+{
+    struct hv_image_info info = { 0 };
+
+    int r = disk->size ? 0 : hv_image_info(d->hv, disk->path, disk->format, true, &info, err);
+    *ret = disk->size ? disk->size : info.size;
+    hv_image_info_clear(&info);
+    if (r >= 0 && !*ret)
+        r = err_set(err, EIO, "the size of disk %s of VM %s is not known", disk->target, d->name);
+    return r < 0 ? r : 0;
+}
+
 static int overlay_make(struct hv_domain *d, const struct hv_overlay *o, struct err *err)
 {
     struct new_image file = { .path = o->path, .what = "overlay", .backing = o->base, .backing_format = o->format };
@@ -58,11 +71,11 @@ static int overlay_make(struct hv_domain *d, const struct hv_overlay *o, struct 
 
     for (size_t i = 0; i < d->n_disks; i++)
         if (!strcmp(d->disks[i].target, o->target) && d->disks[i].path && !strcmp(d->disks[i].path, o->base))
-            r = (file.size = d->disks[i].size) ? 0 : -EIO;
+            r = overlay_size(d, &d->disks[i], &file.size, err);
     if (r == -ENOENT)
         return err_set(err, ENOENT, "VM %s no longer has disk %s on %s", d->name, o->target, o->base);
     if (r < 0)
-        return err_set(err, EIO, "the size of disk %s of VM %s is not known", o->target, d->name);
+        return r;
     r = new_image_make(d->hv, &file, err);
     if (r >= 0 && (r = overlay_check_marks(o->path, err)) < 0)
         new_image_drop(o->path);

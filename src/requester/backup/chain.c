@@ -237,12 +237,19 @@ static void revive(struct search *s, struct hv_domain *d, const struct link *lin
 static int checkpoints_on(struct search *s, const struct hv_domain *d, char ***ret, struct err *err)
 {
     _cleanup_(hv_domain_free_p) struct hv_domain *whole = NULL;
+    struct err why = ERR_INIT;
+    int r = 0;
 
     for (char **c = d->checkpoints; c && *c; c++)
         if (strv_add(ret, *c) < 0)
             return err_nomem(err);
-    int r = hv_domain_glance(s->hv, d->uuid, &whole, err);
-    return r < 0 ? r : hv_kept_copies(whole, s->prefix, ret, err);
+    if (hv_is_local(s->hv))
+        r = hv_domain_glance(s->hv, d->uuid, &whole, &why);
+    if (whole)
+        r = hv_kept_copies(whole, s->prefix, ret, &why);
+    if (r < 0 && r != -ENOMEM)
+        log_debug(s->rq->config.log, "VM %s: cannot look for kept copies of its disks: %s", d->name, why.text);
+    return r == -ENOMEM ? err_move(err, &why) : 0;
 }
 
 /* Somebody wants backups to be built on something else: nothing is built on anything. */

@@ -22,13 +22,11 @@ static int drop_kept_copies(const struct vm_writer *w, const char *uuid, char *c
     return r < 0 ? err_context(err, "kept copies of disks") : 0;
 }
 
-int vm_writer_drop_checkpoints(struct vm_writer *w, const char *uuid, char *const *keep, struct err *err)
+static int drop_checkpoints(struct vm_writer *w, const char *uuid, char *const *keep, struct err *err)
 {
     _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
     size_t n_snapshots = 0;
 
-    if (!w->config.checkpoint_prefix)
-        return 0;
     int r = hv_domain_find(w->config.hv, uuid, &d, err);
     if (r >= 0)
         r = hv_domain_read_checkpoints(d, err);
@@ -46,5 +44,16 @@ int vm_writer_drop_checkpoints(struct vm_writer *w, const char *uuid, char *cons
         if (r < 0)
             return err_context(err, "VM %s", d->name);
     }
-    return drop_kept_copies(w, uuid, keep, err);
+    return 0;
+}
+
+/* They do not wait for each other: libvirt may refuse to delete a checkpoint for long, and copies take up room. */
+int vm_writer_drop_checkpoints(struct vm_writer *w, const char *uuid, char *const *keep, struct err *err)
+{
+    struct err why = ERR_INIT;
+
+    if (!w->config.checkpoint_prefix)
+        return 0;
+    int r = drop_checkpoints(w, uuid, keep, err), r2 = drop_kept_copies(w, uuid, keep, &why);
+    return r < 0 || r2 >= 0 ? r : err_move(err, &why);
 }
