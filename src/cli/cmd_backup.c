@@ -75,7 +75,7 @@ static int cmd_backup_run(struct cli *cli, const void *opts, char **args, struct
 
 const struct cli_command cmd_backup = {
     .name = "backup",
-    .args = "VM...|--all",
+    .args = "VM...|--tag NAME|--all",
     .summary = "back up VMs, all at the same instant",
     .about = "Creates one restore point of all VMs named, all as of the same instant. If one\n"
              "VM fails, no VM is backed up and every VM is left as it was. If an earlier\n"

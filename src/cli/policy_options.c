@@ -51,16 +51,30 @@ static int take_exclude(const struct settings *s, const struct policy_options *o
     return r < 0 ? err_nomem(err) : 0;
 }
 
+/* Of what options say on which VMs are meant. */
+static int check_choice(const struct policy_options *o, char **args, struct err *err)
+{
+    bool open = o->all || o->tags;
+
+    for (char **a = args; *a && !open; a++)
+        open = strpbrk(*a, "*?[") != NULL;
+    if (o->all && (*args || o->tags))
+        return cli_usage(err, "--all cannot be combined with %s", *args ? "VM names" : "--tag");
+    if (!o->all && !o->tags && !*args)
+        return cli_usage(err, "no VMs given: name the VMs, or use --all or --tag");
+    if (o->exclude && !open)
+        return cli_usage(err, "--exclude works only with --all, --tag or a pattern such as 'web*'");
+    if (o->states && !open)
+        return cli_usage(err, "--state works only with --all, --tag or a pattern such as 'web*'");
+    return EXIT_OK;
+}
+
 int policy_apply(struct cli *cli, const struct policy_options *o, char **args, struct policy_choice *ret, struct err *err)
 {
     struct settings *s = &cli->settings;
 
-    if (o->all && *args)
-        return cli_usage(err, "--all cannot be combined with VM names");
-    if (!o->all && !*args)
-        return cli_usage(err, "no VMs given: name the VMs, or use --all");
-    if (o->exclude && !o->all)
-        return cli_usage(err, "--exclude works only with --all");
+    if (check_choice(o, args, err) != EXIT_OK)
+        return EXIT_USAGE;
     if (o->snapshot_dir && o->snapshot_dir[0] != '/')
         return cli_usage(err, "--snapshot-dir: '%s' is not an absolute path", o->snapshot_dir);
     if (settings_put_first(&s->method, o->method) < 0 || settings_put_first(&s->require, o->require) < 0 ||
@@ -76,6 +90,8 @@ int policy_apply(struct cli *cli, const struct policy_options *o, char **args, s
         r = take_exclude(s, o, ret, err);
     if (r < 0)
         return EXIT_FAILED;
-    ret->vms = o->all ? NULL : args;
+    ret->policy.tags = o->tags;
+    ret->policy.states = o->states;
+    ret->vms = *args ? args : NULL;
     return EXIT_OK;
 }

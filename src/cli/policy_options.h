@@ -7,11 +7,12 @@
 
 #define POLICY_METHODS "auto|child|live-state|saved-state|crash"
 #define POLICY_LEVELS "application|file-system|saved-state"
+#define POLICY_STATES "running|paused|off|saved"
 #define POLICY_FALLBACKS "auto|saved-state|file-system|crash|fail"
 
 struct policy_options {
     const char *method, *require, *fallback, *provider, *snapshot_dir, *scratch_reserve, *agent_timeout;
-    char **exclude;
+    char **exclude, **tags, **states;
     bool all;
 };
 
@@ -28,7 +29,10 @@ void policy_choice_clear(struct policy_choice *c);
 /* clang-format off */
 #define POLICY_OPTIONS                                                                                                            \
     { "all", 'a', NULL, "all VMs", offsetof(struct policy_options, all), NULL },                                                  \
-    { "exclude", 'x', "NAME", "exclude from --all VMs that match (repeatable)", offsetof(struct policy_options, exclude), NULL,   \
+    { "tag", 0, "NAME", "VMs that have this tag (repeatable)", offsetof(struct policy_options, tags), NULL, .list = true },       \
+    { "state", 0, "STATE", "only VMs in this state (repeatable)", offsetof(struct policy_options, states), POLICY_STATES,         \
+      .list = true },                                                                                                             \
+    { "exclude", 'x', "NAME", "leave out VMs that match (repeatable)", offsetof(struct policy_options, exclude), NULL,            \
       .list = true },                                                                                                             \
     { "method", 'm', "METHOD", "auto (default), child, live-state, ...", offsetof(struct policy_options, method),                   \
       POLICY_METHODS },                                                                                                           \

@@ -67,21 +67,34 @@ void render_providers(FILE *f, const json_t *report, bool verbose)
     }
 }
 
+/* "web, production" */
+static char *tags_of(const json_t *list)
+{
+    struct buf b = BUF_INIT;
+    size_t i;
+    json_t *word;
+
+    json_array_foreach (list, i, word)
+        buf_addf(&b, "%s%s", i ? ", " : "", json_string_value(word));
+    return buf_take_str(&b);
+}
+
 void render_vms(FILE *f, const json_t *report, bool verbose)
 {
-    static const char *const header[] = { "NAME", "STATE", "DISKS", "SIZE", "UUID" };
+    static const char *const header[] = { "NAME", "STATE", "DISKS", "SIZE", "UUID", "TAGS" };
     struct table *t = table_new(header, ARRAY_SIZE(header));
     size_t i, k;
     json_t *vm, *d;
 
     (void)verbose;
     json_array_foreach (json_object_get(report, "vms"), i, vm) {
+        _cleanup_free_ char *tags = tags_of(json_object_get(vm, "tags"));
         uint64_t size = 0;
         char disks[24], total[16];
         json_array_foreach (json_object_get(vm, "disks"), k, d)
             size += out_number(d, "size");
         snprintf(disks, sizeof(disks), "%zu", json_array_size(json_object_get(vm, "disks")));
-        const char *cells[] = { out_get(vm, "name"), out_get(vm, "state"), disks, num_format_size(size, total), out_get(vm, "uuid") };
+        const char *cells[] = { out_get(vm, "name"), out_get(vm, "state"), disks, num_format_size(size, total), out_get(vm, "uuid"), tags };
         table_add(t, cells);
     }
     table_print(t, f);

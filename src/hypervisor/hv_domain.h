@@ -102,6 +102,19 @@ struct hv_name {
 };
 int hv_names(struct hv *hv, struct hv_name **ret, size_t *ret_n, struct err *err);
 void hv_names_free(struct hv_name *list, size_t n);
+/* What the VM does by now, of which nothing else is looked at. -ENOENT. */
+int hv_state_now(struct hv *hv, const char *uuid, enum hv_state *ret, struct err *err);
+
+/* Words in a VM's metadata, in a namespace of kvss's, of the definition that it runs with and of that for its next start: sorted, each
+ * once, NULL for none; caller frees. -ENOENT: there is no such VM. */
+#define HV_TAGS_URI "urn:kvss:tags"
+#define HV_TAGS_MAX 64
+#define HV_TAG_MAX 64 /* bytes */
+int hv_tags(struct hv *hv, const char *uuid, char ***ret, struct err *err);
+/* These instead of those that it has, in both definitions. -EINVAL: one of them is not valid. */
+int hv_tags_set(struct hv *hv, const char *uuid, char *const *tags, struct err *err);
+/* Letters, digits and some signs of ASCII. */
+bool hv_tag_is_valid(const char *tag);
 /* All domains, sorted by name, at a glance: without checkpoints, and of their images what the begin of each tells (of formats other than
  * qcow2 and raw the size is 0). No tool is run for it and no QEMU is asked, so that none has to be waited for. One that is undefined
  * meanwhile is not among them; one that cannot be read is tried again for a while, and then the whole fails, for nothing is to be done

@@ -96,7 +96,8 @@ int requester_list_writers(struct requester *r, json_t **ret, struct err *err);
  *                    "usable": bool, "why_not": TEXT|null, "free", "total", "place" (room; null where that differs by volume) } ] in the
  *   order in which they are asked, "not_used": [ { "file", "why" } ] } */
 int requester_list_providers(struct requester *r, json_t **ret, struct err *err);
-/* { "vms": [ { "name", "uuid", "title", "state", "state_detail", "disks": [ { "target", "path", "format", "size" } ] } ] } */
+/* { "vms": [ { "name", "uuid", "title", "state", "state_detail", "tags": [ TEXT ],
+ *              "disks": [ { "target", "path", "format", "size" } ] } ] } */
 int requester_list_vms(struct requester *r, json_t **ret, struct err *err);
 /* { "points": [ { "id", "time", "host", "type", "instant", "vms": [ as in requester_backup() ] } ], "unreadable": NUMBER,
  *   "missing": [ ID ] (points that this host knows, has not forgotten, and that are not there), "returned": [ ID ] (those that it has
@@ -134,7 +135,10 @@ struct requester_policy {
     const char *provider; /* by which the disks of the VMs are shadowed; NULL, "auto": for each the first that supports it */
     size_t n_vms;
     const struct requester_vm_policy *vms;
-    char *const *exclude; /* patterns (fnmatch(3)) of names, or UUIDs: VMs that are left out where all are meant; NULL: none */
+    /* VMs that are left out unless they are named themselves: patterns (fnmatch(3)) of names, or UUIDs; NULL: none. */
+    char *const *exclude;
+    char *const *tags;   /* VMs with one of these take part, beside those named; NULL: none */
+    char *const *states; /* only VMs in one of these ("running", "paused", "off", "saved"), unless they are named themselves; NULL: any */
 };
 struct requester_check {
     char *const *vms;
@@ -237,6 +241,13 @@ int requester_verify(struct requester *r, const char *point, json_t **ret, struc
 /* Deletes all checkpoints of kvss's on these VMs, of any repository; the next backup of each reads its disks whole.
  * { "vms": [ { "name", "uuid", "dropped": [ NAME ] } ] } */
 int requester_checkpoint_drop(struct requester *r, char *const *vms, json_t **ret, struct err *err);
+
+/* Adds tags to VMs (names, UUIDs or patterns), or removes tags, all of which each VM must have; neither: they are listed.
+ * { "vms": [ { "name", "uuid", "tags": [ TEXT ] } ] } */
+struct requester_tag {
+    char *const *vms, *const *add, *const *remove; /* NULL: none */
+};
+int requester_tag(struct requester *r, const struct requester_tag *job, json_t **ret, struct err *err);
 
 /* What kvss-guest in these VMs (none: all that are defined) answers. "guest" is as in a VM's record: "version", "hook", "writers",
  * "skipped".

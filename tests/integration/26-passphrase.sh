@@ -143,6 +143,7 @@ asks_nothing check vm
 asks_nothing recover
 asks_nothing checkpoint drop vm
 asks_nothing guest status vm
+asks_nothing tag vm list
 for what in vms writers providers; do asks_nothing list "$what"; done
 
 for command in $("$KVSS" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p'); do

@@ -269,7 +269,7 @@ static int backup_claim(struct backup *b, struct hv *hv, char *const *uuids, str
 /* Which VMs, and nobody else has them. Of all VMs, one may have been undefined since they were listed: then the list is made anew. */
 static int choose_vms(struct backup *b, struct hv *hv, char ***ret_uuids, struct err *err)
 {
-    const struct vm_selection what = { b->job->vms, b->job->policy.exclude };
+    const struct vm_selection what = policy_selection(b->job->vms, &b->job->policy);
 
     for (int i = 0;; i++) {
         _cleanup_strv_ char **uuids = NULL;
@@ -283,7 +283,7 @@ static int choose_vms(struct backup *b, struct hv *hv, char ***ret_uuids, struct
             r = backup_claim(b, hv, uuids, &why);
         if (r >= 0)
             *ret_uuids = TAKE_PTR(uuids);
-        if (r >= 0 || !listed || r != -ENOENT || what.names || i == LISTED_TRIES)
+        if (r >= 0 || !listed || r != -ENOENT || select_is_exact(&what) || i == LISTED_TRIES)
             return r < 0 ? err_move(err, &why) : r;
         log_info(b->rq->config.log, "%s: the VMs are listed again", why.text);
     }

@@ -207,6 +207,7 @@ int requester_check(struct requester *rq, const struct requester_check *job, jso
     struct check c = {
         .rq = rq, .policies = &policies, .exclude = job->policy.exclude, .provider = job->policy.provider, .try_freeze = job->try_freeze
     };
+    const struct vm_selection what = policy_selection(job->vms, &job->policy);
     _cleanup_strv_ char **uuids = NULL;
 
     rq->end = REQUESTER_DONE;
@@ -214,7 +215,7 @@ int requester_check(struct requester *rq, const struct requester_check *job, jso
     if (r >= 0)
         r = session_open(rq, &o, &c.s, err);
     if (r >= 0)
-        r = select_vms(c.s->hv, &(struct vm_selection){ job->vms, job->policy.exclude }, &uuids, &c.left_out, err);
+        r = select_vms(c.s->hv, &what, &uuids, &c.left_out, err);
     if (r >= 0 && job->try_freeze)
         r = check_claim(&c, uuids, err);
     if (r >= 0)

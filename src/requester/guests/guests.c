@@ -49,7 +49,7 @@ int requester_guest_status(struct requester *rq, char *const *names, json_t **re
     rq->end = REQUESTER_DONE;
     int r = vms ? hv_connect(rq, &hv, err) : err_nomem(err);
     if (r >= 0)
-        r = select_vms(hv, &(struct vm_selection){ names && *names ? names : NULL, NULL }, &uuids, NULL, err);
+        r = select_vms(hv, &(struct vm_selection){ .names = names && *names ? names : NULL }, &uuids, NULL, err);
     for (char **uuid = uuids; r >= 0 && uuid && *uuid; uuid++) {
         _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
         if ((r = job_cancelled(rq, err)) >= 0 && (r = hv_domain_find(hv, *uuid, &d, err)) >= 0)

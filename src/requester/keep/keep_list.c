@@ -122,8 +122,9 @@ int requester_list_providers(struct requester *rq, json_t **ret, struct err *err
 
 /* ---- VMs ------------------------------------------------------------------------------------------------------------------*/
 
-static json_t *list_vm_entry(const struct hv_domain *d)
+static json_t *list_vm_entry(struct hv *hv, const struct hv_domain *d)
 {
+    _cleanup_strv_ char **tags = NULL;
     json_t *disks = json_array();
 
     for (size_t i = 0; i < d->n_disks; i++) {
@@ -131,8 +132,9 @@ static json_t *list_vm_entry(const struct hv_domain *d)
         json_array_append_new(disks, json_pack("{s:s, s:o, s:s, s:I}", "target", k->target, "path", json_text(k->locator), "format",
                                                k->format, "size", (json_int_t)k->size));
     }
-    return json_pack("{s:s, s:s, s:o, s:s, s:o, s:o}", "name", d->name, "uuid", d->uuid, "title", json_text(d->title), "state",
-                     hv_state_name(d->state), "state_detail", json_text(d->state_detail), "disks", disks);
+    (void)hv_tags(hv, d->uuid, &tags, NULL); /* of one that has just ended there are none */
+    return json_pack("{s:s, s:s, s:o, s:s, s:o, s:o, s:o}", "name", d->name, "uuid", d->uuid, "title", json_text(d->title), "state",
+                     hv_state_name(d->state), "state_detail", json_text(d->state_detail), "tags", json_strv(tags), "disks", disks);
 }
 
 int requester_list_vms(struct requester *rq, json_t **ret, struct err *err)
@@ -148,7 +150,7 @@ int requester_list_vms(struct requester *rq, json_t **ret, struct err *err)
     if (r >= 0) {
         json_t *vms = json_array();
         for (size_t i = 0; i < n; i++)
-            json_array_append_new(vms, list_vm_entry(list[i]));
+            json_array_append_new(vms, list_vm_entry(hv, list[i]));
         hv_list_free(list, n);
         r = list_give(json_pack("{s:o}", "vms", vms), ret, err);
     }

@@ -15,7 +15,7 @@ int session_each_vm(struct requester *rq, char *const *names, const struct vm_jo
     rq->end = REQUESTER_DONE;
     int r = vms ? session_open(rq, &o, &s, err) : err_nomem(err);
     if (r >= 0)
-        r = select_vms(s->hv, &(struct vm_selection){ names, NULL }, &uuids, NULL, err);
+        r = select_vms(s->hv, &(struct vm_selection){ .names = names }, &uuids, NULL, err);
     if (r >= 0 && (r = claims_take(rq, s->hv, uuids, &(struct claim_for){ job->what, true }, &none, &claims, err)) == -EBUSY)
         rq->end = REQUESTER_REFUSED;
     for (char **uuid = uuids; r >= 0 && uuid && *uuid; uuid++)

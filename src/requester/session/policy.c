@@ -57,6 +57,11 @@ static int policy_parse(const char *method, const char *require, const char *fal
     return 0;
 }
 
+struct vm_selection policy_selection(char *const *names, const struct requester_policy *policy)
+{
+    return (struct vm_selection){ .names = names, .exclude = policy->exclude, .tags = policy->tags, .states = policy->states };
+}
+
 void policies_clear(struct policies *p)
 {
     for (size_t i = 0; i < p->n_learnt; i++) {

@@ -22,6 +22,8 @@ struct policies {
     struct policy_learnt *learnt;
 };
 
+/* Which VMs: those named (NULL: all, or those with its tags), as far as the policy takes them. */
+struct vm_selection policy_selection(char *const *names, const struct requester_policy *policy);
 /* -EINVAL: a word that is none, err names it and the VM. */
 int policies_parse(const struct requester_policy *policy, struct policies *ret, struct err *err);
 void policies_clear(struct policies *p);

@@ -61,59 +61,165 @@ int select_idle_patterns(struct hv *hv, char *const *patterns, char ***ret, stru
     return r;
 }
 
-static int select_leave_out(const struct hv_name *vm, const char *pattern, json_t *list, struct err *err)
-{
-    _cleanup_free_ char *why = str_format("excluded by %s", pattern);
+/* ---- Picking ----------------------------------------------------------------------------------------------------------------*/
 
-    if (!why ||
-        json_array_append_new(list, json_pack("{s:o, s:s, s:o}", "name", json_text(vm->name), "uuid", vm->uuid, "why", json_text(why))) < 0)
-        return err_nomem(err);
-    return 0;
+struct picking {
+    struct hv *hv;
+    const struct vm_selection *what;
+    struct hv_name *list;
+    size_t n;
+    char **uuids;
+    json_t *left_out;
+};
+
+static void picking_clear(struct picking *p)
+{
+    hv_names_free(p->list, p->n);
+    strv_free(p->uuids);
+    json_decref(p->left_out);
 }
 
-static int pick_named(const struct hv_name *list, size_t n, char *const *names, const char *uri, char ***uuids, struct err *err)
+static bool is_pattern(const char *name)
 {
-    for (; *names; names++) {
-        const struct hv_name *vm = select_find(list, n, *names);
-        if (!vm)
-            return select_unknown(list, n, *names, uri, err);
-        if (!strv_has(*uuids, vm->uuid) && strv_add(uuids, vm->uuid) < 0)
+    return strpbrk(name, "*?[") != NULL;
+}
+
+bool select_is_exact(const struct vm_selection *what)
+{
+    bool exact = what->names && !what->tags;
+
+    for (char *const *name = what->names; exact && *name; name++)
+        exact = !is_pattern(*name);
+    return exact;
+}
+
+static int select_leave_out(struct picking *p, const struct hv_name *vm, char *why, struct err *err)
+{
+    size_t i;
+    json_t *o;
+
+    if (!why)
+        return err_nomem(err);
+    json_array_foreach (p->left_out, i, o)
+        if (!strcmp(json_get_text(o, "uuid"), vm->uuid))
+            return 0;
+    return json_array_append_new(p->left_out,
+                                 json_pack("{s:o, s:s, s:o}", "name", json_text(vm->name), "uuid", vm->uuid, "why", json_text(why))) < 0
+               ? err_nomem(err)
+               : 0;
+}
+
+/* A VM that is meant with others. *why: it is left out, and for what; caller frees. -ENOENT: it is gone. */
+static int why_not(const struct picking *p, const struct hv_name *vm, char **why, struct err *err)
+{
+    const char *pattern = excluded(vm, p->what->exclude);
+    enum hv_state state;
+
+    if (pattern)
+        return (*why = str_format("excluded by %s", pattern)) ? 0 : err_nomem(err);
+    if (!p->what->states)
+        return 0;
+    int r = hv_state_now(p->hv, vm->uuid, &state, err);
+    if (r < 0 || strv_has(p->what->states, hv_state_name(state)))
+        return r;
+    _cleanup_free_ char *wanted = strv_join(p->what->states, " or ");
+    *why = wanted ? str_format("its state is %s, not %s as requested", hv_state_name(state), wanted) : NULL;
+    return *why ? 0 : err_nomem(err);
+}
+
+static int offer(struct picking *p, const struct hv_name *vm, struct err *err)
+{
+    _cleanup_free_ char *why = NULL;
+    struct err gone = ERR_INIT;
+
+    if (strv_has(p->uuids, vm->uuid))
+        return 0;
+    int r = why_not(p, vm, &why, &gone);
+    if (r < 0)
+        return r == -ENOENT ? 0 : err_move(err, &gone);
+    if (why)
+        return select_leave_out(p, vm, why, err);
+    return strv_add(&p->uuids, vm->uuid) < 0 ? err_nomem(err) : 0;
+}
+
+static int pick_named(struct picking *p, struct err *err)
+{
+    for (char *const *name = p->what->names; name && *name; name++) {
+        const struct hv_name *vm = select_find(p->list, p->n, *name);
+        if (!vm && !is_pattern(*name))
+            return select_unknown(p->list, p->n, *name, hv_uri(p->hv), err);
+        if (vm && !strv_has(p->uuids, vm->uuid) && strv_add(&p->uuids, vm->uuid) < 0)
             return err_nomem(err);
     }
     return 0;
 }
 
-static int pick_all(const struct hv_name *list, size_t n, char *const *exclude, char ***uuids, json_t *left_out, struct err *err)
+static int pick_pattern(struct picking *p, const char *pattern, struct err *err)
 {
-    for (size_t i = 0; i < n; i++) {
-        const char *pattern = excluded(&list[i], exclude);
-        int r = pattern ? select_leave_out(&list[i], pattern, left_out, err) : strv_add(uuids, list[i].uuid);
-        if (r < 0)
-            return pattern ? r : err_nomem(err);
+    bool found = false;
+    int r = 0;
+
+    for (size_t i = 0; i < p->n && r >= 0; i++)
+        if (fnmatch(pattern, p->list[i].name, 0) == 0) {
+            found = true;
+            r = offer(p, &p->list[i], err);
+        }
+    return r < 0 || found ? r : err_set(err, ENOENT, "no VM at %s matches '%s' (kvss list vms shows the VMs)", hv_uri(p->hv), pattern);
+}
+
+static int pick_tag(struct picking *p, const char *tag, struct err *err)
+{
+    bool found = false;
+    int r = 0;
+
+    for (size_t i = 0; i < p->n && r >= 0; i++) {
+        _cleanup_strv_ char **tags = NULL;
+        struct err gone = ERR_INIT;
+        r = hv_tags(p->hv, p->list[i].uuid, &tags, &gone);
+        if (r < 0 && r != -ENOENT)
+            return err_move(err, &gone);
+        r = 0;
+        if (!strv_has(tags, tag))
+            continue;
+        found = true;
+        r = offer(p, &p->list[i], err);
     }
-    return 0;
+    return r < 0 || found ? r : err_set(err, ENOENT, "no VM at %s has the tag '%s' (kvss list vms shows tags)", hv_uri(p->hv), tag);
+}
+
+static int pick_vms(struct picking *p, struct err *err)
+{
+    const struct vm_selection *what = p->what;
+    int r = pick_named(p, err);
+
+    for (char *const *name = what->names; r >= 0 && name && *name; name++)
+        if (!select_find(p->list, p->n, *name))
+            r = pick_pattern(p, *name, err);
+    for (char *const *tag = what->tags; r >= 0 && tag && *tag; tag++)
+        r = pick_tag(p, *tag, err);
+    for (size_t i = 0; r >= 0 && !what->names && !what->tags && i < p->n; i++)
+        r = offer(p, &p->list[i], err);
+    return r;
 }
 
 int select_vms(struct hv *hv, const struct vm_selection *what, char ***ret_uuids, json_t **ret_left_out, struct err *err)
 {
-    _cleanup_strv_ char **uuids = NULL;
-    _cleanup_json_ json_t *left_out = json_array();
-    struct hv_name *list = NULL;
-    size_t n = 0;
+    _cleanup_(picking_clear) struct picking p = { .hv = hv, .what = what, .left_out = json_array() };
 
-    if (!left_out)
+    if (!p.left_out)
         return err_nomem(err);
-    int r = hv_names(hv, &list, &n, err);
+    int r = hv_names(hv, &p.list, &p.n, err);
+    if (r >= 0)
+        r = pick_vms(&p, err);
     if (r < 0)
         return r;
-    r = what->names ? pick_named(list, n, what->names, hv_uri(hv), &uuids, err) : pick_all(list, n, what->exclude, &uuids, left_out, err);
-    hv_names_free(list, n);
-    if (r < 0)
-        return r;
-    if (!uuids)
-        return err_set(err, ENOENT, "no VMs at %s%s", hv_uri(hv), json_array_size(left_out) ? " except excluded ones" : "");
-    *ret_uuids = TAKE_PTR(uuids);
+    if (!p.uuids)
+        return err_set(err, ENOENT, "no VMs at %s%s", hv_uri(hv),
+                       !json_array_size(p.left_out) ? ""
+                       : what->states               ? " except those that are excluded or in another state"
+                                                    : " except excluded ones");
+    *ret_uuids = TAKE_PTR(p.uuids);
     if (ret_left_out)
-        *ret_left_out = TAKE_PTR(left_out);
+        *ret_left_out = TAKE_PTR(p.left_out);
     return 0;
 }

@@ -85,12 +85,16 @@ int volume_mounts_below(const char *path, bool *ret, struct err *err);
 int volume_find(const char *mountinfo, const char *path, char **ret_volume, struct err *err);
 
 /* ---- select.c -------------------------------------------------------------------------------------------------------------*/
-/* UUIDs of the VMs named, in order, each once; or (names NULL) of all but those whose name or UUID is like one of the patterns of
- * `exclude` (NULL: none), which are told in *ret_left_out: [ { "name", "uuid", "why" } ]. No VM is looked at. -ENOENT: err names the one
- * that is unknown and what is like it; or there is none. */
+/* UUIDs of the VMs that are meant, each once: first those that `names` has by name or UUID, then those whose names are like a pattern
+ * (fnmatch(3)) in it, and those with one of the tags; or (neither given) all. Of what is not named itself, VMs whose name or UUID is
+ * like one of the patterns of `exclude`, and those in none of the states (hv_state_name(); NULL: any), are left out, which is told in
+ * *ret_left_out: [ { "name", "uuid", "why" } ]. -ENOENT: err names the one that is unknown and what is like it, or the pattern or tag
+ * that no VM has; or there is none. */
 struct vm_selection {
-    char *const *names, *const *exclude;
+    char *const *names, *const *exclude, *const *tags, *const *states;
 };
+/* Whether it consists of VMs that are named themselves. */
+bool select_is_exact(const struct vm_selection *what);
 int select_vms(struct hv *hv, const struct vm_selection *what, char ***ret_uuids, json_t **ret_left_out, struct err *err);
 /* Adds the patterns (NULL: none) that no VM of the host is like, each once, to *ret; caller frees. */
 int select_idle_patterns(struct hv *hv, char *const *patterns, char ***ret, struct err *err);
