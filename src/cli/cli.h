@@ -17,22 +17,30 @@ enum {
     EXIT_REFUSED = 3,
     EXIT_DAMAGED = 4,
     EXIT_PARTLY = 5, /* done, but for VMs that failed and were to be left out then */
+    EXIT_SOME = 6,   /* one restore point for each VM, but for some that failed */
     EXIT_INTERRUPTED = 130,
 };
 
 /* A section [vm NAME] of kvss.conf: what is set for one VM. */
 struct vm_settings {
-    char *vm, *method, *require, *fallback;
+    char *vm, *method, *require, *fallback, *exclude_disk;
+};
+
+/* A section [set NAME]: VMs that are backed up together. */
+struct set_settings {
+    char *name, *vms, *tags, *exclude;
 };
 
 /* What may be set by option, environment and configuration file; the first that sets a value wins. Strings are owned. */
 struct settings {
     char *repository, *connect, *password_file, *key_file, *password_command, *key_memory, *writers_dir, *snapshot_dir, *save_dir,
         *agent_timeout, *freeze_limit, *method, *require, *fallback, *live_state, *provider, *keep_copies, *retries, *compression, *bwlimit,
-        *scratch_reserve, *scratch_limit, *on_failure, *writer_copy_limit, *wait, *exclude, *encryption, *prune_grace, *restore_paths,
-        *providers_dir, *provider_objects_dir;
+        *scratch_reserve, *scratch_limit, *on_failure, *writer_copy_limit, *wait, *exclude, *exclude_disk, *encryption, *prune_grace,
+        *restore_paths, *providers_dir, *provider_objects_dir;
     size_t n_vms;
     struct vm_settings *vms;
+    size_t n_sets;
+    struct set_settings *sets;
 };
 
 struct bar;

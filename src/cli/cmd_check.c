@@ -36,7 +36,7 @@ static int cmd_check_run(struct cli *cli, const void *opts, char **args, struct 
 
 const struct cli_command cmd_check = {
     .name = "check",
-    .args = "VM...|--tag NAME|--all",
+    .args = "VM...|--tag NAME|--set NAME|--all",
     .summary = "preview how VMs would be backed up, and what stands in the way",
     .about = "Changes nothing. Shows for each VM the backup method, the resulting consistency,\n"
              "the five conditions of Child VM Snapshot (with reason and remedy for each that\n"

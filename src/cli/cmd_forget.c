@@ -7,7 +7,7 @@
 #include <limits.h>
 
 struct forget_options {
-    const char *last, *hourly, *daily, *weekly, *monthly, *yearly, *vms;
+    const char *last, *hourly, *daily, *weekly, *monthly, *yearly, *vms, *label;
     bool dry_run, prune, now;
 };
 
@@ -19,6 +19,7 @@ static const struct cli_option options[] = {
     { "keep-monthly", 0, "N", "... of each of the last N months", offsetof(struct forget_options, monthly), NULL },
     { "keep-yearly", 0, "N", "... of each of the last N years", offsetof(struct forget_options, yearly), NULL },
     { "vm", 0, "VM,...", "only restore points that contain no other VMs", offsetof(struct forget_options, vms), NULL },
+    { "label", 0, "PATTERN", "only restore points with such a label", offsetof(struct forget_options, label), NULL },
     { "dry-run", 'n', NULL, "only show what would be removed", offsetof(struct forget_options, dry_run), NULL },
     { "prune", 0, NULL, "then prune, to free the space", offsetof(struct forget_options, prune), NULL },
     { "now", 0, NULL, "with --prune: free unused data now, not in a day", offsetof(struct forget_options, now), NULL },
@@ -37,7 +38,7 @@ static int cmd_forget_count(const char *option, const char *value, unsigned *ret
 static int cmd_forget_run(struct cli *cli, const void *opts, char **args, struct err *err)
 {
     const struct forget_options *o = opts;
-    struct requester_forget job = { .points = args, .dry_run = o->dry_run, .prune = o->prune, .now = o->now };
+    struct requester_forget job = { .points = args, .dry_run = o->dry_run, .prune = o->prune, .now = o->now, .label = o->label };
     const struct {
         const char *option, *value;
         unsigned *to;
@@ -60,6 +61,8 @@ static int cmd_forget_run(struct cli *cli, const void *opts, char **args, struct
         return cli_usage(err, "nothing to do: name the restore points to remove, or give a --keep-... rule");
     if (vms && *args)
         return cli_usage(err, "--vm works only with the --keep-... rules; a restore point is always removed with all of its VMs");
+    if (o->label && *args)
+        return cli_usage(err, "--label works only with the --keep-... rules");
     if (o->now && !o->prune)
         return cli_usage(err, "--now works only with --prune");
     job.vms = vms;

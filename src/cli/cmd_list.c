@@ -3,38 +3,47 @@
 #include "cli/render.h"
 #include <string.h>
 
-static int points(struct cli *cli, char **args, json_t **ret, struct err *err)
+struct list_options {
+    const char *label;
+};
+
+static const struct cli_option cmd_list_options[] = {
+    { "label", 0, "PATTERN", "with points: only those with such a label", offsetof(struct list_options, label), NULL },
+    { NULL },
+};
+
+static int points(struct cli *cli, const struct list_options *o, char **args, json_t **ret, struct err *err)
 {
-    return requester_list_points(cli->rq, args[1], ret, err);
+    return requester_list_points(cli->rq, args[1], o->label, ret, err);
 }
 
-static int cmd_list_writers(struct cli *cli, char **args, json_t **ret, struct err *err)
+static int cmd_list_writers(struct cli *cli, const struct list_options *o, char **args, json_t **ret, struct err *err)
 {
-    (void)args;
+    (void)o, (void)args;
     return requester_list_writers(cli->rq, ret, err);
 }
 
-static int providers(struct cli *cli, char **args, json_t **ret, struct err *err)
+static int providers(struct cli *cli, const struct list_options *o, char **args, json_t **ret, struct err *err)
 {
-    (void)args;
+    (void)o, (void)args;
     return requester_list_providers(cli->rq, ret, err);
 }
 
-static int vms(struct cli *cli, char **args, json_t **ret, struct err *err)
+static int vms(struct cli *cli, const struct list_options *o, char **args, json_t **ret, struct err *err)
 {
-    (void)args;
+    (void)o, (void)args;
     return requester_list_vms(cli->rq, ret, err);
 }
 
-static int hosts(struct cli *cli, char **args, json_t **ret, struct err *err)
+static int hosts(struct cli *cli, const struct list_options *o, char **args, json_t **ret, struct err *err)
 {
-    (void)args;
+    (void)o, (void)args;
     return requester_list_hosts(cli->rq, ret, err);
 }
 
 static const struct {
     const char *name;
-    int (*list)(struct cli *cli, char **args, json_t **ret, struct err *err);
+    int (*list)(struct cli *cli, const struct list_options *o, char **args, json_t **ret, struct err *err);
     render_fn *render;
     int max_args;
 } lists[] = {
@@ -47,20 +56,22 @@ static const struct {
 
 static int cmd_list_run(struct cli *cli, const void *options, char **args, struct err *err)
 {
+    const struct list_options *o = options;
     json_t *report = NULL;
     size_t i = 0;
 
-    (void)options;
     while (i < ARRAY_SIZE(lists) && strcmp(lists[i].name, args[0]))
         i++;
     if (i == ARRAY_SIZE(lists))
         return cli_usage(err, "cannot list '%s': use kvss list writers, providers, vms, points or hosts", args[0]);
     if (lists[i].max_args == 1 && args[1])
         return cli_usage(err, "too many arguments for kvss list %s", args[0]);
+    if (o->label && strcmp(args[0], "points"))
+        return cli_usage(err, "--label works only with kvss list points");
     int r = cli_prepare(cli, err);
     if (r < 0)
         return EXIT_FAILED;
-    r = lists[i].list(cli, args, &report, err);
+    r = lists[i].list(cli, o, args, &report, err);
     return cli_finish(cli, r, report, lists[i].render);
 }
 
@@ -72,5 +83,7 @@ const struct cli_command cmd_list = {
              "that sign their changes to the repository.",
     .min_args = 1,
     .max_args = 2,
+    .options = cmd_list_options,
+    .options_size = sizeof(struct list_options),
     .run = cmd_list_run,
 };

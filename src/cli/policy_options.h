@@ -12,7 +12,8 @@
 
 struct policy_options {
     const char *method, *require, *fallback, *provider, *snapshot_dir, *scratch_reserve, *agent_timeout;
-    char **exclude, **tags, **states;
+    char **exclude, **exclude_disks, **tags, **states;
+    const char *set;
     bool all;
 };
 
@@ -20,8 +21,9 @@ struct policy_options {
 struct policy_choice {
     struct requester_policy policy;
     struct requester_vm_policy *vms_policies;
-    char **exclude;   /* patterns of the options and of the settings; owned */
-    char *const *vms; /* NULL: all */
+    char **exclude;                        /* patterns of the options and of the settings; owned */
+    char **exclude_disks, **tags, **names; /* the same; owned */
+    char *const *vms;                      /* NULL: all */
 };
 void policy_choice_clear(struct policy_choice *c);
 
@@ -34,6 +36,9 @@ void policy_choice_clear(struct policy_choice *c);
       .list = true },                                                                                                             \
     { "exclude", 'x', "NAME", "leave out VMs that match (repeatable)", offsetof(struct policy_options, exclude), NULL,            \
       .list = true },                                                                                                             \
+    { "exclude-disk", 0, "VM:DISK", "leave out this disk (repeatable)", offsetof(struct policy_options, exclude_disks), NULL,     \
+      .list = true },                                                                                                             \
+    { "set", 0, "NAME", "the VMs of [set NAME] in kvss.conf", offsetof(struct policy_options, set), NULL },                       \
     { "method", 'm', "METHOD", "auto (default), child, live-state, ...", offsetof(struct policy_options, method),                   \
       POLICY_METHODS },                                                                                                           \
     { "require", 0, "LEVEL", "refuse lower: application, file-system, ...", offsetof(struct policy_options, require),    \

@@ -17,6 +17,9 @@ void render_check(FILE *f, const json_t *report, bool verbose);
 /* The writers in a VM's guest: of a report's VM, or a restore point's record; nothing where it has none. */
 void render_guest(FILE *f, const json_t *guest);
 void render_backup(FILE *f, const json_t *report, bool verbose);
+void render_each(FILE *f, const json_t *report, bool verbose);
+/* What is worth knowing of a backup beside its table: degraded methods, warnings. */
+void render_backup_notes(FILE *f, const json_t *report);
 void render_show(FILE *f, const json_t *report, bool verbose);
 void render_restore(FILE *f, const json_t *report, bool verbose);
 void render_restore_plan(FILE *f, const json_t *report, bool verbose);

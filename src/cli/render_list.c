@@ -122,6 +122,18 @@ void render_hosts(FILE *f, const json_t *report, bool verbose)
         fputs("Hosts do not sign their changes in a repository of format version 1; run kvss upgrade for version 2.\n", f);
 }
 
+/* "web01 (file-system, without vdb, vdc)" */
+static void list_vm(struct buf *b, const json_t *vm)
+{
+    size_t i;
+    json_t *d;
+
+    buf_addf(b, "%s%s (%s", b->len ? ", " : "", out_get(vm, "name"), out_get(vm, "consistency"));
+    json_array_foreach (json_object_get(vm, "excluded_disks"), i, d)
+        buf_addf(b, ", %s%s", i ? "" : "without ", out_get(d, "target"));
+    buf_adds(b, ")");
+}
+
 /* "web01 (file-system), app01 (saved-state), Orders: files (application)" */
 static char *vm_names(const json_t *point)
 {
@@ -130,7 +142,7 @@ static char *vm_names(const json_t *point)
     json_t *vm, *w, *c;
 
     json_array_foreach (json_object_get(point, "vms"), i, vm)
-        buf_addf(&b, "%s%s (%s)", i ? ", " : "", out_get(vm, "name"), out_get(vm, "consistency"));
+        list_vm(&b, vm);
     json_array_foreach (json_object_get(point, "writers"), i, w)
         json_array_foreach (json_object_get(w, "components"), k, c)
             if (json_is_string(json_object_get(c, "level")))
@@ -141,10 +153,14 @@ static char *vm_names(const json_t *point)
 void render_points(FILE *f, const json_t *report, bool verbose)
 {
     char unreadable[64];
-    static const char *const header[] = { "POINT", "INSTANT", "TYPE", "STORED", "VMS (CONSISTENCY)" };
-    struct table *t = table_new(header, ARRAY_SIZE(header));
+    static const char *const header[] = { "POINT", "INSTANT", "TYPE", "STORED", "VMS (CONSISTENCY)", "LABEL" };
     size_t i;
     json_t *p;
+    bool labels = false;
+
+    json_array_foreach (json_object_get(report, "points"), i, p)
+        labels |= json_is_string(json_object_get(p, "label"));
+    struct table *t = table_new(header, ARRAY_SIZE(header) - !labels);
 
     json_array_foreach (json_object_get(report, "points"), i, p) {
         char id[65], instant[40], stored[16], type[48];
@@ -152,7 +168,7 @@ void render_points(FILE *f, const json_t *report, bool verbose)
         snprintf(id, verbose ? sizeof(id) : 13, "%s", out_get(p, "id"));
         out_time(p, json_is_string(json_object_get(p, "instant")) ? "instant" : "time", instant);
         snprintf(type, sizeof(type), "%s%s", out_get(p, "type"), json_is_object(json_object_get(p, "protected")) ? ", protected" : "");
-        const char *cells[] = { id, instant, type, out_size(p, "stored", stored), vms };
+        const char *cells[] = { id, instant, type, out_size(p, "stored", stored), vms, json_string_value(json_object_get(p, "label")) };
         table_add(t, cells);
     }
     table_print(t, f);

@@ -65,19 +65,40 @@ static void point_writers(FILE *f, const json_t *report)
     render_left_out(f, report);
 }
 
-static void point_warnings(FILE *f, const json_t *report)
+/* Whether the disk was left out as asked for, which is said without a warning. */
+static bool excluded_disk(FILE *f, const json_t *vm, const char *target)
 {
     size_t i;
-    json_t *vm;
+    json_t *d;
+
+    json_array_foreach (json_object_get(vm, "excluded_disks"), i, d) {
+        if (!target || strcmp(out_get(d, "target"), target))
+            continue;
+        fprintf(f, "skipped: %s: disk ", out_get(vm, "name"));
+        out_text(f, target);
+        fputs(": ", f);
+        out_text(f, out_get(d, "why"));
+        fputc('\n', f);
+        return true;
+    }
+    return false;
+}
+
+static void point_warnings(FILE *f, const json_t *report)
+{
+    size_t i, k;
+    json_t *vm, *target;
 
     json_array_foreach (json_object_get(report, "vms"), i, vm) {
         char lead[300];
         snprintf(lead, sizeof(lead), "warning: %s: ", out_get(vm, "name"));
         out_list(f, json_object_get(vm, "warnings"), lead);
-        if (json_array_size(json_object_get(vm, "not_covered"))) {
-            snprintf(lead, sizeof(lead), "warning: %s: not backed up: disk ", out_get(vm, "name"));
-            out_list(f, json_object_get(vm, "not_covered"), lead);
-        }
+        json_array_foreach (json_object_get(vm, "not_covered"), k, target)
+            if (!excluded_disk(f, vm, json_string_value(target))) {
+                fprintf(f, "warning: %s: not backed up: disk ", out_get(vm, "name"));
+                out_text(f, json_string_value(target));
+                fputc('\n', f);
+            }
     }
 }
 
@@ -137,6 +158,11 @@ static void summary(FILE *f, const json_t *report, const char *id)
 {
     char instant[40], vms[64];
 
+    if (json_is_string(json_object_get(report, "label"))) {
+        fputs("Label: ", f);
+        out_text(f, out_get(report, "label"));
+        fputc('\n', f);
+    }
     fprintf(f, "Restore point %.12s (%s), %s as of %s\n", id, out_get(report, "type"),
             out_count(json_array_size(json_object_get(report, "vms")), "VM", vms), out_time(report, "instant", instant));
     vm_table(f, report);
@@ -171,15 +197,35 @@ static void unindexed(FILE *f, const json_t *report)
                 out_count(out_number(u, "points"), "restore point", points));
 }
 
+void render_backup_notes(FILE *f, const json_t *report)
+{
+    types(f, report);
+    unquiet(f, report);
+    point_warnings(f, report);
+}
+
+/* Who asks for all VMs should know that they share one fate. */
+static void one_set(FILE *f, const json_t *report)
+{
+    const json_t *selection = json_object_get(report, "selection");
+
+    if (json_is_string(json_object_get(selection, "set"))) {
+        fputs("Set ", f);
+        out_text(f, out_get(selection, "set"));
+        fputs(": its VMs as one set, at the same instant, all or nothing.\n", f);
+    } else if (json_is_true(json_object_get(selection, "all"))) {
+        fputs("All VMs as one set, at the same instant (--each backs them up one by one).\n", f);
+    }
+}
+
 void render_backup(FILE *f, const json_t *report, bool verbose)
 {
     char read[16], stored[16], ms[24];
 
     (void)verbose;
+    one_set(f, report);
     summary(f, report, out_get(report, "point"));
-    types(f, report);
-    unquiet(f, report);
-    point_warnings(f, report);
+    render_backup_notes(f, report);
     lost(f, report);
     unindexed(f, report);
     fprintf(f, "%s read, %s stored in %s.\n", out_size(report, "read", read), out_size(report, "stored", stored),

@@ -54,6 +54,8 @@ int cli_code(const struct cli *cli, int r)
     case REQUESTER_REFUSED: return EXIT_REFUSED;
     case REQUESTER_DAMAGED: return EXIT_DAMAGED;
     case REQUESTER_PARTLY: return EXIT_PARTLY;
+    case REQUESTER_SOME: return EXIT_SOME;
+    case REQUESTER_FAILED: return EXIT_FAILED;
     case REQUESTER_INTERRUPTED: return EXIT_INTERRUPTED;
     default: return r < 0 ? EXIT_FAILED : EXIT_OK;
     }

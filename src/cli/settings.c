@@ -20,7 +20,18 @@
 #define WAIT_MAX_S (7 * 24 * 3600)
 
 /* What a value must be, beside what is in the table. */
-enum kind { KIND_TEXT, KIND_PATH, KIND_TIMEOUT, KIND_RETRIES, KIND_COMPRESSION, KIND_WAIT, KIND_SIZE, KIND_DURATION, KIND_PATHS };
+enum kind {
+    KIND_TEXT,
+    KIND_PATH,
+    KIND_TIMEOUT,
+    KIND_RETRIES,
+    KIND_COMPRESSION,
+    KIND_WAIT,
+    KIND_SIZE,
+    KIND_DURATION,
+    KIND_PATHS,
+    KIND_DISKS
+};
 
 static const struct setting {
     const char *name, *env; /* in kvss.conf; in the environment, NULL: not there */
@@ -56,6 +67,7 @@ static const struct setting {
     { "writer-copy-limit", NULL, offsetof(struct settings, writer_copy_limit), NULL, KIND_SIZE },
     { "wait", NULL, offsetof(struct settings, wait), NULL, KIND_WAIT },
     { "exclude", NULL, offsetof(struct settings, exclude), NULL, KIND_TEXT },
+    { "exclude-disk", NULL, offsetof(struct settings, exclude_disk), NULL, KIND_DISKS },
     { "encryption", NULL, offsetof(struct settings, encryption), "required|optional", KIND_TEXT },
     { "prune-grace", NULL, offsetof(struct settings, prune_grace), NULL, KIND_DURATION },
     { "restore-paths", NULL, offsetof(struct settings, restore_paths), NULL, KIND_PATHS },
@@ -66,6 +78,14 @@ static const struct setting vm_settings[] = {
     { "method", NULL, offsetof(struct vm_settings, method), POLICY_METHODS, KIND_TEXT },
     { "require", NULL, offsetof(struct vm_settings, require), POLICY_LEVELS, KIND_TEXT },
     { "fallback", NULL, offsetof(struct vm_settings, fallback), POLICY_FALLBACKS, KIND_TEXT },
+    { "exclude-disk", NULL, offsetof(struct vm_settings, exclude_disk), NULL, KIND_TEXT },
+};
+
+/* In a section [set NAME]. */
+static const struct setting set_settings[] = {
+    { "vms", NULL, offsetof(struct set_settings, vms), NULL, KIND_TEXT },
+    { "tags", NULL, offsetof(struct set_settings, tags), NULL, KIND_TEXT },
+    { "exclude", NULL, offsetof(struct set_settings, exclude), NULL, KIND_TEXT },
 };
 
 static char **settings_value_of(void *s, const struct setting *t)
@@ -83,6 +103,12 @@ void settings_clear(struct settings *s)
         free(s->vms[v].vm);
     }
     free(s->vms);
+    for (size_t v = 0; v < s->n_sets; v++) {
+        for (size_t i = 0; i < ARRAY_SIZE(set_settings); i++)
+            free(*settings_value_of(&s->sets[v], &set_settings[i]));
+        free(s->sets[v].name);
+    }
+    free(s->sets);
     memset(s, 0, sizeof(*s));
 }
 
@@ -153,6 +179,25 @@ static int check_paths(const struct setting *t, const char *value, struct err *e
     return 0;
 }
 
+bool settings_is_disk(const char *word)
+{
+    const char *colon = strrchr(word, ':');
+
+    return colon && colon != word && colon[1];
+}
+
+static int check_disk_words(const struct setting *t, const char *value, struct err *err)
+{
+    _cleanup_strv_ char **words = NULL;
+
+    if (settings_words(value, &words) < 0)
+        return err_nomem(err);
+    for (char **w = words; w && *w; w++)
+        if (!settings_is_disk(*w))
+            return err_set(err, EINVAL, "%s = %s: %s is not VM:DISK", t->name, value, *w);
+    return 0;
+}
+
 static int cli_settings_check(const struct setting *t, const char *value, struct err *err)
 {
     uint64_t size;
@@ -179,6 +224,7 @@ static int cli_settings_check(const struct setting *t, const char *value, struct
                    ? err_set(err, EINVAL, "%s = %s: not a duration such as 24h, 90m or 2d (at most one year), and not 0", t->name, value)
                    : 0;
     case KIND_PATHS: return check_paths(t, value, err);
+    case KIND_DISKS: return check_disk_words(t, value, err);
     case KIND_TEXT: break;
     }
     return 0;
@@ -272,12 +318,12 @@ static int settings_take(struct settings_reading *r, void *to, const struct sett
     return 0;
 }
 
-/* "vm NAME": NAME is all that comes after the blanks, brackets, blanks and signs too. NULL: it is no section of a VM. */
-static const char *vm_of(const char *section)
+/* "vm NAME": NAME is all that comes after the blanks, brackets, blanks and signs too. NULL: it is no section of that kind. */
+static const char *named_section(const char *section, const char *kind)
 {
-    size_t blanks = strncmp(section, "vm", 2) ? 0 : strspn(section + 2, " \t");
+    size_t n = strlen(kind), blanks = strncmp(section, kind, n) ? 0 : strspn(section + n, " \t");
 
-    return blanks && section[2 + blanks] ? section + 2 + blanks : NULL;
+    return blanks && section[n + blanks] ? section + n + blanks : NULL;
 }
 
 static int take_vm_line(struct settings_reading *r, const char *vm, const char *name, const char *value, struct err *err)
@@ -286,18 +332,48 @@ static int take_vm_line(struct settings_reading *r, const char *vm, const char *
     struct vm_settings *to = t ? settings_of_vm(r->s, vm) : NULL;
 
     if (!t)
-        return err_set(err, EINVAL, "unknown setting '%s' in [vm %s]: only method, require and fallback can be set per VM", name, vm);
+        return err_set(err, EINVAL, "unknown setting '%s' in [vm %s]: only method, require, fallback and exclude-disk can be set per VM",
+                       name, vm);
     return to ? settings_take(r, to, t, vm, value, err) : err_nomem(err);
+}
+
+/* NULL: out of memory. */
+static struct set_settings *settings_of_set(struct settings *s, const char *name)
+{
+    for (size_t i = 0; i < s->n_sets; i++)
+        if (!strcmp(s->sets[i].name, name))
+            return &s->sets[i];
+    struct set_settings *more = reallocarray(s->sets, s->n_sets + 1, sizeof(*more));
+    if (!more)
+        return NULL;
+    s->sets = more;
+    more[s->n_sets] = (struct set_settings){ .name = strdup(name) };
+    return more[s->n_sets].name ? &more[s->n_sets++] : NULL;
+}
+
+static int take_set_line(struct settings_reading *r, const char *section, const char *name, const char *value, struct err *err)
+{
+    const char *set = named_section(section, "set");
+    const struct setting *t = name ? find_setting(set_settings, ARRAY_SIZE(set_settings), name) : NULL;
+
+    if (name && !t)
+        return err_set(err, EINVAL, "unknown setting '%s' in [set %s]: only vms, tags and exclude can be set there", name, set);
+    struct set_settings *to = settings_of_set(r->s, set);
+    if (!to)
+        return err_nomem(err);
+    return t ? settings_take(r, to, t, section, value, err) : 0;
 }
 
 /* A section's line by itself has a VM known, so that `check` can ask whether there is one. */
 static int settings_take_line(void *priv, const char *section, const char *name, const char *value, struct err *err)
 {
     struct settings_reading *r = priv;
-    const char *vm = vm_of(section);
+    const char *vm = named_section(section, "vm");
 
+    if (named_section(section, "set"))
+        return take_set_line(r, section, name, value, err);
     if (!name && !vm)
-        return err_set(err, EINVAL, "unknown section [%s]: the only kind of section is [vm NAME]", section);
+        return err_set(err, EINVAL, "unknown section [%s]: sections are [vm NAME] and [set NAME]", section);
     if (!name)
         return settings_of_vm(r->s, vm) ? 0 : err_nomem(err);
     if (vm)

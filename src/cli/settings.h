@@ -17,6 +17,8 @@ int settings_check(const struct settings *s, const char *where, struct err *err)
 int settings_put_first(char **setting, const char *value);
 /* The words of a value, between blanks, added to *ret. -ENOMEM; caller frees, also then. */
 int settings_words(const char *value, char ***ret);
+/* Whether it is VM:DISK, neither empty. */
+bool settings_is_disk(const char *word);
 /* A size in bytes, of a value that was checked; 0 for NULL. */
 uint64_t settings_size(const char *value);
 /* Seconds of a time like "24h"; -1: none ("0"); 0: it is not one, or NULL. */

@@ -21,6 +21,8 @@ int hv_def_set_disk(struct hv_def *def, const char *target, const char *path, co
 /* Whether the disk is a volume of a storage pool that is the file or device at path: then nothing is to be corrected. */
 bool hv_def_is_volume_at(struct hv *hv, const struct hv_def *def, const char *target, const char *path);
 bool hv_def_has_disk(const struct hv_def *def, const char *target);
+/* The disk goes; that there is none of that name is fine. */
+void hv_def_drop_disk(struct hv_def *def, const char *target);
 /* The disk (by its target) whose image was at `was`: a path, or what hv_disk.locator is. The one called `target` is preferred; it may have
  * another name, where a change is pending. A volume of a pool that is not known here is taken by its target. was NULL: by target. NULL:
  * there is none. hv NULL: volumes are not looked up. */

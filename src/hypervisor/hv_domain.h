@@ -35,6 +35,7 @@ struct hv_disk {
     /* Why its image cannot be read, with the remedy: of a VM that is off or saved, since what is declared is not what lies there; of any,
      * since it is a volume that libvirt does not find. NULL: nothing is known to be wrong. */
     char *unreadable;
+    const char *excluded;   /* by what it is left out of the backup, noted by who makes that; borrowed. NULL: it is not */
     const char *unsaveable; /* format of it, or of an image behind it, with which QEMU cannot save a VM; NULL: none such */
     uint64_t size;          /* virtual bytes; 0: not known */
     char **backing;         /* paths of backing images, nearest first; NULL: none */

@@ -30,6 +30,7 @@ enum requester_end {
     REQUESTER_DAMAGED,     /* done, and the report lists damage; or what was to be read is damaged */
     REQUESTER_INTERRUPTED, /* the cancel flag was raised */
     REQUESTER_PARTLY,      /* done, without VMs that failed, as was asked for (skip_failed) */
+    REQUESTER_SOME,        /* requester_backup_each(): done for some VMs, failed for others */
 };
 
 /* Strings must outlive the requester; NULL where not given. */
@@ -103,8 +104,8 @@ int requester_list_vms(struct requester *r, json_t **ret, struct err *err);
  *   "missing": [ ID ] (points that this host knows, has not forgotten, and that are not there), "returned": [ ID ] (those that it has
  *   forgotten, and that are there again), "unsigned": [ ID ] (those that no host has signed for), "catalogue": as of
  *   requester_list_hosts(), or null };
- * oldest first. vm (name or UUID): only points that hold it; NULL: all. */
-int requester_list_points(struct requester *r, const char *vm, json_t **ret, struct err *err);
+ * oldest first. vm (name or UUID): only points that hold it; label: only those whose label is like the pattern (fnmatch(3)); NULL: all. */
+int requester_list_points(struct requester *r, const char *vm, const char *label, json_t **ret, struct err *err);
 /* The hosts that sign for what they do to the repository: { "version" of its format (below 2 there is nothing to sign),
  *   "hosts": [ { "name", "key", "this_host": bool, "believed": bool, "points": NUMBER, "entries": NUMBER, "last": NUMBER of its newest
  *                entry, "head": id and "time" of that } ],
@@ -137,7 +138,8 @@ struct requester_policy {
     const struct requester_vm_policy *vms;
     /* VMs that are left out unless they are named themselves: patterns (fnmatch(3)) of names, or UUIDs; NULL: none. */
     char *const *exclude;
-    char *const *tags;   /* VMs with one of these take part, beside those named; NULL: none */
+    char *const *exclude_disks; /* disks that are left out: "VM:DISK", both patterns of names, VM also a UUID; NULL: none */
+    char *const *tags;          /* VMs with one of these take part, beside those named; NULL: none */
     char *const *states; /* only VMs in one of these ("running", "paused", "off", "saved"), unless they are named themselves; NULL: any */
 };
 struct requester_check {
@@ -164,6 +166,7 @@ int requester_check(struct requester *r, const struct requester_check *job, json
  *   "shadow_copies": [ { "volume", "provider": NAME, "device": folder or block device while it lasted, or null } ],
  *   "left_out": [ NAME ] (writers that took no part, as asked for), "vms_left_out": [ { "name", "uuid", "why",
  *   "failed": true (it was left out since it failed: skip_failed) } ] (as of check),
+ *   "selection": { "all": bool, "set": NAME|null, "vms", "tags", "states": [ TEXT ] (as asked for) }, "label" (where there is one),
  *   "read", "stored", "elapsed_ms" }                     sizes in bytes */
 struct requester_backup {
     char *const *vms;
@@ -176,8 +179,16 @@ struct requester_backup {
     bool no_auto_recovery; /* VSS_VOLSNAP_ATTR_NO_AUTORECOVERY: shadow copies are not changed, so there is no Child VM Snapshot (M9) */
     bool skip_failed;      /* where VMs fail, all is put back, and the set is begun anew without them; REQUESTER_PARTLY */
     unsigned retries;      /* how often it is begun again after a failure that passes by itself */
+    const char *label;     /* of the restore point; valid UTF-8, at most REQUESTER_LABEL_MAX bytes; NULL: none */
+    const char *set;       /* how the set is called that `vms` and the policy's tags are; for the report. NULL: they are none */
 };
+#define REQUESTER_LABEL_MAX 200
 int requester_backup(struct requester *r, const struct requester_backup *job, json_t **ret, struct err *err);
+/* The same VMs, each with a restore point of its own, at_once of them at a time. What fails for one is no failure of the job: the end is
+ * REQUESTER_SOME where only some failed; where all did, that of all, or REQUESTER_FAILED where they differ. -errno: nothing was begun.
+ * { "at_once", "vms": [ { "name", "uuid", "result": "done|failed|refused|interrupted|not-started", "report": as of requester_backup()
+ *   or null, "error": { "text", "errno" } or null } ], "vms_left_out": as there, "done": NUMBER, "failed": NUMBER, "elapsed_ms" } */
+int requester_backup_each(struct requester *r, const struct requester_backup *job, unsigned at_once, json_t **ret, struct err *err);
 
 /* Everything recorded of a point: what requester_backup() reported, and
  * { "id", "time", "details": [ per VM what its writer recorded, see writers/vm/vm_writer.h, with "stored_as" added to disks and

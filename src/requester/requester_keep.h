@@ -17,6 +17,7 @@ struct requester_forget {
     char *const *points;                                   /* ids, prefixes, "latest"; NULL or empty: by the rules */
     unsigned last, hourly, daily, weekly, monthly, yearly; /* how many to keep of each VM */
     char *const *vms;    /* names or UUIDs: only points all of whose VMs are among these are removed; NULL: any */
+    const char *label;   /* only points whose label is like this pattern (fnmatch(3)); NULL: any */
     bool dry_run, prune; /* prune: and then give the space back */
     bool now;            /* of the prune */
 };

@@ -86,6 +86,7 @@ asks_in upgrade
 asks_in prune
 asks_in forget --keep-last 9
 asks_in backup vm
+asks_in backup vm --each
 asks_in restore latest vm --yes
 asks_in restore --latest vm --dry-run
 again() { rm -rf "$SANDBOX/files"; }

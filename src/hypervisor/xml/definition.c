@@ -226,6 +226,21 @@ static void clean_source(xmlNodePtr source)
         xmlNodeSetContent(source, BAD_CAST ""); /* the white space between what was there */
 }
 
+void hv_def_drop_disk(struct hv_def *def, const char *target)
+{
+    struct def_disk *disk = definition_find_disk(def, target);
+
+    if (!disk)
+        return;
+    def_remove_node(disk->node);
+    free(disk->target);
+    free(disk->path);
+    free(disk->format);
+    size_t i = (size_t)(disk - def->disks);
+    memmove(disk, disk + 1, (def->n_disks - i - 1) * sizeof(*disk));
+    def->n_disks--;
+}
+
 int hv_def_set_disk(struct hv_def *def, const char *target, const char *path, const char *format, struct err *err)
 {
     struct def_disk *disk = definition_find_disk(def, target);

@@ -413,6 +413,21 @@ static int attempt(struct backup b, struct backup_tries *tries, json_t **ret, st
     return again ? again : r;
 }
 
+int backup_check_job(const struct requester_backup *job, struct err *err)
+{
+    const char *label = job->label;
+    _cleanup_json_ json_t *text = json_text(label);
+
+    if (!label)
+        return 0;
+    for (const char *c = label; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            return err_set(err, EINVAL, "the label contains control characters");
+    if (!*label || strlen(label) > REQUESTER_LABEL_MAX || !json_is_string(text))
+        return err_set(err, EINVAL, "the label must be 1 to %d bytes of UTF-8", REQUESTER_LABEL_MAX);
+    return 0;
+}
+
 int requester_backup(struct requester *rq, const struct requester_backup *job, json_t **ret, struct err *err)
 {
     _cleanup_(policies_clear) struct policies policies = { 0 };
@@ -422,7 +437,9 @@ int requester_backup(struct requester *rq, const struct requester_backup *job, j
 
     rq->end = REQUESTER_DONE;
     b.begun_ms = clock_mono_ms();
-    int r = chain_type(&b.chain, b.asked, &b.type, err);
+    int r = backup_check_job(job, err);
+    if (r >= 0)
+        r = chain_type(&b.chain, b.asked, &b.type, err);
     if (r >= 0)
         r = policies_parse(&job->policy, &policies, err);
     if (r >= 0)

@@ -82,6 +82,8 @@ struct backup_tries {
     struct claims *claims; /* on the VMs, from the first attempt to the end of the last */
 };
 
+/* What can be wrong with a job before anything is looked at: -EINVAL. */
+int backup_check_job(const struct requester_backup *job, struct err *err);
 /* "web01", of a component of the VM writer. */
 const char *backup_vm_name(const struct backup_component *c);
 /* backup_again.c. Of an attempt that failed, before its session is closed: whose guests could not be quiesced. */

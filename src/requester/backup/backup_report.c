@@ -81,6 +81,15 @@ int backup_note_copies(struct backup *b, struct err *err)
     return r < 0 ? r : 0;
 }
 
+/* What was asked for: which VMs a set has may change, and here is why it had these. */
+static json_t *selection(const struct requester_backup *job)
+{
+    const struct requester_policy *p = &job->policy;
+
+    return json_pack("{s:b, s:o, s:o, s:o, s:o}", "all", !job->vms && !p->tags, "set", json_text(job->set), "vms", json_strv(job->vms),
+                     "tags", json_strv(p->tags), "states", json_strv(p->states));
+}
+
 int backup_report(struct backup *b, json_t **ret, struct err *err)
 {
     char host[HOST_NAME_MAX + 1] = "";
@@ -95,6 +104,9 @@ int backup_report(struct backup *b, json_t **ret, struct err *err)
     json_object_set_new(report, "set", json_text(b->set_id));
     json_object_set_new(report, "type", json_text(vss_backup_type_name(b->type)));
     json_object_set_new(report, "asked", json_text(b->asked));
+    json_object_set_new(report, "selection", selection(b->job));
+    if (b->job->label) /* earlier listings have none */
+        json_object_set_new(report, "label", json_text(b->job->label));
     json_object_set_new(report, "attempts", json_deep_copy(b->attempts));
     json_object_set_new(report, "vms", vms);
     json_object_set_new(report, "writers", writers);

@@ -210,6 +210,45 @@ static int look_at_excludes(struct check *c, struct err *err)
     return r;
 }
 
+/* Whether the VM of a pattern VM:DISK is one that is looked at without such a disk, or (found out for all of the host) none at all. */
+static int disk_is_idle(struct check *c, const char *pattern, bool *ret, struct err *err)
+{
+    const char *colon = strrchr(pattern, ':');
+    _cleanup_free_ char *vm = colon ? strndup(pattern, (size_t)(colon - pattern)) : strdup(pattern);
+    _cleanup_strv_ char **idle = NULL;
+    bool looked_at = false, found = false;
+
+    for (size_t i = 0; i < c->n; i++)
+        for (size_t k = 0; k < c->vms[i].dom->n_disks; k++) {
+            bool its = false;
+            found |= policy_pattern_has(pattern, c->vms[i].dom->name, c->vms[i].dom->uuid, c->vms[i].dom->disks[k].target, &its);
+            looked_at |= its;
+        }
+    *ret = looked_at && !found;
+    if (looked_at || !vm)
+        return vm ? 0 : err_nomem(err);
+    char *const patterns[] = { vm, NULL };
+    int r = select_idle_patterns(c->s->hv, patterns, &idle, err);
+    *ret = idle != NULL;
+    return r;
+}
+
+static int look_at_excluded_disks(struct check *c, struct err *err)
+{
+    int r = 0;
+
+    for (char *const *p = c->policies->exclude_disks; p && *p && r >= 0; p++) {
+        bool idle = false;
+        r = disk_is_idle(c, *p, &idle, err);
+        if (r >= 0 && idle)
+            check_found(c, c->findings,
+                        FOUND(FINDING_WARNING, "exclude-matches-nothing",
+                              "correct it; ignore this if the VM is on another host that shares the file"),
+                        "%s is excluded (exclude-disk in kvss.conf, or --exclude-disk), but no VM on this host has such a disk", *p);
+    }
+    return r;
+}
+
 int check_left(struct check *c, struct err *err)
 {
     char prefix[CHAIN_PREFIX_MAX];
@@ -220,5 +259,7 @@ int check_left(struct check *c, struct err *err)
         look_at_vm(c, &c->vms[i], c->rq->store ? prefix : NULL);
     look_at_sections(c);
     int r = look_at_excludes(c, err);
+    if (r >= 0)
+        r = look_at_excluded_disks(c, err);
     return r < 0 ? r : left_look_at_sessions(c, err);
 }

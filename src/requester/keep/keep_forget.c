@@ -5,6 +5,7 @@
 #include "requester/repository/repository.h"
 #include "requester/point/stored_point.h"
 #include <errno.h>
+#include <fnmatch.h>
 #include <string.h>
 
 struct forget {
@@ -89,6 +90,13 @@ static bool is_only_of(const json_t *meta, char *const *vms)
     return true;
 }
 
+static bool has_label(const struct forget *f, size_t i)
+{
+    const char *label = json_get_text(f->metas[i], "label");
+
+    return !f->job->label || (label && fnmatch(f->job->label, label, 0) == 0);
+}
+
 static bool is_protected(const struct forget *f, const char *id)
 {
     return store_protection_find(f->protections, f->n_protections, id) != NULL;
@@ -102,6 +110,9 @@ static int by_rules(struct forget *f, struct err *err)
     if (!(j->last || j->hourly || j->daily || j->weekly || j->monthly || j->yearly))
         return err_set(err, EINVAL, "no restore point and no rule given: that would remove all restore points");
     int r = point_check_vms(f->metas, f->n, j->vms, err);
+    for (size_t i = 0; i < f->n; i++)
+        if (!has_label(f, i))
+            f->items[i].groups = NULL; /* the rules do not count it */
     if (r >= 0)
         r = store_policy_apply(&policy, f->items, f->n, err);
     for (size_t i = 0; r >= 0 && i < f->n; i++) {
@@ -109,6 +120,8 @@ static int by_rules(struct forget *f, struct err *err)
             f->items[i].keep = true;
             f->items[i].why = "protected";
         }
+        if (!has_label(f, i))
+            f->items[i].why = "does not have the label";
         if (f->items[i].keep || (f->metas[i] && f->groups[i] && is_only_of(f->metas[i], j->vms)))
             continue;
         f->items[i].keep = true;

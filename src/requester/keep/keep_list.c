@@ -6,6 +6,7 @@
 #include "requester/keep/keep.h"
 #include "requester/session/session.h"
 #include <errno.h>
+#include <fnmatch.h>
 
 static int list_give(json_t *report, json_t **ret, struct err *err)
 {
@@ -160,7 +161,7 @@ int requester_list_vms(struct requester *rq, json_t **ret, struct err *err)
 /* ---- Restore points -------------------------------------------------------------------------------------------------------*/
 
 /* NULL: its listing is not one of ours, or it does not hold the VM. */
-static json_t *point_entry(const struct requester *rq, const struct store_point_info *p, const char *vm)
+static json_t *point_entry(const struct requester *rq, const struct store_point_info *p, const char *vm, const char *label)
 {
     _cleanup_json_ json_t *meta = NULL;
     struct err why = ERR_INIT;
@@ -171,6 +172,9 @@ static json_t *point_entry(const struct requester *rq, const struct store_point_
         return NULL;
     }
     if (vm && !point_find_vm(meta, vm))
+        return NULL;
+    const char *has = json_get_text(meta, "label");
+    if (label && (!has || fnmatch(label, has, 0) != 0))
         return NULL;
     json_object_set_new(meta, "id", json_string(p->id));
     json_object_set_new(meta, "time", json_string(clock_format(p->time_us, time)));
@@ -194,7 +198,7 @@ static int list_check_name(const struct store_point_info *list, size_t n, const 
     return r;
 }
 
-int requester_list_points(struct requester *rq, const char *vm, json_t **ret, struct err *err)
+int requester_list_points(struct requester *rq, const char *vm, const char *label, json_t **ret, struct err *err)
 {
     _cleanup_free_ struct store_protection *protections = NULL;
     struct store_point_info *list = NULL;
@@ -211,7 +215,7 @@ int requester_list_points(struct requester *rq, const char *vm, json_t **ret, st
     if (r >= 0) {
         json_t *points = json_array(), *entry;
         for (size_t i = 0; i < n; i++)
-            if ((entry = point_entry(rq, &list[i], vm))) {
+            if ((entry = point_entry(rq, &list[i], vm, label))) {
                 const struct store_protection *p = store_protection_find(protections, n_protections, list[i].id);
                 json_object_set_new(entry, "protected", protection_json(p));
                 json_array_append_new(points, entry);

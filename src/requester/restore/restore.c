@@ -314,6 +314,7 @@ static void restore_vm_clear(struct restore_vm *vm)
     json_decref(vm->nics_live);
     json_decref(vm->demands);
     json_decref(vm->notes);
+    json_decref(vm->absent);
     json_decref(vm->shared);
     strv_free(vm->copy_lacks);
     vm_record_clear(&vm->record);

@@ -56,6 +56,7 @@ struct restore_vm {
     char **copy_lacks; /* of a copy: what it will not find on this host; NULL: nothing */
     json_t *demands;   /* what its definition takes from this host, for the plan; owned; NULL: not looked for */
     json_t *notes;     /* what the user must know, found before anything is done: a list of texts; owned; NULL: nothing */
+    json_t *absent;    /* disks that it comes back without: target to the path of the image that is not here; owned; NULL: none */
     char *definition;  /* path of the definition taken out of the point */
     char *live_path;   /* path of the definition that it comes back with until it is turned off; NULL: none, it is started as defined */
     char *memory;      /* path of the save image taken out of the point; NULL: none */
@@ -128,6 +129,9 @@ const struct hv_def *restore_definition(const struct restore_vm *vm);
 /* The target that a disk has in one of the two; NULL: it is not in it. Borrowed. */
 const char *restore_disk_in(const struct restore_vm *vm, const struct hv_def *def, const struct restore_disk *d);
 /* After restore_place(): notes the disks that the VM will not have, though their images are restored. */
+/* restore_without.c: tells of disks that were left out of the backup on purpose, and takes those out of the definitions whose images are
+ * not here. -ENOENT: its memory expects one. */
+int restore_note_excluded(const struct restore *r, struct restore_vm *vm, struct err *err);
 int restore_note_disks(const struct restore *r, struct restore_vm *vm, struct err *err);
 __attribute__((format(printf, 2, 3))) int restore_note(struct restore_vm *vm, const char *fmt, ...);
 /* restore_place.c: where each file goes, what is there of the VM now, the state it comes back in. */

@@ -60,6 +60,10 @@ static json_t *staying(const struct restore_vm *vm)
         bool written = !d->path || d->device == HV_DEVICE_CDROM || d->device == HV_DEVICE_FLOPPY;
         for (size_t k = 0; k < vm->n_disks && !written; k++)
             written = restore_same_file(d->path, vm->disks[k].path);
+        for (size_t k = 0; k < vm->record.n_disks && !written; k++) { /* left out of the backup as asked for: the VM keeps it */
+            const struct vm_record_disk *kept = &vm->record.disks[k];
+            written = kept->excluded_by && kept->path && restore_same_file(d->path, kept->path);
+        }
         if (!written && !restore_deletes(vm, d->path))
             json_array_append_new(list, json_text(d->path));
     }

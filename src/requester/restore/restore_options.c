@@ -46,6 +46,8 @@ static void add_special(const struct restore *r, const struct restore_vm *vm, js
         json_object_set(o, "nics_live", vm->nics_live);
     if (vm->live_path)
         json_object_set_new(o, "live", json_text(vm->live_path));
+    if (vm->absent)
+        json_object_set(o, "absent", vm->absent);
     json_object_set_new(o, "both", json_boolean(vm->both));
     json_t *deletes = json_array();
     for (size_t i = 0; i < vm->n_old; i++)

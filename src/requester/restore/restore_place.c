@@ -328,7 +328,8 @@ static int place_vm(struct restore *r, struct restore_vm *vm, struct err *err)
     if (rc < 0)
         return rc;
     place_plan_state(r, vm);
-    return restore_note_disks(r, vm, err);
+    rc = restore_note_excluded(r, vm, err);
+    return rc < 0 ? rc : restore_note_disks(r, vm, err);
 }
 
 static int find_dir(struct restore *r, struct err *err)

@@ -2,6 +2,7 @@
 #include "requester/session/policy.h"
 #include "base/guid.h"
 #include <errno.h>
+#include <fnmatch.h>
 #include <string.h>
 
 struct word {
@@ -78,6 +79,7 @@ int policies_parse(const struct requester_policy *policy, struct policies *ret, 
     _cleanup_(policies_clear) struct policies p = { 0 };
 
     p.all.live_state = policy->live_state;
+    p.exclude_disks = policy->exclude_disks;
     int r = policy_parse(policy->method, policy->require, policy->fallback, &p.all, err);
     if (r < 0)
         return r;
@@ -110,6 +112,26 @@ struct vm_policy policies_find(void *priv, const char *name, const char *uuid)
         if (guid_equal(p->learnt[i].uuid, uuid))
             found.not_quiesced = p->learnt[i].why;
     return found;
+}
+
+bool policy_pattern_has(const char *pattern, const char *name, const char *uuid, const char *target, bool *ret_vm)
+{
+    const char *colon = strrchr(pattern, ':');
+    _cleanup_free_ char *vm = colon ? strndup(pattern, (size_t)(colon - pattern)) : NULL;
+
+    *ret_vm = vm && (!strcmp(vm, name) || guid_equal(vm, uuid) || fnmatch(vm, name, 0) == 0);
+    return *ret_vm && fnmatch(colon + 1, target, 0) == 0;
+}
+
+const char *policies_excluded(void *priv, const char *name, const char *uuid, const char *target)
+{
+    const struct policies *p = priv;
+    bool vm;
+
+    for (char *const *pattern = p->exclude_disks; pattern && *pattern; pattern++)
+        if (policy_pattern_has(*pattern, name, uuid, target, &vm))
+            return *pattern;
+    return NULL;
 }
 
 bool policy_may_fall_back(const struct vm_policy *p, bool guest_refused)

@@ -17,6 +17,7 @@ struct policy_learnt {
 
 struct policies {
     struct vm_policy all;
+    char *const *exclude_disks; /* "VM:DISK", see policies_excluded(); borrowed; NULL: none */
     size_t n, n_learnt;
     struct policy_of *of;
     struct policy_learnt *learnt;
@@ -29,6 +30,11 @@ int policies_parse(const struct requester_policy *policy, struct policies *ret, 
 void policies_clear(struct policies *p);
 /* For struct vm_writer_config; priv is a struct policies *. A VM that is listed by name and by UUID: what comes first. */
 struct vm_policy policies_find(void *priv, const char *name, const char *uuid);
+/* The pattern "VM:DISK" that leaves the disk out: VM is a name, a UUID, or as DISK a pattern (fnmatch(3)) of names. NULL: none. For struct
+ * vm_writer_config, as above. */
+const char *policies_excluded(void *priv, const char *name, const char *uuid, const char *target);
+/* One such pattern: whether its VM is this one, and its disk. */
+bool policy_pattern_has(const char *pattern, const char *name, const char *uuid, const char *target, bool *ret_vm);
 /* Whether its fallback would do for a VM whose guest could not be quiesced; guest_refused: it was for the writers in it. */
 bool policy_may_fall_back(const struct vm_policy *p, bool guest_refused);
 /* From now on the VM gets what its fallback is, and why. */

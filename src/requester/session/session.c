@@ -95,6 +95,7 @@ static int open_vm_writer(struct session *s, const struct session_options *o, st
         .session_dir = s->dir,
         .snapshot_dir = c->snapshot_dir,
         .policy = o->policies ? policies_find : NULL,
+        .excluded = o->policies ? policies_excluded : NULL,
         .policy_priv = o->policies,
         .checkpoint_prefix = o->checkpoint_prefix,
         .agent_timeout_ms = c->agent_timeout_ms,

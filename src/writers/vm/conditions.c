@@ -139,11 +139,26 @@ static bool disk_is_basic(const struct vm_writer *w, const struct hv_disk *disk,
     return true;
 }
 
+/* A guest volume that is on disks alone which were left out on purpose: nobody will look for it in the restore point. */
+static bool is_left_out(const struct vm_report *r, const struct hv_guest_fs *fs)
+{
+    for (char **t = fs->targets; t && *t; t++) {
+        bool excluded = false;
+        for (size_t i = 0; i < r->n_disks; i++)
+            excluded |= r->disks[i].excluded_by && !strcmp(r->disks[i].target, *t);
+        if (!excluded)
+            return false;
+    }
+    return fs->targets && *fs->targets && !fs->unknown_disk;
+}
+
 /* A guest volume that spans a disk which is not in the set would come back torn. */
 static bool fs_is_whole(const struct vm_report *r, const struct hv_guest_fs *fs, struct vm_condition *c)
 {
     if (fs->read_only)
         return true; /* a CD-ROM, whatever disk it is: nothing in it changes */
+    if (is_left_out(r, fs))
+        return true;
     if (fs->unknown_disk) {
         found(c, false, "the guest's %s (%s) is on a disk that is not one of the VM's", fs->mountpoint, fs->type);
         return false;

@@ -43,7 +43,7 @@ static const char *disk_not_covered(const struct hv_disk *d, const char **ret_cl
     bool other = d->source == HV_SOURCE_OTHER && !folder && !d->unreadable;
     bool drive = d->device == HV_DEVICE_CDROM || d->device == HV_DEVICE_FLOPPY;
 
-    *ret_clause = d->device == HV_DEVICE_LUN || (!drive && (iscsi || other)) ? NOT_VISIBLE : NULL;
+    *ret_clause = d->device == HV_DEVICE_LUN || (!drive && !d->excluded && (iscsi || other)) ? NOT_VISIBLE : NULL;
     switch (d->device) {
     case HV_DEVICE_CDROM: return "CD-ROM drive: the drive is kept in the definition, its medium is not backed up";
     case HV_DEVICE_FLOPPY: return "floppy drive: the drive is kept in the definition, its medium is not backed up";
@@ -52,6 +52,8 @@ static const char *disk_not_covered(const struct hv_disk *d, const char **ret_cl
     }
     if (d->source == HV_SOURCE_NONE)
         return "empty drive";
+    if (d->excluded)
+        return "excluded";
     if (iscsi)
         return "iSCSI disk: not visible to the host; back it up from inside the guest or on the target";
     if (folder)
@@ -90,6 +92,7 @@ static int method_add_disk(struct vm_report *r, const struct vm_disk_report *wha
     d->format = what->format ? strdup(what->format) : NULL;
     d->why = what->why ? strdup(what->why) : NULL;
     d->clause = what->clause;
+    d->excluded_by = what->excluded_by;
     d->covered = !what->why;
     return d->target && (d->path || !what->path) && (d->format || !what->format) && (d->why || !what->why) ? 0 : -ENOMEM;
 }
@@ -121,9 +124,23 @@ static int cover_disk(struct vm_report *r, const struct hv_disk *d)
 {
     struct vm_disk_report what = { .target = d->target, .path = d->locator, .format = d->format };
     const char *why = disk_not_covered(d, &what.clause);
+    _cleanup_free_ char *excluded = NULL;
 
+    if (why && d->excluded && d->device == HV_DEVICE_DISK && d->source != HV_SOURCE_NONE) {
+        if (!(excluded = str_format("excluded by %s", d->excluded)))
+            return -ENOMEM;
+        why = excluded;
+        what.excluded_by = d->excluded;
+    }
     what.why = why ? (char *)why : d->unreadable;
     return method_add_disk(r, &what);
+}
+
+/* What somebody asked for comes first: such a disk need not even be readable. */
+static void note_excluded(const struct vm_writer *w, struct hv_domain *d)
+{
+    for (size_t i = 0; w->config.excluded && i < d->n_disks; i++)
+        d->disks[i].excluded = w->config.excluded(w->config.policy_priv, d->name, d->uuid, d->disks[i].target);
 }
 
 static int add_later(struct vm_report *r, const struct hv_disk *d)
@@ -351,6 +368,7 @@ int vm_examine(struct vm_writer *w, struct hv_domain *d, struct vm_report *ret, 
 {
     struct vm_report r = { .state = d->state, .level = VM_LEVEL_CRASH, .agent = HV_AGENT_FAILED };
 
+    note_excluded(w, d);
     int rc = vm_look_at_network(d, err);
     if (rc < 0)
         return rc;

@@ -67,6 +67,19 @@ static int correct_disks(struct vm_restore *r, struct hv_def *def, const struct 
     return 0;
 }
 
+/* With disks whose images are not here the VM could not be started. */
+static void drop_absent(struct vm_restore *r, struct hv_def *def)
+{
+    const char *target;
+    json_t *path;
+
+    json_object_foreach (json_object_get(r->options, "absent"), target, path) {
+        const char *here = json_is_string(path) ? hv_def_find_image(NULL, def, target, json_string_value(path)) : NULL;
+        if (here)
+            hv_def_drop_disk(def, here);
+    }
+}
+
 /* Disks of the original that the copy gets no image of must not be written by two VMs. */
 static int leave_disks(struct vm_restore *r, struct hv_def *def, const struct pass *pass, struct err *err)
 {
@@ -133,6 +146,7 @@ static int correct(struct vm_restore *r, const char *xml, const struct pass *pas
     int rc = hv_def_parse(xml, &r->def, err);
     if (rc < 0)
         return rc;
+    drop_absent(r, r->def);
     if ((rc = vm_correct_identity(r, r->def, pass->tell, err)) < 0 || (rc = correct_disks(r, r->def, pass, err)) < 0 ||
         (rc = leave_disks(r, r->def, pass, err)) < 0 || (rc = correct_nvram(r, r->def, pass->tell, err)) < 0 ||
         (rc = eject_missing(r, r->def, pass->tell, err)) < 0 || (rc = vm_correct_networks(r, r->def, pass->live, pass->tell, err)) < 0 ||

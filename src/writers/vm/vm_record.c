@@ -168,6 +168,7 @@ static const struct vm_field disk_fields[] = {
     PLAIN(KEY_COVERED, covered, FIELD_BOOL),
     TEXT(KEY_WHY, why, TEXT_LEN),
     TEXT_OR_NONE(KEY_CLAUSE, clause, NAME_LEN),
+    TEXT_OR_NONE(KEY_EXCLUDED_BY, excluded_by, NAME_LEN),
     PLAIN(KEY_READONLY, readonly, FIELD_BOOL),
     PLAIN(KEY_SHAREABLE, shareable, FIELD_BOOL),
     { .key = KEY_BACKING, .kind = FIELD_TEXTS, AT(backing), .max = FILES_MAX, .within = KEY_PATH },

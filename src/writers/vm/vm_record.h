@@ -85,8 +85,9 @@ struct vm_record_disk {
     char *target, *path, *format;
     uint64_t size;
     bool covered;
-    char *why;    /* where not covered */
-    char *clause; /* that this follows from, "M11"; NULL: none, or of kvss before it was recorded */
+    char *why;         /* where not covered */
+    char *clause;      /* that this follows from, "M11"; NULL: none, or of kvss before it was recorded */
+    char *excluded_by; /* it was left out as asked for, by this pattern; NULL: it was not */
     bool readonly, shareable;
     char **backing; /* paths */
     struct vm_record_image image;

@@ -20,6 +20,8 @@
 #define KEY_CONDITIONS "conditions"
 #define KEY_CONSISTENCY "consistency"
 #define KEY_COVERED "covered"
+#define KEY_EXCLUDED_BY "excluded_by"
+#define KEY_EXCLUDED_DISKS "excluded_disks"
 #define KEY_DIRTY "dirty"
 #define KEY_DISKS "disks"
 #define KEY_DOWN_MS "down_ms"

@@ -47,7 +47,7 @@ static int make_disks(const struct vm_report *r, struct vm_record *ret)
         struct vm_record_disk *to = &ret->disks[ret->n_disks++];
         to->covered = d->covered;
         rc = record_text(&to->target, d->target) | record_text(&to->path, d->path) | record_text(&to->format, d->format) |
-             record_text(&to->why, d->why) | record_text(&to->clause, d->clause);
+             record_text(&to->why, d->why) | record_text(&to->clause, d->clause) | record_text(&to->excluded_by, d->excluded_by);
     }
     return rc;
 }

@@ -17,6 +17,18 @@ static json_t *disks_named(const struct vm_record *r)
     return list;
 }
 
+/* Those that were left out as asked for, which are among the others too. */
+static json_t *disks_excluded(const struct vm_record *r)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < r->n_disks; i++)
+        if (r->disks[i].excluded_by)
+            json_array_append_new(list,
+                                  json_pack("{s:o, s:o}", KEY_TARGET, json_text(r->disks[i].target), KEY_WHY, json_text(r->disks[i].why)));
+    return list;
+}
+
 static json_t *disks_read_whole(const struct vm_record *r)
 {
     json_t *list = json_array();
@@ -65,6 +77,9 @@ json_t *vm_record_summary(const struct vm_record *r)
     if (r->clause) /* earlier listings have none */
         rc |= json_object_set(o, KEY_CLAUSE, json_object_get(all, KEY_CLAUSE));
     rc |= json_object_set_new(o, KEY_NOT_COVERED, disks_named(r));
+    _cleanup_json_ json_t *excluded = disks_excluded(r);
+    if (json_array_size(excluded)) /* earlier listings have none */
+        rc |= json_object_set(o, KEY_EXCLUDED_DISKS, excluded);
     rc |= json_object_set_new(o, KEY_WHOLE, disks_read_whole(r));
     rc |= json_object_set_new(o, KEY_DISKS, json_integer((json_int_t)s.disks));
     rc |= json_object_set_new(o, KEY_SIZE, json_integer((json_int_t)s.size));

@@ -39,7 +39,9 @@ struct vm_writer_config {
     const char *snapshot_dir; /* where snapshot files of all VMs are placed; NULL: beside each image (M4c) */
     /* The policy of a VM; any thread; its text lives as long as the writer. NULL: all zero, for all VMs. */
     struct vm_policy (*policy)(void *priv, const char *name, const char *uuid);
-    void *policy_priv;
+    /* By what a disk of a VM is left out, NULL: it is not; otherwise as of `policy`. NULL: none is. */
+    const char *(*excluded)(void *priv, const char *name, const char *uuid, const char *target);
+    void *policy_priv;               /* of both */
     const char *checkpoint_prefix;   /* named PREFIX-<time>-<VM>; NULL: none are made */
     unsigned agent_timeout_ms;       /* 0: 5000 for questions, 10000 for a freeze */
     unsigned hold_limit_ms;          /* the watchdog thaws guests that are frozen for so long; 0: 60000 */
@@ -81,6 +83,8 @@ struct vm_disk_report {
     bool covered;
     char *why;          /* where not covered: "pass-through disk: ...", "CD-ROM ..."; NULL otherwise */
     const char *clause; /* of the mission that this follows from, "M11"; NULL: none, or covered */
+    const char
+        *excluded_by; /* it would be covered, but was left out as asked for; borrowed, of struct vm_writer_config. NULL: it was not */
 };
 struct vm_report {
     char *name, *uuid;
@@ -157,6 +161,7 @@ int vm_writer_drop_checkpoints(struct vm_writer *w, const char *uuid, char *cons
  *    "nics": { NUMBER of a NIC in the definition, as "0": the network or bridge to plug it into, or null for none }, "nics_live": the
  *    same of the definition that it ran with,
  *    "name", "uuid": of a copy: nothing is turned off, and another VM comes into being; "keep_mac": bool,
+ *    "absent": { TARGET: PATH }: disks that the VM comes back without, whose images are not here,
  *    "deletes": [ PATH ]: images of the VM that is replaced, which the requester deletes when the new one stands,
  *    "part": true: only these disks, into the VM that is there and stays defined,
  *    of the VM at the backup: "was": its state, "autostart": bool, "disks_were": { "vda": PATH or null } }
