@@ -35,6 +35,8 @@ void render_forget(FILE *f, const json_t *report, bool verbose);
 void render_prune(FILE *f, const json_t *report, bool verbose);
 void render_fsck(FILE *f, const json_t *report, bool verbose);
 void render_repair(FILE *f, const json_t *report, bool verbose);
+void render_status(FILE *f, const json_t *report, bool verbose);
+void render_status_line(FILE *f, const json_t *report, bool verbose);
 void render_stats(FILE *f, const json_t *report, bool verbose);
 void render_copy(FILE *f, const json_t *report, bool verbose);
 void render_key(FILE *f, const json_t *report, bool verbose);

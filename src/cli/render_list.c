@@ -82,11 +82,14 @@ static char *tags_of(const json_t *list)
 void render_vms(FILE *f, const json_t *report, bool verbose)
 {
     static const char *const header[] = { "NAME", "STATE", "DISKS", "SIZE", "UUID", "TAGS" };
-    struct table *t = table_new(header, ARRAY_SIZE(header));
     size_t i, k;
     json_t *vm, *d;
+    bool tagged = false;
 
     (void)verbose;
+    json_array_foreach (json_object_get(report, "vms"), i, vm)
+        tagged |= json_array_size(json_object_get(vm, "tags")) != 0;
+    struct table *t = table_new(header, ARRAY_SIZE(header) - !tagged);
     json_array_foreach (json_object_get(report, "vms"), i, vm) {
         _cleanup_free_ char *tags = tags_of(json_object_get(vm, "tags"));
         uint64_t size = 0;

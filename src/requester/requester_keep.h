@@ -10,6 +10,22 @@
 
 struct requester;
 
+/* How it stands with the backups.
+ * { "time", "vms": [ { "name", "uuid", "state" (null: it is not on this host), "excluded": PATTERN|null, "point": ID of its newest or null,
+ *     "instant", "age_s", "consistency", "method" (of that; null), "points": NUMBER } ] (those of this host first),
+ *   "libvirt": why the VMs of this host are not known, or null,
+ *   "repository": { "path", "free", "total" (bytes or null), "points", "protected", "unreadable": NUMBERs,
+ *     "unverified": [ ID ] (those that this host has never read back) },
+ *   "locks": as of requester_unlock(), "sessions": [ { "session", "effects", "why" } ] (that crashed and were not undone),
+ *   "missing", "returned", "unsigned", "catalogue": as of requester_list_points(),
+ *   "problems": [ { "level": "warning|critical", "text" } ] } */
+struct requester_status {
+    char *const *vms;       /* names, UUIDs, patterns; NULL or empty: all */
+    char *const *exclude;   /* patterns of VMs that need no backup; NULL: none */
+    int64_t warn_s, crit_s; /* ages; 0: none is too old. With crit_s, no restore point at all is critical */
+};
+int requester_status(struct requester *r, const struct requester_status *job, json_t **ret, struct err *err);
+
 /* Removes restore points: those named; or those that the rules do not keep, where any rule is above 0.
  * { "dry_run", "kept": [ POINT ], "removed": [ POINT ], "prune": as requester_prune() or null }
  * POINT: { "id", "time", "instant", "vms": [ NAME ], "why": the rule that keeps it, or null } */

@@ -78,6 +78,7 @@ asks_in show latest
 asks_in protect latest
 asks_in protect --off latest
 asks_in verify latest
+asks_in status
 asks_in stats
 asks_in fsck
 asks_in repair index

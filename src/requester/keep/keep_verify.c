@@ -4,6 +4,21 @@
 #include "requester/repository/repository.h"
 #include <errno.h>
 
+/* id NULL: all. */
+static void note_verified(struct requester *rq, const char *id)
+{
+    _cleanup_strv_ char **ids = NULL;
+    struct store_point_info *list = NULL;
+    size_t n = 0;
+    int r = id ? strv_add(&ids, id) : store_list(rq->store, &list, &n, NULL, NULL);
+
+    for (size_t i = 0; i < n && r >= 0; i++)
+        r = strv_add(&ids, list[i].id);
+    if (r >= 0)
+        known_note_verified(rq, ids);
+    store_list_free(list, n);
+}
+
 static int verify(struct requester *rq, const char *id, json_t **ret, struct err *err)
 {
     _cleanup_(findings_clear) struct findings f = { 0 };
@@ -23,6 +38,8 @@ static int verify(struct requester *rq, const char *id, json_t **ret, struct err
         r = known_report(rq, report, err);
     if (r < 0)
         return r;
+    if (!count)
+        note_verified(rq, id);
     bool is_short = !id && known_is_short(rq);
     *ret = TAKE_PTR(report);
     rq->end = count || is_short ? REQUESTER_DAMAGED : REQUESTER_DONE;

@@ -11,6 +11,7 @@
  *
  * "state" is seen (made by others), prepared (by this host, at "prepared_us"; it may never have been published), ours, forgotten (by this
  * host). "vms" tells what this host backed up, or of points of others what they say; a copy that it made has none.
+ * "verified_us" of a point: when this host last read it back.
  * "told" of a point: that it is missing has been reported by a command that writes. A host without the file trusts what it finds.
  *
  * Where the repository has a catalogue (store/store_catalogue.h), "hosts" are those that have signed it, each with its newest entry; what
@@ -99,6 +100,9 @@ void known_note_accepted(struct requester *rq, char *const *ids);
 /* This host has changed its keys or its version. */
 void known_note_keys(struct requester *rq);
 
+/* This host has read them back, all of what they hold, and found nothing wrong. When it last did: microseconds since 1970, 0: never. */
+void known_note_verified(struct requester *rq, char *const *ids);
+int64_t known_verified(const struct requester *rq, const char *id);
 /* Whether a restore point is the one that this host made with the checkpoint: it is (1), another one is (0), or nobody knows (-1), as
  * without a memory (rq->known NULL). */
 int known_owns(const struct requester *rq, const char *point, const char *vm_uuid, const char *checkpoint);

@@ -109,6 +109,31 @@ void known_note_made(struct requester *rq, const char *id)
     change(rq, made, (void *)(uintptr_t)id);
 }
 
+/* Of those that it has no note of it need not remember that either. */
+static int verified(json_t *points, void *priv)
+{
+    int r = 0;
+
+    for (char *const *id = priv; id && *id; id++) {
+        json_t *p = json_object_get(points, *id);
+        r |= p ? json_object_set_new(p, "verified_us", json_integer((json_int_t)clock_wall_us())) : 0;
+    }
+    return r;
+}
+
+void known_note_verified(struct requester *rq, char *const *ids)
+{
+    if (ids)
+        change(rq, verified, (void *)(uintptr_t)ids);
+}
+
+int64_t known_verified(const struct requester *rq, const char *id)
+{
+    const json_t *points = rq->known ? json_object_get(rq->known->doc, "points") : NULL;
+
+    return (int64_t)json_get_u64(json_object_get(points, id), "verified_us");
+}
+
 static int new_keys(json_t *doc, void *priv)
 {
     struct store *s = priv;

@@ -217,7 +217,7 @@ json_t *vm_record_summary(const struct vm_record *r);
 int vm_record_summary_differs(const struct vm_record *r, const json_t *entry, char **ret, struct err *err);
 /* What is read of an entry in a listing (NULL: none) without reading the record; borrowed from it, NULL where it does not say. */
 struct vm_record_listed {
-    const char *name, *uuid, *type, *instant, *checkpoint, *method, *not_quiesced;
+    const char *name, *uuid, *type, *instant, *checkpoint, *method, *consistency, *not_quiesced;
 };
 struct vm_record_listed vm_record_listed(const json_t *entry);
 /* What a check reports of a VM: "name", "uuid", "state", "method", "level", "conditions", "disks", "warnings". NULL: out of memory. */

@@ -135,6 +135,7 @@ struct vm_record_listed vm_record_listed(const json_t *entry)
         .instant = json_get_text(entry, KEY_INSTANT),
         .checkpoint = json_get_text(entry, KEY_CHECKPOINT),
         .method = json_get_text(entry, KEY_METHOD),
+        .consistency = json_get_text(entry, KEY_CONSISTENCY),
         .not_quiesced = json_get_text(entry, KEY_NOT_QUIESCED),
     };
 }
