@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/num.h"
 #include "base/strv.h"
 #include "cli/ask.h"
 #include "cli/cli.h"
 #include "cli/out.h"
 #include "cli/render.h"
+#include "cli/restore_first.h"
 #include "cli/settings.h"
 #include <errno.h>
 #include <string.h>
 
+#define DAYS_MAX 3650
+
 struct restore_options {
-    bool latest, overwrite, keep_mac, start, no_start, paused, discard_memory, images_only, dry_run, yes, move, trust, no_writers;
-    const char *at, *to, *pool, *name, *wait, *files_to;
+    bool latest, overwrite, keep_mac, start, no_start, paused, discard_memory, images_only, dry_run, yes, move, trust, no_writers, undo;
+    const char *at, *to, *pool, *name, *wait, *files_to, *backup_first;
     char **disks, **networks, **allow, **writers;
 };
 
@@ -39,6 +43,8 @@ static const struct cli_option options[] = {
     { "allow-path", 0, "PATH", "allow writing to PATH and below", AT(allow), NULL, true },
     { "trust-definition", 0, NULL, "allow all that the definition runs and opens", AT(trust), NULL, false },
     { "move", 0, NULL, "replace the VM and put its images at a new place", AT(move), NULL, false },
+    { "backup-first", 0, "[DAYS]", "back up what is replaced; protect that for DAYS", AT(backup_first), NULL, false },
+    { "undo", 0, NULL, "bring back what a --backup-first restore replaced", AT(undo), NULL, false },
     { "yes", 'y', NULL, "do not ask before replacing a VM", AT(yes), NULL, false },
     { "dry-run", 'n', NULL, "only show what would be done", AT(dry_run), NULL, false },
     { NULL },
@@ -61,6 +67,8 @@ static const char *conflict(const struct restore_options *o, bool parts)
         return "--images-only needs --to FOLDER";
     if (o->images_only && (o->name || o->networks || o->start || o->no_start || o->paused))
         return "--images-only only writes files: it cannot be combined with --name, --network, --start, --no-start or --paused";
+    if (o->backup_first && (o->images_only || o->name))
+        return "--backup-first cannot be combined with --name or --images-only, which replace no VM";
     if (parts && !o->images_only && (whole || o->start || o->no_start || o->paused))
         return "--disk TARGET restores single disks into an existing VM: apart from it, only --discard-memory and --overwrite are allowed";
     return NULL;
@@ -70,7 +78,7 @@ static const char *conflict(const struct restore_options *o, bool parts)
 static const char *conflict_files(const struct restore_options *o, char *const *vms)
 {
     bool of_vms = *vms || o->to || o->pool || o->disks || o->name || o->keep_mac || o->networks || o->start || o->no_start || o->paused ||
-                  o->discard_memory || o->images_only || o->move || o->trust;
+                  o->discard_memory || o->images_only || o->move || o->trust || o->backup_first || o->undo;
 
     if (o->no_writers && (o->writers || o->files_to))
         return "--no-writers cannot be combined with --writer or --files-to";
@@ -196,20 +204,49 @@ static int cmd_restore_ask(struct cli *cli, const struct requester_restore *job,
     return code;
 }
 
-static int restore(struct cli *cli, struct requester_restore *job, struct err *err)
-{
-    json_t *agreed = NULL, *report = NULL;
+/* What a restore needs beside itself; all owned. */
+struct restore_aids {
+    json_t *agreed, *first; /* the plan; the backup of what it replaces */
+    char *point, *undo;     /* ids */
+};
 
-    int code = cmd_restore_ask(cli, job, &agreed, err);
-    if (agreed) { /* the very point, even if there is a newer one by now */
-        job->agreed = agreed;
-        job->point = json_string_value(json_object_get(agreed, "point"));
+/* All that comes before it. */
+static int settle(struct cli *cli, struct requester_restore *job, const struct restore_options *o, struct restore_aids *a, struct err *err)
+{
+    uint64_t days = 0;
+
+    if (o->backup_first && *o->backup_first && num_parse_u64(o->backup_first, 1, DAYS_MAX, &days, NULL) < 0)
+        return cli_usage(err, "--backup-first: '%s' is not a number of days from 1 to %d", o->backup_first, DAYS_MAX);
+    int code = o->undo ? restore_find_undo(cli, job->vms, &a->undo, err) : EXIT_OK;
+    if (a->undo)
+        job->point = a->undo;
+    if (code == EXIT_OK)
+        code = cmd_restore_ask(cli, job, &a->agreed, err);
+    if (a->agreed) { /* the very point, even if there is a newer one by now */
+        job->agreed = a->agreed;
+        job->point = json_string_value(json_object_get(a->agreed, "point"));
     }
+    if (code == EXIT_OK && o->backup_first && !job->dry_run)
+        code = restore_backup_first(cli, job, (unsigned)days, &a->point, &a->first, err);
+    return code;
+}
+
+static int restore(struct cli *cli, struct requester_restore *job, const struct restore_options *o, struct err *err)
+{
+    struct restore_aids a = { 0 };
+    json_t *report = NULL;
+
+    int code = settle(cli, job, o, &a, err);
     if (code == EXIT_OK) {
         int r = requester_restore(cli->rq, job, &report, err);
+        if (r >= 0 && a.first)
+            json_object_set(report, "backup_first", a.first);
         code = cli_finish(cli, r, report, job->dry_run ? render_restore_plan : render_restore);
     }
-    json_decref(agreed);
+    json_decref(a.agreed);
+    json_decref(a.first);
+    free(a.point);
+    free(a.undo);
     return code;
 }
 
@@ -218,12 +255,14 @@ static int restore(struct cli *cli, struct requester_restore *job, struct err *e
 static int cmd_restore_run(struct cli *cli, const void *opts, char **args, struct err *err)
 {
     const struct restore_options *o = opts;
-    bool newest = o->latest || o->at, parts = false;
+    bool newest = o->latest || o->at || o->undo, parts = false;
     _cleanup_free_ char *to = o->to ? absolute(o->to) : NULL, *files_to = o->files_to ? absolute(o->files_to) : NULL;
     _cleanup_strv_ char **disks = NULL, **allow = NULL, **always = NULL;
 
-    if (newest && o->latest && o->at)
-        return cli_usage(err, "--latest and --at cannot be combined");
+    if (o->latest + (o->at != NULL) + o->undo > 1)
+        return cli_usage(err, "--latest, --at and --undo cannot be combined");
+    if (o->undo && !*args)
+        return cli_usage(err, "missing argument: kvss restore --undo VM...");
     if (!newest && !*args)
         return cli_usage(err, "missing argument: name a restore point, or use --latest or --at TIME (see kvss restore --help)");
     int code = check_disks(o->disks, &parts, err);
@@ -271,12 +310,12 @@ static int cmd_restore_run(struct cli *cli, const void *opts, char **args, struc
         return EXIT_FAILED;
     job.allow = allow;
     job.allow_always = always;
-    return restore(cli, &job, err);
+    return restore(cli, &job, o, err);
 }
 
 const struct cli_command cmd_restore = {
     .name = "restore",
-    .args = "POINT|--latest|--at TIME [VM...]",
+    .args = "POINT|--latest|--at TIME|--undo [VM...]",
     .summary = "restore VMs from a restore point",
     .about = "Existing VMs are turned off and replaced. Without VM: everything in the restore\n"
              "point, including the files of other writers. POINT is a restore point ID, a\n"

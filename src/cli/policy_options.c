@@ -42,6 +42,13 @@ static int options_choose(const struct settings *s, const struct policy_options 
     return 0;
 }
 
+int policy_of_settings(struct cli *cli, struct policy_choice *ret, struct err *err)
+{
+    const struct policy_options none = { 0 };
+
+    return options_choose(&cli->settings, &none, ret, err);
+}
+
 /* What is excluded by option is so beside what the settings exclude: that is said of this host, and meant for every run. */
 static int take_exclude(const struct settings *s, const struct policy_options *o, struct policy_choice *ret, struct err *err)
 {

@@ -52,6 +52,8 @@ void policy_choice_clear(struct policy_choice *c);
       NULL }
 /* clang-format on */
 
+/* What environment and kvss.conf want of VMs, of which none is excluded. -ENOMEM. */
+int policy_of_settings(struct cli *cli, struct policy_choice *ret, struct err *err);
 /* Puts the options before the settings, checks --all against the VMs named, and makes the requester ready. What an option says holds
  * for all VMs, also for those with a section in kvss.conf. Returns EXIT_OK, or another with err set. */
 int policy_apply(struct cli *cli, const struct policy_options *o, char **args, struct policy_choice *ret, struct err *err);

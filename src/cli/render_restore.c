@@ -121,6 +121,26 @@ static void chosen(FILE *f, const json_t *report)
             out_age(json_object_get(report, "age_s"), age));
 }
 
+/* Of a restore with --backup-first. */
+static void way_back(FILE *f, const json_t *first)
+{
+    size_t i;
+    json_t *name;
+    char until[40];
+
+    if (!json_is_object(first))
+        return;
+    fprintf(f, "What was replaced is in restore point %.12s", out_get(first, "point"));
+    if (json_is_string(json_object_get(first, "until")))
+        fprintf(f, ", protected until %s", out_time(first, "until", until));
+    fputs(". To bring it back: kvss restore --undo", f);
+    json_array_foreach (json_object_get(first, "vms"), i, name) {
+        fputc(' ', f);
+        out_text(f, json_string_value(name));
+    }
+    fputc('\n', f);
+}
+
 void render_restore(FILE *f, const json_t *report, bool verbose)
 {
     size_t i;
@@ -133,6 +153,7 @@ void render_restore(FILE *f, const json_t *report, bool verbose)
     fputs("Restored from ", f);
     chosen(f, report);
     fprintf(f, " in %s.\n", out_ms(json_object_get(report, "elapsed_ms"), ms));
+    way_back(f, json_object_get(report, "backup_first"));
 }
 
 /* ---- The plan -------------------------------------------------------------------------------------------------------------*/

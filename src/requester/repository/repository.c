@@ -89,13 +89,15 @@ int repository_check_encryption(struct requester *rq, bool encrypted, const char
 
 int repository_open_for(struct requester *rq, enum known_use use, struct err *err)
 {
-    if (rq->store)
+    if (rq->store && (use != KNOWN_CHANGE || rq->changes))
         return 0;
-    int r = open_store(rq, err);
+    int r = rq->store ? 0 : open_store(rq, err); /* one that was only looked at so far is looked at again, more strictly */
     if (r >= 0)
         r = repository_check_encryption(rq, store_encrypted(rq->store), rq->config.repository, err);
+    known_free(TAKE_PTR(rq->known));
     if (r >= 0)
         r = known_meet(rq, use, err);
+    rq->changes = r >= 0 && use == KNOWN_CHANGE;
     if (r >= 0 && use == KNOWN_CHANGE)
         known_make_up(rq);
     if (r < 0)
