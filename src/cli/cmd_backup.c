@@ -14,7 +14,7 @@ struct backup_options {
     const char *compression, *writer_copy_limit, *label, *each;
 };
 
-#define EACH_MAX 32
+#define EACH_MAX 16 /* each opens the repository with its key, which takes memory */
 
 static const struct cli_option options[] = {
     POLICY_OPTIONS,

@@ -46,6 +46,10 @@ ends $EXIT_SOME backup 'app*' db2 --each=3 --json
 assert_eq "$(results)" "db2 done, app1 done, app2 refused" "one that fails"
 assert_match "$(report '.vms[2].error.text')" 'VM app2: disk vda cannot be read' "why"
 assert_eq "$(report '[.done, .failed] | join(" ")')" "2 1" "how many"
+assert_match "$(cat "$SANDBOX/stderr")" 'warning: VM app2: disk vda cannot be read' "what is said meanwhile"
+assert_eq "$(grep -c warning: "$SANDBOX/stderr")" 1 "warnings: $(cat "$SANDBOX/stderr")"
+kvss_json fsck # all of them signed for by one host, one after the other
+assert_eq "$(report '[.count, (.missing | length), (.unsigned | length), (.catalogue.cut | length)] | join(" ")')" "0 0 0 0" "findings"
 ends $EXIT_SOME backup 'app*' --each
 assert_match "$(head -n 1 "$REPORT")" '^2 VMs, each with a restore point of its own$' "the first line for people"
 assert_match "$(cat "$REPORT")" 'app1  *done  *[0-9a-f]{12}  *offline' "the table for people"

@@ -28,6 +28,12 @@ assert_match "$text" 'skipped: web: disk vdb: excluded by web:vdb' "kvss backup 
 kvss_json check web --exclude-disk web:vdx --exclude-disk nobody:vda --exclude-disk web:vdb
 assert_eq "$(report '[.findings[] | select(.id == "exclude-matches-nothing") | .text | split(" ")[0]] | join(" ")')" "web:vdx nobody:vda" "patterns that match nothing"
 kvss_fails "$EXIT_USAGE" backup web --exclude-disk vdb
+backup web # with it again: nothing is known of its changes
+assert_report_vm web '.type' incremental
+assert_report_vm web '.whole | map(.target + ": " + .why) | join("; ")' "vdb: it was not backed up in the earlier restore point"
+kvss verify "$POINT" > /dev/null
+backup web
+assert_report_vm web '.whole | length' 0
 virsh -q destroy web
 note "a guest whose second disk is left out"
 

@@ -20,7 +20,7 @@ END
     virsh -q define "$SANDBOX/vm.xml"
 }
 fill() { qemu-io -f qcow2 -c "write -q -P $2 0 1M" "$IMAGES/$1-vda.qcow2"; }
-holds() { qemu-io -f qcow2 -U -r -c "read -q -P $2 0 1M" "$IMAGES/$1-vda.qcow2" | grep -q 'verification failed' && fail "$1 does not hold $2" || :; }
+holds() { assert_eq "$(qemu-io -f qcow2 -U -r -c "read -q -P $2 0 1M" "$IMAGES/$1-vda.qcow2")" "" "what is wrong where $1 holds $2"; }
 define app
 define db
 fill app 0x11

@@ -43,6 +43,30 @@ static void vms_have_sections_of_their_own(void **state)
     assert_string_equal(s.require, "saved-state");
 }
 
+static void sets_have_sections_of_their_own(void **state)
+{
+    _cleanup_(settings_clear) struct settings s = { 0 };
+    struct err err = ERR_INIT;
+
+    assert_ok(read_conf(*state,
+                        "exclude-disk = w*:vdb a:b:vdc\n[set shop 1]\nvms = db* web\nexclude = db9\n[vm shop 1]\nexclude-disk = vdc\n"
+                        "[set empty]\n[set t]\ntags = x y\n",
+                        &s, &err));
+    assert_ok(read_conf(*state, "[set t]\ntags = z\nvms = v\n", &s, &err)); /* a second file only adds */
+    assert_int_equal(s.n_sets, 3);
+    assert_string_equal(s.sets[0].name, "shop 1");
+    assert_string_equal(s.sets[0].vms, "db* web");
+    assert_string_equal(s.sets[0].exclude, "db9");
+    assert_null(s.sets[0].tags);
+    assert_string_equal(s.sets[1].name, "empty");
+    assert_null(s.sets[1].vms);
+    assert_string_equal(s.sets[2].tags, "x y");
+    assert_string_equal(s.sets[2].vms, "v");
+    assert_int_equal(s.n_vms, 1);
+    assert_string_equal(s.vms[0].exclude_disk, "vdc");
+    assert_string_equal(s.exclude_disk, "w*:vdb a:b:vdc");
+}
+
 /* What the page promises of any bytes. */
 static void lines_hold_anything(void **state)
 {
@@ -141,6 +165,11 @@ static void mistakes_name_file_and_line(void **state)
         { "scratch-reserve = 0\n", "kvss.conf:1: scratch-reserve = 0: not a size" },
         { "wait = for a while\n", "kvss.conf:1: wait = for a while: not a number of seconds" },
         { "retries = many\n", "kvss.conf:1: retries = many: not a number from 0 to 100" },
+        { "exclude-disk = vdb\n", "kvss.conf:1: exclude-disk = vdb: vdb is not VM:DISK" },
+        { "exclude-disk = web:vdb :vdc\n", "kvss.conf:1: exclude-disk = web:vdb :vdc: :vdc is not VM:DISK" },
+        { "[set ]\n", "kvss.conf:1: unknown section [set ]" },
+        { "[set a]\nvms = b\nmethod = child\n", "kvss.conf:3: unknown setting 'method' in [set a]" },
+        { "[set a]\nvms = b\n[set a]\nvms = c\n", "kvss.conf:4: vms is set more than once" },
         { "just words\n", "kvss.conf:1: expected 'name = value'" },
     };
 
@@ -276,6 +305,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         test_in_dir(values_are_read_and_comments_passed_over),
         test_in_dir(vms_have_sections_of_their_own),
+        test_in_dir(sets_have_sections_of_their_own),
         test_in_dir(lines_hold_anything),
         test_in_dir(lines_have_any_length),
         test_in_dir(what_is_set_already_stays),

@@ -76,6 +76,33 @@ static void what_is_like_a_name_is_found(void **state)
     assert_null(text_similar("x", names, 0));
 }
 
+static void disks_are_left_out_by_patterns(void **state)
+{
+    static const char uuid[] = "0f6a1a0e-7a0b-4c59-a1a5-3c2c1a6b7c01";
+    char *const patterns[] = { (char *)"web*:vd[bc]", (char *)"0F6A1A0E-7A0B-4C59-A1A5-3C2C1A6B7C01:sda",
+                               (char *)"a:b:hda",     (char *)"x\\*y:vda",
+                               (char *)"none",        NULL };
+    static const struct {
+        const char *vm, *disk, *by; /* NULL: it is backed up */
+    } cases[] = {
+        { "web1", "vdb", "web*:vd[bc]" }, { "web1", "vda", NULL },     { "mail", "vdb", NULL },
+        { "mail", "sda", patterns[1] },   { "a:b", "hda", "a:b:hda" }, { "a", "b:hda", NULL },
+        { "x*y", "vda", "x\\*y:vda" },    { "xzy", "vda", NULL },      { "none", "", NULL },
+    };
+    struct policies p = { .exclude_disks = patterns };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const char *by = policies_excluded(&p, cases[i].vm, uuid, cases[i].disk);
+        if (!cases[i].by)
+            assert_null(by);
+        else
+            assert_string_equal(by, cases[i].by);
+    }
+    p.exclude_disks = NULL;
+    assert_null(policies_excluded(&p, "web1", uuid, "vdb"));
+}
+
 static void policies_are_parsed_and_others_refused(void **state)
 {
     (void)state;
@@ -211,6 +238,7 @@ int main(void)
         test_in_dir(the_volume_of_a_file_need_not_wait_for_the_file),
         cmocka_unit_test(a_network_disk_is_its_own_volume),
         cmocka_unit_test(what_is_like_a_name_is_found),
+        cmocka_unit_test(disks_are_left_out_by_patterns),
         cmocka_unit_test(policies_are_parsed_and_others_refused),
         cmocka_unit_test(a_vms_own_policy_goes_before_that_of_all),
         cmocka_unit_test(what_a_run_learns_stays_for_that_vm),

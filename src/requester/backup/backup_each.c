@@ -50,6 +50,15 @@ static void forget_answer(struct each_ask *a)
     pthread_mutex_destroy(&a->lock);
 }
 
+/* Said when it happens, since others may take hours yet. Most texts begin with the VM. */
+static void each_warn(const struct log *log, const struct each_vm_job *vm)
+{
+    if (strstr(vm->why.text, vm->name))
+        log_warning(log, "%s", vm->why.text);
+    else
+        log_warning(log, "VM %s: %s", vm->name, vm->why.text);
+}
+
 static int each_one(void *ctx, size_t i, struct err *err)
 {
     const struct each *e = ctx;
@@ -72,7 +81,7 @@ static int each_one(void *ctx, size_t i, struct err *err)
     if (rq)
         vm->end = r < 0 && rq->end == REQUESTER_DONE ? REQUESTER_FAILED : rq->end;
     if (r < 0)
-        log_warning(e->config->log, "VM %s: %s", vm->name, vm->why.text);
+        each_warn(e->config->log, vm);
     requester_free(rq);
     return 0;
 }
