@@ -160,6 +160,8 @@ int hv_pause(struct hv_domain *d, struct err *err);  /* of a running one; alread
 int hv_resume(struct hv_domain *d, struct err *err); /* of a paused one; already running is fine */
 /* Managed save. The image remembers `running`: the state that a plain start brings back. */
 int hv_managed_save(struct hv_domain *d, bool running, struct err *err);
+/* Saves it to the file, which must not exist. Libvirt does not know one that is transient then; d's state is that of one that is off. */
+int hv_save_to(struct hv_domain *d, const char *path, bool running, struct err *err);
 /* Path of the managed-save image (need not exist). -EOPNOTSUPP where the save folder is not on this host. Caller frees. */
 int hv_managed_save_path(struct hv_domain *d, char **ret, struct err *err);
 int hv_managed_save_drop(struct hv_domain *d, struct err *err); /* none is fine */

@@ -22,6 +22,7 @@ fi
 RESTORES="$([ -n "${KVSS_TEST_PROVIDER:-}" ] && echo backup-job checkpoint closed-folder nbd-socket scratch-file shadow-dir || echo overlay)"
 RESTORES+=" kept-copy $([[ ${KVSS_TEST_PROVIDER:-} == btrfs ]] || echo volume-copy) $([[ ${KVSS_TEST_PROVIDER:-} == reflink* ]] || echo image-copy) $([[ ${KVSS_TEST_PROVIDER:-} == lvm* ]] || echo lv-snapshot volume-mount) "
 RESTORES+="hold-writer provider-set default-link delete-vm keep-saved-state made-folder made-volume old-image register-vm replaced-file staged-file turn-off-vm" # effects of restores only
+RESTORES+=" cluster-lease save-vm-to cluster-stop cluster-definition cluster-start" # and of VMs of a cluster: 90-cluster-saved, 90-cluster-restore
 
 # cell SET ACTION VERB WHEN VM...: one line of $SANDBOX/cells: good|bad SET ACTION ...
 cell() {

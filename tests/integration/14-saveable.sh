@@ -128,7 +128,7 @@ if [ -n "${KVSS_TEST_FULL:-}" ]; then
     fi
 fi
 
-# ---- a VM that a cluster manages: it is saved and replaced by nobody but the cluster (behaviour 41)
+# ---- a VM that a cluster manages, and the cluster does not answer: that is not "no cluster" (behaviour 41; M19: 90-cluster-saved)
 mkdir -p /var/lib/pacemaker/cib
 sed "s|FILE|$SANDBOX/one.xml|" > /var/lib/pacemaker/cib/cib.xml <<'END'
 <cib validate-with="pacemaker-3.9" epoch="9" num_updates="0" admin_epoch="0"><configuration><crm_config/><nodes/><resources>
@@ -137,11 +137,11 @@ sed "s|FILE|$SANDBOX/one.xml|" > /var/lib/pacemaker/cib/cib.xml <<'END'
 END
 lifecycle_start
 kvss_fails "$EXIT_REFUSED" backup one
-assert_match "$OUTPUT" 'Pacemaker manages the VM \(resource vm-1\)' "what the backup says"
+assert_match "$OUTPUT" 'Pacemaker manages VM one \(resource vm-1\): the cluster does not answer' "what the backup says"
 kvss check one --json > "$REPORT" 2> /dev/null && fail "check does not tell of the cluster"
 assert_match "$(report_vm one '[.findings[].id] | join(" ")')" clustered "what check found"
 kvss_fails "$EXIT_REFUSED" restore --yes latest one
-assert_match "$OUTPUT" 'managed by Pacemaker \(resource vm-1\)' "what the restore says"
+assert_match "$OUTPUT" 'managed by Pacemaker .*resource vm-1.*the cluster does not answer' "what the restore says"
 assert_untouched one
 kvss restore latest one --images-only --to "$SANDBOX/images" > /dev/null 2> "$SANDBOX/stderr" || fail "images: $(cat "$SANDBOX/stderr")"
 backup two

@@ -1,8 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The cluster that tests use is a real one (M19): two nodes of their own, a VM that the cluster starts, and that fails over when its host dies
+# shellcheck source=tests/lib/functions.sh
 . "$(dirname "$0")/../lib/functions.sh"
+# shellcheck source=tests/lib/functions_kvss.sh
 . "$TESTS/lib/functions_kvss.sh"
+# shellcheck source=tests/lib/functions_cluster.sh
 . "$TESTS/lib/functions_cluster.sh"
 
 cluster_vm one

@@ -14,6 +14,8 @@ for _tool in pacemakerd corosync crm_mon crm_resource cibadmin crm_simulate; do
 done
 [ -e /usr/lib/ocf/resource.d/heartbeat/VirtualDomain ] || skip "the resource agent VirtualDomain is missing"
 
+for _node in "${NODES[@]}"; do RUN_DIRS+=("$SANDBOX/$_node/root/var/lib/kvss/sessions"); done
+
 _node_pid() { cat "$SANDBOX/$1/pid"; }
 
 # on NODE COMMAND...: on that node, as root
@@ -22,6 +24,19 @@ on() { nsenter -t "$(_node_pid "$1")" -m -u -i -p env -C "$SANDBOX" "${@:2}"; }
 # Functions of the other files act on $NODE, once there are nodes
 as_owner() { if [ -e "$SANDBOX/$NODE/ready" ]; then on "$NODE" "$@"; else command "$@"; fi; }
 guestctl() { on "$NODE" "$(_guestctl_path)" "$@"; }
+
+# token_drive of functions_guest.sh, for guests on $NODE: no process of nsenter's is between
+token_drive() {
+    local name ports=()
+    for name; do ports+=("$(guest_port "$name" token)"); done
+    DRIVE_LOG=$SANDBOX/drive.log
+    DRIVE_LAST=$(($# - 1))
+    rm -f "$DRIVE_LOG"
+    nsenter -t "$(_node_pid "$NODE")" -m "$(_guestctl_path)" -p "${TOKEN_PAUSE_MS:-200}" -l "$DRIVE_LOG" drive "${ports[@]}" &
+    DRIVE_PID=$!
+    cleanup_fn token_drive_stop
+    poll 20 test -s "$DRIVE_LOG"
+}
 
 # cluster_setup: the two nodes run, each VM that cluster_vm has entered is started by them
 cluster_setup() {
@@ -108,7 +123,7 @@ cluster_vm() {
 <nvpair id=\"vm-$name-rs\" name=\"resource-stickiness\" value=\"100\"/></meta_attributes>
 <operations><op id=\"vm-$name-mon\" name=\"monitor\" interval=\"$MONITOR\" timeout=\"30s\"/>
 <op id=\"vm-$name-start\" name=\"start\" interval=\"0\" timeout=\"90s\"/>
-<op id=\"vm-$name-stop\" name=\"stop\" interval=\"0\" timeout=\"60s\"/></operations></primitive>")
+<op id=\"vm-$name-stop\" name=\"stop\" interval=\"0\" timeout=\"15s\"/></operations></primitive>")
     CONSTRAINTS+="<rsc_location id=\"at-$name\" rsc=\"vm-$name\" node=\"$node\" score=\"50\"/>"
 }
 CONSTRAINTS=''
@@ -193,7 +208,9 @@ _cluster_operations() { # every start, stop, migration of the log, and everythin
             "$SANDBOX/$node/root/var/log/pacemaker/pacemaker.log"
     done
 }
-_cluster_config() { on "$NODE" cibadmin -Q -o configuration | sed -E 's/ (epoch|num_updates|cib-last-written|update-(origin|client|user))="[^"]*"//g'; }
+_cluster_config() { # but what the cluster notes itself when a resource is refreshed
+    on "$NODE" cibadmin -Q -o configuration | sed -E '/last-lrm-refresh/d; s/ (epoch|num_updates|cib-last-written|update-(origin|client|user))="[^"]*"//g'
+}
 cluster_before() {
     _cluster_operations > "$SANDBOX/operations"
     _cluster_config > "$SANDBOX/configuration"

@@ -132,6 +132,51 @@ int hv_managed_save(struct hv_domain *d, bool running, struct err *err)
     return r < 0 ? err_context(err, "cannot save the state of VM %s", d->name) : hv_domain_refresh_state(d, err);
 }
 
+struct save_to {
+    char *path;
+    unsigned flags;
+};
+
+static void save_to_free(void *arg)
+{
+    struct save_to *s = arg;
+
+    if (s)
+        free(s->path);
+    free(s);
+}
+
+static int change_save_to(virConnectPtr conn, virDomainPtr dom, void *arg, struct err *err)
+{
+    const struct save_to *s = arg;
+
+    (void)conn;
+    return virDomainSaveFlags(dom, s->path, NULL, s->flags) < 0 ? hv_virt_error(err, "libvirt") : 0;
+}
+
+int hv_save_to(struct hv_domain *d, const char *path, bool running, struct err *err)
+{
+    const struct patient_call call = {
+        .fn = change_save_to, .free_arg = save_to_free, .insists = true, .long_job = true, .stop = stop_save
+    };
+    struct save_to *s = calloc(1, sizeof(*s));
+    bool undoing = par_cancelled(d->hv->cancel);
+
+    if (!s || !(s->path = strdup(path))) {
+        save_to_free(s);
+        return err_nomem(err);
+    }
+    s->flags = running ? VIR_DOMAIN_SAVE_RUNNING : VIR_DOMAIN_SAVE_PAUSED;
+    int r = patiently(d, &call, (void **)&s, err);
+    save_to_free(s);
+    if (r < 0 && !left_behind(r) && !undoing && par_cancelled(d->hv->cancel))
+        return err_set(err, EINTR, "VM %s: interrupted while it was being saved", d->name);
+    if (r < 0)
+        return err_context(err, "cannot save the state of VM %s", d->name);
+    d->state = HV_OFF;
+    return 0;
+}
+
 int hv_managed_save_path(struct hv_domain *d, char **ret, struct err *err)
 {
     if (!d->hv->local || !d->hv->save_dir)

@@ -123,12 +123,11 @@ static void note_clusters(struct check *c)
         struct err unknown = ERR_INIT; /* where it matters the VM is refused, and that says why */
         const struct vm_report *r = c->vms[i].report;
         if (cluster_resource(r->name, r->uuid, &resource, &unknown) >= 0 && resource)
-            check_found(c, c->vms[i].findings,
-                        FOUND(FINDING_NOTE, "clustered",
-                              "make Child VM Snapshot possible; restore a copy (--name) or only the images (--images-only)"),
-                        "Pacemaker manages the VM (resource %s), and kvss does not work through clusters yet: it never saves the state of "
-                        "this VM and does not restore over it",
-                        resource);
+            check_found(c, c->vms[i].findings, FOUND(FINDING_NOTE, "clustered", "nothing has to be done; docs/clusters.md has the details"),
+                        "Pacemaker manages the VM (resource %s): %s", resource,
+                        r->method == VM_METHOD_CHILD   ? "the backup does not involve the cluster"
+                        : r->method == VM_METHOD_SAVED ? "while the VM is saved, the resource is in maintenance until it runs again"
+                                                       : "the VM is not saved, so the backup does not involve the cluster");
     }
 }
 

@@ -353,21 +353,49 @@ static int check_needs(const struct restore *r, const struct restore_vm *vm, str
                    vm->name, list ? list : missing[0]);
 }
 
-/* The cluster would start the old VM again in the middle of it. A copy, and images alone, are none of its business. */
+static const char *cluster_cannot(const struct restore_vm *vm, const struct cluster_vm *c)
+{
+    if (c->copies)
+        return "the resource is in a clone or bundle";
+    if (vm->part)
+        return "single disks of such a VM cannot be restored yet";
+    if (c->failed || c->blocked || c->orphaned)
+        return "the resource has failed: find out why, then run crm_resource --cleanup";
+    if (c->disagree)
+        return "a node of the cluster is neither up nor fenced";
+    if (!c->domain)
+        return "its definition, the file that the resource names, cannot be read on this node";
+    return c->n_active > 1 ? "the cluster sees it running on more than one node" : NULL;
+}
+
+/* It is replaced through its cluster. A copy, and images alone, are none of the cluster's business. */
 static int check_cluster(const struct restore *r, const struct restore_vm *vm, struct err *err)
 {
-    _cleanup_free_ char *resource = NULL;
+    _cleanup_(cluster_vm_clear) struct cluster_vm c = { 0 };
+    struct err why = ERR_INIT;
 
     if (vm->as_uuid || r->job->images_only)
         return 0;
-    int rc = cluster_resource(vm->name, vm->uuid, &resource, err);
-    if (rc < 0 || !resource)
-        return rc;
+    int rc = cluster_ask(vm->name, vm->uuid, &c, &why);
+    if (rc == 0)
+        return 0;
     r->rq->end = REQUESTER_REFUSED;
-    return err_set(err, EPERM,
-                   "VM %s is managed by Pacemaker (resource %s), which would interfere if kvss turned it off. Remove the resource from the "
-                   "cluster first (pcs resource delete), or restore a copy with --name, or its images with --images-only",
-                   vm->name, resource);
+    const struct cluster_lease stop = { c.resource, "kvss-stop", CLUSTER_STOP, 0 };
+    const char *no = rc > 0 ? cluster_cannot(vm, &c) : NULL;
+    if (no)
+        rc = err_set(&why, EPERM, "%s", no);
+    else if (rc > 0 && c.n_active && strcmp(c.node, c.here) != 0)
+        rc = err_set(&why, EPERM, "it runs on node %s: run kvss restore there", c.node);
+    else if (rc > 0)
+        rc = cluster_lease_foresee(&stop, &why);
+    if (rc >= 0)
+        r->rq->end = REQUESTER_DONE;
+    return rc >= 0
+               ? 0
+               : err_set(err, why.code,
+                         "VM %s is managed by Pacemaker (resource %s): %s. A copy can be restored with --name, and its images alone with "
+                         "--images-only",
+                         vm->name, c.resource ? c.resource : "unknown", why.text);
 }
 
 int restore_check(struct restore *r, struct err *err)

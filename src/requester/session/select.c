@@ -2,6 +2,7 @@
 /* From the names that a person gave to VMs. */
 #include "base/guid.h"
 #include "base/text.h"
+#include "cluster/cluster.h"
 #include "requester/session/session.h"
 #include <errno.h>
 #include <fnmatch.h>
@@ -61,6 +62,21 @@ int select_idle_patterns(struct hv *hv, char *const *patterns, char ***ret, stru
     return r;
 }
 
+/* 1 and where: the cluster runs it on another node, so that this host has no more of it than an old definition. 0: it does not, as far as
+ * is known. */
+static int elsewhere(const char *name, const char *uuid, char **ret, struct err *err)
+{
+    _cleanup_(cluster_vm_clear) struct cluster_vm c = { 0 };
+    _cleanup_free_ char *resource = NULL;
+    struct err unknown = ERR_INIT; /* where it matters the VM is refused, and that says why */
+
+    if (!cluster_is_configured() || cluster_resource(name, uuid, &resource, &unknown) < 0 || !resource ||
+        cluster_ask(name, uuid, &c, &unknown) <= 0 || c.n_active != 1 || !strcmp(c.node, c.here))
+        return 0;
+    *ret = str_format("runs on node %s of the cluster (resource %s)", c.node, c.resource);
+    return *ret ? 1 : err_nomem(err);
+}
+
 /* ---- Picking ----------------------------------------------------------------------------------------------------------------*/
 
 struct picking {
@@ -117,9 +133,10 @@ static int why_not(const struct picking *p, const struct hv_name *vm, char **why
 
     if (pattern)
         return (*why = str_format("excluded by %s", pattern)) ? 0 : err_nomem(err);
-    if (!p->what->states)
-        return 0;
-    int r = hv_state_now(p->hv, vm->uuid, &state, err);
+    int r = elsewhere(vm->name, vm->uuid, why, err);
+    if (r != 0 || !p->what->states)
+        return r < 0 ? r : 0;
+    r = hv_state_now(p->hv, vm->uuid, &state, err);
     if (r < 0 || strv_has(p->what->states, hv_state_name(state)))
         return r;
     _cleanup_free_ char *wanted = strv_join(p->what->states, " or ");
@@ -145,7 +162,13 @@ static int offer(struct picking *p, const struct hv_name *vm, struct err *err)
 static int pick_named(struct picking *p, struct err *err)
 {
     for (char *const *name = p->what->names; name && *name; name++) {
+        _cleanup_free_ char *where = NULL;
         const struct hv_name *vm = select_find(p->list, p->n, *name);
+        int r = elsewhere(vm ? vm->name : *name, vm ? vm->uuid : *name, &where, err);
+        if (r > 0)
+            return err_set(err, ENOENT, "VM %s %s: run kvss there", vm ? vm->name : *name, where);
+        if (r < 0)
+            return r;
         if (!vm && !is_pattern(*name))
             return select_unknown(p->list, p->n, *name, hv_uri(p->hv), err);
         if (vm && !strv_has(p->uuids, vm->uuid) && strv_add(&p->uuids, vm->uuid) < 0)

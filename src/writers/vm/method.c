@@ -25,6 +25,7 @@ void vm_report_clear(struct vm_report *r)
     free(r->refused);
     free(r->no_application);
     vm_record_guest_clear(&r->guest);
+    free(r->cluster);
     free(r->no_live);
     free((char *)r->policy.not_quiesced);
     strv_free(r->warnings);

@@ -92,28 +92,50 @@ static int look_at_saved_state(const char *path, struct io_id *ret, struct err *
     return r == -ENOENT ? 0 : r < 0 ? err_errno(err, -r, "cannot access %s", path) : 1;
 }
 
-/* A second name, before libvirt removes the first. */
-static int keep_saved_state(struct vm_restore *r, struct hv_domain *d, struct err *err)
+int vm_keep_second_name(struct vm_restore *r, const char *vm, const char *path, struct err *err)
 {
-    _cleanup_free_ char *path = NULL, *dir = NULL, *kept = NULL;
+    _cleanup_free_ char *dir = NULL, *kept = NULL;
     struct guid id = guid_new();
     struct io_id old;
     uint64_t fx;
 
-    if (d->state != HV_SAVED || hv_managed_save_path(d, &path, NULL) < 0)
-        return 0;
     int rc = look_at_saved_state(path, &old, err);
     if (rc <= 0)
-        return rc < 0 ? err_context(err, "cannot keep the saved state of VM %s", d->name) : 0;
+        return rc < 0 ? err_context(err, "cannot keep the saved state of VM %s", vm) : 0;
     dir = io_dirname(path);
     kept = dir ? str_format("%s/" IO_TEMPORARY_PREFIX "old-%.13s.memory", dir, id.text) : NULL;
     if (!kept)
         return err_nomem(err);
     const struct journal_arg values[] = { { "path", path }, { "kept", kept }, { "path_id", old.text }, { NULL, NULL } };
-    rc = vm_restore_effect(r, VERB_KEEP_SAVED, d->name, values, &fx, err);
+    rc = vm_restore_effect(r, VERB_KEEP_SAVED, vm, values, &fx, err);
     if (rc >= 0)
         rc = io_link_or_copy(path, kept, 0600, err);
-    return rc < 0 ? err_context(err, "cannot keep the saved state of VM %s", d->name) : vm_restore_effect_done(r, fx, err);
+    if (rc >= 0)
+        rc = vm_restore_effect_done(r, fx, err);
+    return rc < 0 ? err_context(err, "cannot keep the saved state of VM %s", vm) : 1;
+}
+
+/* Before libvirt removes it. */
+static int keep_saved_state(struct vm_restore *r, struct hv_domain *d, struct err *err)
+{
+    _cleanup_free_ char *path = NULL;
+
+    if (d->state != HV_SAVED || hv_managed_save_path(d, &path, NULL) < 0)
+        return 0;
+    int rc = vm_keep_second_name(r, d->name, path, err);
+    return rc < 0 ? rc : 0;
+}
+
+/* Once another one is off, all go on to the end. */
+int vm_last_moment(struct vm_restore *r, const char *vm, struct err *err)
+{
+    bool *carries_on = r->writer->config.carries_on;
+
+    if (!(carries_on && __atomic_load_n(carries_on, __ATOMIC_SEQ_CST)) && par_cancelled(r->writer->config.cancel))
+        return err_set(err, EINTR, "VM %s: interrupted before it was turned off", vm);
+    if (carries_on)
+        __atomic_store_n(carries_on, true, __ATOMIC_SEQ_CST);
+    return 0;
 }
 
 static int destroy_old(struct vm_restore *r, struct hv_domain *d, struct err *err)
@@ -143,12 +165,8 @@ int vm_turn_off(struct vm_restore *r, struct hv_domain *d, struct err *err)
         { "uuid", d->uuid }, { "state", state }, { "runs", runs ? "yes" : "no" }, { "live", live }, { NULL, NULL },
     };
     rc = vm_restore_effect(r, VERB_TURN_OFF, d->name, values, &id, err);
-    /* The last moment in which it can be spared; once another one is off, all go on to the end. */
-    bool carries_on = r->writer->config.carries_on && __atomic_load_n(r->writer->config.carries_on, __ATOMIC_SEQ_CST);
-    if (rc >= 0 && !carries_on && par_cancelled(r->writer->config.cancel))
-        rc = err_set(err, EINTR, "VM %s: interrupted before it was turned off", d->name);
-    if (rc >= 0 && r->writer->config.carries_on)
-        __atomic_store_n(r->writer->config.carries_on, true, __ATOMIC_SEQ_CST);
+    if (rc >= 0)
+        rc = vm_last_moment(r, d->name, err);
     if (rc >= 0)
         rc = destroy_old(r, d, err);
     if (rc >= 0)

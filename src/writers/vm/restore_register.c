@@ -327,7 +327,7 @@ static void link_default_place(struct vm_restore *r, const char *name)
 
 /* ---- Registering and starting ------------------------------------------------------------------------------------------------*/
 
-static int start_from_memory(struct vm_restore *r, const char *memory, const char *state, struct err *err)
+int vm_start_from_memory(struct vm_restore *r, const char *memory, const char *state, struct err *err)
 {
     const struct pass pass = { .live = true, .memory = true, .tell = !vm_is_copy(r) }; /* of a copy the MACs are others in there */
     _cleanup_free_ char *inside = NULL, *xml = NULL;
@@ -381,6 +381,8 @@ static int bring_to_state(struct vm_restore *r, struct err *err)
     _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
     _cleanup_free_ char *uuid = strdup(hv_def_uuid(r->def)); /* the definition is read anew with the saved state's */
 
+    if (r->lease)
+        return vm_cluster_online(r, err);
     if (!state || !strcmp(state, "off"))
         return 0;
     if (!uuid)
@@ -389,7 +391,7 @@ static int bring_to_state(struct vm_restore *r, struct err *err)
     if (rc < 0)
         return rc;
     if (memory) {
-        rc = start_from_memory(r, memory, state, err);
+        rc = vm_start_from_memory(r, memory, state, err);
         if (rc < 0 || strcmp(state, "saved"))
             return rc;
         vm_restore_step(r, "save", "its memory is kept as a saved state");
@@ -479,13 +481,14 @@ int vm_register(struct vm_restore *r, struct err *err)
     r->steps = steps;
     if (rc < 0)
         return err_context(err, "the stored definition");
-    rc = define(r, xml, &d, err);
+    rc = r->lease ? vm_cluster_register(r, xml, err) : define(r, xml, &d, err);
     if (rc < 0)
         return rc;
-    vm_restore_step(r, "register", "VM %s (%s)", d->name, d->uuid);
-    link_default_place(r, d->name);
+    if (d)
+        vm_restore_step(r, "register", "VM %s (%s)", d->name, d->uuid);
+    link_default_place(r, hv_def_name(r->def));
     json_array_extend(r->steps, corrections);
     if ((rc = note_missing(r, err)) < 0)
         return rc;
-    return json_is_true(json_object_get(r->options, "autostart")) ? hv_set_autostart(d, true, err) : 0;
+    return d && json_is_true(json_object_get(r->options, "autostart")) ? hv_set_autostart(d, true, err) : 0;
 }

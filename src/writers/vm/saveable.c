@@ -2,7 +2,6 @@
 /* Whether a VM can be put in a saved state and comes back from there (M3, B2): all that is known before anything is touched. */
 #include "base/io.h"
 #include "base/num.h"
-#include "cluster/cluster.h"
 #include "writers/vm/vm_internal.h"
 #include <errno.h>
 #include <string.h>
@@ -42,30 +41,30 @@ int vm_writer_check_room(const struct vm_writer *w, const uint64_t *save_bytes, 
         wants, has);
 }
 
-/* To its cluster a VM that is saved has failed, and the cluster starts it anew. Caller frees. */
-static char *clustered(const struct hv_domain *d, const char *why)
+/* To its cluster a VM that is saved has failed, unless the cluster takes part. Caller frees. */
+static char *clustered(const struct hv_domain *d, struct vm_report *r, const char *why)
 {
-    _cleanup_free_ char *resource = NULL;
+    _cleanup_free_ char *no = NULL;
     struct err unknown = ERR_INIT;
 
-    if (cluster_resource(d->name, d->uuid, &resource, &unknown) < 0)
+    if (vm_cluster_way(d, &r->cluster, &no, &unknown) < 0)
         return str_format("Saved State is not possible: %s", unknown.text);
-    if (!resource)
+    if (!no)
         return NULL;
-    return str_format("Saved State is not possible because Pacemaker manages the VM (resource %s) and would start it again, perhaps on "
-                      "another host, while it is saved. To use Child VM Snapshot instead: %s",
-                      resource, why);
+    return str_format(
+        "Saved State is not possible because Pacemaker manages the VM (resource %s): %s. To use Child VM Snapshot instead: %s", r->cluster,
+        no, why);
 }
 
 char *vm_cannot_save(const struct vm_writer *w, struct hv_domain *d, struct vm_report *r, const char *why)
 {
-    _cleanup_free_ char *with = vm_unsaveable(d, r), *cluster = clustered(d, why);
+    _cleanup_free_ char *with = vm_unsaveable(d, r), *cluster = clustered(d, r, why);
     _cleanup_strv_ char **lacks = NULL, **unsure = NULL;
     struct err unread = ERR_INIT;
 
     if (cluster)
         return TAKE_PTR(cluster);
-    if (!d->persistent)
+    if (!d->persistent && !r->cluster)
         return str_format("the VM is transient (it has no persistent definition), so its state cannot be saved");
     if (with)
         return str_format("Saved State is not possible because QEMU cannot save a VM with %s. To use Child VM Snapshot instead: %s", with,

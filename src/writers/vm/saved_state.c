@@ -39,6 +39,8 @@ int vm_save(struct vm *vm, struct err *err)
 {
     bool running = vm->before == HV_RUNNING;
 
+    if (vm->report->cluster)
+        return vm_cluster_save(vm, err);
     int r = hv_managed_save(vm->dom, running, err);
     if (r < 0)
         return r;
@@ -101,20 +103,18 @@ static void note_changes(struct vm *vm)
 int vm_bring_back(struct vm *vm, struct err *err)
 {
     /* Started paused: from now on the undo is to let it run, no longer to start it. */
-    int r = state_start_again(vm, err);
+    int r = vm->report->cluster ? vm_cluster_start(vm, err) : state_start_again(vm, err);
     if (r < 0)
         return r;
-    vm_effect_settled(vm, &vm->fx_save);
+    if (vm->fx_save)
+        vm_effect_settled(vm, &vm->fx_save);
 
     r = vm_prepare_point(vm, true, err);
     if (r >= 0)
         r = vm_take_point(vm, true, err);
-    if (r >= 0 && vm->before != HV_RUNNING)
-        note_changes(vm);
-    if (r < 0 || vm->before != HV_RUNNING)
-        return r;
-    r = vm_unpause(vm, err);
+    if (r >= 0 && vm->before == HV_RUNNING)
+        r = vm_unpause(vm, err);
     if (r >= 0)
         note_changes(vm);
-    return r;
+    return r >= 0 && vm->report->cluster ? vm_cluster_end(vm, err) : r;
 }

@@ -54,6 +54,12 @@ struct vm {
     int64_t instant_us;                    /* wall clock */
     uint64_t fx_freeze, fx_pause, fx_save; /* effects; 0: none */
     uint64_t fx_live;
+    /* Of a VM of a cluster that is saved: the lease, NULL: none; what libvirt forgets of the VM. */
+    char *lease;
+    uint64_t fx_lease;
+    struct cluster_keep *keep; /* renews the lease; NULL: there is none, or it is not to be renewed */
+    bool was_watched;          /* by its cluster, which has a monitor for it */
+    struct hv_kept kept;
     struct hv_live *live_memory; /* live-state: from PrepareForSnapshot until its memory is written; NULL: none */
     char **traits;               /* before it was saved (hv_traits) */
     char **warnings;
@@ -80,10 +86,19 @@ struct vm_session {
 
 /* Verbs of the writer's effects; all have the values "group" (the VM's UUID) and "vm" (its name). */
 #define VERB_FREEZE VM_WRITER_HELD_VERB
-#define VERB_PAUSE "pause-vm"      /* paused by us, or started paused by us: undo lets it run */
-#define VERB_SAVE "save-vm"        /* "state": running or paused; undo starts it from its saved state */
-#define VERB_LIVE "live-memory"    /* its memory is written while it runs: a stream and a capability of QEMU's, or about to be */
-#define VERB_PART "part-file"      /* "path" */
+#define VERB_PAUSE "pause-vm"   /* paused by us, or started paused by us: undo lets it run */
+#define VERB_SAVE "save-vm"     /* "state": running or paused; undo starts it from its saved state */
+#define VERB_LIVE "live-memory" /* its memory is written while it runs: a stream and a capability of QEMU's, or about to be */
+#define VERB_PART "part-file"   /* "path" */
+/* Of a VM of a cluster: "resource", "lease": the cluster leaves it alone; undo ends that. Begun after it, and so undone before it: "path",
+ * "state", "resource", "lease": saved to a file; undo starts it from there, unless the cluster may have started it. */
+#define VERB_LEASE "cluster-lease"
+#define VERB_SAVE_TO "save-vm-to"
+/* In a restore of such a VM (restore_cluster.c): "resource", "lease", "in_place": its cluster has stopped it; undo and finish end that.
+ * "path", "kept": its new definition. "resource", "lease": its cluster starts it again; undo has it stopped again. */
+#define VERB_STOP "cluster-stop"
+#define VERB_CONFIG "cluster-definition"
+#define VERB_START "cluster-start"
 #define VERB_GUEST "guest-session" /* kvss-guest's, in the guest: undo aborts it. It ends by itself, later */
 /* In a restore (restore_old.c, restore_register.c; undo in restore_undo.c): */
 /* "uuid", "state" to come back in, "runs": what its saved state comes back in, "live": the definition to come back with, if not its own */
@@ -211,6 +226,16 @@ int vm_save(struct vm *vm, struct err *err);
 int vm_bring_back(struct vm *vm, struct err *err);
 /* Another name (or copy) of the saved state before the start removes it. */
 int vm_keep_memory(struct vm *vm, struct err *err);
+/* clustered.c. What the cluster would say to Saved State: 1 and the resource that has the VM; *ret_why: why it cannot be saved now, NULL:
+ * it can. 0: no cluster has it. Caller frees both. */
+int vm_cluster_way(const struct hv_domain *d, char **ret_resource, char **ret_why, struct err *err);
+int vm_cluster_begin(struct vm *vm, struct err *err); /* before anything is held */
+int vm_cluster_announce_save(struct vm *vm, struct err *err);
+int vm_cluster_save(struct vm *vm, struct err *err);
+int vm_cluster_start(struct vm *vm, struct err *err); /* paused */
+int vm_cluster_end(struct vm *vm, struct err *err);
+int vm_undo_lease(void *ctx, const struct journal_effect *e, struct err *err);
+int vm_undo_save_to(void *ctx, const struct journal_effect *e, struct err *err);
 /* live_state.c */
 int vm_prepare_live(struct vm *vm, struct err *err);
 int vm_begin_live(struct vm *vm, struct err *err); /* of a paused one, whose point was taken; it runs then */
@@ -253,6 +278,8 @@ struct vm_restore {
     struct hv_def *def;       /* the definition, being corrected */
     json_t *steps, *warnings; /* owned; what was done, in order, and what the user must know */
     bool replaces;            /* a VM of that UUID was here before PreRestore */
+    char *lease;              /* with which its cluster keeps it stopped; owned; NULL: no cluster has it, or PreRestore is not over */
+    bool cluster_off;         /* it was off before, as its cluster wants it */
     uint64_t fx_register;     /* 0: not registered yet, or there is no journal */
 };
 int vm_restore_read(struct vm_restore *r, struct vm_writer *w, struct kvss_component *c, struct err *err);
@@ -269,6 +296,19 @@ int vm_restore_effect_done(struct vm_restore *r, uint64_t id, struct err *err);
 /* restore_old.c: the VM that is on this host now is turned off and deleted (M13), to be had again by the undo. */
 int vm_delete_old(struct vm_restore *r, const char *name, struct err *err);
 int vm_turn_off(struct vm_restore *r, struct hv_domain *d, struct err *err); /* only that; its saved state is kept */
+/* A second name beside it for a saved state that is about to go, for the undo. 1; 0: there is none. */
+int vm_keep_second_name(struct vm_restore *r, const char *vm, const char *path, struct err *err);
+/* The last moment in which a VM can be spared: -EINTR. */
+int vm_last_moment(struct vm_restore *r, const char *vm, struct err *err);
+/* restore_cluster.c: 0 and no r->lease where no cluster has the VM. */
+int vm_cluster_offline(struct vm_restore *r, struct err *err);
+int vm_cluster_register(struct vm_restore *r, const char *xml, struct err *err);
+int vm_cluster_online(struct vm_restore *r, struct err *err);
+int vm_finish_stop(void *ctx, const struct journal_effect *e, struct err *err);
+int vm_undo_stop(void *ctx, const struct journal_effect *e, struct err *err);
+int vm_undo_start(void *ctx, const struct journal_effect *e, struct err *err);
+int vm_undo_config(void *ctx, const struct journal_effect *e, struct err *err);
+int vm_finish_config(void *ctx, const struct journal_effect *e, struct err *err);
 /* restore_undo.c */
 int vm_undo_register(void *ctx, const struct journal_effect *e, struct err *err);
 int vm_undo_link(void *ctx, const struct journal_effect *e, struct err *err);
@@ -297,6 +337,7 @@ int vm_part_post_restore(struct vm_restore *r, struct err *err);
 /* restore_register.c: definition corrected, registered, linked, brought to the state it had (M16-M18). */
 int vm_register(struct vm_restore *r, struct err *err);
 int vm_bring_to_state(struct vm_restore *r, struct err *err); /* after it */
+int vm_start_from_memory(struct vm_restore *r, const char *memory, const char *state, struct err *err);
 /* network.c: a new port on every switch that still exists; the others' links are down (M18). live: the definition that it ran with. */
 int vm_correct_networks(struct vm_restore *r, struct hv_def *def, bool live, bool tell, struct err *err);
 

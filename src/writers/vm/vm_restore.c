@@ -65,6 +65,9 @@ static void resume_report(struct vm_restore *r)
     r->steps = json_is_array(steps) ? json_incref(steps) : json_array();
     r->warnings = json_is_array(warnings) ? json_incref(warnings) : json_array();
     r->replaces = json_is_true(json_object_get(before, "replaces"));
+    const char *lease = json_string_value(json_object_get(before, "lease"));
+    r->lease = lease ? strdup(lease) : NULL;
+    r->cluster_off = json_is_true(json_object_get(before, "cluster_off"));
 }
 
 /* The name, by which the VM was known in the backup. */
@@ -103,6 +106,7 @@ int vm_restore_read(struct vm_restore *r, struct vm_writer *w, struct kvss_compo
 void vm_restore_clear(struct vm_restore *r)
 {
     free(r->name);
+    free(r->lease);
     json_decref(r->options);
     json_decref(r->steps);
     json_decref(r->warnings);
@@ -112,8 +116,8 @@ void vm_restore_clear(struct vm_restore *r)
 
 static void save_report(struct vm_restore *r, bool registered)
 {
-    json_auto_t *j =
-        json_pack("{s:b, s:b, s:O, s:O}", "registered", registered, "replaces", r->replaces, "steps", r->steps, "warnings", r->warnings);
+    json_auto_t *j = json_pack("{s:b, s:b, s:O, s:O, s:s*, s:b}", "registered", registered, "replaces", r->replaces, "steps", r->steps,
+                               "warnings", r->warnings, "lease", r->lease, "cluster_off", r->cluster_off);
     _cleanup_free_ char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
     struct err ignored = ERR_INIT; /* the report is lost, the VM is not */
 
@@ -152,6 +156,9 @@ static int restore_make_way(struct vm_restore *r, struct err *err)
 {
     if (vm_is_part(r))
         return vm_part_pre_restore(r, err);
+    int rc = vm_is_copy(r) ? 0 : vm_cluster_offline(r, err);
+    if (rc < 0)
+        return rc;
     if (!vm_is_copy(r))
         return vm_delete_old(r, r->name, err);
     vm_restore_step(r, "turn off", "nothing, VM %s is restored as copy %s", r->name, vm_restored_name(r));

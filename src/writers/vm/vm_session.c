@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/io.h"
+#include "cluster/cluster.h"
 #include "writers/vm/vm_internal.h"
 #include <errno.h>
 #include <string.h>
@@ -31,6 +32,9 @@ void vm_clear(struct vm *vm)
     free(vm->memory);
     free(vm->nvram);
     free(vm->not_quiesced);
+    cluster_keep_end(vm->keep);
+    free(vm->lease);
+    hv_kept_clear(&vm->kept);
     vm_record_guest_clear(&vm->guest);
     strv_free(vm->tpm);
     strv_free(vm->tpm_files);

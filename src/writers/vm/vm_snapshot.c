@@ -67,8 +67,12 @@ static int announce(struct vm *vm, struct err *err)
     if (vm->report->method != VM_METHOD_SAVED)
         return 0;
     hv_domain_ready(vm->dom);
-    if (vm->before == HV_RUNNING)
+    if (vm->report->cluster)
+        r = vm_cluster_begin(vm, err);
+    if (r >= 0 && vm->before == HV_RUNNING)
         r = vm_effect(vm, VERB_PAUSE, NULL, NULL, &vm->fx_pause, err);
+    if (r >= 0 && vm->report->cluster)
+        return vm_cluster_announce_save(vm, err);
     return r < 0 ? r : vm_effect(vm, VERB_SAVE, "state", hv_state_name(vm->before), &vm->fx_save, err);
 }
 

@@ -94,6 +94,7 @@ struct vm_report {
     struct vm_policy policy;    /* not_quiesced is owned here */
     enum hv_agent_status agent; /* HV_AGENT_FAILED where it was not asked */
     uint64_t save_bytes;        /* Saved State: the most that its saved state will take; 0: not known, or another method */
+    char *cluster;              /* Saved State: the resource of the cluster that manages the VM; NULL: none does, or another method */
     char *no_live;              /* why live-state is not used although it was asked for or enabled; NULL: it is, or was not */
     char *refused;              /* why a backup would be refused (method or require cannot be met, VM busy ...); NULL: it would not */
     struct vm_condition conditions[5];
