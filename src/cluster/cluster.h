@@ -34,6 +34,7 @@ struct cluster_vm {
     char *node;        /* where it is active, NULL: nowhere */
     char *disagree;    /* an online node is missing, or unclean: its name; NULL: none */
     unsigned n_active; /* on how many nodes it is */
+    bool uncertain;    /* a node was lost and may still run it, or this side of the cluster has no quorum */
     bool managed, failed, blocked, orphaned;
     bool watched; /* a monitor recurs */
     bool pending; /* something is being done with it */

@@ -69,8 +69,10 @@ static int read_watched(xmlNodePtr root, struct cluster_vm *v, struct err *err)
     _cleanup_free_ xmlNodePtr *list = NULL;
     int n = xml_find_all(root, "node_history/node/resource_history[operation_history[@interval]]", &list);
 
-    for (int i = 0; i < n; i++)
-        v->watched |= is_resource(list[i], v->resource);
+    for (int i = 0; i < n; i++) { /* where it was before, a monitor stays in the history */
+        _cleanup_free_ char *node = xml_attr(list[i]->parent, "name");
+        v->watched |= is_resource(list[i], v->resource) && (!v->node || (node && strcmp(node, v->node) == 0));
+    }
     return n < 0 ? err_nomem(err) : 0;
 }
 
@@ -81,6 +83,9 @@ static int read_nodes(xmlNodePtr root, struct cluster_vm *v, struct err *err)
 
     if (unclean && !(v->disagree = xml_attr(unclean, "name")))
         return err_set(err, EBADMSG, "the cluster's status lists a node without a name");
+    /* Lost, and not fenced: it may be alive on the other side. */
+    v->uncertain = v->disagree || xml_find(root, "nodes/node[@online='false' and @expected_up='true']") ||
+                   xml_find(root, "summary/current_dc[@with_quorum='false']");
     return 0;
 }
 
@@ -100,7 +105,7 @@ int cluster_read_status(const char *text, size_t n, struct cluster_vm *v, struct
     free(v->disagree);
     v->node = v->disagree = NULL;
     v->n_active = 0;
-    v->managed = v->failed = v->blocked = v->orphaned = v->watched = v->pending = false;
+    v->managed = v->failed = v->blocked = v->orphaned = v->watched = v->pending = v->uncertain = false;
     int n_list = xml_find_all(root, "resources//resource", &list);
     if (n_list < 0)
         return err_nomem(err);
@@ -146,11 +151,13 @@ int cluster_wait(struct cluster_vm *v, bool (*is)(const struct cluster_vm *v), u
 
     for (;;) {
         int r = cluster_look(v, err);
-        if (r < 0)
+        if (r < 0 && (r != -ENOTCONN || clock_mono_ms() > end)) /* it may be electing a new coordinator */
             return r;
-        if (is(v))
+        if (r < 0)
+            err_clear(err);
+        else if (is(v))
             return 0;
-        if (clock_mono_ms() > end)
+        if (r >= 0 && clock_mono_ms() > end)
             return err_set(err, ETIMEDOUT, "the cluster %s within %u s (resource %s is %s%s%s%s)", what, ms / 1000, v->resource, v->role,
                            v->node ? " on " : "", v->node ? v->node : "", v->failed ? ", failed" : "");
         clock_sleep_ms(LOOK_MS);
@@ -201,10 +208,13 @@ int cluster_ask(const char *name, const char *uuid, struct cluster_vm *ret, stru
     if (!cluster_is_configured())
         return 0;
     int r = cluster_tool_xml(PROC_ARGV("cibadmin", "-Q"), NULL, &doc, err);
-    if (r == -ENOTCONN) { /* what this host last knew of the cluster */
+    if (r < 0) { /* what this host last knew of the cluster */
         if (cluster_resource(name, uuid, &stored, &unread) < 0)
             return err_move(err, &unread);
-        return stored ? err_context(err, "Pacemaker manages VM %s (resource %s)", name, stored) : 0;
+        if (stored)
+            return err_context(err, "Pacemaker manages VM %s (resource %s)", name, stored);
+        err_clear(err);
+        return 0;
     }
     if (r >= 0)
         r = cib_find(xmlDocGetRootElement(doc), name, uuid, &primitive, err);

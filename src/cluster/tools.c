@@ -59,7 +59,8 @@ int cluster_tool(char *const *argv, const struct buf *in, struct buf *out, struc
                                   .in = in ? in->data : NULL,
                                   .in_len = in ? in->len : 0,
                                   .out_max = XML_TEXT_MAX,
-                                  .timeout_ms = LIMIT_MS };
+                                  .timeout_ms = LIMIT_MS,
+                                  .die_with_us = true }; /* or it could act when a recovery has undone what it does */
     int r = proc_run(&run, out, &said, &status, err);
     if (r == -ENOENT)
         return err_set(err, ENOTCONN, "%s is missing: install Pacemaker's command line tools", argv[0]);

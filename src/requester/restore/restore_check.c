@@ -361,8 +361,10 @@ static const char *cluster_cannot(const struct restore_vm *vm, const struct clus
         return "single disks of such a VM cannot be restored yet";
     if (c->failed || c->blocked || c->orphaned)
         return "the resource has failed: find out why, then run crm_resource --cleanup";
-    if (c->disagree)
-        return "a node of the cluster is neither up nor fenced";
+    if (c->uncertain)
+        return "a node of the cluster is neither up nor fenced, or the cluster has no quorum";
+    if (!c->managed)
+        return "the cluster does not manage the VM now (maintenance, or is-managed=false)";
     if (!c->domain)
         return "its definition, the file that the resource names, cannot be read on this node";
     return c->n_active > 1 ? "the cluster sees it running on more than one node" : NULL;

@@ -25,7 +25,7 @@ static const char *cluster_no_hands(const struct cluster_vm *c)
     if (c->disagree)
         return "a node of the cluster is neither up nor fenced";
     if (strcmp(c->role, "Started") != 0 || c->pending)
-        return "the resource is not just running: the cluster is starting, stopping or moving it";
+        return "the cluster is starting, stopping or moving the VM";
     return NULL;
 }
 
@@ -45,7 +45,8 @@ int vm_cluster_way(const struct hv_domain *d, char **ret_resource, char **ret_wh
         return r;
     if (!(*ret_resource = strdup(c.resource)))
         return err_nomem(err);
-    if (!cluster_settled(&c) && cluster_wait(&c, cluster_settled, SETTLE_MS, "is not done with the VM", &late) == -ENOTCONN)
+    if (!cluster_settled(&c) && (r = cluster_wait(&c, cluster_settled, SETTLE_MS, "has not finished with the VM", &late)) < 0 &&
+        r != -ETIMEDOUT)
         return err_move(err, &late);
     const struct cluster_lease lease = { c.resource, "kvss-lease", CLUSTER_HANDS_OFF, LEASE_S };
     const char *no = cluster_no_hands(&c);
@@ -59,12 +60,28 @@ int vm_cluster_way(const struct hv_domain *d, char **ret_resource, char **ret_wh
     return (no || why.code) && !*ret_why ? err_nomem(err) : 1;
 }
 
-/* Neither has the cluster acted, nor will it before a start is over. */
+static int took_over(struct err *err)
+{
+    return err_vss(err, VSS_E_WRITERERROR_RETRYABLE, ESTALE,
+                   "the cluster could not be reached for too long and has taken charge of the VM again");
+}
+
+/* Neither has the cluster acted, nor will it before a start is over, by our clock. */
 static int check_lease(struct vm *vm, struct err *err)
 {
-    return cluster_keep_holds(vm->keep) ? 0
-                                        : err_vss(err, VSS_E_WRITERERROR_RETRYABLE, ESTALE,
-                                                  "its cluster could not be reached for too long, and is in charge of it again");
+    return cluster_keep_holds(vm->keep) ? 0 : took_over(err);
+}
+
+/* The cluster's own word: clocks step, hosts are suspended, and an administrator may have removed the lease. */
+static int check_nowhere_else(struct vm *vm, struct err *err)
+{
+    _cleanup_(cluster_vm_clear) struct cluster_vm c = { 0 };
+
+    int r = cluster_ask_resource(vm->report->cluster, &c, err);
+    if (r < 0)
+        return r;
+    return cluster_is_idle_hand(&c) && (!c.n_active || (c.n_active == 1 && !strcmp(c.node, c.here))) ? check_lease(vm, err)
+                                                                                                     : took_over(err);
 }
 
 static int cluster_effect(struct vm *vm, const char *verb, const char *path, uint64_t *ret, struct err *err)
@@ -105,7 +122,7 @@ int vm_cluster_begin(struct vm *vm, struct err *err)
     if (r >= 0)
         r = cluster_keep_start(&lease, true, &vm->keep, err);
     if (r >= 0)
-        r = cluster_wait(&c, cluster_is_idle_hand, FOLLOW_MS, "does not leave the VM alone", err);
+        r = cluster_wait(&c, cluster_is_idle_hand, FOLLOW_MS, "did not leave the VM alone", err);
     return r < 0 ? r : vm_effect_done(vm, vm->fx_lease, err);
 }
 
@@ -140,7 +157,7 @@ static int keep_file(struct vm *vm, struct err *err)
 
 int vm_cluster_start(struct vm *vm, struct err *err)
 {
-    int r = check_lease(vm, err);
+    int r = check_nowhere_else(vm, err);
 
     if (r >= 0)
         r = hv_start_from(vm->writer->config.hv, vm->memory, NULL, true, err);
@@ -166,7 +183,7 @@ int vm_cluster_end(struct vm *vm, struct err *err)
     vm_effect_settled(vm, &vm->fx_lease);
     r = cluster_ask_resource(vm->report->cluster, &c, &late);
     if (r >= 0 && vm->was_watched)
-        r = cluster_wait(&c, cluster_is_in_charge, FOLLOW_MS, "does not monitor the VM again", &late);
+        r = cluster_wait(&c, cluster_is_in_charge, FOLLOW_MS, "did not monitor the VM again", &late);
     return r < 0 && strv_addf(&vm->warnings, "after it was saved and started again: %s", late.text) < 0 ? err_nomem(err) : 0;
 }
 
@@ -207,7 +224,7 @@ static int still_ours(const struct journal_effect *e, struct cluster_keep **ret,
     if (r < 0)
         return err_move(err, &none);
     if ((r = cluster_ask_resource(l.resource, &c, err)) < 0 ||
-        (r = cluster_wait(&c, cluster_is_idle_hand, FOLLOW_MS, "does not leave the VM alone", err)) < 0)
+        (r = cluster_wait(&c, cluster_is_idle_hand, FOLLOW_MS, "did not leave the VM alone", err)) < 0)
         return r;
     return !c.n_active || (c.n_active == 1 && strcmp(c.node, c.here) == 0);
 }
@@ -231,8 +248,11 @@ int vm_undo_save_to(void *ctx, const struct journal_effect *e, struct err *err)
     bool runs;
 
     int r = is_here(ctx, e, err);
-    if (r == 0 && path && hv_save_image_runs(path, &runs, &broken) >= 0)
+    int saved = r == 0 && path ? hv_save_image_runs(path, &runs, &broken) : -ENOENT;
+    if (saved >= 0)
         r = undo_start(ctx, e, path, err);
+    else if (saved != -ENOENT && saved != -ENODATA && saved != -EUCLEAN) /* it may be whole: none, too short, or never finished is not */
+        return err_move(err, &broken);
     return r < 0 ? r : journal_remove_made(e, "path", true, err);
 }
 

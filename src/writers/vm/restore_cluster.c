@@ -36,13 +36,16 @@ static int stop_through_cluster(struct cluster_vm *c, const char *lease, struct 
 {
     const struct cluster_lease l = { c->resource, lease, CLUSTER_STOP, 0 };
 
-    int rc = cluster_lease_set(&l, err);
+    int rc = c->managed ? cluster_lease_set(&l, err)
+                        : err_set(err, EPERM, "the cluster does not manage the VM now (maintenance, or is-managed=false)");
     if (rc >= 0)
-        rc = cluster_wait(c, stopped_or_failed, CLUSTER_STOP_MS, "does not stop the VM", err);
+        rc = cluster_wait(c, stopped_or_failed, CLUSTER_STOP_MS, "did not stop the VM", err);
     if (rc >= 0 && !cluster_is_stopped(c))
         rc = err_set(err, EIO, "the cluster could not stop the VM (resource %s has failed)", c->resource);
-    if (rc >= 0 && c->disagree)
-        rc = err_set(err, EIO, "it is not certain that the VM is stopped: node %s of the cluster is neither up nor fenced", c->disagree);
+    if (rc >= 0 && c->uncertain)
+        rc = err_set(
+            err, EIO,
+            "it is not certain that the VM is stopped: a node of the cluster is neither up nor fenced, or the cluster has no quorum");
     return rc < 0 ? rc : 0;
 }
 
@@ -153,7 +156,7 @@ static int start_and_hand_over(struct vm_restore *r, struct cluster_vm *c, const
 
     int rc = cluster_lease_set(&l, err);
     if (rc >= 0)
-        rc = cluster_wait(c, cluster_is_idle_hand, CLUSTER_FOLLOW_MS, "does not leave the VM alone", err);
+        rc = cluster_wait(c, cluster_is_idle_hand, CLUSTER_FOLLOW_MS, "did not leave the VM alone", err);
     if (rc >= 0)
         rc = vm_start_from_memory(r, memory, "running", err);
     if (rc >= 0)
@@ -200,7 +203,7 @@ int vm_undo_stop(void *ctx, const struct journal_effect *e, struct err *err)
 {
     const char *lease = journal_value(e, "lease");
 
-    if (!journal_value(e, "in_place"))
+    if (!journal_value(e, "in_place") || !journal_is_done(e)) /* it was not stopped, so nothing was overwritten */
         return vm_finish_stop(ctx, e, err);
     err_set(err, EUCLEAN,
             "VM %s stays stopped, because a block device of it may be partly overwritten: restore it again, then run: cibadmin --delete "

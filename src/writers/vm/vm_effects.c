@@ -129,8 +129,8 @@ const struct journal_verb vm_writer_verbs[] = {
     { VERB_PAUSE, undo_pause, .undone = "it is not paused", .holds = true },
     { VERB_SAVE, undo_save, .undone = "it is not in a saved state", .holds = true },
     { VERB_LEASE, vm_undo_lease, .in_order = true, .undone = "its cluster is in charge of it again", .holds = true },
-    { VERB_SAVE_TO, vm_undo_save_to, .in_order = true, .undone = "it is not in a saved state", .holds = true, .places = { "path" } },
-    { VERB_STOP, vm_undo_stop, vm_finish_stop, true, "its cluster is in charge of it again", .holds = true },
+    { VERB_SAVE_TO, vm_undo_save_to, .undone = "it is not in a saved state", .holds = true, .places = { "path" } },
+    { VERB_STOP, vm_undo_stop, vm_finish_stop, true, "its cluster is in charge of it again" }, /* after its images: never by itself */
     { VERB_CONFIG, vm_undo_config, vm_finish_config, true, "its old definition is in place", .places = { "path", "kept" } },
     { VERB_START, vm_undo_start, NULL, true, "its cluster has stopped it again" },
     { VERB_GUEST, vm_guest_undo, .undone = "the writers in its guest are released" },
