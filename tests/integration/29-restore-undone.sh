@@ -90,3 +90,20 @@ assert_eq "$(report 'has("backup_first")')" false "a backup of nothing"
 assert_points "$before"
 holds app 0x11
 note "not where it cannot be"
+
+# ---- an undo is a restore: from a repository that was put in the place of the one that is known, nothing comes onto this host
+mkdir "$SANDBOX/other-host"
+# shellcheck disable=SC2016 # of the inner shell
+as_other_host() { unshare --mount sh -c 'mount --bind "$0" /var/lib/kvss && "$@"' "$SANDBOX/other-host" "$@"; }
+mv "$KVSS_REPOSITORY" "$SANDBOX/true"
+as_other_host "$KVSS" init > /dev/null
+as_other_host "$KVSS" backup app --no-writers --label 'before restore of all' > /dev/null
+fill app 0x14
+kvss_fails "$EXIT_REFUSED" restore --undo app --yes
+assert_match "$OUTPUT" 'not the repository that this host knows' "why it is refused"
+holds app 0x14
+rm -r "$KVSS_REPOSITORY"
+mv "$SANDBOX/true" "$KVSS_REPOSITORY"
+kvss_json restore --undo app --yes
+holds app 0x13
+note "not from another repository"

@@ -14,7 +14,7 @@ struct requester {
     struct requester_config config;
     enum requester_end end;
     bool carries_on;     /* atomic: see requester_carries_on() */
-    bool changes;        /* the repository was opened to be changed: see repository_open_for() */
+    int met;             /* how strictly the repository was met so far: see repository_open_for() */
     struct store *store; /* opened by the first job that needs it */
     json_t *failures;    /* requester_failures(); owned; NULL: none */
     struct known *known; /* what this host remembers of it; NULL: it has no memory */

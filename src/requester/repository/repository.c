@@ -87,17 +87,29 @@ int repository_check_encryption(struct requester *rq, bool encrypted, const char
     return err_set(err, EPERM, "the repository %s is not encrypted, but kvss.conf has 'encryption = required'", location);
 }
 
+/* How much must not be wrong with it. */
+static int strictness(enum known_use use)
+{
+    switch (use) {
+    case KNOWN_LOOK:
+    case KNOWN_CHECK: return 0;
+    case KNOWN_TRUST: return 1;
+    case KNOWN_REHEARSE: return 2;
+    default: return 3;
+    }
+}
+
 int repository_open_for(struct requester *rq, enum known_use use, struct err *err)
 {
-    if (rq->store && (use != KNOWN_CHANGE || rq->changes))
+    if (rq->store && strictness(use) <= rq->met)
         return 0;
-    int r = rq->store ? 0 : open_store(rq, err); /* one that was only looked at so far is looked at again, more strictly */
+    int r = rq->store ? 0 : open_store(rq, err); /* one that was met for less so far is met again, more strictly */
     if (r >= 0)
         r = repository_check_encryption(rq, store_encrypted(rq->store), rq->config.repository, err);
     known_free(TAKE_PTR(rq->known));
     if (r >= 0)
         r = known_meet(rq, use, err);
-    rq->changes = r >= 0 && use == KNOWN_CHANGE;
+    rq->met = strictness(use);
     if (r >= 0 && use == KNOWN_CHANGE)
         known_make_up(rq);
     if (r < 0)
