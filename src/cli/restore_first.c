@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/strv.h"
 #include "cli/policy_options.h"
 #include "cli/render.h"
@@ -92,6 +93,14 @@ int restore_backup_first(struct cli *cli, struct requester_restore *job, unsigne
     return code;
 }
 
+/* A listing came from a repository: it may lack what it should have. */
+static bool first_has(const json_t *vm, const char *key, const char *word)
+{
+    const char *text = json_get_text(vm, key);
+
+    return text && !strcmp(text, word);
+}
+
 static bool first_holds(const json_t *point, char *const *vms)
 {
     size_t i;
@@ -100,8 +109,7 @@ static bool first_holds(const json_t *point, char *const *vms)
     for (; *vms; vms++) {
         bool found = false;
         json_array_foreach (json_object_get(point, "vms"), i, vm)
-            found |= !strcmp(json_string_value(json_object_get(vm, "name")), *vms) ||
-                     !strcmp(json_string_value(json_object_get(vm, "uuid")), *vms);
+            found |= first_has(vm, "name", *vms) || first_has(vm, "uuid", *vms);
         if (!found)
             return false;
     }
