@@ -4,27 +4,31 @@
 #include "requester/repository/repository.h"
 #include <errno.h>
 
-/* id NULL: all. */
-static void note_verified(struct requester *rq, const char *id)
+/* What is about to be verified; id NULL: all. Points that are made meanwhile need not be read. */
+static int verify_ids(struct requester *rq, const char *id, char ***ret, struct err *err)
 {
-    _cleanup_strv_ char **ids = NULL;
     struct store_point_info *list = NULL;
     size_t n = 0;
-    int r = id ? strv_add(&ids, id) : store_list(rq->store, &list, &n, NULL, NULL);
 
+    int r = id ? 0 : store_list(rq->store, &list, &n, NULL, err);
+    if (r >= 0 && id && strv_add(ret, id) < 0)
+        r = err_nomem(err);
     for (size_t i = 0; i < n && r >= 0; i++)
-        r = strv_add(&ids, list[i].id);
-    if (r >= 0)
-        known_note_verified(rq, ids);
+        if (strv_add(ret, list[i].id) < 0)
+            r = err_nomem(err);
     store_list_free(list, n);
+    return r;
 }
 
 static int verify(struct requester *rq, const char *id, json_t **ret, struct err *err)
 {
     _cleanup_(findings_clear) struct findings f = { 0 };
+    _cleanup_strv_ char **ids = NULL;
     uint64_t count = 0;
 
     int r = findings_begin(&f, err);
+    if (r >= 0)
+        r = verify_ids(rq, id, &ids, err);
     if (r >= 0)
         r = store_verify(rq->store, id, findings_note, &f, rq->config.cancel, &count, err);
     _cleanup_json_ json_t *report = r < 0 ? NULL : json_pack("{s:o}", "point", json_text(id));
@@ -38,8 +42,8 @@ static int verify(struct requester *rq, const char *id, json_t **ret, struct err
         r = known_report(rq, report, err);
     if (r < 0)
         return r;
-    if (!count)
-        note_verified(rq, id);
+    if (!count && ids)
+        known_note_verified(rq, ids);
     bool is_short = !id && known_is_short(rq);
     *ret = TAKE_PTR(report);
     rq->end = count || is_short ? REQUESTER_DAMAGED : REQUESTER_DONE;
