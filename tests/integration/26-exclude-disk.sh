@@ -34,6 +34,8 @@ assert_report_vm web '.whole | map(.target + ": " + .why) | join("; ")' "vdb: it
 kvss verify "$POINT" > /dev/null
 backup web
 assert_report_vm web '.whole | length' 0
+backup web --method saved-state --exclude-disk web:vdb
+with_memory=$POINT
 virsh -q destroy web
 note "a guest whose second disk is left out"
 
@@ -62,6 +64,14 @@ kvss_json restore "$POINT" web --yes
 assert_match "$(report '.vms[0].warnings | join("; ")')" 'disk vdb is not in the restore point' "the report"
 assert_eq "$(virsh -q domblklist web | awk '{ print $1 }' | tr '\n' ' ')" "vda vdb " "disks of the VM"
 assert_eq "$(sha256sum < "$IMAGES/web-vdb.qcow2")" "$before" "the image that was left out"
+
+# ---- memory that has file systems of that image as they were would damage it
+kvss_fails "$EXIT_FAILED" restore "$with_memory" web --yes
+assert_match "$OUTPUT" 'disk vdb was left out of the backup .*could damage what its image .* holds now: use --discard-memory' "why it is refused"
+kvss_fails "$EXIT_FAILED" restore "$with_memory" web --yes --no-start
+assert_eq "$(sha256sum < "$IMAGES/web-vdb.qcow2")" "$before" "the image that was left out"
+kvss_json restore "$with_memory" web --yes --discard-memory --no-start
+assert_match "$(report '.vms[0].warnings | join("; ")')" 'disk vdb is not in the restore point' "the report"
 
 # ---- a copy has nothing of the original's
 kvss_json restore "$POINT" web --name copy --to "$SANDBOX/copy"

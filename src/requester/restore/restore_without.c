@@ -13,13 +13,22 @@ static void drop_from(struct hv_def *def, const struct vm_record_disk *d)
         hv_def_drop_disk(def, here);
 }
 
+/* The memory has the file systems of the disk as they were: what it writes to a later state damages them. */
+static int against_memory(const struct restore_vm *vm, const struct vm_record_disk *d, bool here, struct err *err)
+{
+    if (here)
+        return err_set(err, EINVAL,
+                       "VM %s: disk %s was left out of the backup (%s), and resuming the memory in the restore point could damage what its "
+                       "image %s holds now: use --discard-memory",
+                       vm->name, d->target, d->why, d->path ? d->path : "");
+    return err_set(err, ENOENT,
+                   "VM %s: disk %s was left out of the backup (%s) and its image %s does not exist on this host, but the memory "
+                   "in the restore point expects it: use --discard-memory",
+                   vm->name, d->target, d->why, d->path);
+}
+
 static int without_disk(struct restore_vm *vm, const struct vm_record_disk *d, struct err *err)
 {
-    if (vm->with_memory)
-        return err_set(err, ENOENT,
-                       "VM %s: disk %s was left out of the backup (%s) and its image %s does not exist on this host, but the memory "
-                       "in the restore point expects it: provide the image, or use --discard-memory",
-                       vm->name, d->target, d->why, d->path);
     if (!vm->absent && !(vm->absent = json_object()))
         return err_nomem(err);
     if (json_object_set_new(vm->absent, d->target, json_text(d->path)) < 0)
@@ -37,12 +46,14 @@ static int without_disk(struct restore_vm *vm, const struct vm_record_disk *d, s
 
 static int note_one(const struct restore *r, struct restore_vm *vm, const struct vm_record_disk *d, struct err *err)
 {
-    bool local = d->path && d->path[0] == '/';
+    bool local = d->path && d->path[0] == '/', here = !local || io_exists(d->path);
 
-    if (local && !r->job->images_only && !io_exists(d->path))
-        return without_disk(vm, d, err);
     if (r->job->images_only)
         return restore_note(vm, "disk %s is not in the restore point: %s", d->target, d->why) < 0 ? err_nomem(err) : 0;
+    if (vm->with_memory && !(here && d->readonly))
+        return against_memory(vm, d, here, err);
+    if (!here)
+        return without_disk(vm, d, err);
     return restore_note(vm, "disk %s is not in the restore point (%s): its image %s stays as it is now and may not match the other disks",
                         d->target, d->why, d->path ? d->path : "") < 0
                ? err_nomem(err)
