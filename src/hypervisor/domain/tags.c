@@ -34,9 +34,10 @@ static int tags_parse(const char *text, char ***tags, struct err *err)
     _cleanup_free_ xmlNodePtr *nodes = NULL;
 
     if (strlen(text) > TAGS_BYTES_MAX)
-        return 0;
-    if (xml_parse(text, strlen(text), "the tags", &doc, NULL) < 0)
-        return 0;
+        return err_set(err, E2BIG, "larger than %zu KiB", TAGS_BYTES_MAX >> 10);
+    int r = xml_parse(text, strlen(text), "the tags", &doc, err);
+    if (r < 0)
+        return r;
     int n = xml_find_all(xmlDocGetRootElement(doc), "*[local-name() = 'tag']", &nodes);
     for (int i = 0; i < n && strv_len(*tags) < HV_TAGS_MAX; i++) {
         _cleanup_free_ char *content = xml_get(nodes[i], "."), *tag = NULL;
@@ -57,8 +58,10 @@ static int tags_read(virDomainPtr dom, const char *uuid, unsigned of, char ***ta
 {
     _cleanup_free_ char *text = virDomainGetMetadata(dom, VIR_DOMAIN_METADATA_ELEMENT, HV_TAGS_URI, of);
 
-    if (text)
-        return tags_parse(text, tags, err);
+    if (text) {
+        int r = tags_parse(text, tags, err);
+        return r < 0 ? err_context(err, "cannot read the tags of VM %s", uuid) : 0;
+    }
     switch (hv_virt_code()) {
     case VIR_ERR_NO_DOMAIN_METADATA:
     case VIR_ERR_OPERATION_INVALID:
@@ -67,15 +70,29 @@ static int tags_read(virDomainPtr dom, const char *uuid, unsigned of, char ***ta
     }
 }
 
+/* The definitions that it has: VIR_DOMAIN_AFFECT_CONFIG, ..._LIVE. */
+static int tags_places(virDomainPtr dom, const char *uuid, unsigned *ret, struct err *err)
+{
+    int persistent = virDomainIsPersistent(dom), active = persistent < 0 ? -1 : virDomainIsActive(dom);
+
+    if (active < 0)
+        return hv_virt_error(err, "cannot read the state of VM %s", uuid);
+    *ret = (persistent ? VIR_DOMAIN_AFFECT_CONFIG : 0u) | (active ? VIR_DOMAIN_AFFECT_LIVE : 0u);
+    return 0;
+}
+
 int hv_tags(struct hv *hv, const char *uuid, char ***ret, struct err *err)
 {
     _cleanup_(virDomainFree_p) virDomainPtr dom = NULL;
     _cleanup_strv_ char **tags = NULL;
+    unsigned in = 0;
 
     int r = tags_find(hv, uuid, &dom, err);
-    if (r >= 0 && virDomainIsPersistent(dom) == 1)
+    if (r >= 0)
+        r = tags_places(dom, uuid, &in, err);
+    if (r >= 0 && in & VIR_DOMAIN_AFFECT_CONFIG)
         r = tags_read(dom, uuid, VIR_DOMAIN_AFFECT_CONFIG, &tags, err);
-    if (r >= 0 && virDomainIsActive(dom) == 1)
+    if (r >= 0 && in & VIR_DOMAIN_AFFECT_LIVE)
         r = tags_read(dom, uuid, VIR_DOMAIN_AFFECT_LIVE, &tags, err);
     if (r < 0)
         return r;
@@ -89,12 +106,13 @@ int hv_tags_set(struct hv *hv, const char *uuid, char *const *tags, struct err *
 {
     _cleanup_(virDomainFree_p) virDomainPtr dom = NULL;
     _cleanup_buf_ struct buf text = BUF_INIT;
+    unsigned to = 0;
 
     int r = tags_find(hv, uuid, &dom, err);
+    if (r >= 0)
+        r = tags_places(dom, uuid, &to, err);
     if (r < 0)
         return r;
-    unsigned to =
-        (virDomainIsPersistent(dom) == 1 ? VIR_DOMAIN_AFFECT_CONFIG : 0u) | (virDomainIsActive(dom) == 1 ? VIR_DOMAIN_AFFECT_LIVE : 0u);
     r = buf_addf(&text, "<tags>");
     for (char *const *t = tags; t && *t && r >= 0; t++)
         r = hv_tag_is_valid(*t) ? buf_addf(&text, "<tag>%s</tag>", *t) : err_set(err, EINVAL, "'%s' is not a tag", *t);
