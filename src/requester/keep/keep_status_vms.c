@@ -109,9 +109,12 @@ static int of_this_host(struct state_of_backups *s, struct hv_name **ret, size_t
         struct status_vm vm = { .name = (*ret)[i].name, .uuid = (*ret)[i].uuid };
         enum hv_state state;
         struct err gone = ERR_INIT;
-        if (hv_state_now(hv, vm.uuid, &state, &gone) < 0)
+        int e = hv_state_now(hv, vm.uuid, &state, &gone);
+        if (e == -ENOENT)
             continue; /* just undefined */
-        vm.state = hv_state_name(state);
+        if (e < 0)
+            status_problem(s, STATUS_WARNING, "%s", gone.text);
+        vm.state = e < 0 ? "unknown" : hv_state_name(state);
         vm.excluded = status_match(s->job->exclude, &vm);
         if (add_status_vm(s, &vm, err) < 0)
             return -err->code;
