@@ -138,6 +138,10 @@ static void way_back(FILE *f, const json_t *first)
         fputc(' ', f);
         out_text(f, json_string_value(name));
     }
+    json_array_foreach (json_object_get(first, "disks"), i, name) {
+        fputs(" --disk ", f);
+        out_text(f, json_string_value(name));
+    }
     fputc('\n', f);
 }
 

@@ -47,20 +47,36 @@ static int first_backup(struct cli *cli, char *const *uuids, const char *of, uns
     return days ? first_protect(cli, json_string_value(json_object_get(ret, "point")), days, ret, err) : EXIT_OK;
 }
 
-/* Of a plan, the VMs that it replaces, or disks of. */
+/* Of a plan, the VMs that it replaces, or disks of. -EPERM: it replaces images of a VM that is no longer defined. */
 static int first_vms(const json_t *plan, char ***uuids, json_t *names, struct err *err)
 {
     size_t i;
     json_t *vm;
 
     json_array_foreach (json_object_get(plan, "vms"), i, vm) {
-        if (!json_is_string(json_object_get(vm, "here")) || json_is_string(json_object_get(vm, "as")) || !render_is_replaced(vm))
+        if (json_is_string(json_object_get(vm, "as")) || !render_is_replaced(vm))
             continue;
+        if (!json_is_string(json_object_get(vm, "here")))
+            return err_set(err, EPERM,
+                           "nothing was restored: VM %s is not on this host, but files that the restore would replace are, and only VMs "
+                           "can be backed up first: move the files away, or leave out --backup-first",
+                           json_string_value(json_object_get(vm, "name")));
         if (strv_add(uuids, json_string_value(json_object_get(vm, "uuid"))) < 0 ||
             json_array_append(names, json_object_get(vm, "name")) < 0)
             return err_nomem(err);
     }
     return 0;
+}
+
+/* Of a restore of single disks these, else null. */
+static json_t *first_disks(const struct requester_restore *job)
+{
+    bool parts = job->disks && *job->disks && !strchr(*job->disks, '=');
+    json_t *list = parts ? json_array() : json_null();
+
+    for (char *const *d = job->disks; parts && *d; d++)
+        json_array_append_new(list, json_string(*d));
+    return list;
 }
 
 int restore_backup_first(struct cli *cli, struct requester_restore *job, unsigned days, char **ret_point, json_t **ret, struct err *err)
@@ -78,10 +94,10 @@ int restore_backup_first(struct cli *cli, struct requester_restore *job, unsigne
         *ret_point = strdup(json_string_value(json_object_get(plan, "point")));
         job->point = *ret_point;
         r = *ret_point && names ? first_vms(plan, &uuids, names, err) : err_nomem(err);
-        code = r < 0 ? EXIT_FAILED : EXIT_OK;
+        code = r == -EPERM ? EXIT_REFUSED : r < 0 ? EXIT_FAILED : EXIT_OK;
     }
     if (code == EXIT_OK && uuids) {
-        done = json_pack("{s:n, s:n, s:O}", "point", "until", "vms", names);
+        done = json_pack("{s:n, s:n, s:O, s:o}", "point", "until", "vms", names, "disks", first_disks(job));
         code = done ? first_backup(cli, uuids, *ret_point, days, done, err) : EXIT_FAILED;
     }
     if (code == EXIT_OK)
@@ -122,17 +138,21 @@ int restore_find_undo(struct cli *cli, char *const *vms, char **ret_point, struc
     size_t i;
 
     int r = requester_list_points(cli->rq, NULL, RESTORE_FIRST_LABEL "*", &report, err);
-    json_array_foreach (json_object_get(report, "points"), i, point) /* oldest first */
-        if (r >= 0 && first_holds(point, vms)) {
-            free(*ret_point);
-            *ret_point = strdup(json_string_value(json_object_get(point, "id")));
-        }
+    json_array_foreach (json_object_get(report, "points"), i, point) { /* oldest first */
+        const char *id = json_get_text(point, "id");
+        bool ours = false;
+        if (r < 0 || !id || !first_holds(point, vms) || (r = requester_made_point(cli->rq, id, &ours, err)) < 0 || !ours)
+            continue;
+        free(*ret_point);
+        if (!(*ret_point = strdup(id)))
+            r = err_nomem(err);
+    }
     json_decref(report);
     if (r < 0)
         return cli_code(cli, r);
     if (*ret_point)
         return EXIT_OK;
-    err_set(err, ENOENT, "no restore of %s%s was made with --backup-first: there is nothing to undo", *vms,
-            vms[1] ? " and the others" : "");
+    _cleanup_free_ char *names = strv_join(vms, ", ");
+    err_set(err, ENOENT, "no restore made with --backup-first on this host holds %s: there is nothing to undo", names ? names : *vms);
     return EXIT_FAILED;
 }

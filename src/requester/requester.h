@@ -106,6 +106,8 @@ int requester_list_vms(struct requester *r, json_t **ret, struct err *err);
  *   requester_list_hosts(), or null };
  * oldest first. vm (name or UUID): only points that hold it; label: only those whose label is like the pattern (fnmatch(3)); NULL: all. */
 int requester_list_points(struct requester *r, const char *vm, const char *label, json_t **ret, struct err *err);
+/* Whether this host made the restore point, of VMs that it had, by what it remembers. Refused for another repository than the one known. */
+int requester_made_point(struct requester *r, const char *id, bool *ret, struct err *err);
 /* The hosts that sign for what they do to the repository: { "version" of its format (below 2 there is nothing to sign),
  *   "hosts": [ { "name", "key", "this_host": bool, "believed": bool, "points": NUMBER, "entries": NUMBER, "last": NUMBER of its newest
  *                entry, "head": id and "time" of that } ],

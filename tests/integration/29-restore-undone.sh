@@ -40,7 +40,7 @@ kvss_fails "$EXIT_USAGE" restore "$old" app --backup-first --name copy
 kvss_fails "$EXIT_USAGE" restore --undo
 kvss_fails "$EXIT_USAGE" restore --undo --latest app
 kvss_fails "$EXIT_FAILED" restore --undo app --yes
-assert_match "$OUTPUT" 'no restore of app was made with --backup-first' "nothing to undo"
+assert_match "$OUTPUT" 'no restore made with --backup-first on this host holds app: there is nothing to undo' "nothing to undo"
 kvss_json restore "$old" app --backup-first --dry-run
 assert_points 1
 
@@ -104,6 +104,22 @@ assert_match "$OUTPUT" 'not the repository that this host knows' "why it is refu
 holds app 0x14
 rm -r "$KVSS_REPOSITORY"
 mv "$SANDBOX/true" "$KVSS_REPOSITORY"
+as_other_host "$KVSS" --accept-new-repository backup app --no-writers --label 'before restore of all' > /dev/null # its label makes it no way back of this host
 kvss_json restore --undo app --yes
 holds app 0x13
 note "not from another repository"
+
+# ---- images of a VM that is not defined cannot be backed up; single disks come back as such
+virsh -q undefine app --checkpoints-metadata
+before=$(point_count)
+kvss_fails "$EXIT_REFUSED" restore "$old" app --overwrite --yes --backup-first
+assert_match "$OUTPUT" 'VM app is not on this host, but files that the restore would replace are' "why it is refused"
+holds app 0x13
+assert_points "$before"
+kvss restore "$old" app --overwrite --yes > /dev/null
+fill app 0x15
+kvss restore "$old" app --disk vda --yes --backup-first > "$REPORT"
+assert_match "$(tail -n 1 "$REPORT")" 'To bring it back: kvss restore --undo app --disk vda$' "what people read"
+kvss_json restore --undo app --disk vda --yes
+holds app 0x15
+note "a VM without a definition, and single disks"

@@ -228,6 +228,14 @@ int requester_list_points(struct requester *rq, const char *vm, const char *labe
     return job_end(rq, r, err);
 }
 
+int requester_made_point(struct requester *rq, const char *id, bool *ret, struct err *err)
+{
+    rq->end = REQUESTER_DONE;
+    int r = repository_open_for(rq, KNOWN_TRUST, err);
+    *ret = r >= 0 && known_made(rq, id);
+    return job_end(rq, r, err);
+}
+
 /* ---- Hosts that sign ------------------------------------------------------------------------------------------------------*/
 
 int requester_list_hosts(struct requester *rq, json_t **ret, struct err *err)
