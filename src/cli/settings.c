@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "base/json.h"
 #include "base/num.h"
 #include "base/strv.h"
 #include "cli/conf.h"
@@ -18,6 +19,7 @@
 #define RETRIES_MAX 100
 #define DURATION_MAX_S (365 * 24 * 3600)
 #define WAIT_MAX_S (7 * 24 * 3600)
+#define DISK_WORD_MAX 512
 
 /* What a value must be, beside what is in the table. */
 enum kind {
@@ -30,7 +32,8 @@ enum kind {
     KIND_SIZE,
     KIND_DURATION,
     KIND_PATHS,
-    KIND_DISKS
+    KIND_DISKS,
+    KIND_DISK_NAMES, /* of one VM: without it */
 };
 
 static const struct setting {
@@ -78,7 +81,7 @@ static const struct setting vm_settings[] = {
     { "method", NULL, offsetof(struct vm_settings, method), POLICY_METHODS, KIND_TEXT },
     { "require", NULL, offsetof(struct vm_settings, require), POLICY_LEVELS, KIND_TEXT },
     { "fallback", NULL, offsetof(struct vm_settings, fallback), POLICY_FALLBACKS, KIND_TEXT },
-    { "exclude-disk", NULL, offsetof(struct vm_settings, exclude_disk), NULL, KIND_TEXT },
+    { "exclude-disk", NULL, offsetof(struct vm_settings, exclude_disk), NULL, KIND_DISK_NAMES },
 };
 
 /* In a section [set NAME]. */
@@ -179,11 +182,19 @@ static int check_paths(const struct setting *t, const char *value, struct err *e
     return 0;
 }
 
+/* Restore points record the word that left out a disk, so it has to be text, and short. */
+static bool disk_word_fits(const char *word)
+{
+    _cleanup_json_ json_t *text = strlen(word) <= DISK_WORD_MAX ? json_string(word) : NULL;
+
+    return text != NULL;
+}
+
 bool settings_is_disk(const char *word)
 {
     const char *colon = strrchr(word, ':');
 
-    return colon && colon != word && colon[1];
+    return colon && colon != word && colon[1] && disk_word_fits(word);
 }
 
 static int check_disk_words(const struct setting *t, const char *value, struct err *err)
@@ -195,6 +206,18 @@ static int check_disk_words(const struct setting *t, const char *value, struct e
     for (char **w = words; w && *w; w++)
         if (!settings_is_disk(*w))
             return err_set(err, EINVAL, "%s = %s: %s is not VM:DISK", t->name, value, *w);
+    return 0;
+}
+
+static int check_disk_names(const struct setting *t, const char *value, struct err *err)
+{
+    _cleanup_strv_ char **words = NULL;
+
+    if (settings_words(value, &words) < 0)
+        return err_nomem(err);
+    for (char **w = words; w && *w; w++)
+        if (strchr(*w, ':') || !disk_word_fits(*w))
+            return err_set(err, EINVAL, "%s = %s: %s is not a DISK, for example vdb", t->name, value, *w);
     return 0;
 }
 
@@ -225,6 +248,7 @@ static int cli_settings_check(const struct setting *t, const char *value, struct
                    : 0;
     case KIND_PATHS: return check_paths(t, value, err);
     case KIND_DISKS: return check_disk_words(t, value, err);
+    case KIND_DISK_NAMES: return check_disk_names(t, value, err);
     case KIND_TEXT: break;
     }
     return 0;

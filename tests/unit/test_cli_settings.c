@@ -166,6 +166,8 @@ static void mistakes_name_file_and_line(void **state)
         { "wait = for a while\n", "kvss.conf:1: wait = for a while: not a number of seconds" },
         { "retries = many\n", "kvss.conf:1: retries = many: not a number from 0 to 100" },
         { "exclude-disk = vdb\n", "kvss.conf:1: exclude-disk = vdb: vdb is not VM:DISK" },
+        { "[vm web]\nexclude-disk = vdb web:vdc\n", "kvss.conf:2: exclude-disk = vdb web:vdc: web:vdc is not a DISK, for example vdb" },
+        { "exclude-disk = web:\xff\n", "kvss.conf:1: exclude-disk = web:?: web:? is not VM:DISK" },
         { "exclude-disk = web:vdb :vdc\n", "kvss.conf:1: exclude-disk = web:vdb :vdc: :vdc is not VM:DISK" },
         { "[set ]\n", "kvss.conf:1: unknown section [set ]" },
         { "[set a]\nvms = b\nmethod = child\n", "kvss.conf:3: unknown setting 'method' in [set a]" },
