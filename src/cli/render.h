@@ -20,6 +20,8 @@ void render_backup(FILE *f, const json_t *report, bool verbose);
 void render_each(FILE *f, const json_t *report, bool verbose);
 /* What is worth knowing of a backup beside its table: degraded methods, warnings. */
 void render_backup_notes(FILE *f, const json_t *report);
+/* What the backup found missing in the repository; nothing if all is there, or report is NULL. */
+void render_repository_notes(FILE *f, const json_t *report);
 void render_show(FILE *f, const json_t *report, bool verbose);
 void render_restore(FILE *f, const json_t *report, bool verbose);
 void render_restore_plan(FILE *f, const json_t *report, bool verbose);

@@ -23,6 +23,20 @@ static void each_row(struct table *t, const json_t *vm)
     table_add(t, cells);
 }
 
+/* The last of the reports that has notes of the repository, which all of them share; NULL: none. */
+static const json_t *each_noted(const json_t *report)
+{
+    const json_t *noted = NULL, *vm;
+    size_t i;
+
+    json_array_foreach (json_object_get(report, "vms"), i, vm) {
+        const json_t *of = json_object_get(vm, "report");
+        if (json_is_object(json_object_get(of, "lost")) || json_is_object(json_object_get(of, "unindexed")))
+            noted = of;
+    }
+    return noted;
+}
+
 void render_each(FILE *f, const json_t *report, bool verbose)
 {
     static const char *const header[] = { "VM", "RESULT", "POINT", "CONSISTENCY", "READ", "STORED", "TIME" };
@@ -49,6 +63,7 @@ void render_each(FILE *f, const json_t *report, bool verbose)
             fputc('\n', f);
         }
     }
+    render_repository_notes(f, each_noted(report));
     render_left_out(f, report);
     fprintf(f, "%llu backed up, %llu not, in %s.\n", (unsigned long long)out_number(report, "done"),
             (unsigned long long)out_number(report, "failed"), out_ms(json_object_get(report, "elapsed_ms"), ms));

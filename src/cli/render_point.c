@@ -204,6 +204,12 @@ void render_backup_notes(FILE *f, const json_t *report)
     point_warnings(f, report);
 }
 
+void render_repository_notes(FILE *f, const json_t *report)
+{
+    lost(f, report);
+    unindexed(f, report);
+}
+
 /* Who asks for all VMs should know that they share one fate. */
 static void one_set(FILE *f, const json_t *report)
 {
@@ -226,8 +232,7 @@ void render_backup(FILE *f, const json_t *report, bool verbose)
     one_set(f, report);
     summary(f, report, out_get(report, "point"));
     render_backup_notes(f, report);
-    lost(f, report);
-    unindexed(f, report);
+    render_repository_notes(f, report);
     fprintf(f, "%s read, %s stored in %s.\n", out_size(report, "read", read), out_size(report, "stored", stored),
             out_ms(json_object_get(report, "elapsed_ms"), ms));
 }
