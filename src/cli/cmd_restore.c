@@ -43,7 +43,7 @@ static const struct cli_option options[] = {
     { "allow-path", 0, "PATH", "allow writing to PATH and below", AT(allow), NULL, true },
     { "trust-definition", 0, NULL, "allow all that the definition runs and opens", AT(trust), NULL, false },
     { "move", 0, NULL, "replace the VM and put its images at a new place", AT(move), NULL, false },
-    { "backup-first", 0, "[DAYS]", "back up what is replaced; protect that for DAYS", AT(backup_first), NULL, false },
+    { "backup-first", 0, "[DAYS]", "first back up what it replaces, protected for DAYS", AT(backup_first), NULL, false },
     { "undo", 0, NULL, "bring back what a --backup-first restore replaced", AT(undo), NULL, false },
     { "yes", 'y', NULL, "do not ask before replacing a VM", AT(yes), NULL, false },
     { "dry-run", 'n', NULL, "only show what would be done", AT(dry_run), NULL, false },

@@ -131,6 +131,26 @@ static bool status_counts(const json_t *report, const json_t *vm)
     return here && !json_is_string(json_object_get(vm, "excluded"));
 }
 
+/* "2 VMs, all backed up within the last 27 hours" */
+static void status_oldest(FILE *f, unsigned long long vms, unsigned long long without, unsigned long long oldest_s)
+{
+    unsigned long long hours = (oldest_s + 3599) / 3600;
+    char count[64], within[64];
+
+    fputs(out_count(vms, "VM", count), f);
+    if (vms == without) {
+        fputs(vms ? ", no restore points of them" : "", f);
+        return;
+    }
+    if (without)
+        fprintf(f, ", %llu without a restore point, the others", without);
+    fprintf(f, "%s backed up within the last %s",
+            without    ? ""
+            : vms == 1 ? ","
+                       : ", all",
+            hours > 1 ? out_count(hours, "hour", within) : "hour");
+}
+
 /* "KVSS WARNING - web01 was last backed up 27 hours ago; ... | vms=5 without=0 oldest=97200s points=17 free=123B" */
 void render_status_line(FILE *f, const json_t *report, bool verbose)
 {
@@ -157,8 +177,9 @@ void render_status_line(FILE *f, const json_t *report, bool verbose)
                 out_text(f, out_get(e, "text"));
                 fputs("; ", f);
             }
-    fprintf(f, "%llu VMs, the oldest backup is %llu hours old | vms=%llu without=%llu oldest=%llus points=%llu", vms, oldest / 3600, vms,
-            without, oldest, (unsigned long long)out_number(repository, "points"));
+    status_oldest(f, vms, without, oldest);
+    fprintf(f, " | vms=%llu without=%llu oldest=%llus points=%llu", vms, without, oldest,
+            (unsigned long long)out_number(repository, "points"));
     if (json_is_integer(json_object_get(repository, "free")))
         fprintf(f, " free=%lluB", (unsigned long long)out_number(repository, "free"));
     fputc('\n', f);

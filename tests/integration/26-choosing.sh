@@ -39,7 +39,7 @@ assert_eq "$(names)" "web2 web3" "one that is named too, and excluded"
 kvss_fails "$EXIT_FAILED" backup web1 'mail*'
 assert_match "$OUTPUT" "no VM at .* matches 'mail\*'" "a pattern without a VM"
 kvss_fails "$EXIT_FAILED" backup 'web*' --exclude '*'
-assert_match "$OUTPUT" 'no VMs .* except excluded ones' "all of a pattern are excluded"
+assert_match "$OUTPUT" 'all VMs selected at .* are excluded' "all of a pattern are excluded"
 kvss_json check 'web?'
 assert_eq "$(names)" "web1 web2 web3" "VMs of check"
 note "patterns"
@@ -93,7 +93,7 @@ backup 'web*' --state off
 assert_eq "$(names)" "web2 web3" "VMs of a pattern that are off"
 assert_match "$(kvss show "$POINT")" 'skipped: VM web1: its state is running, not off as requested' "kvss show"
 kvss_fails "$EXIT_FAILED" backup --all --state saved
-assert_match "$OUTPUT" 'no VMs .*in another state' "no VM is saved"
+assert_match "$OUTPUT" 'all VMs selected at .* in another state' "no VM is saved"
 kvss_fails "$EXIT_USAGE" backup web1 --state off
 kvss_fails "$EXIT_USAGE" backup --all --state sleeping
 note "states"

@@ -49,7 +49,7 @@ backup old-1 # named
 assert_eq "$(names)" old-1 "a VM that is named"
 assert_eq "$(left_out)" "" "VMs left out of those named"
 kvss_fails "$EXIT_FAILED" backup --all -x '*'
-assert_match "$OUTPUT" 'no VMs .* except excluded ones' "all are excluded"
+assert_match "$OUTPUT" 'all VMs selected at .* are excluded' "all are excluded"
 kvss_fails 2 backup web01 --exclude web02
 assert_match "$OUTPUT" '--exclude works only with --all' "with names"
 rm /etc/kvss/kvss.conf

@@ -70,7 +70,7 @@ note "what is shown"
 
 # ---- as a check
 plugin 0 --warn 26h --crit 50h
-assert_match "$LINE" '^KVSS OK - 2 VMs, the oldest backup is 0 hours old \| vms=2 without=0 oldest=[0-9]+s points=2 free=[0-9]+B$' "the line"
+assert_match "$LINE" '^KVSS OK - 2 VMs, all backed up within the last hour \| vms=2 without=0 oldest=[0-9]+s points=2 free=[0-9]+B$' "the line"
 sleep 2
 plugin 1 --warn 1s --crit 50h
 assert_match "$LINE" '^KVSS WARNING - db was last backed up 0 minutes ago; web was last backed up 0 minutes ago; 2 VMs' "the line"

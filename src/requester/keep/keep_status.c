@@ -66,17 +66,17 @@ static json_t *status_repository(struct state_of_backups *s)
 {
     const char *path = s->rq->config.repository;
     uint64_t free_bytes = 0, total = 0;
-    size_t protected = 0;
+    size_t guarded = 0;
 
     for (size_t i = 0; i < s->n_points; i++)
-    protected += store_protection_find(s->protections, s->n_protections, s->points[i].id) != NULL;
+        guarded += store_protection_find(s->protections, s->n_protections, s->points[i].id) != NULL;
     bool known = io_space(path, &free_bytes, &total, NULL) >= 0;
     if (s->n_bad)
         status_problem(s, STATUS_CRITICAL, "restore points that cannot be read: %zu (kvss verify)", s->n_bad);
     return json_pack("{s:o, s:o, s:o, s:I, s:I, s:I, s:o}", "path", json_text(path), "free",
                      known ? json_integer((json_int_t)free_bytes) : json_null(), "total",
                      known ? json_integer((json_int_t)total) : json_null(), "points", (json_int_t)s->n_points, "protected",
-                     (json_int_t) protected, "unreadable", (json_int_t)s->n_bad, "unverified", status_unverified(s));
+                     (json_int_t)guarded, "unreadable", (json_int_t)s->n_bad, "unverified", status_unverified(s));
 }
 
 static int status_locks(struct state_of_backups *s, json_t *report, struct err *err)
@@ -119,7 +119,7 @@ static void status_note_session(void *priv, const struct journal_recovered *r)
 
     json_array_append_new(
         x->list, json_pack("{s:s, s:I, s:o}", "session", r->session_id, "effects", (json_int_t)r->effects, "why", json_text(r->text)));
-    status_problem(x->s, STATUS_WARNING, "session %s crashed and was not undone yet (kvss recover)", r->session_id);
+    status_problem(x->s, STATUS_WARNING, "session %s crashed and has not been undone (kvss recover)", r->session_id);
 }
 
 static int status_add_sessions(struct state_of_backups *s, json_t *report, struct err *err)

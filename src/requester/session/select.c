@@ -237,10 +237,11 @@ int select_vms(struct hv *hv, const struct vm_selection *what, char ***ret_uuids
     if (r < 0)
         return r;
     if (!p.uuids)
-        return err_set(err, ENOENT, "no VMs at %s%s", hv_uri(hv),
-                       !json_array_size(p.left_out) ? ""
-                       : what->states               ? " except those that are excluded or in another state"
-                                                    : " except excluded ones");
+        return err_set(err, ENOENT,
+                       !json_array_size(p.left_out) ? "no VMs at %s"
+                       : what->states               ? "all VMs selected at %s are excluded or in another state"
+                                                    : "all VMs selected at %s are excluded",
+                       hv_uri(hv));
     *ret_uuids = TAKE_PTR(p.uuids);
     if (ret_left_out)
         *ret_left_out = TAKE_PTR(p.left_out);
