@@ -139,7 +139,7 @@ static void status_oldest(FILE *f, unsigned long long vms, unsigned long long wi
 
     fputs(out_count(vms, "VM", count), f);
     if (vms == without) {
-        fputs(vms ? ", no restore points of them" : "", f);
+        fputs(vms > 1 ? ", none with a restore point" : vms ? ", without a restore point" : "", f);
         return;
     }
     if (without)
