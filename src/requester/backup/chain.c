@@ -233,8 +233,18 @@ static void revive(struct search *s, struct hv_domain *d, const struct link *lin
         (void)strv_add(&d->checkpoints, links[i].checkpoint);
 }
 
+/* Whether libvirt does not know the newest checkpoint that it would know if the VM had images with bitmaps. */
+static bool lacks_newest(const struct search *s, const struct hv_domain *d, const struct link *links, size_t n)
+{
+    size_t i = 0;
+
+    while (i < n && (!left_checkpoint(s, &links[i]) || links[i].copied))
+        i++;
+    return i < n && !strv_has(d->checkpoints, links[i].checkpoint);
+}
+
 /* Checkpoints that the VM has: those that libvirt knows, and those of which only copies of its images are kept. */
-static int checkpoints_on(struct search *s, const struct hv_domain *d, char ***ret, struct err *err)
+static int checkpoints_on(struct search *s, const struct hv_domain *d, bool kept, char ***ret, struct err *err)
 {
     _cleanup_(hv_domain_free_p) struct hv_domain *whole = NULL;
     struct err why = ERR_INIT;
@@ -243,7 +253,7 @@ static int checkpoints_on(struct search *s, const struct hv_domain *d, char ***r
     for (char **c = d->checkpoints; c && *c; c++)
         if (strv_add(ret, *c) < 0)
             return err_nomem(err);
-    if (hv_is_local(s->hv))
+    if (kept && hv_is_local(s->hv))
         r = hv_domain_glance(s->hv, d->uuid, &whole, &why);
     if (whole)
         r = hv_kept_copies(whole, s->prefix, ret, &why);
@@ -278,7 +288,7 @@ static int chain_find_vm(struct search *s, struct chain_vm *vm, struct err *err)
         return r;
     if (d)
         revive(s, d, links, n);
-    if (d && (r = checkpoints_on(s, d, &on_vm, err)) < 0)
+    if (d && (r = checkpoints_on(s, d, lacks_newest(s, d, links, n), &on_vm, err)) < 0)
         return r;
     const struct links of = { links, n, on_vm };
     const struct link *last = chain_newest(s, vm->uuid, &of, OWNED, false), *full = chain_newest(s, vm->uuid, &of, OWNED, true);

@@ -11,14 +11,12 @@ static bool chain_is_ours(const struct vm_writer *w, const char *name)
     return !strncmp(name, w->config.checkpoint_prefix, n) && name[n] == '-';
 }
 
-/* They are looked for next to its images. */
-static int drop_kept_copies(const struct vm_writer *w, const char *uuid, char *const *keep, struct err *err)
+/* They are looked for next to its images, as of when the VM was examined. */
+static int drop_kept_copies(struct vm_writer *w, const char *uuid, char *const *keep, struct err *err)
 {
-    _cleanup_(hv_domain_free_p) struct hv_domain *d = NULL;
+    const struct vm_known *known = vm_known_find(w, uuid);
 
-    int r = hv_domain_glance(w->config.hv, uuid, &d, err);
-    if (r >= 0)
-        r = hv_kept_copies_drop(d, w->config.checkpoint_prefix, keep, NULL, err);
+    int r = known ? hv_kept_copies_drop(known->dom, w->config.checkpoint_prefix, keep, NULL, err) : 0;
     return r < 0 ? err_context(err, "kept copies of disks") : 0;
 }
 
