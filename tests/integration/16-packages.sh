@@ -46,12 +46,12 @@ lintian --fail-on error,warning --suppress-tags-from-file <(echo bad-distributio
 note "built: $(basename -a "${debs[@]}" | tr '\n' ' ')"
 
 # ---- installed in a copy of this system
-root=$SANDBOX/root
-mkdir "$SANDBOX/upper" "$SANDBOX/work" "$root"
+root=$SANDBOX/system
+mkdir "$SANDBOX/upper" "$root"
 mount -t tmpfs tmpfs "$SANDBOX/upper" && mkdir "$SANDBOX/upper/"{upper,work}
 mount -t overlay -o "lowerdir=/,upperdir=$SANDBOX/upper/upper,workdir=$SANDBOX/upper/work" overlay "$root" 2> /dev/null || skip "no overlay file system"
 cleanup_fn umount -l "$root"
-in_root() { chroot "$root" env DEBIAN_FRONTEND=noninteractive "$@" > "$SANDBOX/out" 2>&1 || fail "$*: $(cat "$SANDBOX/out")"; }
+in_root() { chroot "$root" env -i "PATH=$PATH" HOME=/root DEBIAN_FRONTEND=noninteractive "$@" > "$SANDBOX/out" 2>&1 || fail "$*: $(cat "$SANDBOX/out")"; }
 mkdir -p "$root/packages" "$root/srv"
 cp "${debs[@]}" "$root/packages"
 for place in proc dev; do mount --rbind "/$place" "$root/$place"; done
