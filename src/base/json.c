@@ -13,6 +13,15 @@ json_t *json_text(const char *s)
     return j ? j : json_null();
 }
 
+json_t *json_text_format(const char *fmt, va_list ap)
+{
+    _cleanup_free_ char *text = NULL;
+
+    if (vasprintf(&text, fmt, ap) < 0)
+        text = NULL;
+    return json_text(text);
+}
+
 json_t *json_strv(char *const *v)
 {
     json_t *a = json_array();

@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include <jansson.h>
 #include <kvss/error.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,6 +15,7 @@ DEFINE_CLEANUP(json_t *, json_decref)
 #define _cleanup_json_ _cleanup_(json_decref_p)
 
 json_t *json_text(const char *s); /* string, or null for NULL or what is not UTF-8 */
+json_t *json_text_format(const char *fmt, va_list ap) __attribute__((format(printf, 1, 0))); /* the same; null: out of memory */
 json_t *json_strv(char *const *v);
 /* Parsing with limits. -EINVAL; `what` names it. *ret is an object. */
 int json_parse_object(const char *text, size_t n, const char *what, json_t **ret, struct err *err);

@@ -61,11 +61,19 @@ xmlNodePtr lease_add(xmlNodePtr primitive, const struct cluster_lease *l)
     return value ? block : NULL;
 }
 
+/* Nothing is made that is not there, but blocks of those that are. */
+static int cib_modify(xmlDocPtr doc, struct err *err)
+{
+    _cleanup_free_ char *text = NULL;
+
+    int r = xml_dump(doc, xmlDocGetRootElement(doc), false, &text, err);
+    return r < 0 ? r : cluster_tool(PROC_ARGV("cibadmin", "--modify", "-o", "resources", "-X", text), NULL, NULL, err);
+}
+
 int cluster_lease_set(const struct cluster_lease *l, struct err *err)
 {
     _cleanup_xml_ xmlDocPtr doc = xmlNewDoc(BAD_CAST "1.0");
     xmlNodePtr primitive = doc ? xmlNewDocNode(doc, NULL, BAD_CAST "primitive", NULL) : NULL;
-    _cleanup_free_ char *text = NULL;
 
     if (!primitive)
         return err_nomem(err);
@@ -73,12 +81,10 @@ int cluster_lease_set(const struct cluster_lease *l, struct err *err)
     xml_set(primitive, "id", l->resource);
     if (!lease_add(primitive, l))
         return err_nomem(err);
-    int r = xml_dump(doc, primitive, false, &text, err);
-    if (r >= 0) /* nothing is made that is not there, but the block */
-        r = cluster_tool(PROC_ARGV("cibadmin", "--modify", "-o", "resources", "-X", text), NULL, NULL, err);
-    return r < 0 ? err_context(err, "cannot ask the cluster to %s resource %s", l->order == CLUSTER_STOP ? "stop" : "leave alone",
-                               l->resource)
-                 : 0;
+    int r = cib_modify(doc, err);
+    if (r < 0 && l->order == CLUSTER_STOP)
+        return err_context(err, "cannot ask the cluster to stop resource %s", l->resource);
+    return r < 0 ? err_context(err, "cannot ask the cluster to leave resource %s alone", l->resource) : 0;
 }
 
 /* Only an element that is there: what has been removed must not come back. */
@@ -86,14 +92,12 @@ int cluster_lease_renew(const struct cluster_lease *l, struct err *err)
 {
     _cleanup_xml_ xmlDocPtr doc = xmlNewDoc(BAD_CAST "1.0");
     xmlNodePtr date = doc ? xmlNewDocNode(doc, NULL, BAD_CAST "date_expression", NULL) : NULL;
-    _cleanup_free_ char *text = NULL;
 
     if (!date)
         return err_nomem(err);
     xmlDocSetRootElement(doc, date);
     set_until(date, l);
-    int r = xml_dump(doc, date, false, &text, err);
-    return r < 0 ? r : cluster_tool(PROC_ARGV("cibadmin", "--modify", "-o", "resources", "-X", text), NULL, NULL, err);
+    return cib_modify(doc, err);
 }
 
 /* Of a configuration. */

@@ -10,18 +10,7 @@
 
 EXIT_SOME=6
 kvss_setup
-# define NAME: a VM that is off, with a disk
-define() {
-    qemu-img create -q -f qcow2 "$IMAGES/$1-vda.qcow2" 1M
-    qemu-io -f qcow2 -c 'write -q -P 0x55 0 64k' "$IMAGES/$1-vda.qcow2"
-    cat > "$SANDBOX/vm.xml" <<END
-<domain type='qemu'><name>$1</name><memory unit='MiB'>16</memory><os><type arch='x86_64' machine='pc'>hvm</type></os>
-<devices><disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='$IMAGES/$1-vda.qcow2'/>
-<target dev='vda' bus='virtio'/></disk></devices></domain>
-END
-    virsh -q define "$SANDBOX/vm.xml"
-}
-for name in app1 app2 db1 db2; do define "$name"; done
+for name in app1 app2 db1 db2; do define_off "$name"; done
 names() { report '[.vms[].name] | join(" ")'; }
 results() { report '[.vms[] | .name + " " + .result] | join(", ")'; }
 ends() { # STATUS ARGUMENT...

@@ -136,7 +136,10 @@ assert_eq "$(whole)" "vdb vdc vdd" "disks read whole without copies"
 assert_match "$(report_vm one '.whole[0].why')" 'raw cannot store dirty bitmaps.*keep-copies' "why"
 echo 'keep-copies = yes' >> /etc/kvss/kvss.conf
 backup one
+others=$(find "$IMAGES" -name '.kvss-kept-*-vdb-*' | head -n 1 | sed 's/-vdb-/-vdz-/')
+echo "of somebody else" > "$others"
 kvss checkpoint drop one > /dev/null
-assert_eq "$(kept)" 0 "copies after kvss checkpoint drop"
+assert_eq "$(find "$IMAGES" -name '.kvss-kept-*')" "$others" "copies after kvss checkpoint drop, and a file of such a name that is not kvss's"
+rm "$others"
 kvss verify > /dev/null
 assert_restored "${POINTS[restored]}" restored one vdb vdc vdd

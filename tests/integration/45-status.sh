@@ -8,18 +8,7 @@
 . "$(dirname "$0")/../lib/functions_kvss.sh"
 
 kvss_setup
-# define NAME: a VM that is off, with a disk
-define() {
-    qemu-img create -q -f qcow2 "$IMAGES/$1-vda.qcow2" 1M
-    qemu-io -f qcow2 -c 'write -q -P 0x55 0 64k' "$IMAGES/$1-vda.qcow2"
-    cat > "$SANDBOX/vm.xml" <<END
-<domain type='qemu'><name>$1</name><memory unit='MiB'>16</memory><os><type arch='x86_64' machine='pc'>hvm</type></os>
-<devices><disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='$IMAGES/$1-vda.qcow2'/>
-<target dev='vda' bus='virtio'/></disk></devices></domain>
-END
-    virsh -q define "$SANDBOX/vm.xml"
-}
-for name in web db scratch old; do define "$name"; done
+for name in web db scratch old; do define_off "$name"; done
 # plugin STATUS ARGUMENT...: one line in $LINE
 plugin() {
     local wanted=$1 status=0
@@ -77,7 +66,7 @@ assert_match "$LINE" '^KVSS WARNING - db was last backed up 0 minutes ago; web w
 plugin 2 --warn 1s --crit 2s
 assert_match "$LINE" '^KVSS CRITICAL - ' "the line"
 plugin 0 web --crit 1h
-define new
+define_off new
 plugin 1 --warn 26h
 assert_match "$LINE" 'new has no restore point' "a VM without"
 plugin 2 --crit 26h

@@ -70,6 +70,18 @@ backup() {
     ALLOW_CHECKPOINTS='kvss-*' assert_nothing_left
 }
 
+# define_off NAME: a small VM that is off, with a disk
+define_off() {
+    qemu-img create -q -f qcow2 "$IMAGES/$1-vda.qcow2" 1M
+    qemu-io -f qcow2 -c 'write -q -P 0x55 0 64k' "$IMAGES/$1-vda.qcow2"
+    cat > "$SANDBOX/vm.xml" <<END
+<domain type='qemu'><name>$1</name><memory unit='MiB'>16</memory><os><type arch='x86_64' machine='pc'>hvm</type></os>
+<devices><disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='$IMAGES/$1-vda.qcow2'/>
+<target dev='vda' bus='virtio'/></disk></devices></domain>
+END
+    virsh -q define "$SANDBOX/vm.xml"
+}
+
 # point_count: restore points in the repository; also counts what is there but cannot be read
 point_count() { kvss list points --json | jq '(.points | length) + .unreadable'; }
 assert_points() { assert_eq "$(point_count)" "$1" "number of restore points"; }

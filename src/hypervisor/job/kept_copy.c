@@ -105,18 +105,24 @@ int hv_kept_copy_make(struct hv *hv, const struct hv_kept_copy *k, const char *c
 
 /* ---- Used ---------------------------------------------------------------------------------------------------------------------*/
 
+/* Whether it is root's, and was made under this name. */
+static bool is_made_as(int fd, const char *name, struct stat *ret)
+{
+    char as[NAME_MAX + 1];
+
+    return fstat(fd, ret) == 0 && S_ISREG(ret->st_mode) && ret->st_uid == geteuid() &&
+           fgetxattr(fd, KEPT_AS, as, sizeof(as)) == (ssize_t)strlen(name) && !memcmp(as, name, strlen(name));
+}
+
 /* -ENOENT: there is none; -EUCLEAN: it is not as it was made, or has the name of another. */
 static int open_kept(int dir, const char *name, struct err *err)
 {
     int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-    char as[NAME_MAX + 1];
     struct stat st;
 
     if (fd < 0)
         return errno == ENOENT ? -ENOENT : err_errno(err, errno, "cannot open it");
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() && st.st_nlink == 1 && !(st.st_mode & 0377) &&
-        st.st_mtim.tv_sec == WRITTEN_AT && st.st_mtim.tv_nsec == 0 && fgetxattr(fd, KEPT_AS, as, sizeof(as)) == (ssize_t)strlen(name) &&
-        !memcmp(as, name, strlen(name)))
+    if (is_made_as(fd, name, &st) && st.st_nlink == 1 && !(st.st_mode & 0377) && st.st_mtim.tv_sec == WRITTEN_AT && st.st_mtim.tv_nsec == 0)
         return fd;
     close(fd);
     return err_set(err, EUCLEAN, "it was changed after it was made");
@@ -150,9 +156,10 @@ typedef int kept_fn(void *ctx, int dir, const char *name, const char *checkpoint
 /* Whatever else has such a name is not touched. */
 static bool is_ours(int dir, const char *name)
 {
+    _cleanup_close_ int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     struct stat st;
 
-    return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid();
+    return fd >= 0 && is_made_as(fd, name, &st);
 }
 
 /* Goes on after failures; the first is returned. */

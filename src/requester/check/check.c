@@ -35,16 +35,14 @@ static const char *agent_name(enum hv_agent_status s)
 void check_found(struct check *c, json_t *list, struct finding f, const char *fmt, ...)
 {
     static const char *const levels[] = { "error", "warning", "note" };
-    _cleanup_free_ char *text = NULL;
     va_list ap;
 
     va_start(ap, fmt);
-    if (vasprintf(&text, fmt, ap) < 0)
-        text = NULL;
+    json_t *text = json_text_format(fmt, ap);
     va_end(ap);
     c->n_errors += f.level == FINDING_ERROR;
-    json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:o}", "id", f.id, "level", levels[f.level], "text", json_text(text), "remedy",
-                                          json_text(f.remedy)));
+    json_array_append_new(
+        list, json_pack("{s:s, s:s, s:o, s:o}", "id", f.id, "level", levels[f.level], "text", text, "remedy", json_text(f.remedy)));
 }
 
 static int check_vm_entry(const struct check_vm *vm, json_t **ret, struct err *err)

@@ -23,14 +23,12 @@ static void status_clear(struct state_of_backups *s)
 void status_problem(struct state_of_backups *s, enum status_level level, const char *fmt, ...)
 {
     static const char *const names[] = { "warning", "critical" };
-    _cleanup_free_ char *text = NULL;
     va_list ap;
 
     va_start(ap, fmt);
-    if (vasprintf(&text, fmt, ap) < 0)
-        text = NULL;
+    json_t *text = json_text_format(fmt, ap);
     va_end(ap);
-    json_array_append_new(s->problems, json_pack("{s:s, s:o}", "level", names[level], "text", json_text(text)));
+    json_array_append_new(s->problems, json_pack("{s:s, s:o}", "level", names[level], "text", text));
 }
 
 /* ---- The repository ---------------------------------------------------------------------------------------------------------------*/

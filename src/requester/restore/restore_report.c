@@ -19,14 +19,12 @@ static json_t *list_or_empty(const json_t *o, const char *key)
 
 __attribute__((format(printf, 3, 4))) static void add_step(json_t *list, const char *step, const char *fmt, ...)
 {
-    _cleanup_free_ char *text = NULL;
     va_list ap;
 
     va_start(ap, fmt);
-    if (vasprintf(&text, fmt, ap) < 0)
-        text = NULL;
+    json_t *text = json_text_format(fmt, ap);
     va_end(ap);
-    json_array_append_new(list, json_pack("{s:s, s:o}", "step", step, "text", json_text(text)));
+    json_array_append_new(list, json_pack("{s:s, s:o}", "step", step, "text", text));
 }
 
 /* The sequence as the user sees it: what the VM writer did before the files, the files, their status (M15), what it did after. */
